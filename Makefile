@@ -1,0 +1,50 @@
+# Every target makes or refreshes its own environment first; nothing has to be set up by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup bench smoke report test check throughput lint types verify clean
+
+help:  ## what each target does
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "adaptbench needs Python 3.11 or later; say which with: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(READY)  ## make .venv with the pinned versions
+
+bench: $(READY)  ## run experiments/default.toml (only what is missing) and write reports/default/README.md
+	$(BIN)/bench run default
+
+smoke: $(READY)  ## the same path on small settings, in a minute
+	$(BIN)/bench run smoke
+
+report: $(READY)  ## write the reports again from the results on disk
+	$(BIN)/bench report
+
+test: $(READY)  ## the test suite
+	$(BIN)/python -m pytest -n 2 -q
+
+throughput: $(READY)  ## the benchmarks: ratios measured on this machine
+	$(BIN)/python -m pytest tests/throughput -q --benchmark-enable --benchmark-only
+
+verify: $(READY)  ## recompute the calibration tables
+	$(BIN)/bench verify
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test  ## what CI runs: lint, types, tests
+
+clean:  ## remove the environment and caches; results and reports stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,87 @@
+"""The Dataset contract: a name, options, and one method that loads a series."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from bench.config import Config, build
+from bench.errors import BenchError
+from bench.registry import Registry
+from bench.series import DriftSeries
+
+
+class DatasetConfig(Config):
+    """Options of a dataset; subclass it as ``Config`` inside the dataset's class."""
+
+
+class Dataset:
+    """A source of one `DriftSeries`. Its docstring's first line is shown by ``bench list``.
+
+    Attributes:
+        name: The name it is registered and reported under.
+        config: Its validated options.
+    """
+
+    Config: ClassVar[type[DatasetConfig]] = DatasetConfig
+    download: ClassVar[bool] = False
+
+    def __init__(self, name: str, config: Any) -> None:
+        self.name = name
+        self.config = config
+
+    def load(self) -> DriftSeries:
+        """The series. A loader may leave `DriftSeries.validated` to the harness.
+
+        Raises:
+            BenchError: The data cannot be had or read; the message says what to do.
+        """
+        raise NotImplementedError
+
+
+DATASETS: Registry[Dataset] = Registry("dataset")
+register_dataset = DATASETS.register
+
+
+def resolve_dataset(name: str, options: dict[str, Any] | None = None) -> Dataset:
+    """The dataset called ``name``, with its options validated.
+
+    Args:
+        name: A registered name, or ``"scheme:argument"``, which is the dataset ``scheme`` with its option
+            ``path`` set to the argument (``csv:counts.csv``).
+        options: Values for the fields of the dataset's ``Config``.
+
+    Raises:
+        BenchError: The name or an option is unknown, or a value does not fit.
+    """
+    scheme, colon, argument = name.partition(":")
+    options = dict(options or {})
+    if colon:
+        options.setdefault("path", argument)
+    entry = DATASETS[scheme]
+    if not colon and "path" in entry.cls.Config.model_fields and "path" not in options:
+        raise BenchError(f"dataset {scheme!r} needs a path: write '{scheme}:PATH'")
+    return entry.cls(name, build(entry.cls.Config, options, f"dataset {name!r}"))
+
+
+def load_dataset(name: str, **options: Any) -> DriftSeries:
+    """Load a registered dataset.
+
+    Args:
+        name: As for ``bench run --dataset``: a registered name or ``csv:PATH``.
+        **options: Fields of the dataset's ``Config``, such as ``split="60-20-20"``.
+
+    Returns:
+        The series, checked; ``values`` are in original units.
+
+    Raises:
+        BenchError: The dataset is unknown, absent or unusable.
+
+    Example:
+        >>> from bench import load_dataset
+        >>> load_dataset("realistic-drift").values.shape
+        (5000, 4)
+    """
+    from bench.plugins import load_plugins
+
+    load_plugins()
+    return resolve_dataset(name, options).load().validated()

@@ -1,0 +1,148 @@
+"""The Forecaster contract: a model from windows to forecasts, and the recipe that trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import PositiveFloat, PositiveInt
+
+from bench.config import Config
+from bench.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Task:
+    """The shapes that a forecaster serves.
+
+    Attributes:
+        lookback: Rows of a window, ``L``.
+        horizon: Rows of a forecast, ``H``.
+        inputs: Columns of a window, ``C_in``.
+        targets: Columns of a forecast, ``C_out``.
+        target_index: Where each target stands among the inputs; None when the targets are not inputs.
+    """
+
+    lookback: int
+    horizon: int
+    inputs: int
+    targets: int
+    target_index: tuple[int, ...] | None = None
+
+
+class TrainingConfig(Config):
+    """The one recipe that pre-trains a forecaster by gradients (AdamW, early stopping on validation).
+
+    Attributes:
+        steps: Gradient steps; ``None`` counts epochs instead.
+        epochs: Passes over the training windows, where ``steps`` is None.
+        batch: Windows in a step.
+        lr: Peak learning rate; it warms up over a tenth of the steps and falls to zero as a cosine.
+        weight_decay: AdamW's decoupled decay.
+        clip: Largest norm of the gradient.
+        evaluations: How often the validation error is looked at, evenly over training.
+        patience: Evaluations without a better one before training stops.
+        validation_windows: At most this many windows, evenly spaced, are validated on.
+    """
+
+    steps: PositiveInt | None = 200
+    epochs: PositiveInt = 1
+    batch: PositiveInt = 32
+    lr: PositiveFloat = 2e-3
+    weight_decay: float = 1e-4
+    clip: PositiveFloat = 1.0
+    evaluations: PositiveInt = 4
+    patience: PositiveInt = 4
+    validation_windows: PositiveInt = 256
+
+
+class ForecasterConfig(Config):
+    """Options of a forecaster; subclass it as ``Config`` inside the forecaster's class.
+
+    Attributes:
+        training: How it is pre-trained (left alone by a forecaster that brings its own ``fit``).
+    """
+
+    training: TrainingConfig = TrainingConfig()
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Training pairs, as views into scaled rows: pair ``i`` starts its truth at row ``origins[i]``.
+
+    Attributes:
+        inputs: ``(N, C_in)`` float32 rows.
+        targets: ``(N, C_out)`` float32 rows; NaN is hidden.
+        origins: ``(P,)`` int64 tensor of rows ``s`` with ``[s, s + H)`` known.
+        lookback: ``L``.
+        horizon: ``H``.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    origins: Tensor
+    lookback: int
+    horizon: int
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def take(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Windows ``(B, L, C_in)`` and truths ``(B, H, C_out)`` of the pairs at ``index``."""
+        import torch
+
+        origins = self.origins[index, None]
+        back = torch.arange(-self.lookback, 0, device=origins.device)
+        ahead = torch.arange(self.horizon, device=origins.device)
+        return self.inputs[origins + back], self.targets[origins + ahead]
+
+
+class Forecaster(Protocol):
+    """What a class must have to be registered; most subclass ``torch.nn.Module`` and need nothing else.
+
+    A class may declare two more things. ``fit(pairs, validation)`` replaces the gradient recipe and trains the
+    instance in closed form. ``tiny`` holds the ``Config`` values that make it small, for the contract checks.
+    """
+
+    Config: ClassVar[type[ForecasterConfig]]
+
+    def __init__(self, config: Any, task: Task) -> None: ...
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """``(B, L, C_in)`` scaled windows to ``(B, H, C_out)`` scaled forecasts."""
+        ...
+
+
+FORECASTERS: Registry[Any] = Registry("forecaster")
+
+
+def register_forecaster(name: str) -> Callable[[type[Any]], type[Any]]:
+    """Class decorator that enters a forecaster under ``name``.
+
+    The class is built as ``cls(config, task)`` and called with windows ``(B, L, C_in)``; see `Forecaster`.
+
+    Raises:
+        BenchError: The name is malformed or taken.
+    """
+
+    def enter(cls: type[Any]) -> type[Any]:
+        if "Config" not in vars(cls):
+            cls.Config = ForecasterConfig
+        return FORECASTERS.register(name)(cls)
+
+    return enter
+
+
+def fits_itself(cls: type[Any]) -> bool:
+    """Whether a forecaster brings its own ``fit`` in place of the gradient recipe."""
+    return callable(getattr(cls, "fit", None))
+
+
+def abilities(cls: type[Any]) -> frozenset[str]:
+    """What strategies may ask of a forecaster: ``gradients`` of a module, and whatever it ``provides``."""
+    gradients = hasattr(cls, "parameters") and not fits_itself(cls)
+    return frozenset({"gradients"} if gradients else ()) | frozenset(getattr(cls, "provides", ()))

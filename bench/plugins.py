@@ -1,0 +1,104 @@
+"""Finding plug-ins: the built-in folders, entry points, and files named on the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from bench.dataset import DATASETS
+from bench.errors import BenchError
+from bench.forecaster import FORECASTERS
+from bench.strategy import STRATEGIES
+
+PACKAGE = Path(__file__).resolve().parent
+FORECASTER_MODULES = ("bench.forecasters.linear", "bench.forecasters.titans")
+
+
+def home() -> Path:
+    """The folder that holds ``adapters/``, ``datasets/`` and ``experiments/``.
+
+    The repository's own, where they stand beside ``bench/``; otherwise the copies inside the wheel.
+    """
+    beside = PACKAGE.parent
+    in_checkout = (beside / "pyproject.toml").is_file() and (beside / "adapters").is_dir()
+    return beside if in_checkout else PACKAGE / "_builtin"
+
+
+def load_plugins(paths: Iterable[Path | str] = ()) -> None:
+    """Register everything that is built in or installed, then what ``paths`` name. Doing it twice does nothing.
+
+    Args:
+        paths: Files, or folders whose ``*.py`` files count (those that start with ``_`` do not).
+
+    Raises:
+        BenchError: A path is missing, a file fails to import, or a name is registered twice.
+    """
+    for module in FORECASTER_MODULES:
+        importlib.import_module(module)
+    for kind in ("adapters", "datasets"):
+        for file in _files_in(home() / kind):
+            _load_file(file, kind)
+    for point in entry_points(group="bench.plugins"):
+        try:
+            point.load()
+        except BenchError:
+            raise
+        except Exception as error:
+            raise BenchError(f"plug-in {point.name!r} ({point.value}) failed to load: {error!r}") from error
+    for path in paths:
+        for file in _plugin_files(Path(path)):
+            _load_file(file, "plugins")
+
+
+def user_plugin_names(paths: Iterable[Path | str]) -> tuple[list[str], list[str]]:
+    """Names of the strategies and of the datasets that the files under ``paths`` registered."""
+    files = {file.resolve() for path in paths for file in _plugin_files(Path(path))}
+    strategies = [entry.name for entry in STRATEGIES if entry.file in files]
+    datasets = [entry.name for entry in DATASETS if entry.file in files]
+    return strategies, datasets
+
+
+def _plugin_files(path: Path) -> list[Path]:
+    if path.is_dir():
+        if files := _files_in(path):
+            return files
+        raise BenchError(f"--plugins {path}: no plug-in files (*.py) in this folder")
+    if not path.is_file():
+        raise BenchError(f"--plugins {path}: no such file or folder")
+    return [path]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
+
+
+def _load_file(file: Path, kind: str) -> ModuleType:
+    """Import one file as ``bench_plugins.<kind>.<stem>``, once for each resolved path."""
+    file = file.resolve()
+    for module in list(sys.modules.values()):
+        if module.__name__.startswith("bench_plugins.") and module.__file__ == str(file):
+            return module
+    name = f"bench_plugins.{kind}.{file.stem}"
+    if name in sys.modules:  # another file of the same stem: both may stay, under names of their own
+        name += "_" + hashlib.sha256(str(file).encode()).hexdigest()[:8]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise BenchError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        for registry in (STRATEGIES, FORECASTERS, DATASETS):
+            registry.drop_files([file])
+        if isinstance(error, BenchError) or not isinstance(error, Exception):
+            raise
+        raise BenchError(f"{file} failed to load: {type(error).__name__}: {error}") from error
+    return module

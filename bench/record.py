@@ -1,0 +1,181 @@
+"""What one run left behind: numbers, timings, provenance. Versioned and typed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from bench.protocol import Protocol
+
+SCHEMA_VERSION = 1
+
+
+class Part(BaseModel):
+    """Base of the record's parts: closed, but able to hold numbers that are not finite."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+
+class PluginRecord(Part):
+    """A plug-in as it ran.
+
+    Attributes:
+        name: Registered name.
+        summary: First line of its docstring.
+        given: Options as the user gave them.
+        config: Options as resolved, defaults included.
+        sha: Hash of its file.
+        group: A strategy's group; empty for a forecaster.
+        carries: What a strategy carries over; empty for a forecaster.
+    """
+
+    name: str
+    summary: str = ""
+    given: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    sha: str = ""
+    group: str = ""
+    carries: str = ""
+
+
+class EventRecord(Part):
+    """A known drift: its first row, that row's time stamp, and its name."""
+
+    row: int
+    time: str
+    name: str
+    kind: str
+
+
+class DatasetRecord(Part):
+    """A dataset as it ran.
+
+    Attributes:
+        name: Name in the report (``csv:my.csv`` for a user's file).
+        given: Options as the user gave them.
+        fingerprint: Hash of values, time stamps and layout.
+        rows: Rows of the series.
+        inputs: Names of the columns read.
+        targets: Names of the columns forecast.
+        borders: First validation row, first stream row, end.
+        events: Known drifts within the series.
+        season: Rows in a season, or None.
+        source: Where the data come from.
+        licence: Under which terms.
+        notes: What the loader guessed or mended.
+    """
+
+    name: str
+    given: dict[str, Any] = {}
+    fingerprint: str
+    rows: int
+    inputs: list[str]
+    targets: list[str]
+    borders: tuple[int, int, int]
+    events: list[EventRecord] = []
+    season: int | None = None
+    source: str = ""
+    licence: str = ""
+    notes: list[str] = []
+
+
+class Errors(Part):
+    """Errors of a stream. Every mean runs over windows, leads and target channels alike.
+
+    Attributes:
+        windows: Forecasts scored.
+        mae: Mean absolute error, scaled units. ``mse`` and ``rmse`` likewise; ``rmse`` is the root of ``mse``.
+        mae_original: The same in the targets' own units (``mse_original``, ``rmse_original``).
+        val_mse: Scaled MSE over the validation rows of a warm start; None without one.
+        mse_by_channel: ``(C_out,)`` scaled, in the order of the dataset's targets; ``mae_by_channel`` likewise.
+        mse_by_lead: ``(H,)`` scaled, first lead first; ``mae_by_lead`` likewise.
+    """
+
+    windows: int
+    mae: float
+    mse: float
+    rmse: float
+    mae_original: float
+    mse_original: float
+    rmse_original: float
+    val_mse: float | None = None
+    mse_by_channel: list[float]
+    mae_by_channel: list[float]
+    mse_by_lead: list[float]
+    mae_by_lead: list[float]
+
+
+class StepTimes(Part):
+    """Time of one kind of step, in milliseconds, warm-up steps left out."""
+
+    steps: int
+    total_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+class Timing(Part):
+    """What service cost, without the harness's own work.
+
+    Attributes:
+        alone: True for a timing pass (the run had the machine to itself); False for an accuracy run.
+        windows: Forecasts made within the measured steps.
+        windows_per_s: Forecasts over the time of predict and adapt together.
+        predict: Times of a block's forecast, transfers to the device included.
+        adapt: Times of a block's ``observe`` and ``adapt`` together.
+        warmup: First blocks that were left out.
+        first_predict_ms: The very first forecast, left out above.
+        peak_memory_mb: Largest memory in use: the device allocator's, or the process's growth on a CPU.
+        threads: Threads that torch was given.
+        device: Such as ``cpu`` or ``cuda:0``; ``device_name`` is its model.
+        clock: ``perf_counter`` or ``torch.Event``.
+        load: Busy share of the machine just before, 0 to 1.
+    """
+
+    alone: bool
+    windows: int
+    windows_per_s: float
+    predict: StepTimes
+    adapt: StepTimes
+    warmup: int
+    first_predict_ms: float
+    peak_memory_mb: float
+    threads: int
+    device: str
+    device_name: str
+    clock: str
+    load: float
+
+
+class Record(Part):
+    """One run: one strategy x forecaster x dataset x protocol x seed.
+
+    Attributes:
+        run_id: Hash of everything that decides the outcome.
+        status: ``ok``, ``failed`` or ``skipped``; ``reason`` says why it is not ``ok``.
+        traceback: Of a failed run.
+        forecaster: None for a strategy that adapts no forecaster (reported as ``none``).
+        errors: None unless ``ok``.
+        timing: Of the accuracy run itself (the machine may have been shared).
+        seconds: Wall time of the whole run, pre-training of its own included.
+        environment: Versions, device, threads, git state, time of day.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    experiment: str
+    status: Literal["ok", "failed", "skipped"]
+    reason: str = ""
+    traceback: str = ""
+    strategy: PluginRecord
+    forecaster: PluginRecord | None = None
+    training: dict[str, Any] | None = None
+    dataset: DatasetRecord
+    protocol: Protocol
+    seed: int
+    errors: Errors | None = None
+    timing: Timing | None = None
+    seconds: float = 0.0
+    environment: dict[str, Any] = {}

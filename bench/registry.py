@@ -1,0 +1,106 @@
+"""One generic registry: names to classes, with loud collisions and helpful misses."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from bench.errors import BenchError
+
+T = TypeVar("T")
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def unknown(kind: str, name: str, available: Iterable[str]) -> BenchError:
+    """The error for a name that is not there, with the nearest one that is.
+
+    Args:
+        kind: What was looked for, such as ``"strategy"``.
+        name: What the user wrote.
+        available: The names that exist.
+    """
+    names = sorted(available)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return BenchError(f"Unknown {kind} {name!r}.{hint} Available: {', '.join(names) or '(none)'}")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One registered class and the file it came from."""
+
+    name: str
+    cls: type[T]
+    file: Path
+
+    @cached_property
+    def sha(self) -> str:
+        """Hash of the file's content: a changed file is another plug-in."""
+        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+
+    @property
+    def summary(self) -> str:
+        """The first line of the class's docstring."""
+        return (self.cls.__doc__ or "").strip().partition("\n")[0].strip()
+
+
+class Registry(Generic[T]):
+    """Names to classes of one kind.
+
+    Args:
+        kind: The word for one of them, as it appears in messages.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry[T]] = {}
+
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Class decorator that enters a class under ``name``.
+
+        Raises:
+            BenchError: The name is malformed or taken; both files are named.
+        """
+        if not NAME.fullmatch(name):
+            raise BenchError(f"{name!r} cannot name a {self.kind}: use lower-case letters, digits, '-', '_' and '.'")
+
+        def enter(cls: type[T]) -> type[T]:
+            file = Path(sys.modules[cls.__module__].__file__ or "").resolve()
+            if taken := self._entries.get(name):
+                raise BenchError(
+                    f"The {self.kind} name {name!r} is registered twice: in {taken.file} and in {file}. "
+                    "Rename one of them."
+                )
+            self._entries[name] = Entry(name, cls, file)
+            return cls
+
+        return enter
+
+    def __getitem__(self, name: str) -> Entry[T]:
+        """The entry called ``name``; an unknown name is a `BenchError` with a suggestion."""
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise unknown(self.kind, name, self._entries) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def drop_files(self, files: Iterable[Path]) -> None:
+        """Forget what came from these files (a file that failed to load leaves nothing behind)."""
+        gone = {file.resolve() for file in files}
+        self._entries = {name: e for name, e in self._entries.items() if e.file not in gone}

@@ -1,0 +1,219 @@
+"""What a dataset is to the harness: values in time order, borders, and known drifts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DriftEvent:
+    """A known drift.
+
+    Attributes:
+        row: First row after the change began.
+        name: What happened, in a few words; it labels figures.
+        kind: ``abrupt`` or ``gradual``.
+    """
+
+    row: int
+    name: str
+    kind: str = "abrupt"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Borders of a series, as row indices.
+
+    Training is ``[0, train)``, validation ``[train, validation)``, the stream ``[validation, end)``.
+    """
+
+    train: int
+    validation: int
+    end: int
+
+    @classmethod
+    def by_fraction(cls, rows: int, train: float = 0.20, validation: float = 0.05) -> Split:
+        """Borders at fractions of the rows; 20/5/75 by default."""
+        return cls(int(train * rows), int((train + validation) * rows), rows)
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Standardisation of each column by the mean and deviation of the training rows.
+
+    Attributes:
+        mean: ``(C,)``.
+        std: ``(C,)``, never zero.
+    """
+
+    mean: Floats
+    std: Floats
+
+    def scale(self, values: Floats) -> Floats:
+        """``(..., C)`` in original units to standard deviations from the training mean."""
+        return (values - self.mean) / self.std
+
+    def select(self, columns: tuple[int, ...]) -> Scaler:
+        """The scaler of some of the columns."""
+        return Scaler(self.mean[list(columns)], self.std[list(columns)])
+
+
+@dataclass(frozen=True, eq=False)
+class DriftSeries:
+    """A multivariate series that drifts.
+
+    Attributes:
+        name: The dataset's name.
+        values: ``(T, C)`` float64, original units, time order, no NaN.
+        columns: ``C`` names.
+        time: ``(T,)`` ``datetime64`` or integers, strictly increasing.
+        split: Borders of training, validation and stream rows.
+        inputs: Names of the columns that a forecaster reads.
+        targets: Names of the columns that it forecasts.
+        events: Known drifts, in order of their rows.
+        lookback: Rows that a forecaster should read, where the experiment does not say.
+        horizon: Rows that it should forecast, where the experiment does not say.
+        season: Rows in one season, for seasonal baselines; None where there is none.
+        source: Where the data come from.
+        licence: Under which terms.
+        notes: What the loader guessed or mended, one line each.
+    """
+
+    name: str
+    values: Floats
+    columns: tuple[str, ...]
+    time: NDArray[np.datetime64] | NDArray[np.int64]
+    split: Split
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+    events: tuple[DriftEvent, ...] = ()
+    lookback: int = 96
+    horizon: int = 24
+    season: int | None = None
+    source: str = ""
+    licence: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def input_index(self) -> tuple[int, ...]:
+        """Columns that are inputs."""
+        return tuple(self.columns.index(name) for name in self.inputs)
+
+    @cached_property
+    def target_column(self) -> tuple[int, ...]:
+        """Columns that are targets."""
+        return tuple(self.columns.index(name) for name in self.targets)
+
+    @cached_property
+    def target_index(self) -> tuple[int, ...] | None:
+        """Where each target stands among the inputs, or None when the targets are not inputs."""
+        if not set(self.targets) <= set(self.inputs):
+            return None
+        return tuple(self.inputs.index(name) for name in self.targets)
+
+    @cached_property
+    def scaler(self) -> Scaler:
+        """Standardisation by the training rows, over all columns."""
+        train = self.values[: self.split.train]
+        return Scaler(train.mean(axis=0), train.std(axis=0))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that a result can depend on."""
+        return self._hash(len(self.values))
+
+    @cached_property
+    def training_fingerprint(self) -> str:
+        """The same for the rows before the stream: what pre-training may depend on."""
+        return self._hash(self.split.validation)
+
+    def _hash(self, rows: int) -> str:
+        # The border before the stream belongs to both hashes; where the stream ends does not decide training.
+        borders = (self.split.train, self.split.validation) + ((self.split.end,) if rows == len(self) else ())
+        layout = json.dumps([self.columns, self.inputs, self.targets, borders, self.season])
+        digest = hashlib.sha256(layout.encode())
+        digest.update(np.ascontiguousarray(self.values[:rows]).tobytes())
+        digest.update(np.ascontiguousarray(self.time[:rows]).astype("int64").tobytes())
+        return digest.hexdigest()
+
+    def with_values(self, values: Floats) -> DriftSeries:
+        """The same series with other values, unchecked (NaN included)."""
+        return replace(self, values=values)
+
+    def validated(self) -> DriftSeries:
+        """This series, once it is known to be usable.
+
+        Raises:
+            BenchError: Names the column and row at fault: shapes that disagree, unknown or repeated columns, a
+                value that is not finite, time stamps out of order or repeated, borders out of order, a column
+                that is constant over the training rows.
+        """
+        self._check_layout()
+        self._check_time()
+        self._check_values()
+        return self
+
+    def _check_layout(self) -> None:
+        who = f"dataset {self.name!r}"
+        T, C = self.values.shape
+        if len(self.columns) != C or len(self.time) != T:
+            raise BenchError(
+                f"{who}: {T} rows x {C} columns of values, but {len(self.time)} time stamps "
+                f"and {len(self.columns)} names"
+            )
+        if repeated := sorted({c for c in self.columns if self.columns.count(c) > 1}):
+            raise BenchError(f"{who}: column {repeated[0]!r} appears twice. Rename one of the two.")
+        for role, names in (("input", self.inputs), ("target", self.targets)):
+            if not names:
+                raise BenchError(f"{who}: no {role} columns")
+            for name in names:
+                if name not in self.columns:
+                    raise BenchError(f"{who}: {role} column {name!r} is not there. Columns: {', '.join(self.columns)}")
+        split = self.split
+        if not 0 < split.train < split.validation < split.end <= T:
+            raise BenchError(
+                f"{who}: borders train={split.train}, validation={split.validation}, end={split.end} "
+                f"must rise within the {T} rows"
+            )
+
+    def _check_time(self) -> None:
+        steps = np.diff(self.time).astype("int64")
+        if (steps > 0).all():
+            return
+        row = int(np.argmax(steps <= 0)) + 1
+        fault = "repeats the one before" if steps[row - 1] == 0 else "is earlier than the one before"
+        raise BenchError(
+            f"dataset {self.name!r}: row {row:,}, time stamp {self.time[row]} {fault}. "
+            "Sort the rows by time and drop or average duplicates."
+        )
+
+    def _check_values(self) -> None:
+        finite = np.isfinite(self.values)
+        if not finite.all():
+            row, column = map(int, np.argwhere(~finite)[0])
+            raise BenchError(
+                f"dataset {self.name!r}: row {row:,}, column {self.columns[column]!r} is {self.values[row, column]}. "
+                "Fill or drop missing values first; forward-fill does not look ahead, interpolation does."
+            )
+        train = self.values[: self.split.train]
+        constant = np.flatnonzero(train.std(axis=0) <= 1e-12 * np.maximum(1.0, np.abs(train).max(axis=0)))
+        used = set(self.input_index) | set(self.target_column)
+        for column in map(int, constant):
+            if column in used:
+                raise BenchError(
+                    f"dataset {self.name!r}: column {self.columns[column]!r} is constant over the "
+                    f"{self.split.train:,} training rows and cannot be scaled. Leave it out of the inputs and targets."
+                )

@@ -1,0 +1,200 @@
+"""Results on disk: one folder for each run, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from bench.errors import BenchError
+from bench.record import SCHEMA_VERSION, Record, Timing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECORD, TIMING = "record.json", "timing.json"
+ORIGINS, FORECASTS = "origins.parquet", "forecasts.parquet"
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results of one experiment.
+
+    Layout: ``<run id>/record.json`` with ``origins.parquet`` (a row for each origin: ``origin, time, mse, mae,
+    mse_original, mae_original``), ``forecasts.parquet`` (``origin, time, lead, channel, forecast, truth`` around
+    the strongest event, original units) and, once the run was timed alone, ``timing.json``.
+    A run's folder appears by one rename; what is being written lives under ``.tmp``.
+
+    Attributes:
+        folder: ``results/<experiment>``.
+    """
+
+    folder: Path
+
+    def has(self, run_id: str) -> bool:
+        """Whether the run ended well (``ok`` or ``skipped``): a failed one is to be done again."""
+        record = self.read(run_id)
+        return record is not None and record.status != "failed"
+
+    def read(self, run_id: str) -> Record | None:
+        """The record of a run, or None where there is none or it cannot be read."""
+        try:
+            record = Record.model_validate_json((self.folder / run_id / RECORD).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return record if record.schema_version == SCHEMA_VERSION else None
+
+    def read_timing(self, run_id: str) -> Timing | None:
+        """The timing pass of a run, or None."""
+        try:
+            return Timing.model_validate_json((self.folder / run_id / TIMING).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def read_frame(self, run_id: str, name: str) -> pd.DataFrame | None:
+        """``origins.parquet`` or ``forecasts.parquet`` of a run, or None where there is none."""
+        import pandas as pd
+
+        path = self.folder / run_id / name
+        return pd.read_parquet(path) if path.is_file() else None
+
+    def run_ids(self) -> list[str]:
+        """Ids of all runs that left a record, in the order of their names."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path.parent.name for path in self.folder.glob(f"[!.]*/{RECORD}"))
+
+    def records(self) -> Iterator[Record]:
+        """All readable records."""
+        return (record for run_id in self.run_ids() if (record := self.read(run_id)))
+
+    def write(self, record: Record, frames: dict[str, pd.DataFrame]) -> None:
+        """Write a run: its record and its frames (by file name), replacing an earlier failure."""
+        work = self._work_folder()
+        for name, frame in frames.items():
+            frame.to_parquet(work / name, index=False)
+        _write_durably(work / RECORD, record.model_dump_json(indent=1))
+        final = self.folder / record.run_id
+        if final.exists():
+            final.rename(self._work_folder() / "replaced")
+        work.rename(final)
+        self.sweep()
+
+    def write_timing(self, run_id: str, timing: Timing) -> None:
+        """Write the timing pass of a run beside its record."""
+        work = self._work_folder()
+        _write_durably(work / TIMING, timing.model_dump_json(indent=1))
+        (work / TIMING).rename(self.folder / run_id / TIMING)
+        work.rmdir()
+
+    def sweep(self) -> None:
+        """Remove what this process replaced, and what processes that are gone left half-written."""
+        for work in (self.folder / ".tmp").glob("*"):
+            pid = int(work.name.partition("-")[0])
+            if pid == os.getpid() or not psutil.pid_exists(pid):
+                shutil.rmtree(work, ignore_errors=True)
+
+    def _work_folder(self) -> Path:
+        work = self.folder / ".tmp" / f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        work.mkdir(parents=True)
+        return work
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def experiments_in(results: Path) -> list[Path]:
+    """Folders of experiments: ``results`` itself if it is one, otherwise those in it that hold records.
+
+    Raises:
+        BenchError: There is none.
+    """
+    folders = [results, *sorted(path for path in results.glob("[!.]*") if path.is_dir())]
+    found = [folder for folder in folders if Store(folder).run_ids()]
+    if not found:
+        raise BenchError(f"No results in {results}. Run an experiment first (bench run), or name its folder.")
+    return found
+
+
+def load_results(results: Path | str = "results") -> pd.DataFrame:
+    """One tidy frame with a row for each run.
+
+    Args:
+        results: A results folder, or one experiment's folder in it.
+
+    Returns:
+        Columns ``experiment, run_id, strategy, group, forecaster, dataset, protocol, lookback, horizon, stride,
+        block, label_every, warm_start, seed, status, reason, windows, mae, mse, rmse, mae_original, mse_original,
+        rmse_original, val_mse, windows_per_s, predict_p50_ms, predict_p95_ms, adapt_p50_ms, adapt_p95_ms,
+        peak_memory_mb, timed_alone, service_s, seconds, device, threads, strategy_config``. Timings are those of the
+        timing pass where the run has one (``timed_alone``), otherwise of the run itself; ``service_s`` is predict
+        and adapt over the whole stream, as measured in the run itself.
+
+    Raises:
+        BenchError: There are no results.
+    """
+    import pandas as pd
+
+    rows = []
+    for folder in experiments_in(Path(results)):
+        store = Store(folder)
+        rows += [_row(record, store.read_timing(record.run_id)) for record in store.records()]
+    frame = pd.DataFrame(rows)
+    order = ["experiment", "dataset", "protocol", "strategy", "forecaster", "seed"]
+    return frame.sort_values(order, kind="stable", ignore_index=True)
+
+
+def _row(record: Record, alone: Timing | None) -> dict[str, Any]:
+    errors, timing = record.errors, alone or record.timing
+    protocol = record.protocol
+    own = record.timing
+    nan = float("nan")
+    return {
+        "experiment": record.experiment,
+        "run_id": record.run_id,
+        "strategy": record.strategy.name,
+        "group": record.strategy.group,
+        "forecaster": record.forecaster.name if record.forecaster else "none",
+        "dataset": record.dataset.name,
+        "protocol": protocol.name,
+        "lookback": protocol.lookback,
+        "horizon": protocol.horizon,
+        "stride": protocol.stride,
+        "block": protocol.block,
+        "label_every": protocol.label_every,
+        "warm_start": protocol.warm_start,
+        "seed": record.seed,
+        "status": record.status,
+        "reason": record.reason,
+        "windows": errors.windows if errors else 0,
+        "mae": errors.mae if errors else nan,
+        "mse": errors.mse if errors else nan,
+        "rmse": errors.rmse if errors else nan,
+        "mae_original": errors.mae_original if errors else nan,
+        "mse_original": errors.mse_original if errors else nan,
+        "rmse_original": errors.rmse_original if errors else nan,
+        "val_mse": errors.val_mse if errors and errors.val_mse is not None else nan,
+        "windows_per_s": timing.windows_per_s if timing else nan,
+        "predict_p50_ms": timing.predict.p50_ms if timing else nan,
+        "predict_p95_ms": timing.predict.p95_ms if timing else nan,
+        "adapt_p50_ms": timing.adapt.p50_ms if timing else nan,
+        "adapt_p95_ms": timing.adapt.p95_ms if timing else nan,
+        "peak_memory_mb": timing.peak_memory_mb if timing else nan,
+        "timed_alone": alone is not None,
+        "service_s": (own.predict.total_ms + own.adapt.total_ms) / 1000 if own else nan,
+        "seconds": record.seconds,
+        "device": timing.device if timing else str(record.environment.get("device", "")),
+        "threads": timing.threads if timing else record.environment.get("threads", 1),
+        "strategy_config": json.dumps(record.strategy.given, sort_keys=True),
+    }

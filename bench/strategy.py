@@ -1,0 +1,141 @@
+"""The Strategy contract: what is done to a forecaster while it is in service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.config import Config
+from bench.protocol import Protocol
+from bench.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class StrategyConfig(Config):
+    """Options of a strategy; subclass it as ``Config`` inside the strategy's class."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The rows released before service begins: training rows, and validation rows without a warm start.
+
+    Attributes:
+        inputs: ``(N, C_in)`` float32 on the run's device, scaled. ``N`` is also the row of the first origin.
+        targets: ``(N, C_out)`` likewise; a target that was not released is NaN.
+        target_index: Where each target stands among the inputs; None when the targets are not inputs.
+        season: Rows in one season, or None.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    target_index: tuple[int, ...] | None
+    season: int | None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Newly matured pairs, in order; there may be none.
+
+    Attributes:
+        x: ``(P, L, C_in)`` float32 windows, scaled.
+        y: ``(P, H, C_out)`` float32 truths, scaled.
+        origins: ``(P,)`` int64: the row where each truth starts.
+    """
+
+    x: Tensor
+    y: Tensor
+    origins: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything a strategy is given, and nothing else."""
+
+    config: Any
+    forecaster: Any
+    history: History
+    protocol: Protocol
+    rng: np.random.Generator
+    device: torch.device
+
+
+class Strategy:
+    """Serves forecasts over a stream; subclass it and write ``predict``.
+
+    The harness calls, block after block, ``observe`` (new rows), ``adapt`` (newly matured pairs) and ``predict``.
+    Arrays that it hands over are the strategy's own copies of released rows; float32, scaled, on ``self.device``.
+
+    Attributes:
+        config: An instance of the class's ``Config``.
+        forecaster: Pre-trained, its own copy; None unless the class says ``uses_forecaster``.
+        history: The rows released before service.
+        protocol: Lookback, horizon, stride, block.
+        rng: Seeded by the run.
+        device: Where tensors live.
+
+    Class attributes:
+        Config: The options, overridable from TOML and the command line.
+        group: ``core``, ``control``, ``leaky``, ``literature`` or ``user``.
+        uses_forecaster: Whether it adapts a forecaster; if so it runs once for each one of the experiment.
+        needs: What the forecaster must offer: ``gradients``, ``memory``.
+        reads: False for a strategy whose forecasts depend on no row at all.
+        carries: What lasts from one block to the next, in a few words; printed in the report.
+        tiny: Values of ``Config`` that make it cheap, for the contract checks.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = StrategyConfig
+    group: ClassVar[Literal["core", "control", "leaky", "literature", "user"]] = "user"
+    uses_forecaster: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
+    reads: ClassVar[bool] = True
+    carries: ClassVar[str] = "nothing"
+    tiny: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, service: Service) -> None:
+        self.config = service.config
+        self.forecaster = service.forecaster
+        self.history = service.history
+        self.protocol = service.protocol
+        self.rng = service.rng
+        self.device = service.device
+        self.setup()
+
+    def setup(self) -> None:
+        """Called once, before the first block; not timed."""
+
+    def observe(self, rows: Tensor) -> None:
+        """Rows that became visible since the last block.
+
+        Args:
+            rows: ``(n, C_in)``, in time order; the first call begins where ``history`` ends.
+        """
+
+    def adapt(self, feedback: Feedback) -> None:
+        """Learn from the pairs that matured since the last block; there may be none."""
+
+    def predict(self, windows: Tensor) -> Tensor | NDArray[np.floating[Any]]:
+        """Forecast one block.
+
+        Args:
+            windows: ``(K, L, C_in)``; the last block of a stream may hold fewer than ``K``.
+
+        Returns:
+            ``(K, H, C_out)``, scaled. Forecast ``k`` may use window ``k`` only.
+        """
+        raise NotImplementedError
+
+
+STRATEGIES: Registry[Strategy] = Registry("strategy")
+register_strategy = STRATEGIES.register
