@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from bench.config import Config, build
+from bench.download import RemoteFile
 from bench.errors import BenchError
 from bench.registry import Registry
 from bench.series import DriftSeries
@@ -20,10 +21,13 @@ class Dataset:
     Attributes:
         name: The name it is registered and reported under.
         config: Its validated options.
+        download: Whether its data are a file that has to be fetched.
+        remote_file: That file, for ``bench.download.locate`` and ``fetch``; None where there is none.
     """
 
     Config: ClassVar[type[DatasetConfig]] = DatasetConfig
     download: ClassVar[bool] = False
+    remote_file: ClassVar[RemoteFile | None] = None
 
     def __init__(self, name: str, config: Any) -> None:
         self.name = name

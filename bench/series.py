@@ -44,7 +44,9 @@ class Split:
     @classmethod
     def by_fraction(cls, rows: int, train: float = 0.20, validation: float = 0.05) -> Split:
         """Borders at fractions of the rows; 20/5/75 by default."""
-        return cls(int(train * rows), int((train + validation) * rows), rows)
+        # Rounded first: (0.7 + 0.1) * 1000 is 799.9999999999999, and the border is row 800.
+        first, second = (int(round(share * rows, 6)) for share in (train, train + validation))
+        return cls(first, second, rows)
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ class DriftSeries:
     def scaler(self) -> Scaler:
         """Standardisation by the training rows, over all columns."""
         train = self.values[: self.split.train]
-        return Scaler(train.mean(axis=0), train.std(axis=0))
+        std = train.std(axis=0)
+        return Scaler(train.mean(axis=0), np.where(std > 0, std, 1.0))  # 0 only in columns that nothing uses
 
     @cached_property
     def fingerprint(self) -> str:
@@ -146,7 +149,9 @@ class DriftSeries:
         layout = json.dumps([self.columns, self.inputs, self.targets, borders, self.season])
         digest = hashlib.sha256(layout.encode())
         digest.update(np.ascontiguousarray(self.values[:rows]).tobytes())
-        digest.update(np.ascontiguousarray(self.time[:rows]).astype("int64").tobytes())
+        # One unit for all dates: which one a loader gets differs between releases of pandas.
+        time = self.time[:rows].astype("datetime64[us]") if self.time.dtype.kind == "M" else self.time[:rows]
+        digest.update(np.ascontiguousarray(time).astype("int64").tobytes())
         return digest.hexdigest()
 
     def with_values(self, values: Floats) -> DriftSeries:
@@ -168,6 +173,8 @@ class DriftSeries:
 
     def _check_layout(self) -> None:
         who = f"dataset {self.name!r}"
+        if self.values.ndim != 2:
+            raise BenchError(f"{who}: values have shape {self.values.shape}, expected (rows, columns)")
         T, C = self.values.shape
         if len(self.columns) != C or len(self.time) != T:
             raise BenchError(
@@ -179,6 +186,8 @@ class DriftSeries:
         for role, names in (("input", self.inputs), ("target", self.targets)):
             if not names:
                 raise BenchError(f"{who}: no {role} columns")
+            if len(set(names)) < len(names):
+                raise BenchError(f"{who}: a column is named twice among its {role} columns: {', '.join(names)}")
             for name in names:
                 if name not in self.columns:
                     raise BenchError(f"{who}: {role} column {name!r} is not there. Columns: {', '.join(self.columns)}")

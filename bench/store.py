@@ -19,7 +19,7 @@ from bench.record import SCHEMA_VERSION, Record, Timing
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORD, TIMING = "record.json", "timing.json"
+RECORD, TIMING, MANIFEST = "record.json", "timing.json", "runs.json"
 ORIGINS, FORECASTS = "origins.parquet", "forecasts.parquet"
 
 
@@ -30,7 +30,9 @@ class Store:
     Layout: ``<run id>/record.json`` with ``origins.parquet`` (a row for each origin: ``origin, time, mse, mae,
     mse_original, mae_original``), ``forecasts.parquet`` (``origin, time, lead, channel, forecast, truth`` around
     the strongest event, original units) and, once the run was timed alone, ``timing.json``.
-    A run's folder appears by one rename; what is being written lives under ``.tmp``.
+    ``runs.json`` lists the runs that the report is about; what an earlier version of a plug-in left stays on disk, and
+    counts again when the plug-in is as it was. A run's folder appears by one rename; what is being written lives under
+    ``.tmp``.
 
     Attributes:
         folder: ``results/<experiment>``.
@@ -66,10 +68,31 @@ class Store:
         return pd.read_parquet(path) if path.is_file() else None
 
     def run_ids(self) -> list[str]:
-        """Ids of all runs that left a record, in the order of their names."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(path.parent.name for path in self.folder.glob(f"[!.]*/{RECORD}"))
+        """Ids of the runs that the report is about, if they left a record; of all that did, where no list was made."""
+        listed = list(self.read_manifest()) or sorted(p.parent.name for p in self.folder.glob(f"[!.]*/{RECORD}"))
+        return [run_id for run_id in listed if (self.folder / run_id / RECORD).is_file()]
+
+    def read_manifest(self) -> dict[str, str]:
+        """Run id to cell (what the run is, apart from versions), in the order of the experiment."""
+        try:
+            listed = json.loads((self.folder / MANIFEST).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return {str(run_id): str(cell) for run_id, cell in listed.items()}
+
+    def write_manifest(self, cells: dict[str, str], *, keep: bool) -> None:
+        """Say which runs the report is about.
+
+        Args:
+            cells: Run id to cell, in order.
+            keep: Whether other cells that were listed before stay.
+        """
+        fresh = set(cells.values())
+        before = {run_id: cell for run_id, cell in self.read_manifest().items() if keep and cell not in fresh}
+        work = self._work_folder()
+        _write_durably(work / MANIFEST, json.dumps(before | cells, indent=1))
+        (work / MANIFEST).rename(self.folder / MANIFEST)
+        work.rmdir()
 
     def records(self) -> Iterator[Record]:
         """All readable records."""

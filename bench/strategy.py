@@ -30,12 +30,14 @@ class History:
         targets: ``(N, C_out)`` likewise; a target that was not released is NaN.
         target_index: Where each target stands among the inputs; None when the targets are not inputs.
         season: Rows in one season, or None.
+        stream_start: Row of the first origin that counts; rows between ``N`` and it are the warm start.
     """
 
     inputs: Tensor
     targets: Tensor
     target_index: tuple[int, ...] | None
     season: int | None
+    stream_start: int
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -91,6 +93,7 @@ class Strategy:
         uses_forecaster: Whether it adapts a forecaster; if so it runs once for each one of the experiment.
         needs: What the forecaster must offer: ``gradients``, ``memory``.
         reads: False for a strategy whose forecasts depend on no row at all.
+        heavy: Whether it trains in service; the longest runs are started first.
         carries: What lasts from one block to the next, in a few words; printed in the report.
         tiny: Values of ``Config`` that make it cheap, for the contract checks.
     """
@@ -100,6 +103,7 @@ class Strategy:
     uses_forecaster: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     reads: ClassVar[bool] = True
+    heavy: ClassVar[bool] = False
     carries: ClassVar[str] = "nothing"
     tiny: ClassVar[dict[str, Any]] = {}
 

@@ -1,0 +1,154 @@
+"""What every method must beat: persistence, the season before, recursive least squares, and no adaptation at all."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from bench import Feedback, Pairs, Strategy, StrategyConfig, Task, register_strategy
+from bench.forecasters.linear import design, forecast, normal_equations, outcome
+
+
+class RecentTargets(Strategy):
+    """Keeps the last released rows of the targets: as they become visible, or as their labels mature."""
+
+    rows: int = 1
+
+    def setup(self) -> None:
+        """Start from the labelled rows of the history."""
+        labelled = ~self.history.targets.isnan().any(dim=1)
+        self.recent = self.history.targets[labelled][-self.rows :]
+        self.end = len(self.history)
+
+    def observe(self, rows: Tensor) -> None:
+        """Targets that are inputs are known when they are seen."""
+        if self.history.target_index is not None:
+            self._append(rows[:, list(self.history.target_index)])
+
+    def adapt(self, feedback: Feedback) -> None:
+        """Targets that are not inputs are known when their pair matures."""
+        if self.history.target_index is None:
+            for s, y in zip(feedback.origins.tolist(), feedback.y, strict=True):
+                self._append(y[max(0, self.end - s) :])
+                self.end = s + len(y)
+
+    def before(self, windows: Tensor) -> Tensor:
+        """Up to ``rows`` released target rows before each window's origin, ``(K, rows, C_out)``."""
+        if self.history.target_index is None:
+            return self.recent.expand(len(windows), -1, -1)
+        seen = windows[:, :, list(self.history.target_index)]
+        stride = self.protocol.stride
+        ends = [torch.cat([self.recent, seen[k, -k * stride :]]) if k else self.recent for k in range(len(windows))]
+        return torch.stack([rows[-self.rows :] for rows in ends])
+
+    def _append(self, rows: Tensor) -> None:
+        self.recent = torch.cat([self.recent, rows])[-self.rows :]
+
+
+@register_strategy("persistence")
+class Persistence(RecentTargets):
+    """The last value, held; where targets are not inputs, the last released target."""
+
+    group = "core"
+    carries = "the last value"
+
+    def predict(self, windows: Tensor) -> Tensor:
+        """Repeat one row over the horizon."""
+        return self.before(windows).expand(-1, self.protocol.horizon, -1)
+
+
+@register_strategy("seasonal-naive")
+class SeasonalNaive(RecentTargets):
+    """The values one season before; where the data have no season, persistence."""
+
+    class Config(StrategyConfig):
+        """Options.
+
+        Attributes:
+            season: Rows in a season; None takes the dataset's.
+        """
+
+        season: PositiveInt | None = None
+
+    group = "core"
+    carries = "the last season"
+
+    def setup(self) -> None:
+        """Keep one season."""
+        self.rows = self.config.season or self.history.season or 1
+        super().setup()
+
+    def predict(self, windows: Tensor) -> Tensor:
+        """Walk through the last season, again and again."""
+        season = self.before(windows)
+        return season[:, torch.arange(self.protocol.horizon) % season.shape[1]]
+
+
+@register_strategy("rls")
+class RecursiveLeastSquares(Strategy):
+    """Linear forecaster with weights shared by channels, updated by recursive least squares on every matured window."""
+
+    class Config(StrategyConfig):
+        """Options.
+
+        Attributes:
+            forgetting: Weight of the past at each window; 1 forgets nothing.
+            ridge: Penalty of the first solution, on the history.
+        """
+
+        forgetting: float = Field(0.9999, gt=0, le=1)
+        ridge: NonNegativeFloat = 1.0
+
+    group = "core"
+    carries = "the weights and the inverse Gram matrix"
+
+    def setup(self) -> None:
+        """Start from ridge regression on the history."""
+        L, H = self.protocol.lookback, self.protocol.horizon
+        history = self.history
+        self.task = Task(L, H, history.inputs.shape[1], history.targets.shape[1], history.target_index)
+        pairs = Pairs(history.inputs, history.targets, torch.arange(L, len(history) - H + 1), L, H)
+        gram, moment = normal_equations(pairs, self.task, "last", constant=True)
+        self.inverse = np.linalg.inv(gram + self.config.ridge * np.eye(len(gram)))
+        self.weights = self.inverse @ moment
+
+    def adapt(self, feedback: Feedback) -> None:
+        """One update for each pair, all of its channels together (Woodbury identity)."""
+        if not len(feedback):
+            return
+        rows, level = design(feedback.x.double(), self.task, "last", constant=True)
+        target = outcome(feedback.y.double(), level, self.task)
+        for x, y in zip(rows.cpu().numpy(), target.cpu().numpy(), strict=True):
+            gain = self.inverse @ x.T
+            gain = gain @ np.linalg.inv(self.config.forgetting * np.eye(len(x)) + x @ gain)
+            self.weights += gain @ (y - x @ self.weights)
+            self.inverse = (self.inverse - gain @ (x @ self.inverse)) / self.config.forgetting
+            self.inverse = (self.inverse + self.inverse.T) / 2  # rounding must not make it lopsided
+
+    def predict(self, windows: Tensor) -> Tensor:
+        """Apply the weights of the moment."""
+        rows, level = design(windows.double(), self.task, "last", constant=True)
+        weights = torch.from_numpy(self.weights).to(rows.device)
+        return forecast(rows, level, weights, self.task).float()
+
+
+@register_strategy("frozen")
+class Frozen(Strategy):
+    """The forecaster as it was trained; a neural memory is read, never written."""
+
+    group = "core"
+    uses_forecaster: ClassVar[bool] = True
+
+    def setup(self) -> None:
+        """Switch memory writes off, where there is a memory."""
+        if "memory" in getattr(self.forecaster, "provides", ()):
+            self.forecaster.memory_writes = False
+
+    @torch.no_grad()
+    def predict(self, windows: Tensor) -> Tensor:
+        """Forecast, and remember nothing."""
+        return self.forecaster(windows)  # type: ignore[no-any-return]

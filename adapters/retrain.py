@@ -1,0 +1,93 @@
+"""Retraining: the pre-training recipe again, every so many rows, on what has been released."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from bench import Feedback, Pairs, Strategy, StrategyConfig, register_strategy
+
+
+@register_strategy("retrain")
+class Retrain(Strategy):
+    """Train afresh every `every` rows, on an expanding or a sliding history."""
+
+    class Config(StrategyConfig):
+        """Options.
+
+        Attributes:
+            every: Rows between two trainings; None trains whenever the released rows have grown by a sixth.
+            window: ``expanding`` keeps all released rows, ``sliding`` the last ``rows``.
+            rows: Rows kept by a sliding window; None keeps as many as the history had.
+        """
+
+        every: PositiveInt | None = None
+        window: Literal["expanding", "sliding"] = "expanding"
+        rows: PositiveInt | None = None
+
+    group = "core"
+    uses_forecaster: ClassVar[bool] = True
+    heavy = True
+    carries = "the weights, until the next training"
+    tiny: ClassVar[dict[str, Any]] = {"every": 40}
+
+    def setup(self) -> None:
+        """Keep the history and the origins of its pairs."""
+        L, H = self.protocol.lookback, self.protocol.horizon
+        self.inputs, self.targets = self.history.inputs, self.history.targets
+        self.start = 0  # the row of the stream that stands first in `inputs`
+        known = ~self.targets.isnan().any(dim=1)
+        whole = known.unfold(0, H, 1).all(dim=1) if len(known) >= H else known[:0]
+        self.origins = torch.nonzero(whole[L:]).flatten() + L
+        self.kept = self.config.rows or len(self.history)
+        self.trained_at = len(self.history)
+        self._quiet_memory()
+
+    def observe(self, rows: Tensor) -> None:
+        """Keep what became visible; its targets are unknown until their pair matures."""
+        self.inputs = torch.cat([self.inputs, rows])
+        self.targets = torch.cat([self.targets, self.targets.new_full((len(rows), self.targets.shape[1]), torch.nan)])
+
+    def adapt(self, feedback: Feedback) -> None:
+        """Keep the pairs; train when it is time."""
+        for s, y in zip(feedback.origins.tolist(), feedback.y, strict=True):
+            self.targets[s - self.start : s - self.start + len(y)] = y
+        fresh = torch.from_numpy(feedback.origins).to(self.origins.device) - self.start
+        self.origins = torch.cat([self.origins, fresh])
+        now = self.start + len(self.inputs)
+        if now - self.trained_at >= (self.config.every or self.trained_at / 6):
+            self.trained_at = now
+            self._slide()
+            self._train()
+
+    def _slide(self) -> None:
+        """Forget rows that a sliding window has left."""
+        drop = len(self.inputs) - self.kept
+        if self.config.window == "expanding" or drop <= 0:
+            return
+        self.inputs, self.targets, self.start = self.inputs[drop:], self.targets[drop:], self.start + drop
+        origins = self.origins - drop
+        self.origins = origins[origins >= self.protocol.lookback]
+
+    def _train(self) -> None:
+        """The recipe from its own seed; the last fifth of the pairs validate, none of their truths is trained on."""
+        L, H = self.protocol.lookback, self.protocol.horizon
+        border = int(0.8 * len(self.inputs))
+        learn, check = self.origins[self.origins + H <= border], self.origins[self.origins >= border]
+        if not len(learn) or not len(check):
+            return
+        pairs, validation = (Pairs(self.inputs, self.targets, origins, L, H) for origins in (learn, check))
+        self.forecaster = self.forecaster.recipe.train(pairs, validation, self.device)
+        self._quiet_memory()
+
+    def _quiet_memory(self) -> None:
+        if "memory" in getattr(self.forecaster, "provides", ()):
+            self.forecaster.memory_writes = False
+
+    @torch.no_grad()
+    def predict(self, windows: Tensor) -> Tensor:
+        """Forecast with the last trained weights."""
+        return self.forecaster(windows)  # type: ignore[no-any-return]

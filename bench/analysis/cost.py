@@ -1,0 +1,48 @@
+"""What service costs, and what of it is worth its error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.entries import with_entries
+
+STEPS = ["windows_per_s", "predict_p50_ms", "predict_p95_ms", "adapt_p50_ms", "adapt_p95_ms", "peak_memory_mb"]
+
+
+def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Cost of each entry of each scenario.
+
+    Args:
+        runs: A row for each run (see `with_entries`), with the column ``stream_s_per_1000``: seconds of predict and
+            adapt for 1,000 windows over the whole stream, from the accuracy run.
+
+    Returns:
+        Columns ``scenario, entry``, then ``windows_per_s, predict_p50_ms, predict_p95_ms, adapt_p50_ms,
+        adapt_p95_ms, peak_memory_mb`` from the timing pass of the lowest seed that has one (NaN without), then
+        ``stream_s_per_1000``, the mean over seeds.
+    """
+    runs = with_entries(runs)
+    ok = runs[runs["status"] == "ok"]
+    keys = ["scenario", "entry"]
+    timed = ok[ok["timed_alone"].astype(bool)].sort_values("seed", kind="stable")
+    steps = timed.drop_duplicates(keys).set_index(keys)[STEPS]
+    stream = ok.groupby(keys)["stream_s_per_1000"].mean().to_frame()
+    return steps.join(stream, how="outer").sort_index().reset_index()
+
+
+def undominated(cost: pd.Series, error: pd.Series) -> pd.Series:
+    """Which points no other one beats in both cost and error (lower is better).
+
+    Args:
+        cost: One number for each point.
+        error: Likewise, on the same index.
+
+    Returns:
+        Booleans on the same index; False where a number is not finite.
+    """
+    c, e = cost.to_numpy(dtype=float), error.to_numpy(dtype=float)
+    no_worse = (c[None, :] <= c[:, None]) & (e[None, :] <= e[:, None])
+    better = (c[None, :] < c[:, None]) | (e[None, :] < e[:, None])
+    beaten = (no_worse & better).any(axis=1)
+    return pd.Series(~beaten & np.isfinite(c) & np.isfinite(e), index=cost.index)

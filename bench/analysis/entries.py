@@ -1,0 +1,129 @@
+"""Which runs belong together: the scenario they ran in, and the entry of the tables that they stand for."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+
+from bench.protocol import Protocol
+
+PROTOCOL = ["lookback", "horizon", "stride", "block", "label_every", "warm_start"]
+
+
+def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
+    """Name what is compared with what.
+
+    Runs of one ``scenario`` (dataset and protocol) are comparable. Runs of one ``entry`` (strategy and forecaster,
+    with their options) differ in nothing but the seed. Names are as short as telling them apart allows.
+
+    Args:
+        runs: A row for each run, as `bench.load_results` gives it. The columns ``dataset_options``, ``fingerprint``,
+            ``forecaster_options`` and ``training`` (each text) tell more runs apart where they are there.
+
+    Returns:
+        The same rows with the columns ``scenario``, ``entry``, ``base`` (the forecaster with its options, or
+        ``none``) and ``protocol_label``.
+    """
+    if {"scenario", "entry", "base", "protocol_label"} <= set(runs.columns):
+        return runs
+    runs = runs.copy()
+    runs["protocol_label"] = _protocol_labels(runs)
+    runs["scenario"] = _scenarios(runs)
+    runs["base"] = _bases(runs)
+    entry = runs["strategy"] + options_text(runs["strategy_config"])
+    if runs.loc[runs["base"] != "none", "base"].nunique() > 1:
+        entry += (" + " + runs["base"]).where(runs["base"] != "none", "")
+    runs["entry"] = entry
+    return runs
+
+
+def latest(runs: pd.DataFrame) -> pd.DataFrame:
+    """Leave out what a later run replaced.
+
+    A results folder keeps the runs of plug-ins as they were before an edit. Of each entry only the newest
+    ``version`` counts, and of several runs with one seed the newest, by ``started``.
+
+    Args:
+        runs: As `with_entries` takes it, with the text columns ``version`` and ``started``.
+
+    Returns:
+        A subset of the rows, in the same order, with the columns of `with_entries`.
+    """
+    runs = with_entries(runs)
+    newest_last = runs.sort_values(["started", "run_id"], kind="stable")
+    version = newest_last.groupby(["scenario", "entry"])["version"].transform("last")
+    current = newest_last[newest_last["version"] == version]
+    return current.drop_duplicates(["scenario", "entry", "seed"], keep="last").sort_index()
+
+
+def options_text(options: pd.Series) -> pd.Series:
+    """JSON objects as they are printed behind a name: `` (lr=0.001)``, or nothing where there are none."""
+    return options.map({text: _options(text) for text in options.unique()})
+
+
+def _options(text: str) -> str:
+    values: dict[str, object] = json.loads(text) if text else {}
+    if not values:
+        return ""
+    pairs = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items())
+    return f" ({', '.join(pairs)})"
+
+
+def _protocol_labels(runs: pd.DataFrame) -> pd.Series:
+    columns = ["protocol", *PROTOCOL]
+    distinct = runs[columns].drop_duplicates()
+    labels = {}
+    for name, lookback, horizon, stride, block, label_every, warm_start in distinct.itertuples(index=False):
+        protocol = Protocol(
+            name=name,
+            lookback=int(lookback),
+            horizon=int(horizon),
+            stride=int(stride),
+            block=int(block),
+            label_every=int(label_every),
+            warm_start=bool(warm_start),
+        )
+        labels[name, lookback, horizon, stride, block, label_every, warm_start] = protocol.label
+    keys = zip(*(runs[column] for column in columns), strict=True)
+    return pd.Series([labels[key] for key in keys], index=runs.index)
+
+
+def _scenarios(runs: pd.DataFrame) -> pd.Series:
+    numbers = [label.removeprefix(name) for name, label in zip(runs["protocol"], runs["protocol_label"], strict=True)]
+    parts = pd.DataFrame({"dataset": runs["dataset"]}, index=runs.index)
+    if "dataset_options" in runs:
+        parts["options"] = options_text(runs["dataset_options"])
+    if "fingerprint" in runs:
+        parts["fingerprint"] = " [" + runs["fingerprint"].str.slice(0, 8) + "]"
+    parts["protocol"] = ", " + runs["protocol"]
+    parts["numbers"] = numbers
+    return _shortest(parts)
+
+
+def _bases(runs: pd.DataFrame) -> pd.Series:
+    parts = pd.DataFrame({"forecaster": runs["forecaster"]}, index=runs.index)
+    if "forecaster_options" in runs:
+        parts["options"] = options_text(runs["forecaster_options"])
+    if "training" in runs:
+        parts["training"] = options_text(_differing(runs["training"]))
+    return _shortest(parts).where(runs["forecaster"] != "none", "none")
+
+
+def _differing(options: pd.Series) -> pd.Series:
+    """The same JSON objects without the keys on which all of them agree."""
+    distinct: dict[str, dict[str, object]] = {text: json.loads(text) if text else {} for text in options.unique()}
+    keys = {key for values in distinct.values() for key in values}
+    kept = {key for key in keys if len({json.dumps(values.get(key)) for values in distinct.values() if values}) > 1}
+    brief = {text: {key: values[key] for key in values if key in kept} for text, values in distinct.items()}
+    return options.map({text: json.dumps(values) for text, values in brief.items()})
+
+
+def _shortest(parts: pd.DataFrame) -> pd.Series:
+    """Names made of the first column, and of each later one only where it tells rows apart."""
+    first, *others = parts.columns
+    names = parts[first].astype(str)
+    for column in others:
+        differs = parts[column].groupby(names).transform("nunique") > 1
+        names = names + parts[column].where(differs, "")
+    return names

@@ -1,0 +1,162 @@
+"""Who has the lowest error, by how much, and against what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.entries import with_entries
+
+PERSISTENCE, FROZEN = "persistence", "frozen"
+METRICS = ["mse", "mae", "rmse", "mse_original", "mae_original", "rmse_original", "val_mse"]
+
+
+def skill(runs: pd.DataFrame, reference: str) -> pd.Series:
+    """By how much each run's MSE is below that of a reference strategy.
+
+    A run is compared with the reference on the same scenario, forecaster and seed. Where the reference needs no
+    forecaster, it serves all; where the run has none, the first of the reference's forecasters by name counts;
+    where the reference lacks the seed, its mean over seeds does.
+
+    Args:
+        runs: A row for each run (see `with_entries`).
+        reference: Name of a strategy.
+
+    Returns:
+        ``100 * (1 - MSE / MSE of the reference)``, percent, for each row of ``runs``; NaN where there is no
+        reference or no error.
+    """
+    runs = with_entries(runs)
+    candidates = runs[(runs["strategy"] == reference) & (runs["status"] == "ok")]
+    values = pd.Series(np.nan, index=runs.index)
+    for scenario, group in runs.groupby("scenario", sort=False):
+        here = candidates[candidates["scenario"] == scenario]
+        if here.empty:
+            continue
+        for base, rows in group.groupby("base", sort=False):
+            by_seed = _reference_errors(here, str(base))
+            if by_seed.empty:
+                continue
+            against = rows["seed"].map(by_seed).fillna(by_seed.mean())
+            values[rows.index] = 100 * (1 - rows["mse"] / against.where(against > 0))
+    return values
+
+
+def _reference_errors(candidates: pd.DataFrame, base: str) -> pd.Series:
+    """MSE by seed of the one entry that runs on forecaster ``base`` are measured by; empty where there is none."""
+    bases = sorted(candidates["base"].unique())
+    if base in bases:
+        chosen = base
+    elif base == "none" or "none" in bases:
+        chosen = "none" if "none" in bases else bases[0]
+    else:
+        return pd.Series(dtype=float)
+    same = candidates[candidates["base"] == chosen]
+    first = same[same["entry"] == same["entry"].min()]
+    return first.groupby("seed")["mse"].mean()
+
+
+def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row for each entry of each scenario, best first.
+
+    Args:
+        runs: A row for each run (see `with_entries`).
+
+    Returns:
+        Columns ``scenario, rank, entry, strategy, base, group, seeds`` (that ended well), ``failed, skipped,
+        diverged`` (seeds whose error is not finite), ``windows``, each metric's mean over seeds and ``<metric>_sd``
+        (NaN with one seed), ``skill_persistence, skill_frozen`` (percent). A diverged seed makes the mean infinite.
+        ``rank`` is by MSE; leaky entries and those without a result have none.
+    """
+    runs = with_entries(runs).copy()
+    runs["skill_persistence"] = skill(runs, PERSISTENCE)
+    runs["skill_frozen"] = skill(runs, FROZEN)
+    rows = [_entry_row(group) for _, group in runs.groupby(["scenario", "entry"], sort=True)]
+    board = pd.DataFrame(rows)
+    ranked = (board["group"] != "leaky") & (board["seeds"] > 0)
+    board["rank"] = board["mse"].where(ranked).groupby(board["scenario"]).rank(method="average")
+    board = board.sort_values(["scenario", "rank", "mse", "entry"], kind="stable", ignore_index=True)
+    first = ["scenario", "rank"]
+    return board[[*first, *(column for column in board if column not in first)]]
+
+
+def _entry_row(group: pd.DataFrame) -> dict[str, object]:
+    ok = group[group["status"] == "ok"]
+    one = group.iloc[0]
+    row: dict[str, object] = {key: one[key] for key in ("scenario", "entry", "strategy", "base", "group")}
+    row |= {"seeds": len(ok), "windows": int(ok["windows"].max()) if len(ok) else 0}
+    row |= {status: int((group["status"] == status).sum()) for status in ("failed", "skipped")}
+    row["diverged"] = int((~np.isfinite(ok["mse"].to_numpy(dtype=float))).sum())
+    for metric in METRICS:
+        row[metric], row[f"{metric}_sd"] = _mean_and_sd(ok[metric], missing_is_nan=metric == "val_mse")
+    for name in ("skill_persistence", "skill_frozen"):
+        row[name] = float("nan") if row["diverged"] else ok[name].mean()
+    return row
+
+
+def _mean_and_sd(values: pd.Series, missing_is_nan: bool) -> tuple[float, float]:
+    if values.empty or (missing_is_nan and values.isna().all()):
+        return float("nan"), float("nan")
+    if not np.isfinite(values.to_numpy(dtype=float)).all():
+        return float("inf"), float("nan")
+    return float(values.mean()), float(values.std(ddof=1))
+
+
+def overall(board: pd.DataFrame) -> pd.DataFrame:
+    """One row for each entry, over all scenarios.
+
+    Args:
+        board: From `leaderboard`.
+
+    Returns:
+        Columns ``entry, strategy, group, scenarios`` (with a result), ``mean_rank`` (NaN unless ranked in every
+        scenario), ``skill_persistence, skill_frozen`` (percent, means over scenarios; NaN unless known in each
+        scenario), and an MSE column for each scenario, under its name. Best mean rank first.
+    """
+    scenarios = list(dict.fromkeys(board["scenario"]))
+    rows = []
+    for entry, group in board.groupby("entry", sort=True):
+        by_scenario = group.set_index("scenario").reindex(scenarios)
+        row: dict[str, object] = {
+            "entry": entry,
+            "strategy": group["strategy"].iloc[0],
+            "group": group["group"].iloc[0],
+        }
+        row["scenarios"] = int((by_scenario["seeds"] > 0).sum())
+        row["mean_rank"] = by_scenario["rank"].mean(skipna=False)
+        for name in ("skill_persistence", "skill_frozen"):
+            row[name] = by_scenario[name].mean(skipna=False)
+        rows.append(row | by_scenario["mse"].to_dict())
+    return pd.DataFrame(rows).sort_values(["mean_rank", "entry"], kind="stable", ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The best entry of a scenario and the next one.
+
+    Attributes:
+        best: Row of the leaderboard with rank 1.
+        next: The row after it; None if it is alone.
+        gap: How much larger the MSE of ``next`` is; NaN without one.
+        spread: The larger of the two standard deviations over seeds; NaN with fewer than two seeds of either.
+    """
+
+    best: pd.Series
+    next: pd.Series | None
+    gap: float
+    spread: float
+
+
+def contest(board: pd.DataFrame) -> Contest | None:
+    """The best entry and the next one of a single scenario's leaderboard; None where nothing is ranked."""
+    ranked = board[board["rank"].notna() & np.isfinite(board["mse"])]
+    if ranked.empty:
+        return None
+    best = ranked.iloc[0]
+    if len(ranked) == 1:
+        return Contest(best, None, float("nan"), float("nan"))
+    other = ranked.iloc[1]
+    spread = float(np.maximum(best["mse_sd"], other["mse_sd"]))
+    return Contest(best, other, float(other["mse"] - best["mse"]), spread)

@@ -1,0 +1,271 @@
+"""The command line. Each command imports what it needs, so that help and reports stay light."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which way of adapting a forecaster at test time is worth its cost?",
+)
+data = typer.Typer(no_args_is_help=True, help="Datasets: list, fetch, describe.")
+app.add_typer(data, name="data")
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins that joins; may be repeated.")
+]
+Results = Annotated[Path, typer.Option("--results", help="Folder of results.")]
+Reports = Annotated[Path, typer.Option("--reports", help="Folder of reports.")]
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="A TOML file, or the name of one in experiments/.")] = "default",
+    strategy: Annotated[list[str] | None, typer.Option(help="Run these only; may be repeated.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")] = None,
+    plugins: Plugins = None,
+    engine: Annotated[str | None, typer.Option(help="serial or processes.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
+    results: Results = Path("results"),
+    reports: Reports = Path("reports"),
+    always: Annotated[
+        bool, typer.Option("--always/--only-missing", help="Run everything again, or only what is missing or failed.")
+    ] = False,
+) -> None:
+    """Run an experiment and write its report; what was done before is not done again."""
+    from bench.experiment import load_experiment, narrow
+    from bench.plugins import load_plugins
+    from bench.report import write_report
+    from bench.session import carry_out
+
+    paths = tuple(plugins or ())
+    chosen = load_experiment(experiment)
+    load_plugins(paths)
+    chosen = narrow(chosen, strategy or (), dataset or (), seed or (), engine=engine, device=device, threads=threads)
+    outcome = carry_out(
+        chosen,
+        results,
+        plugins=paths,
+        redo="always" if always else "only-missing",
+        narrowed=bool(strategy or dataset or seed),
+        command=shlex.join(["bench", *sys.argv[1:]]),
+        console=err,
+    )
+    report = write_report(outcome.folder, reports / chosen.name)
+    err.print(outcome.summary(), highlight=False)
+    out.print(str(report), highlight=False)
+    if outcome.done["failed"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    experiment: Annotated[str | None, typer.Argument(help="An experiment's name; all of them by default.")] = None,
+    results: Results = Path("results"),
+    reports: Reports = Path("reports"),
+) -> None:
+    """Write reports again from the results on disk."""
+    from bench.registry import unknown
+    from bench.report import write_report
+    from bench.store import experiments_in
+
+    folders = {folder.name: folder for folder in experiments_in(results)}
+    if experiment and experiment not in folders:
+        raise unknown("experiment with results", experiment, folders)
+    for name, folder in folders.items():
+        if experiment in (None, name):
+            out.print(str(write_report(folder, reports / name)), highlight=False)
+
+
+@app.command(name="list")
+def list_all(plugins: Plugins = None) -> None:
+    """Strategies, forecasters, datasets, presets and experiments."""
+    from bench.dataset import DATASETS
+    from bench.experiment import experiment_files
+    from bench.forecaster import FORECASTERS
+    from bench.plugins import load_plugins
+    from bench.protocol import PRESETS
+    from bench.strategy import STRATEGIES
+
+    load_plugins(plugins or ())
+    _print_table(
+        "Strategies",
+        ("name", "group", "needs", "what it is"),
+        [(e.name, e.cls.group, ", ".join(sorted(e.cls.needs)), e.summary) for e in STRATEGIES],
+    )
+    _print_table("Forecasters", ("name", "what it is"), [(e.name, e.summary) for e in FORECASTERS])
+    _print_table("Datasets", ("name", "what it is"), [(e.name, e.summary) for e in DATASETS])
+    presets = {"day-ahead": "S = H, K = 1", "online": "S = 1, K = 1", "dense": "S = 1, K = 24"}
+    _print_table("Protocol presets", ("name", "schedule"), [(name, presets[name]) for name in PRESETS])
+    _print_table("Experiments", ("name", "file"), [(name, str(file)) for name, file in experiment_files().items()])
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A strategy, forecaster or dataset.")],
+    plugins: Plugins = None,
+) -> None:
+    """Check that a plug-in keeps its contract: no leak, deterministic, right shapes."""
+    import torch
+
+    from bench import testing
+    from bench.dataset import DATASETS
+    from bench.forecaster import FORECASTERS
+    from bench.plugins import load_plugins
+    from bench.registry import unknown
+    from bench.strategy import STRATEGIES
+
+    load_plugins(plugins or ())
+    torch.set_num_threads(1)
+    checks: list[tuple[str, Callable[[str], list[str]], bool]] = [
+        ("strategy", testing.check_strategy, name in STRATEGIES),
+        ("forecaster", testing.check_forecaster, name in FORECASTERS),
+        ("dataset", testing.check_dataset, name.partition(":")[0] in DATASETS),
+    ]
+    if not any(here for _, _, here in checks):
+        everything = [e.name for registry in (STRATEGIES, FORECASTERS, DATASETS) for e in registry]
+        raise unknown("plug-in", name, everything)
+    for kind, function, here in checks:
+        if not here:
+            continue
+        try:
+            lines = function(name)
+        except testing.CheckError as error:
+            err.print(f"{kind} {name!r} FAILED: {error}", markup=False, highlight=False)
+            raise typer.Exit(1) from None
+        for line in lines:
+            out.print(f"  ok  {line}", markup=False, highlight=False)
+        out.print(f"{kind} {name!r} passes", markup=False, highlight=False)
+
+
+@app.command()
+def verify() -> None:
+    """Recompute the calibration tables and print ours beside them."""
+    from bench.calibration import verify as recompute
+
+    if not recompute(out):
+        raise typer.Exit(1)
+
+
+@app.command()
+def env() -> None:
+    """Versions, device, threads, and where data and plug-ins are looked for."""
+    import torch
+
+    from bench.download import data_folder
+    from bench.plugins import home
+    from bench.provenance import environment
+    from bench.timing import device_name, resolve_device
+
+    device = resolve_device("auto")
+    known = environment("bench env", str(device), device_name(device), torch.get_num_threads())
+    known |= known.pop("packages") | {"data folder": data_folder(), "plug-ins and experiments": home()}
+    rows = [(key, str(value)) for key, value in known.items() if key not in ("command", "started")]
+    _print_table("Environment", ("what", "value"), rows)
+
+
+@data.command("list")
+def list_data() -> None:
+    """Datasets, and whether their files are here."""
+    from bench.dataset import DATASETS
+    from bench.download import locate
+    from bench.plugins import load_plugins
+
+    load_plugins()
+    rows = []
+    for entry in DATASETS:
+        file = entry.cls.remote_file
+        where = "no file needed" if file is None else str(locate(file) or "not here: bench data fetch " + entry.name)
+        rows.append((entry.name, where, entry.summary))
+    _print_table("Datasets", ("name", "file", "what it is"), rows)
+
+
+@data.command()
+def fetch(name: Annotated[str, typer.Argument(help="A dataset's name, or all.")]) -> None:
+    """Download a dataset's file, and check it."""
+    from bench.dataset import DATASETS
+    from bench.download import fetch as download
+    from bench.plugins import load_plugins
+
+    load_plugins()
+    entries = [e for e in DATASETS if e.cls.remote_file] if name == "all" else [DATASETS[name]]
+    for entry in entries:
+        file = entry.cls.remote_file
+        found = "needs no file" if file is None else str(download(file))
+        out.print(f"{entry.name}: {found}", markup=False, highlight=False)
+
+
+@data.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="A dataset's name, or csv:PATH.")], plugins: Plugins = None
+) -> None:
+    """Rows, columns, borders, drifts, source and licence of a dataset."""
+    import numpy as np
+
+    from bench.dataset import resolve_dataset
+    from bench.plugins import load_plugins
+
+    load_plugins(plugins or ())
+    series = resolve_dataset(name).load().validated()
+    split = series.split
+    steps, counts = np.unique(np.diff(series.time), return_counts=True)
+    gaps = int(counts.sum() - counts.max())
+    rows = [
+        ("rows", f"{len(series):,}"),
+        ("time", f"{series.time[0]} to {series.time[-1]}"),
+        ("step", f"{steps[counts.argmax()]}" + (f", {gaps} irregular" if gaps else ", no gaps")),
+        ("training", f"rows 0 to {split.train:,}"),
+        ("validation", f"rows {split.train:,} to {split.validation:,}, from {series.time[split.train]}"),
+        ("stream", f"rows {split.validation:,} to {split.end:,}, from {series.time[split.validation]}"),
+        ("inputs", ", ".join(series.inputs)),
+        ("targets", ", ".join(series.targets)),
+        ("lookback, horizon, season", f"{series.lookback}, {series.horizon}, {series.season or 'none'}"),
+        *[("drift", f"row {e.row:,}, {series.time[e.row]}: {e.name} ({e.kind})") for e in series.events],
+        ("source", series.source or "not stated"),
+        ("licence", series.licence or "not stated"),
+        *[("note", note) for note in series.notes],
+        ("fingerprint", series.fingerprint),
+    ]
+    _print_table(name, ("what", "value"), rows)
+
+
+def _print_table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def main() -> None:
+    """The command ``bench``: a user's mistake is one line and exit status 2."""
+    try:
+        app()
+    except BenchError as error:
+        err.print(f"Error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("Interrupted. What was done is kept; the same command goes on from there.", highlight=False)
+        sys.exit(130)

@@ -1,0 +1,290 @@
+"""From a TOML file to a list of runs with stable ids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from bench.config import Config, build
+from bench.dataset import resolve_dataset
+from bench.errors import BenchError
+from bench.forecaster import FORECASTERS, ForecasterConfig, abilities, fits_itself
+from bench.plugins import home
+from bench.protocol import Protocol, ProtocolSpec
+from bench.record import SCHEMA_VERSION
+from bench.registry import NAME, unknown
+from bench.series import DriftSeries
+from bench.strategy import STRATEGIES
+
+GROUPS = ("core", "control", "leaky", "literature", "user")
+
+
+class Experiment(Config):
+    """An experiment as its file gives it; names may be tables with a plug-in's options.
+
+    Attributes:
+        name: Folder of its results and its report.
+        protocol: A preset's name, or a table with the fields of `ProtocolSpec`.
+        strategies: Names, or groups as ``"@core"``.
+        forecasters: For the strategies that adapt one.
+        datasets: Names, or ``csv:PATH``.
+        seeds: One run for each.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        threads: For each run.
+        engine: ``serial``, or ``processes`` (as many workers as cores allow).
+        training: The recipe's settings where they differ from the forecaster's own.
+        timing_blocks: Blocks that the timing pass measures; 0 leaves it out.
+    """
+
+    name: str
+    protocol: str | dict[str, Any] = "day-ahead"
+    strategies: list[str | dict[str, Any]] = Field(min_length=1)
+    forecasters: list[str | dict[str, Any]] = Field([])
+    datasets: list[str | dict[str, Any]] = Field(min_length=1)
+    seeds: list[int] = Field([0], min_length=1)
+    device: str = "auto"
+    threads: PositiveInt = 1
+    engine: Literal["serial", "processes"] = "processes"
+    training: dict[str, Any] = Field({})
+    timing_blocks: int = Field(50, ge=0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plug-in's name and the options that were given to it."""
+
+    name: str
+    options: dict[str, Any]
+
+    @classmethod
+    def parse(cls, value: str | dict[str, Any], kind: str) -> Choice:
+        """A name, or a table with ``name`` and options."""
+        if isinstance(value, str):
+            return cls(value, {})
+        if not isinstance(value.get("name"), str):
+            raise BenchError(f"a {kind} given as a table needs a name: {value}")
+        return cls(value["name"], {k: v for k, v in value.items() if k != "name"})
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run, as names and numbers: what travels to a worker.
+
+    Attributes:
+        experiment: Name of the experiment.
+        strategy: What is tested.
+        forecaster: What it adapts; None for a strategy that adapts none.
+        dataset: On what.
+        protocol: Resolved for the dataset.
+        seed: Of weights, batches and the strategy's generator.
+        device: Kind of device, resolved.
+        threads: For torch.
+        run_id: Hash of everything that decides the outcome.
+        skip: Why the run cannot be; empty if it can.
+    """
+
+    experiment: str
+    strategy: Choice
+    forecaster: Choice | None
+    dataset: Choice
+    protocol: Protocol
+    seed: int
+    device: str
+    threads: int
+    run_id: str
+    skip: str = ""
+
+    @property
+    def label(self) -> str:
+        """Short text for progress lines."""
+        forecaster = f" ({self.forecaster.name})" if self.forecaster else ""
+        return f"{self.strategy.name}{forecaster} on {self.dataset.name}, seed {self.seed}"
+
+
+def experiment_files() -> dict[str, Path]:
+    """Experiments by name: built in, and those of the working folder, which win."""
+    folders = (home() / "experiments", Path("experiments"))
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.toml"))}
+
+
+def load_experiment(name_or_path: str) -> Experiment:
+    """Read an experiment: a TOML file, or the name of one in ``experiments/``.
+
+    Raises:
+        BenchError: It is not there, is not TOML, or has a key or value that does not fit.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        found = experiment_files()
+        if name_or_path not in found:
+            raise unknown("experiment", name_or_path, found)
+        path = found[name_or_path]
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BenchError(f"{path}: no such experiment file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path}: not a TOML file: {error}") from None
+    experiment = build(Experiment, {"name": path.stem} | values, str(path))
+    if not NAME.fullmatch(experiment.name):
+        raise BenchError(f"{path}: name {experiment.name!r} must be lower-case letters, digits, '-', '_' and '.'")
+    return experiment
+
+
+def narrow(
+    experiment: Experiment,
+    strategies: Iterable[str] = (),
+    datasets: Iterable[str] = (),
+    seeds: Iterable[int] = (),
+    **changes: Any,
+) -> Experiment:
+    """An experiment with what the command line said.
+
+    Args:
+        experiment: As its file gives it.
+        strategies: Keep only these; one that is not there is added. Empty keeps all.
+        datasets: Likewise.
+        seeds: Replace the seeds, unless empty.
+        **changes: Other fields to replace; None leaves them.
+    """
+    update: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
+    if strategies := list(strategies):
+        update["strategies"] = _keep(_spread_groups(experiment.strategies), strategies)
+    if datasets := list(datasets):
+        update["datasets"] = _keep(experiment.datasets, datasets)
+    if seeds := list(seeds):
+        update["seeds"] = seeds
+    return build(Experiment, experiment.model_dump() | update, "command line")
+
+
+def expand(experiment: Experiment, device: str, plugin_strategies: Iterable[str] = ()) -> list[RunSpec]:
+    """Every run of an experiment, datasets outermost.
+
+    Args:
+        experiment: What to run.
+        device: Kind of device, resolved (``cpu``, ``cuda`` ...).
+        plugin_strategies: Names that joined by ``--plugins``.
+
+    Raises:
+        BenchError: A name or an option is wrong, a dataset cannot be loaded, or nothing is left to run.
+    """
+    listed = [*experiment.strategies, *plugin_strategies]
+    strategies = [Choice.parse(value, "strategy") for value in _unique(_spread_groups(listed))]
+    forecasters = [Choice.parse(value, "forecaster") for value in experiment.forecasters]
+    forecasters = [replace(choice, options=_with_training(choice, experiment.training)) for choice in forecasters]
+    if not strategies:
+        raise BenchError(f"experiment {experiment.name!r} selects no strategy")
+    for choice in strategies:
+        build(STRATEGIES[choice.name].cls.Config, choice.options, f"strategy {choice.name!r}")
+        if STRATEGIES[choice.name].cls.uses_forecaster and not forecasters:
+            raise BenchError(
+                f"strategy {choice.name!r} adapts a forecaster, but the experiment names none (forecasters)"
+            )
+    for choice in forecasters:
+        build(FORECASTERS[choice.name].cls.Config, choice.options, f"forecaster {choice.name!r}")
+    spec = ProtocolSpec.parse(experiment.protocol)
+    runs = []
+    for value in experiment.datasets:
+        dataset = Choice.parse(value, "dataset")
+        series = resolve_dataset(dataset.name, dataset.options).load().validated()
+        protocol = spec.resolve(series)
+        for strategy in strategies:
+            uses = STRATEGIES[strategy.name].cls.uses_forecaster
+            for forecaster in forecasters if uses else [None]:
+                for seed in experiment.seeds:
+                    run = RunSpec(
+                        experiment=experiment.name,
+                        strategy=strategy,
+                        forecaster=forecaster,
+                        dataset=dataset,
+                        protocol=protocol,
+                        seed=seed,
+                        device=device,
+                        threads=experiment.threads,
+                        run_id="",
+                        skip=_why_not(strategy, forecaster),
+                    )
+                    runs.append(replace(run, run_id=run_id(run, series)))
+    return runs
+
+
+def strategy_config(choice: Choice) -> Any:
+    """The strategy's options, defaults included."""
+    return build(STRATEGIES[choice.name].cls.Config, choice.options, f"strategy {choice.name!r}")
+
+
+def forecaster_config(choice: Choice) -> Any:
+    """The forecaster's options, defaults included."""
+    return build(FORECASTERS[choice.name].cls.Config, choice.options, f"forecaster {choice.name!r}")
+
+
+def run_id(run: RunSpec, series: DriftSeries) -> str:
+    """Hash of everything that decides a run's outcome; a changed plug-in file makes another run."""
+    strategy = STRATEGIES[run.strategy.name]
+    decides: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
+        "strategy": [strategy.name, strategy.sha, strategy_config(run.strategy).model_dump(mode="json")],
+        "dataset": [run.dataset.name, series.fingerprint],
+        "protocol": run.protocol.model_dump(mode="json"),
+        "seed": run.seed,
+        "device": run.device,
+    }
+    if run.forecaster:
+        forecaster = FORECASTERS[run.forecaster.name]
+        config = forecaster_config(run.forecaster)
+        # what a closed-form forecaster's training settings say changes nothing
+        exclude = {"training"} if fits_itself(forecaster.cls) and not strategy.cls.needs else None
+        decides["forecaster"] = [forecaster.name, forecaster.sha, config.model_dump(mode="json", exclude=exclude)]
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return digest[:20]
+
+
+def _why_not(strategy: Choice, forecaster: Choice | None) -> str:
+    """Why a strategy cannot serve with a forecaster; empty if it can."""
+    if forecaster is None:
+        return ""
+    missing = STRATEGIES[strategy.name].cls.needs - abilities(FORECASTERS[forecaster.name].cls)
+    return f"{strategy.name} needs {' and '.join(sorted(missing))}, which {forecaster.name} lacks" if missing else ""
+
+
+def _with_training(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
+    """A forecaster's options, with the experiment's training settings between its own defaults and its own table."""
+    config: type[ForecasterConfig] = FORECASTERS[choice.name].cls.Config
+    own = config().training.model_dump()
+    return choice.options | {"training": own | training | choice.options.get("training", {})}
+
+
+def _spread_groups(values: Iterable[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+    """Replace each ``"@group"`` by the names in it that are not listed on their own."""
+    values = list(values)
+    named = {value["name"] if isinstance(value, dict) else value for value in values}
+    spread: list[str | dict[str, Any]] = []
+    for value in values:
+        if isinstance(value, str) and value.startswith("@"):
+            if value[1:] not in GROUPS:
+                raise unknown("group of strategies", value, [f"@{group}" for group in GROUPS])
+            spread += [e.name for e in STRATEGIES if e.cls.group == value[1:] and e.name not in named]
+        else:
+            spread.append(value)
+    return spread
+
+
+def _unique(values: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+    """Each value once, in order."""
+    return list({json.dumps(value, sort_keys=True): value for value in values}.values())
+
+
+def _keep(values: list[str | dict[str, Any]], names: list[str]) -> list[str | dict[str, Any]]:
+    """The values that have one of these names, and the names that no value has."""
+    kept: list[str | dict[str, Any]] = []
+    for name in names:
+        same = [value for value in values if (value["name"] if isinstance(value, dict) else value) == name]
+        kept += same or [name]
+    return kept

@@ -1,0 +1,1 @@
+"""Built-in forecasters; a user's live in ``adapters/`` or come by ``--plugins``."""

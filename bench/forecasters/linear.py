@@ -1,0 +1,188 @@
+"""Linear forecasters: DLinear, trained by gradients, and ridge regression, in closed form."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from bench.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
+
+Anchor = Literal["last", "mean"]
+
+
+def anchored(windows: Tensor, task: Task, anchor: Anchor) -> tuple[Tensor, Tensor]:
+    """Windows as a shared-weight linear map sees them: one row per target channel, its level taken off.
+
+    Args:
+        windows: ``(B, L, C_in)``.
+        task: A task whose targets are among the inputs.
+        anchor: Whether the level is the window's last value or its mean.
+
+    Returns:
+        Rows ``(B, C_out, L)`` less their level, and levels ``(B, C_out, 1)``.
+    """
+    assert task.target_index is not None
+    rows = windows[:, :, list(task.target_index)].transpose(1, 2)
+    level = rows[..., -1:] if anchor == "last" else rows.mean(dim=-1, keepdim=True)
+    return rows - level, level
+
+
+def design(windows: Tensor, task: Task, anchor: Anchor, constant: bool) -> tuple[Tensor, Tensor]:
+    """Regressors of a linear forecaster, and the level that its forecast is added to.
+
+    Targets that are inputs share weights: one row per window and channel. Otherwise the whole window, flattened,
+    is one row.
+
+    Args:
+        windows: ``(B, L, C_in)``.
+        task: Shapes.
+        anchor: See `anchored`.
+        constant: Whether a constant 1 stands beside the regressors.
+
+    Returns:
+        ``(B, R, F)`` and ``(B, R, 1)``, where R is ``C_out`` with shared weights and 1 without.
+    """
+    if task.target_index is None:
+        rows = windows.flatten(1)[:, None]
+        level = torch.zeros_like(rows[..., :1])
+    else:
+        rows, level = anchored(windows, task, anchor)
+    if constant:
+        rows = torch.cat([rows, torch.ones_like(rows[..., :1])], dim=-1)
+    return rows, level
+
+
+def outcome(truths: Tensor, level: Tensor, task: Task) -> Tensor:
+    """What `design` rows are regressed on.
+
+    Args:
+        truths: ``(B, H, C_out)``.
+        level: ``(B, R, 1)``.
+        task: Shapes.
+
+    Returns:
+        ``(B, R, M)``: M is H with shared weights, ``H * C_out`` without.
+    """
+    if task.target_index is None:
+        return truths.flatten(1)[:, None]
+    return truths.transpose(1, 2) - level
+
+
+def forecast(rows: Tensor, level: Tensor, weights: Tensor, task: Task) -> Tensor:
+    """Apply ``weights (F, M)`` to `design` rows; returns ``(B, H, C_out)``."""
+    out = rows @ weights + level
+    return out[:, 0].unflatten(1, (task.horizon, task.targets)) if task.target_index is None else out.transpose(1, 2)
+
+
+def normal_equations(
+    pairs: Pairs, task: Task, anchor: Anchor, constant: bool, batch: int = 4096
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gram matrix ``(F, F)`` and moment ``(F, M)`` of all pairs, in float64; pairs with a hidden target are left out.
+
+    Args:
+        pairs: Windows and truths.
+        task: Shapes.
+        anchor: See `anchored`.
+        constant: See `design`.
+        batch: Windows at a time.
+    """
+    gram = moment = None
+    for start in range(0, len(pairs), batch):
+        x, y = pairs.take(slice(start, start + batch))
+        known = ~y.isnan().flatten(1).any(dim=1)
+        rows, level = design(x[known].double(), task, anchor, constant)
+        target = outcome(y[known].double(), level, task)
+        rows, target = rows.flatten(0, 1), target.flatten(0, 1)
+        gram = rows.T @ rows if gram is None else gram + rows.T @ rows
+        moment = rows.T @ target if moment is None else moment + rows.T @ target
+    assert gram is not None
+    assert moment is not None
+    return gram.cpu().numpy(), moment.cpu().numpy()
+
+
+class RidgeConfig(ForecasterConfig):
+    """Options of ridge regression.
+
+    Attributes:
+        penalty: Added to every diagonal element of the Gram matrix, the constant's too; 0 is ordinary least squares.
+        anchor: The level taken off each window: its last value or its mean.
+        constant: Whether a constant stands beside the window's values.
+    """
+
+    penalty: NonNegativeFloat = 1.0
+    anchor: Anchor = "last"
+    constant: bool = True
+
+
+@register_forecaster("ridge")
+class Ridge(nn.Module):
+    """Ridge regression on the window, weights shared by all channels."""
+
+    Config: ClassVar[type[ForecasterConfig]] = RidgeConfig
+
+    def __init__(self, config: RidgeConfig, task: Task) -> None:
+        super().__init__()
+        self.config, self.task = config, task
+        shared = task.target_index is not None
+        features = task.lookback * (1 if shared else task.inputs) + config.constant
+        outputs = task.horizon * (1 if shared else task.targets)
+        self.weights: Tensor
+        self.register_buffer("weights", torch.zeros(features, outputs, dtype=torch.float64))
+
+    def fit(self, pairs: Pairs, validation: Pairs) -> None:
+        """Solve the normal equations of the training pairs; validation is not looked at."""
+        del validation
+        gram, moment = normal_equations(pairs, self.task, self.config.anchor, self.config.constant)
+        solution = np.linalg.solve(gram + self.config.penalty * np.eye(len(gram)), moment)
+        self.weights = torch.from_numpy(solution).to(self.weights.device)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """``(B, L, C_in)`` to ``(B, H, C_out)``."""
+        rows, level = design(windows.double(), self.task, self.config.anchor, self.config.constant)
+        return forecast(rows, level, self.weights, self.task).to(windows.dtype)
+
+
+class DLinearConfig(ForecasterConfig):
+    """Options of DLinear.
+
+    Attributes:
+        kernel: Rows of the moving average that makes the trend.
+    """
+
+    kernel: PositiveInt = 25
+
+
+@register_forecaster("dlinear")
+class DLinear(nn.Module):
+    """Two linear maps, one for the moving average and one for what is left (Zeng et al., AAAI 2023)."""
+
+    Config: ClassVar[type[ForecasterConfig]] = DLinearConfig
+    tiny: ClassVar[dict[str, Any]] = {"kernel": 3, "training": {"steps": 4, "batch": 4, "evaluations": 1}}
+
+    def __init__(self, config: DLinearConfig, task: Task) -> None:
+        super().__init__()
+        self.task, self.kernel = task, config.kernel
+        shared = task.target_index is not None
+        features = task.lookback * (1 if shared else task.inputs)
+        outputs = task.horizon * (1 if shared else task.targets)
+        self.trend = nn.Linear(features, outputs)
+        self.seasonal = nn.Linear(features, outputs)
+        for layer in (self.trend, self.seasonal):  # both start as the mean of the window
+            nn.init.constant_(layer.weight, 1.0 / features)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """``(B, L, C_in)`` to ``(B, H, C_out)``."""
+        front, back = (self.kernel - 1) // 2, self.kernel // 2
+        rows = windows.transpose(1, 2)
+        padded = torch.cat([rows[..., :1].expand(-1, -1, front), rows, rows[..., -1:].expand(-1, -1, back)], dim=-1)
+        trend = nn.functional.avg_pool1d(padded, self.kernel, stride=1)
+        parts = []
+        for part, layer in ((trend, self.trend), (rows - trend, self.seasonal)):
+            x, level = design(part.transpose(1, 2), self.task, "last", constant=False)
+            parts.append(forecast(layer(x), level, torch.eye(layer.out_features, device=x.device), self.task))
+        return parts[0] + parts[1]

@@ -1,0 +1,519 @@
+"""A forecaster on the Titans transformer: attention within segments, and a neural memory that writes as it reads.
+
+Built on `titans_pytorch.MemoryAsContextTransformer` as released; its layers are called one by one, because its own
+``forward`` takes token ids, hides the state before the logits, and cannot start from a memory that was carried.
+Source: Behrouz, Zhong and Mirrokni, "Titans: Learning to Memorize at Test Time" (2501.00663).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from bench.errors import BenchError
+from bench.forecaster import ForecasterConfig, Task, register_forecaster
+
+Weights = dict[str, Tensor]
+Normalization = Literal["none", "last", "last-std", "mean-std"]
+
+
+@dataclass(frozen=True)
+class MemoryState:
+    """The state of one memory layer between two chunks.
+
+    Attributes:
+        weights: The memory's weights after its last update, each ``(B * heads, ...)``.
+        momentum: Of the surprise, each ``(order, B * heads, ...)``; empty where the memory has none.
+    """
+
+    weights: Weights
+    momentum: Weights
+
+
+@dataclass(frozen=True)
+class MemoryCache:
+    """What travels from window to window: an immutable value, detached, one state for each memory layer.
+
+    Attributes:
+        layers: States, first memory layer first.
+        batch: ``B``, the windows that the states belong to; 1 serves any number.
+    """
+
+    layers: tuple[MemoryState, ...]
+    batch: int
+
+    def expand(self, batch: int) -> MemoryCache:
+        """The same memory for ``batch`` windows."""
+        if batch == self.batch:
+            return self
+        if self.batch != 1:
+            raise ValueError(f"a cache for {self.batch} windows cannot serve {batch}")
+        return replace(self, batch=batch, layers=tuple(
+            MemoryState(
+                {k: w.repeat(batch, *(1,) * (w.ndim - 1)) for k, w in layer.weights.items()},
+                {k: m.repeat(1, batch, *(1,) * (m.ndim - 2)) for k, m in layer.momentum.items()},
+            )
+            for layer in self.layers
+        ))  # fmt: skip
+
+    @staticmethod
+    def stack(caches: list[MemoryCache]) -> MemoryCache:
+        """One cache for a batch whose windows start from different memories."""
+        layers = tuple(
+            MemoryState(
+                {k: torch.cat([s.weights[k] for s in states]) for k in states[0].weights},
+                {k: torch.cat([s.momentum[k] for s in states], dim=1) for k in states[0].momentum},
+            )
+            for states in zip(*(cache.layers for cache in caches), strict=True)
+        )
+        return MemoryCache(layers, sum(cache.batch for cache in caches))
+
+    def last(self) -> MemoryCache:
+        """The memory of the last window of the batch."""
+        layers = []
+        for layer in self.layers:
+            heads = next(iter(layer.weights.values())).shape[0] // self.batch
+            weights = {k: w[-heads:].clone() for k, w in layer.weights.items()}
+            layers.append(MemoryState(weights, {k: m[:, -heads:].clone() for k, m in layer.momentum.items()}))
+        return MemoryCache(tuple(layers), 1)
+
+    def norm(self) -> float:
+        """Euclidean norm of all weights."""
+        return math.sqrt(sum(float(w.square().sum()) for layer in self.layers for w in layer.weights.values()))
+
+
+@dataclass(frozen=True)
+class MemoryRead:
+    """What one memory layer was given in a forward pass; enough to write a part of it again.
+
+    Attributes:
+        tokens: ``(3, B, N, D)``: queries', keys' and values' views of the tokens.
+        coupled: Weights of the memory layer before, ``(B * heads, chunks, ...)``, where layers are coupled.
+    """
+
+    tokens: Tensor
+    coupled: Any
+
+
+def state_of(state: Any) -> MemoryState:
+    """The library's state as one to start from: its last update, momentum kept, no remainder."""
+    weights, momentum = state.states
+    return MemoryState(
+        {name: w.detach() for name, w in weights.items()}, {name: m.detach() for name, m in momentum.items()}
+    )
+
+
+def library_state(state: MemoryState) -> Any:
+    """The same for the library: index 0, no remainder."""
+    from tensordict import TensorDict
+    from titans_pytorch.neural_memory import NeuralMemState
+
+    weights, momentum = TensorDict(state.weights), TensorDict(state.momentum)
+    return NeuralMemState(0, weights, None, (weights, momentum), None)
+
+
+class TimeSeriesTitansTransformer(nn.Module):
+    """Windows of a series in, forecasts out, with a memory that can be carried from window to window.
+
+    Args:
+        input_dim: Columns of a window, ``C_in``.
+        output_dim: Columns of a forecast, ``C_out``.
+        pred_len: Rows of a forecast, ``H``.
+        dim: Width of a token; one token is one row.
+        depth: Layers.
+        segment_len: Rows that attend to each other. None: the whole window, or one memory chunk where there are
+            long-term tokens.
+        target_index: Where each output stands among the inputs; None takes ``0 .. C_out - 1`` if there are as many
+            inputs as outputs, and otherwise says that outputs are not inputs, as ``()`` does.
+        normalize: What is taken off each window: nothing, its last row, its last row and deviation, or its mean and
+            deviation.
+        neural_memory_segment_len: Rows in a memory chunk; None means ``segment_len``.
+        neural_memory_layers: Layers with a memory, counted from 1.
+        **transformer: Further arguments of `titans_pytorch.MemoryAsContextTransformer`.
+
+    Attributes:
+        memory_writes: Switch it off and the memory is read, never written.
+        chunk: Tokens in a memory chunk.
+    """
+
+    provides: ClassVar[frozenset[str]] = frozenset({"memory"})
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        pred_len: int,
+        dim: int = 64,
+        depth: int = 2,
+        segment_len: int | None = None,
+        *,
+        target_index: tuple[int, ...] | None = None,
+        normalize: Normalization = "mean-std",
+        neural_memory_segment_len: int | None = None,
+        neural_memory_layers: tuple[int, ...] = (1,),
+        num_residual_streams: int = 1,
+        **transformer: Any,
+    ) -> None:
+        super().__init__()
+        if target_index is None:
+            target_index = tuple(range(output_dim)) if input_dim == output_dim else ()
+        self.target_index, self.normalize = target_index, normalize
+        self.pred_len, self.output_dim = pred_len, output_dim
+        self.memory_writes = True
+        self.input_projection = nn.Linear(input_dim, dim)
+        # The token embedding and the logits belong to language; neither is called.
+        self.transformer = _transformer_class()(
+            num_tokens=1,
+            dim=dim,
+            depth=depth,
+            segment_len=segment_len,
+            token_emb=nn.Identity(),
+            neural_memory_segment_len=neural_memory_segment_len,
+            neural_memory_layers=neural_memory_layers,
+            num_residual_streams=num_residual_streams,
+            **transformer,
+        )
+        self.transformer.to_logits = nn.Identity()
+        self.prediction_head = nn.Linear(dim, pred_len * output_dim)
+        if not target_index and normalize != "none":
+            self.level = nn.Linear(2 * input_dim, output_dim)
+            self.scale = nn.Linear(input_dim, output_dim)
+        self.chunk: int = self.transformer.neural_memory_segment_len
+        _own_memory_parameters(self.memories)
+
+    @property
+    def memories(self) -> list[Any]:
+        """The `NeuralMemory` modules, first layer first."""
+        return [layer[4] for layer in self.transformer.layers if layer[4] is not None]
+
+    def forward(self, x: Tensor, cache: MemoryCache | None = None, return_cache: bool = False) -> Any:
+        """Forecast.
+
+        Args:
+            x: ``(B, L, C_in)``.
+            cache: The memory to start from, for batch 1 or B; None starts from the learned initial memory.
+            return_cache: Whether to hand back the memory at the window's end.
+
+        Returns:
+            ``(B, H, C_out)``, and with ``return_cache`` also a `MemoryCache` for batch B.
+        """
+        forecast, states, _ = self.run(x, cache)
+        return (forecast, MemoryCache(states, len(x))) if return_cache else forecast
+
+    def run(self, x: Tensor, cache: MemoryCache | None) -> tuple[Tensor, tuple[MemoryState, ...], list[MemoryRead]]:
+        """Forecast, with each memory layer's final state and what it was given."""
+        rows, level, scale = self._normalized(x)
+        hidden, states, reads = self.encode(self.input_projection(rows), cache)
+        out = self.prediction_head(hidden[:, -1]).unflatten(1, (self.pred_len, self.output_dim))
+        return out * scale + level, states, reads
+
+    def encode(
+        self, values: Tensor, cache: MemoryCache | None
+    ) -> tuple[Tensor, tuple[MemoryState, ...], list[MemoryRead]]:
+        """The transformer on embedded rows: ``(B, L, D)`` to hidden states ``(B, L, D)`` before any logits."""
+        model = self.transformer
+        batch, length, _ = values.shape
+        starts = iter(cache.expand(batch).layers if cache else ())
+        tokens = self._with_longterm_tokens(values)
+        positions = model.axial_pos_emb.forward_with_seq_len(tokens.shape[1], (self.chunk,))
+        x = model.expand_streams(tokens + positions)
+        states: list[MemoryState] = []
+        reads: list[MemoryRead] = []
+        views: list[Tensor] = []  # what later memories may choose their queries, keys and values from
+        first_values = coupled = None
+        for memory_branch, attention_branch, feedforward_branch, choose, memory, attention, feedforward in model.layers:
+            gates = None
+            if memory is not None:
+                memory_in, add = memory_branch(x)
+                read = MemoryRead(_memory_views(memory_in, views, choose), coupled)
+                retrieved, state = self._remember(memory, read, next(starts, None))
+                reads.append(read)
+                if state is not None:
+                    states.append(state_of(state))
+                    coupled = state.updates if model.neural_mem_weight_residual else None
+                if model.gate_attn_output:
+                    gates = retrieved.sigmoid()
+                else:
+                    x = add(retrieved)
+            attention_in, add = attention_branch(x)
+            attended, intermediates = attention(attention_in, value_residual=first_values, output_gating=gates)
+            if first_values is None:
+                first_values = intermediates.value_residual
+            x = add(attended)
+            feedforward_in, add = feedforward_branch(x)
+            fed = feedforward(feedforward_in)
+            x = add(fed)
+            views += [attention_in, attended, feedforward_in, fed]
+        x = self._without_longterm_tokens(model.reduce_streams(x), length)
+        return model.norm(x), tuple(states), reads
+
+    def write(self, cache: MemoryCache, reads: list[MemoryRead], tokens: int) -> MemoryCache:
+        """Write the first ``tokens`` tokens of a forward pass into the memories it started from.
+
+        Args:
+            cache: The memory to write to.
+            reads: What each memory layer was given in that pass.
+            tokens: How many; whole chunks.
+        """
+        states = []
+        for memory, read, start in zip(self.memories, reads, cache.layers, strict=True):
+            _, state = memory(read.tokens[:, :, :tokens], state=library_state(start), prev_weights=read.coupled)
+            states.append(state_of(state))
+        return MemoryCache(tuple(states), cache.batch)
+
+    def initial_cache(self, batch: int = 1) -> MemoryCache:
+        """The learned initial memory, with no momentum yet."""
+        layers = tuple(
+            MemoryState(
+                {k: w.detach().clone() for k, w in memory.init_weights(batch).items()},
+                {k: m.detach().clone() for k, m in memory.init_momentum(batch).items()} if memory.to_momentum else {},
+            )
+            for memory in self.memories
+        )
+        return MemoryCache(layers, batch)
+
+    def freeze_non_memory_params(self) -> None:
+        """Leave only the parameters of the neural memories trainable."""
+        memory = {id(p) for module in self.memories for p in module.parameters()}
+        for parameter in self.parameters():
+            parameter.requires_grad_(id(parameter) in memory)
+
+    def set_memory(self, max_lr: float | None = None, batch_size: int | None = None) -> None:
+        """Change how the memory writes in service; None leaves it as trained.
+
+        Args:
+            max_lr: Largest step of a write.
+            batch_size: Tokens written against the same weights.
+
+        Raises:
+            BenchError: The batch size is not a multiple of the chunk.
+        """
+        _require_whole_chunks(batch_size, self.chunk)
+        for memory in self.memories:
+            if max_lr is not None:
+                memory.adaptive_step_transform = partial(_step_size, max_lr=max_lr)
+            if batch_size is not None:
+                memory.batch_size = batch_size
+
+    def write_unit(self, lookback: int) -> tuple[int, int]:
+        """Rows and tokens of the smallest unit that can be carried: whole chunks, and whole segments.
+
+        Raises:
+            BenchError: There are long-term tokens and no unit shorter than the window.
+        """
+        longterm, segment = self.transformer.num_longterm_mem_tokens, self.transformer.segment_len
+        if not longterm:
+            return self.chunk, self.chunk
+        segments = math.lcm(segment + longterm, self.chunk) // (segment + longterm)
+        rows = segments * segment
+        if rows >= lookback:
+            raise BenchError(
+                f"titans: with {longterm} long-term tokens the memory is carried in units of {rows} rows, "
+                f"which must be fewer than the lookback of {lookback}. Use a smaller segment_len."
+            )
+        return rows, segments * (segment + longterm)
+
+    def _normalized(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows without the window's level and scale, and the level and scale of the forecast, ``(B, 1, C_out)``."""
+        if self.normalize == "none":
+            return x, x.new_zeros(()), x.new_ones(())
+        last, mean = x[:, -1:], x.mean(dim=1, keepdim=True)
+        level = mean if self.normalize == "mean-std" else last
+        scale = torch.ones_like(last)
+        if self.normalize != "last":
+            scale = (x.var(dim=1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+        rows = (x - level) / scale
+        if self.target_index:
+            index = list(self.target_index)
+            return rows, level[..., index], scale[..., index]
+        return rows, self.level(torch.cat([mean, last], dim=-1)), self.scale(scale)
+
+    def _remember(self, memory: Any, read: MemoryRead, start: MemoryState | None) -> tuple[Tensor, Any]:
+        """Read a memory, and write to it unless writes are switched off."""
+        if self.memory_writes:
+            state = library_state(start) if start else None
+            return memory(read.tokens, state=state, prev_weights=read.coupled)  # type: ignore[no-any-return]
+        queries = read.tokens[0]
+        weights = start.weights if start else memory.init_weights(len(queries))
+        chunks = math.ceil((queries.shape[1] + 1) / memory.retrieve_chunk_size)
+        same = {k: w.unsqueeze(1).expand(-1, chunks, *w.shape[1:]) for k, w in weights.items()}
+        return memory.retrieve_memories(queries, same), None
+
+    def _with_longterm_tokens(self, values: Tensor) -> Tensor:
+        """Put the long-term tokens after each segment that another one follows."""
+        count, segment = self.transformer.num_longterm_mem_tokens, self.transformer.segment_len
+        if not count:
+            return values
+        longterm = self.transformer.longterm_mems.expand(len(values), -1, -1)
+        parts: list[Tensor] = []
+        for part in values.split(segment, dim=1):
+            parts += [part, longterm]
+        return torch.cat(parts[:-1], dim=1)
+
+    def _without_longterm_tokens(self, x: Tensor, length: int) -> Tensor:
+        count, segment = self.transformer.num_longterm_mem_tokens, self.transformer.segment_len
+        if not count:
+            return x
+        kept = torch.arange(x.shape[1], device=x.device) % (segment + count) < segment
+        return x[:, kept][:, :length]
+
+
+class TitansConfig(ForecasterConfig):
+    """Options that decide pre-training; names and meanings are the library's.
+
+    Attributes:
+        dim: Width of a token.
+        depth: Layers.
+        dim_head: Width of an attention head.
+        heads: Attention heads.
+        ff_mult: Width of the feed-forward layers, in units of ``dim``.
+        segment_len: Rows that attend to each other; None is the whole window, or one memory chunk where there are
+            long-term tokens.
+        neural_memory_segment_len: Rows in a memory chunk; None is the largest divisor of the lookback up to 24.
+        neural_memory_batch_size: Tokens written against the same weights; None is the whole window.
+        neural_memory_layers: Layers with a memory, counted from 1.
+        num_residual_streams: Streams of hyper-connections; 1 is a plain residual.
+        num_persist_mem_tokens: Learned tokens that every segment attends to.
+        num_longterm_mem_tokens: Learned tokens that stand after each segment.
+        memory_max_lr: Largest step of a write.
+        memory_heads: Heads of the memory.
+        memory_dim_head: Width of a memory head; None is ``dim``, divided by the heads.
+        memory_depth: Layers of the memory's perceptron.
+        memory_expansion: Width of its hidden layers, in units of the head's.
+        memory_momentum: Whether surprise has momentum.
+        attn_pool_chunks: Whether step, momentum and decay of a chunk come from attention rather than a mean.
+        qk_rmsnorm: Whether the memory's queries and keys are normalised.
+        per_parameter_lr_modulation: Whether each weight of the memory has a step size of its own.
+        spectral_norm_surprises: Whether surprises are orthogonalised (Newton-Schulz).
+        normalize: What is taken off each window.
+    """
+
+    dim: PositiveInt = 32
+    depth: PositiveInt = 2
+    dim_head: PositiveInt = 16
+    heads: PositiveInt = 2
+    ff_mult: PositiveInt = 2
+    segment_len: PositiveInt | None = None
+    neural_memory_segment_len: PositiveInt | None = None
+    neural_memory_batch_size: PositiveInt | None = None
+    neural_memory_layers: tuple[PositiveInt, ...] = (1,)
+    num_residual_streams: PositiveInt = 1
+    num_persist_mem_tokens: int = Field(4, ge=0)
+    num_longterm_mem_tokens: int = Field(0, ge=0)
+    memory_max_lr: PositiveFloat = 0.1
+    memory_heads: PositiveInt = 1
+    memory_dim_head: PositiveInt | None = None
+    memory_depth: PositiveInt = 2
+    memory_expansion: PositiveFloat = 2.0
+    memory_momentum: bool = True
+    attn_pool_chunks: bool = False
+    qk_rmsnorm: bool = True
+    per_parameter_lr_modulation: bool = False
+    spectral_norm_surprises: bool = False
+    normalize: Normalization = "mean-std"
+
+
+@register_forecaster("titans")
+class Titans(TimeSeriesTitansTransformer):
+    """Titans transformer, memory as context, on one token per row."""
+
+    Config: ClassVar[type[ForecasterConfig]] = TitansConfig
+    tiny: ClassVar[dict[str, Any]] = {
+        "dim": 8,
+        "heads": 1,
+        "dim_head": 8,
+        "neural_memory_segment_len": 4,
+        "training": {"steps": 2, "batch": 4, "evaluations": 1, "validation_windows": 4},
+    }
+
+    def __init__(self, config: TitansConfig, task: Task) -> None:
+        chunk = config.neural_memory_segment_len or largest_divisor(task.lookback, 24)
+        segment = config.segment_len or (chunk if config.num_longterm_mem_tokens else task.lookback)
+        _check_config(config, chunk)
+        super().__init__(
+            task.inputs,
+            task.targets,
+            task.horizon,
+            dim=config.dim,
+            depth=config.depth,
+            segment_len=segment,
+            target_index=task.target_index or (),
+            normalize=config.normalize,
+            neural_memory_segment_len=chunk,
+            neural_memory_layers=config.neural_memory_layers,
+            neural_memory_batch_size=config.neural_memory_batch_size,
+            num_residual_streams=config.num_residual_streams,
+            num_persist_mem_tokens=config.num_persist_mem_tokens,
+            num_longterm_mem_tokens=config.num_longterm_mem_tokens,
+            dim_head=config.dim_head,
+            heads=config.heads,
+            ff_mult=config.ff_mult,
+            neural_memory_kwargs={
+                "heads": config.memory_heads,
+                "dim_head": config.memory_dim_head or config.dim // config.memory_heads,
+                "momentum": config.memory_momentum,
+                "attn_pool_chunks": config.attn_pool_chunks,
+                "qk_rmsnorm": config.qk_rmsnorm,
+                "per_parameter_lr_modulation": config.per_parameter_lr_modulation,
+                "spectral_norm_surprises": config.spectral_norm_surprises,
+                "default_step_transform_max_lr": config.memory_max_lr,
+                "default_model_kwargs": {"depth": config.memory_depth, "expansion_factor": config.memory_expansion},
+            },
+        )
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of ``number`` that is at most ``limit``."""
+    return max(d for d in range(1, limit + 1) if number % d == 0)
+
+
+def _check_config(config: TitansConfig, chunk: int) -> None:
+    """Refuse at once what the library cannot do."""
+    _require_whole_chunks(config.neural_memory_batch_size, chunk)
+    if too_deep := [layer for layer in config.neural_memory_layers if layer > config.depth]:
+        raise BenchError(f"titans: neural_memory_layers names layer {too_deep[0]}, but depth is {config.depth}")
+    if config.memory_heads == 1 and config.memory_dim_head not in (None, config.dim):
+        raise BenchError(f"titans: memory_dim_head must be dim ({config.dim}) where memory_heads is 1")
+    if config.attn_pool_chunks and chunk == 1:
+        raise BenchError("titans: attn_pool_chunks needs a memory chunk of more than one row")
+
+
+def _memory_views(memory_in: Tensor, views: list[Tensor], choose: Any) -> Tensor:
+    """Queries', keys' and values' views of the tokens, ``(3, B, N, D)``."""
+    if choose is None:
+        return torch.stack([memory_in] * 3)
+    return torch.einsum("lbnd,vbnl->vbnd", torch.stack([memory_in, *views]), choose(memory_in))
+
+
+def _step_size(logits: Tensor, max_lr: float) -> Tensor:
+    return logits.sigmoid() * max_lr
+
+
+def _own_memory_parameters(memories: list[Any]) -> None:
+    """Give each initial memory storage of its own: the library leaves expanded views, which optimisers refuse."""
+    for memory in memories:
+        for i, parameter in enumerate(memory.memory_model_parameters):
+            memory.memory_model_parameters[i] = nn.Parameter(parameter.detach().clone())
+        # The module that the memory's weights are poured into keeps untrained ones of its own.
+        memory.memory_model.requires_grad_(requires_grad=False)
+
+
+def _require_whole_chunks(batch_size: int | None, chunk: int) -> None:
+    if batch_size is not None and batch_size % chunk:
+        raise BenchError(
+            f"titans: neural_memory_batch_size={batch_size} must be a multiple of the memory chunk ({chunk})"
+        )
+
+
+def _transformer_class() -> Any:
+    with warnings.catch_warnings():  # titans_pytorch 0.5.5 uses torch.jit.script, which torch deprecates
+        warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+        from titans_pytorch import MemoryAsContextTransformer
+    return MemoryAsContextTransformer

@@ -1,0 +1,106 @@
+"""Sight of what runs: workers leave a line on disk, the front end draws them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+EVERY = 0.3
+"""Seconds between two lines of one run, and between two looks at them."""
+
+
+@dataclass
+class Trail:
+    """Where one run says how far it is: ``<folder>/<run id>``, rewritten every moment."""
+
+    folder: Path
+    run_id: str
+    label: str
+    _last: float = 0.0
+
+    def __call__(self, done: int, total: int, rolling_mse: float) -> None:
+        """Leave a line, unless one was left a moment ago."""
+        now = time.monotonic()
+        if now - self._last < EVERY:
+            return
+        self._last = now
+        self.folder.mkdir(parents=True, exist_ok=True)
+        line = {"label": self.label, "done": done, "total": total, "mse": rolling_mse}
+        work = self.folder / f".{self.run_id}"
+        work.write_text(json.dumps(line))
+        work.rename(self.folder / self.run_id)
+
+    def erase(self) -> None:
+        """The run is over."""
+        (self.folder / self.run_id).unlink(missing_ok=True)
+
+
+@dataclass
+class Sight:
+    """A progress bar over all runs, and one for each that is under way.
+
+    Attributes:
+        folder: Where trails are.
+        console: Where to draw; nothing moves on one that is not a terminal.
+    """
+
+    folder: Path
+    console: Console
+    _progress: Progress = field(init=False)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _bars: dict[str, TaskID] = field(default_factory=dict)
+
+    def __enter__(self) -> Sight:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(compact=True),
+        )
+        self._progress = Progress(*columns, console=self.console, transient=True)
+        self._progress.start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._stop.set()
+        self._watcher.join()
+        self._progress.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stage(self, description: str, total: int) -> TaskID:
+        """A bar for one stage of the work."""
+        return self._progress.add_task(description, total=total, note="")
+
+    def advance(self, stage: TaskID, line: str = "") -> None:
+        """One piece of a stage is done; ``line`` is printed above the bars."""
+        self._progress.advance(stage)
+        if line:
+            self._progress.console.print(line, markup=False, highlight=False)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(EVERY):
+            seen = set()
+            for path in self.folder.glob("[!.]*"):
+                try:
+                    line = json.loads(path.read_text())
+                except (OSError, ValueError):  # just erased, or not yet whole
+                    continue
+                seen.add(path.name)
+                if path.name not in self._bars:
+                    self._bars[path.name] = self._progress.add_task(f"  {line['label']}", total=line["total"], note="")
+                note = f"MSE {line['mse']:.4f}" if line["mse"] == line["mse"] else ""
+                self._progress.update(self._bars[path.name], completed=line["done"], note=note)
+            for name in set(self._bars) - seen:
+                self._progress.remove_task(self._bars.pop(name))

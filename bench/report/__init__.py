@@ -1,0 +1,59 @@
+"""Reports: Markdown that reads on GitHub as it is, tables as CSV, figures as SVG and PNG.
+
+Everything is drawn from records, so no dataset, no plug-in and no torch is needed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTS = ("tables", "figures", "README.md")
+
+
+def write_report(results_folder: Path, report_folder: Path) -> Path:
+    """Write the report of one experiment.
+
+    Args:
+        results_folder: ``results/<experiment>``.
+        report_folder: Where ``README.md``, ``tables/`` and ``figures/`` go; older ones there are replaced, other
+            files stay. Nothing is replaced unless the whole report could be written.
+
+    Returns:
+        The path of ``README.md``. The same records give the same bytes.
+
+    Raises:
+        BenchError: The folder holds no records.
+    """
+    # Imported late: `import bench.report` costs nothing until a report is written.
+    from bench.report.document import compose
+    from bench.report.exports import write_tables
+    from bench.report.gallery import draw_figures
+    from bench.report.results import read_results
+
+    results = read_results(results_folder)
+    with _replacing(report_folder) as work:
+        write_tables(results, work / "tables")
+        figures = draw_figures(results, work / "figures")
+        (work / "README.md").write_text(compose(results, figures), encoding="utf-8", newline="\n")
+    return report_folder / "README.md"
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A new folder whose parts take the place of those in ``folder`` once the block ends well."""
+    folder.mkdir(parents=True, exist_ok=True)
+    work = folder.resolve().parent / f".{folder.resolve().name}.{uuid.uuid4().hex[:12]}"
+    work.mkdir()
+    try:
+        yield work
+        for part in PARTS:
+            new, old = work / part, folder / part
+            if old.exists():
+                old.rename(work / f"old-{part}")
+            new.rename(old)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,176 @@
+"""Tables of error: over all datasets, for each one, and who the strategies are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.markdown import NONE, count, escape, table, words
+from bench.report.numbers import fixed, percent, places, with_spread
+from bench.report.results import Results
+
+MOST_COLUMNS = 6
+SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rmse_original")
+
+
+def accuracy(results: Results) -> list[str]:
+    """Blocks: how to read the tables, all datasets together, each one, and the legend."""
+    blocks = ["## Error", _how_to_read(results), *_together(results)]
+    for scenario in results.scenarios:
+        blocks += _one(results, scenario)
+    return [*blocks, *_legend(results)]
+
+
+def _how_to_read(results: Results) -> str:
+    lines = [
+        "MSE, MAE and RMSE are in scaled units (1 is a standard deviation of the target over the training rows), pooled "
+        "over windows, leads and channels; mean ± standard deviation over seeds. **↓** lower is better, **↑** higher is "
+        "better, **bold** is the best of those ranked.",
+        "Skill is 1 − MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the reference, below 0 "
+        f"is worse. {_reference(results)}".rstrip(),
+    ]
+    if results.board["val_mse"].notna().any():
+        lines.append("val MSE is the error over the validation rows; choices are made on it, not on the stream.")
+    if (results.board["group"] == "leaky").any():
+        lines.append("Leaky strategies see what they should not. They show what delay costs, and are never ranked.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _reference(results: Results) -> str:
+    bases = sorted(set(results.runs["base"]) - {"none"})
+    if len(bases) < 2 or not (results.ok["strategy"] == FROZEN).any():
+        return ""
+    frozen = sorted(set(results.ok.loc[results.ok["strategy"] == FROZEN, "base"]) - {"none"})
+    none = f"; strategies without a forecaster with frozen on {escape(frozen[0])}" if frozen else ""
+    return f"A strategy is compared with frozen on the same forecaster{none}."
+
+
+def _together(results: Results) -> list[str]:
+    if len(results.scenarios) < 2:
+        return []
+    overall = results.overall
+    shown = results.scenarios[:MOST_COLUMNS]
+    skills = [name for name in (PERSISTENCE, FROZEN) if overall[f"skill_{name}"].notna().any()]
+    headers = ["Strategy", "average rank ↓", *(f"skill against {name}, % ↑" for name in skills)]
+    headers += [f"MSE on {escape(scenario)} ↓" for scenario in shown]
+    ranked = overall["mean_rank"].notna()
+    columns = [_column(overall["mean_rank"], ranked, 1)]
+    columns += [[_skill(row, name) for _, row in overall.iterrows()] for name in skills]
+    columns += [_column(overall[scenario], overall["group"] != "leaky", None) for scenario in shown]
+    rows = [
+        [_name(row), *cells] for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)
+    ]
+    notes = (
+        f"Over {len(results.scenarios)} datasets and protocols; skill is the mean over them. {_seeds(results.board)}"
+    )
+    if not ranked.all():
+        notes += " A strategy without a result on each of them has no average rank."
+    if len(results.scenarios) > MOST_COLUMNS:
+        notes += f" MSE on the first {MOST_COLUMNS} only; all are in tables/overall.csv."
+    return ["### All datasets", table(headers, rows), notes]
+
+
+def _one(results: Results, scenario: str) -> list[str]:
+    board = results.board_of(scenario)
+    first = results.first(scenario)
+    windows = board.loc[board["seeds"] > 0, "windows"]
+    facts = [escape(first.protocol.label), count(len(first.dataset.targets), "target channel")]
+    if len(windows):
+        facts.append(f"{int(windows.max()):,} windows a seed")
+    blocks = [f"### {escape(scenario)}", f"{'; '.join(facts)}. {_seeds(board)}"]
+    if windows.empty:
+        return [*blocks, "No run ended well: see [Problems](#problems)."]
+    uneven = windows.nunique() > 1
+    headers, columns = ["Strategy"], [[_name(row) for _, row in board.iterrows()]]
+    for metric in SCALED:
+        headers.append(f"{metric.upper()} ↓")
+        columns.append(_column(board[metric], board["rank"].notna(), None, board[f"{metric}_sd"]))
+    for name in (PERSISTENCE, FROZEN):
+        if board[f"skill_{name}"].notna().any():
+            headers.append(f"skill against {name}, % ↑")
+            columns.append([_skill(row, name) for _, row in board.iterrows()])
+    if board["val_mse"].notna().any():
+        headers.append("val MSE ↓")
+        decimals = places(board["val_mse"])
+        columns.append([fixed(value, decimals) for value in board["val_mse"]])
+    headers.append("seeds")
+    columns.append([str(seeds) for seeds in board["seeds"]])
+    if uneven:
+        headers.append("windows")
+        columns.append([f"{number:,}" for number in board["windows"]])
+    if any(notes := [_notes(row) for _, row in board.iterrows()]):
+        headers.append("notes")
+        columns.append(notes)
+    blocks.append(table(headers, list(zip(*columns, strict=True))))
+    if uneven:
+        blocks.append("**The number of windows differs, so these rows are not quite comparable.**")
+    return [*blocks, _original(board)]
+
+
+def _original(board: pd.DataFrame) -> str:
+    shown = board[board["seeds"] > 0]
+    headers, columns = ["Strategy"], [[_name(row) for _, row in shown.iterrows()]]
+    for metric in ORIGINAL:
+        headers.append(f"{metric.removesuffix('_original').upper()} ↓")
+        columns.append(_column(shown[metric], shown["rank"].notna(), None, shown[f"{metric}_sd"]))
+    inner = table(headers, list(zip(*columns, strict=True)))
+    note = "The targets' own units (MSE in their squares), pooled over channels; mean ± standard deviation over seeds."
+    return f"<details><summary>The same in original units</summary>\n\n{inner}\n\n{note}\n\n</details>"
+
+
+def _column(values: pd.Series, ranked: pd.Series, decimals: int | None, spread: pd.Series | None = None) -> list[str]:
+    """Cells of one column, lower is better, the lowest of the ranked in bold."""
+    decimals = places(values) if decimals is None else decimals
+    sds: Sequence[float] = spread.tolist() if spread is not None else [float("nan")] * len(values)
+    cells = [with_spread(value, sd, decimals) for value, sd in zip(values, sds, strict=True)]
+    best = values[ranked].min()
+    lowest = (values == best) & ranked & np.isfinite(values.to_numpy(dtype=float))
+    return [f"**{cell}**" if bold else cell for cell, bold in zip(cells, lowest, strict=True)]
+
+
+def _skill(row: pd.Series, reference: str) -> str:
+    if row["strategy"] == reference:
+        return "reference"
+    value = row[f"skill_{reference}"]
+    worse = reference == PERSISTENCE and value < 0
+    return f"{percent(value)}{' (worse)' if worse else ''}"
+
+
+def _name(row: pd.Series) -> str:
+    group = row["group"]
+    mark = "" if group in ("core", "") else " (leaky, not ranked)" if group == "leaky" else f" ({escape(group)})"
+    return f"{escape(row['entry'])}{mark}"
+
+
+def _notes(row: pd.Series) -> str:
+    return ", ".join(f"{row[kind]} {kind}" for kind in ("failed", "skipped", "diverged") if row[kind])
+
+
+def _seeds(board: pd.DataFrame) -> str:
+    most = int(board["seeds"].max())
+    fewer = " unless the column says otherwise" if (board["seeds"] != most).any() else ""
+    return f"n = {count(most, 'seed')}{fewer}." if most else ""
+
+
+def _legend(results: Results) -> list[str]:
+    rows, forecasters = {}, {}
+    for row in results.runs.sort_values(["strategy", "entry"], kind="stable").itertuples(index=False):
+        record = results.records[str(row.run_id)]
+        plugin = record.strategy
+        options = ", ".join(f"{key}={value}" for key, value in sorted(plugin.given.items()))
+        cells = (plugin.name, plugin.group or NONE, plugin.summary, plugin.carries or NONE, options or "as registered")
+        rows[cells] = [escape(cell) for cell in cells]
+        if record.forecaster is not None:
+            forecasters[record.forecaster.name] = record.forecaster.summary
+    headers = ["Strategy", "group", "what it is", "what it carries over", "options"]
+    blocks = ["### Strategies", table(headers, list(rows.values()), text_columns=5)]
+    if forecasters:
+        plural = "Forecasters" if len(forecasters) > 1 else "Forecaster"
+        named = [
+            f"{escape(name)} ({escape(line)})" if line else escape(name) for name, line in sorted(forecasters.items())
+        ]
+        blocks.append(f"{plural}: {words(named)}.")
+    return blocks

@@ -1,0 +1,109 @@
+"""The answer in a few sentences, written from the numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import Contest, contest
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.markdown import count, escape, words
+from bench.report.numbers import brief, fixed, places
+from bench.report.results import Results
+
+MOST = 12
+
+
+def answer(results: Results) -> list[str]:
+    """Blocks: who has the lowest error on each dataset, by how much, whether seeds explain it, and its cost."""
+    lines = [_line(results, scenario) for scenario in results.scenarios[:MOST]]
+    if len(results.scenarios) > MOST:
+        lines.append(f"- And {len(results.scenarios) - MOST} more below.")
+    blocks = ["## Answer", *_over_all(results), "\n".join(lines)]
+    if results.ok["seed"].nunique() > 1:
+        blocks.append(
+            "The spread over seeds is the larger of the two standard deviations. It is no test of significance: those "
+            "come in a later version."
+        )
+    if bad := int((results.runs["status"] != "ok").sum()):
+        blocks.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
+    return blocks
+
+
+def _over_all(results: Results) -> list[str]:
+    if len(results.scenarios) < 2:
+        return []
+    ranked = results.overall[results.overall["mean_rank"].notna()]
+    if ranked.empty:
+        return []
+    best = ranked.iloc[0]
+    tied = ranked[ranked["mean_rank"] == best["mean_rank"]]["entry"]
+    names = words([f"**{escape(entry)}**" for entry in tied])
+    have = "have" if len(tied) > 1 else "has"
+    text = f"Over all {len(results.scenarios)}, {names} {have} the best average rank ({best['mean_rank']:.3g})"
+    if len(tied) == 1:
+        versus = _versus(best, PERSISTENCE, FROZEN, prefix="its MSE is on average ")
+        text += f": {versus}" if versus else ""
+    return [f"{text}."]
+
+
+def _line(results: Results, scenario: str) -> str:
+    board = results.board_of(scenario)
+    found = contest(board)
+    name = escape(scenario)
+    if found is None:
+        return f"- **{name}**: no ranked strategy has a result."
+    sentences = [_winner(board, found), _gap(found), _cost(results, scenario, found), _losers(board)]
+    return f"- **{name}**: {' '.join(sentence for sentence in sentences if sentence)}"
+
+
+def _winner(board: pd.DataFrame, found: Contest) -> str:
+    best = found.best
+    text = f"**{escape(best['entry'])}** has the lowest MSE, {fixed(best['mse'], places([best['mse']]))} (scaled)"
+    if best["strategy"] == PERSISTENCE:
+        return f"{text}: nothing beats repeating the last value."
+    if best["strategy"] == FROZEN:
+        versus = _versus(best, PERSISTENCE)
+        return f"{text}{', ' + versus if versus else ''}: no way of adapting beats leaving the forecaster alone."
+    versus = _versus(best, PERSISTENCE, FROZEN)
+    return f"{text}: {versus}." if versus else f"{text}."
+
+
+def _versus(row: pd.Series, *references: str, prefix: str = "") -> str:
+    parts = []
+    for reference in references:
+        value = row[f"skill_{reference}"]
+        if np.isfinite(value):
+            parts.append(f"{abs(value):.1f} % {'below' if value >= 0 else 'above'} {reference}")
+    return prefix + words(parts) if parts else ""
+
+
+def _gap(found: Contest) -> str:
+    if found.next is None:
+        return ""
+    share = 100 * found.gap / found.best["mse"] if found.best["mse"] > 0 else float("nan")
+    text = f"The next, {escape(found.next['entry'])}, is {share:.1f} % above it"
+    if np.isnan(found.spread):
+        return f"{text} (the spread over seeds is unknown: too few seeds)."
+    relation = "larger" if found.gap > found.spread else "smaller"
+    return f"{text}; this gap is {relation} than the spread over seeds."
+
+
+def _cost(results: Results, scenario: str, found: Contest) -> str:
+    cost = results.cost[results.cost["scenario"] == scenario].set_index("entry")["stream_s_per_1000"]
+    own = cost.get(found.best["entry"], float("nan"))
+    if not np.isfinite(own):
+        return ""
+    board = results.board_of(scenario)
+    frozen = board.loc[(board["strategy"] == FROZEN) & (board["base"] == found.best["base"]), "entry"].head(1).tolist()
+    others = ([found.next["entry"]] if found.next is not None else []) + frozen
+    others = [entry for entry in dict.fromkeys(others) if entry != found.best["entry"] and np.isfinite(cost[entry])]
+    beside = f" ({', '.join(f'{escape(entry)}: {brief(cost[entry])} s' for entry in others)})" if others else ""
+    return f"It costs {brief(own)} s per 1,000 windows{beside}."
+
+
+def _losers(board: pd.DataFrame) -> str:
+    losers = board[board["rank"].notna() & (board["skill_persistence"] < 0)]["entry"]
+    diverged = board[board["rank"].notna() & np.isinf(board["mse"])]["entry"]
+    names = [escape(entry) for entry in [*losers, *diverged]]
+    return f"**Worse than persistence:** {words(names)}." if names else ""

@@ -1,0 +1,49 @@
+"""The report's README, top down."""
+
+from __future__ import annotations
+
+from bench.report.accuracy import accuracy
+from bench.report.answer import answer
+from bench.report.breakdown import channels, leads
+from bench.report.drift import over_the_stream, recovery
+from bench.report.expense import expense
+from bench.report.gallery import Gallery
+from bench.report.markdown import count, escape
+from bench.report.problems import problems
+from bench.report.provenance import provenance
+from bench.report.results import Results
+
+
+def compose(results: Results, gallery: Gallery) -> str:
+    """The Markdown of the whole report; sections without data are left out.
+
+    Args:
+        results: The experiment.
+        gallery: The figures that were drawn.
+    """
+    blocks = [
+        f"# Benchmark report: {escape(results.name)}",
+        *_question(results),
+        *answer(results),
+        *accuracy(results),
+        *expense(results, gallery),
+        *over_the_stream(results, gallery),
+        *recovery(results, gallery),
+        *leads(results, gallery),
+        *channels(results),
+        *problems(results),
+        *provenance(results),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _question(results: Results) -> list[str]:
+    runs = results.runs
+    size = (
+        f"{count(runs['entry'].nunique(), 'strategy')}, {count(runs['dataset'].nunique(), 'dataset')}, "
+        f"{count(runs['seed'].nunique(), 'seed')}: {count(len(runs), 'run')}."
+    ).replace("strategys", "strategies")
+    return [
+        "When the data drift, which way of adapting a forecaster at test time is worth its cost? Every strategy forecast "
+        f"the same stream, and none saw a row before its time. {size}"
+    ]

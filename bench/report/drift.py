@@ -1,0 +1,84 @@
+"""The stream as time goes by, and what happens after a drift."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report.gallery import Gallery
+from bench.report.markdown import escape, table
+from bench.report.numbers import fixed, places
+from bench.report.pictures import picture
+from bench.report.results import Results
+
+MOST_EVENTS = 3
+
+
+def over_the_stream(results: Results, gallery: Gallery) -> list[str]:
+    """Blocks: the rolling error of each scenario."""
+    blocks = []
+    for scenario in results.scenarios:
+        if shown := picture(gallery, scenario, "stream"):
+            blocks += [f"### The stream of {escape(scenario)}", *shown]
+    return ["## Error over the stream", *blocks] if blocks else []
+
+
+def recovery(results: Results, gallery: Gallery) -> list[str]:
+    """Blocks: error before and after each known drift, and forecasts around one."""
+    blocks = []
+    for scenario in results.scenarios:
+        found = results.recovery.get(scenario)
+        tables = _tables(results, scenario, found) if found is not None else []
+        shown = picture(gallery, scenario, "forecasts")
+        if tables or shown:
+            blocks += [f"### Drift in {escape(scenario)}", *tables, *shown]
+    if not blocks:
+        return []
+    return [
+        "## After a drift",
+        "Scaled MSE (↓), mean over seeds, of the forecasts that start within the first days (or origins) after a known "
+        "drift, and of those that end before it. n is the number of forecast origins. Forecasts across the drift are in "
+        "neither. A span that would reach the next drift is cut there.",
+        *blocks,
+    ]
+
+
+def _tables(results: Results, scenario: str, found: pd.DataFrame) -> list[str]:
+    spans = [span.name for span in results.spans(scenario)]
+    order = results.board_of(scenario)["entry"].tolist()
+    rises = found.assign(rise=found[spans].max(axis=1) / found["before"]).groupby("row")["rise"].median()
+    strongest = sorted(rises.sort_values(ascending=False, kind="stable").index[:MOST_EVENTS])
+    blocks = []
+    if len(rises) > MOST_EVENTS:
+        blocks.append(
+            f"The {MOST_EVENTS} of {len(rises)} drifts after which the error rose most (median over strategies); all are "
+            "in tables/recovery.csv."
+        )
+    times = results.times[scenario]
+    for row in strongest:
+        event = found[found["row"] == row].set_index("entry").reindex(order).dropna(subset=["before"])
+        kept = [span for span in spans if event[span].notna().any()]
+        n = {part: int(event[f"{part}_origins"].iloc[0]) for part in ("before", *kept)}
+        headers = ["Strategy", f"before (n={n['before']:,})", *(f"first {span} (n={n[span]:,})" for span in kept)]
+        headers.append(f"first {kept[-1]} ÷ before")
+        decimals = places(event[["before", *kept]].to_numpy().ravel())
+        columns = [_bold_lowest(event[part], decimals) for part in ("before", *kept)]
+        columns.append([f"{fixed(value, 2)}" for value in event[kept[-1]] / event["before"]])
+        names = [escape(entry) for entry in event.index]
+        when = _when(times, int(row))
+        blocks += [
+            f"**{escape(event['event'].iloc[0])}** ({when})",
+            table(headers, list(zip(names, *columns, strict=True))),
+        ]
+    return blocks
+
+
+def _bold_lowest(values: pd.Series, decimals: int) -> list[str]:
+    lowest = values.min()
+    return [f"**{fixed(v, decimals)}**" if v == lowest else fixed(v, decimals) for v in values]
+
+
+def _when(times: pd.Series, row: int) -> str:
+    later = times[times.index >= row]
+    stamp = later.iloc[0]
+    text = str(stamp.date()) if isinstance(stamp, pd.Timestamp) else str(stamp)
+    return f"row {row:,}, first forecast after it at {escape(text)}"

@@ -1,0 +1,90 @@
+"""What service costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import undominated
+from bench.analysis.cost import STEPS
+from bench.report.gallery import Gallery
+from bench.report.markdown import NONE, count, escape, table, words
+from bench.report.numbers import brief, fixed, places
+from bench.report.pictures import picture
+from bench.report.results import Results
+
+HEADERS = {
+    "windows_per_s": "windows/s ↑",
+    "predict_p50_ms": "predict p50, ms ↓",
+    "predict_p95_ms": "predict p95, ms ↓",
+    "adapt_p50_ms": "adapt p50, ms ↓",
+    "adapt_p95_ms": "adapt p95, ms ↓",
+    "peak_memory_mb": "peak memory, MB ↓",
+}
+STREAM = "whole stream, s per 1,000 windows ↓"
+
+
+def expense(results: Results, gallery: Gallery) -> list[str]:
+    """Blocks: a table and a figure for each scenario; nothing where no run was timed."""
+    if results.cost.empty or results.cost[[*STEPS, "stream_s_per_1000"]].isna().all(axis=None):
+        return []
+    blocks = ["## Cost", _how_to_read(results)]
+    for scenario in results.scenarios:
+        cost = results.board_of(scenario).merge(results.cost, on=["scenario", "entry"])
+        if cost.empty:
+            continue
+        blocks += [f"### Cost on {escape(scenario)}", *_one(results, scenario, cost)]
+        blocks += picture(gallery, scenario, "cost")
+    return blocks
+
+
+def _how_to_read(results: Results) -> str:
+    last = (
+        "*Whole stream* is predict and adapt together over every block of the accuracy runs, mean over seeds: this is "
+        "where a retraining shows. Other runs may have shared the machine then."
+    )
+    if not results.timings:
+        return f"There was no timing pass (each strategy alone on the machine), so only this is known. {last}"
+    return (
+        "The timing pass runs each strategy alone on the machine, over the first blocks of its stream; p50 and p95 are "
+        "the median and the 95th percentile of a block's predict and adapt steps, and windows/s counts both. Slicing, "
+        f"scoring and writing are not in it. {last}"
+    )
+
+
+def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[str]:
+    steps = [step for step in STEPS if cost[step].notna().any()]
+    headers = ["Strategy", *(HEADERS[step] for step in steps)]
+    columns = [[brief(value) for value in cost[step]] for step in steps]
+    if cost["stream_s_per_1000"].notna().any():
+        headers.append(STREAM)
+        columns.append([brief(value) for value in cost["stream_s_per_1000"]])
+    headers.append("MSE ↓")
+    decimals = places(cost["mse"])
+    columns.append([fixed(value, decimals) for value in cost["mse"]])
+    names = [escape(entry) for entry in cost["entry"]]
+    blocks = [table(headers, list(zip(names, *columns, strict=True))), _machine(results, scenario)]
+    ranked = cost[cost["rank"].notna()]
+    best = ranked[undominated(ranked["stream_s_per_1000"], ranked["mse"])].sort_values("stream_s_per_1000")
+    if len(best) and len(ranked) > 1:
+        cheapest_first = words([escape(entry) for entry in best["entry"]])
+        blocks.append(f"No other strategy is both cheaper and better than: {cheapest_first} (cheapest first).")
+    return [block for block in blocks if block]
+
+
+def _machine(results: Results, scenario: str) -> str:
+    """On what the timing pass ran, or that there was none."""
+    here = {record.run_id for record in results.records_of(scenario)}
+    timings = [timing for run_id, timing in results.timings.items() if run_id in here]
+    if not timings:
+        return "No timing pass on this dataset." if results.timings else ""
+    machines = sorted({f"{t.device} ({t.device_name}), {count(t.threads, 'thread')}" for t in timings})
+    windows = sorted({t.windows for t in timings})
+    span = f"{windows[0]:,}" if len(windows) == 1 else f"{windows[0]:,} to {windows[-1]:,}"
+    seeds = sorted({record.seed for record in results.records_of(scenario) if record.run_id in results.timings})
+    text = f"Timing pass on {escape(words(machines))}; n = {span} windows, seed {seeds[0]}."
+    load = max((t.load for t in timings if np.isfinite(t.load)), default=0.0)
+    if load >= 0.2:
+        text += f" **The machine was up to {100 * load:.0f} % busy just before: take these numbers with care.**"
+    untimed = len({r.strategy.name for r in results.records_of(scenario) if r.status == "ok"}) - len(timings)
+    return f"{text} {NONE} means not timed." if untimed > 0 else text

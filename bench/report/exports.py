@@ -1,0 +1,43 @@
+"""Every table in full, as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.results import Results
+
+
+def write_tables(results: Results, folder: Path) -> None:
+    """Write ``runs``, ``leaderboard``, ``overall``, ``cost``, ``recovery``, ``by_channel``, ``by_lead`` and ``problems``.
+
+    Numbers have eight digits, so that the same records give the same bytes. A table without rows is left out.
+    """
+    folder.mkdir(parents=True)
+    for name, frame in _frames(results).items():
+        if len(frame):
+            frame.to_csv(
+                folder / f"{name}.csv", index=False, float_format="%.8g", lineterminator="\n", encoding="utf-8"
+            )
+
+
+def _frames(results: Results) -> dict[str, pd.DataFrame]:
+    first = ["scenario", "entry", "seed", "status"]
+    runs = results.runs[[*first, *(column for column in results.runs if column not in first)]]
+    bad = results.runs[results.runs["status"] != "ok"]
+    recovery = [table.assign(scenario=scenario) for scenario, table in results.recovery.items()]
+    return {
+        "runs": runs.sort_values(first, kind="stable"),
+        "leaderboard": results.board,
+        "overall": results.overall,
+        "cost": results.cost,
+        "recovery": _first_column(pd.concat(recovery), "scenario") if recovery else pd.DataFrame(),
+        "by_channel": results.by_channel,
+        "by_lead": results.by_lead,
+        "problems": bad[["scenario", "entry", "seed", "status", "reason", "run_id"]],
+    }
+
+
+def _first_column(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    return frame[[name, *(column for column in frame if column != name)]]

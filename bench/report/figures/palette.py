@@ -1,0 +1,87 @@
+"""One look for each strategy, the same in every figure, told apart by colour-blind readers too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.selection import bright_entries, shown_entries
+
+INK, MUTED, FAINT, GREY_NAME = "#222222", "#6b6b6b", "#c9c9c9", "#8f8f8f"
+
+# Okabe and Ito's palette, then Tol's muted one. Greys and black are for what does not adapt.
+KNOWN = {
+    PERSISTENCE: "#707070",
+    "seasonal-naive": "#a58f73",
+    FROZEN: "#222222",
+    "rls": "#e69f00",
+    "titans-a": "#56b4e9",
+    "titans-b": "#0072b2",
+    "titans-c": "#d55e00",
+    "retrain": "#009e73",
+    "titans-b-stale": "#cc79a7",
+    "titans-b-shuffled": "#882255",
+    "titans-b-window": "#332288",
+}
+SPARE = ("#aa4499", "#44aa99", "#999933", "#117733", "#88ccee", "#ddcc77", "#661100", "#6699cc", "#cc6677", "#b2a2e0")
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
+DASHED = {PERSISTENCE: 1, "seasonal-naive": 2}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an entry is drawn.
+
+    Attributes:
+        entry: Its name in tables.
+        colour: Of its strategy.
+        dash: Tells apart the entries of one strategy.
+        bright: Drawn in colour; otherwise a thin grey line.
+    """
+
+    entry: str
+    colour: str
+    dash: Any
+    bright: bool
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Arguments for matplotlib's ``plot``."""
+        if self.bright:
+            return {"color": self.colour, "ls": self.dash, "lw": 1.2, "zorder": 3, "label": self.entry}
+        return {"color": FAINT, "lw": 0.8, "zorder": 2, "label": self.entry}
+
+    @property
+    def name_colour(self) -> str:
+        """Of its label."""
+        return self.colour if self.bright else GREY_NAME
+
+
+def colours(strategies: Iterable[str]) -> dict[str, str]:
+    """A colour for each strategy: its own where it has one, otherwise the next spare one in the order of hashes."""
+    names = set(strategies)
+    strangers = sorted(names - set(KNOWN), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    spare = {name: SPARE[i % len(SPARE)] for i, name in enumerate(strangers)}
+    return {name: KNOWN.get(name) or spare[name] for name in names}
+
+
+def looks(board: pd.DataFrame, palette: dict[str, str]) -> list[Look]:
+    """How the entries of one scenario are drawn, best first; those that there is no room for are left out.
+
+    Args:
+        board: The scenario's leaderboard, best first.
+        palette: From `colours`.
+    """
+    bright, shown = bright_entries(board), shown_entries(board)
+    found, used = [], dict.fromkeys(board["strategy"], 0)
+    for entry, strategy in zip(board["entry"], board["strategy"], strict=True):
+        if entry in shown:
+            dash = DASHES[(DASHED.get(strategy, 0) + used[strategy]) % len(DASHES)]
+            used[strategy] += 1
+            found.append(Look(entry, palette[strategy], dash, entry in bright))
+    return found

@@ -1,0 +1,115 @@
+"""Error over the stream, with the known drifts marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from bench.analysis.streams import rolling_error, thin
+from bench.report.figures.canvas import (
+    WIDE,
+    Drawing,
+    as_numbers,
+    draw_events,
+    label_line_ends,
+    label_margin,
+    light_grid,
+    log_axis,
+    new_figure,
+    plan_events,
+    short_name,
+    time_axis,
+)
+from bench.report.figures.palette import Look
+
+Floats = NDArray[np.float64]
+
+POINTS = 400
+LEFT, UPPER, LOWER, BETWEEN, FOOT = 0.55, 2.0, 1.15, 0.18, 0.3  # inches
+LOG_FROM = 8.0  # ratio of the highest to the lowest value from which a logarithmic scale reads better
+
+
+def rolling_window(origins: int, season: int | None) -> int:
+    """Origins in the rolling mean: about a thirtieth of the stream, whole seasons where it can be.
+
+    Args:
+        origins: In the stream.
+        season: Origins in a season; None or less than 2 where there is none.
+    """
+    window = max(1, round(origins / 30))
+    if season is not None and 2 <= season <= origins // 4:
+        window = season * max(1, round(window / season))
+    return window
+
+
+def draw_stream(
+    errors: pd.DataFrame,
+    times: pd.Series,
+    events: Sequence[tuple[int, str]],
+    looks: Sequence[Look],
+    reference: str | None,
+    window: int,
+) -> Drawing:
+    """Rolling MSE of each entry; below it, the same divided by a reference's.
+
+    Args:
+        errors: ``(origins, entries)`` scaled MSE, index ``origin``.
+        times: Time stamp of each origin.
+        events: Row and name of each drift.
+        looks: What is drawn.
+        reference: The entry that the lower panel divides by; None leaves that panel out.
+        window: Origins in the rolling mean.
+    """
+    shown = [look for look in looks if look.entry in errors]
+    rolling = thin(rolling_error(errors[[look.entry for look in shown]], window), POINTS)
+    stamps = times.loc[rolling.index].to_numpy()
+    x = as_numbers(stamps)
+    margin = label_margin([look.entry for look in shown])
+    across = WIDE - LEFT - margin
+    rows = rolling.index.to_numpy(dtype=float)
+    inside = [(row, name) for row, name in events if rows[0] <= row <= rows[-1]]
+    at = np.interp([row for row, _ in inside], rows, _fractions(x))
+    labels = plan_events([(float(f), name) for f, (_, name) in zip(at, inside, strict=True)], across, across + margin)
+    heights = [UPPER] if reference is None else [UPPER, LOWER]
+    height = labels.height + sum(heights) + BETWEEN * (len(heights) - 1) + FOOT
+    figure = new_figure(WIDE, height)
+    top = height - labels.height
+    axes = []
+    for tall in heights:
+        axes.append(figure.add_axes((LEFT / WIDE, (top - tall) / height, across / WIDE, tall / height)))
+        top -= tall + BETWEEN
+    _draw_panel(axes[0], x, rolling, shown)
+    axes[0].set_ylabel("MSE, scaled")
+    if reference is not None:
+        ratio = rolling.div(rolling[reference], axis=0)
+        _draw_panel(axes[1], x, ratio, [look for look in shown if look.bright], [k for k in shown if not k.bright])
+        axes[1].set_ylabel(f"MSE ÷ {short_name(reference, 14)}'s")
+    for panel in axes:
+        draw_events(panel, labels, named=panel is axes[0])
+        time_axis(panel, stamps)
+        if panel is not axes[-1]:
+            panel.tick_params(labelbottom=False)
+            panel.xaxis.get_offset_text().set_visible(False)
+    return Drawing(figure, labels.key)
+
+
+def _fractions(x: Floats) -> Floats:
+    return (x - x[0]) / (x[-1] - x[0])
+
+
+def _draw_panel(
+    axes: Axes, x: Floats, frame: pd.DataFrame, named: Sequence[Look], nameless: Sequence[Look] = ()
+) -> None:
+    for look in [*nameless, *named]:
+        axes.plot(x, frame[look.entry].to_numpy(dtype=float), **look.line)
+    values = frame.to_numpy(dtype=float)
+    values = values[np.isfinite(values)]
+    axes.set_xlim(x[0], x[-1])
+    if len(values) and values.min() > 0 and values.max() / values.min() > LOG_FROM:
+        log_axis(axes.yaxis)
+    light_grid(axes)
+    label_line_ends(axes, [(look.entry, float(frame[look.entry].iloc[-1]), look.name_colour) for look in named])

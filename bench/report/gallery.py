@@ -1,0 +1,171 @@
+"""Which figures a report has, and what goes into each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import forecast_line
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.figures.canvas import Drawing, drawing_style, save, short_name
+from bench.report.figures.cost import draw_cost
+from bench.report.figures.forecasts import draw_forecasts
+from bench.report.figures.lead import draw_leads
+from bench.report.figures.palette import Look, colours, looks
+from bench.report.figures.stream import draw_stream, rolling_window
+from bench.report.markdown import count, slug
+from bench.report.results import Results
+
+PANELS = 6
+MOST_ROWS = 800  # of the series, in a figure of forecasts
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on disk.
+
+    Attributes:
+        stem: File name without its ending.
+        alt: What it shows, in a few words.
+        caption: What to read out of it; plain text.
+    """
+
+    stem: str
+    alt: str
+    caption: str
+
+
+Gallery = dict[tuple[str, str], Picture]
+
+
+def draw_figures(results: Results, folder: Path) -> Gallery:
+    """Draw every figure that the results have the data for.
+
+    Args:
+        results: The experiment.
+        folder: Where ``<stem>.svg`` and ``<stem>.png`` go; made if there is a figure.
+
+    Returns:
+        Pictures by scenario and kind: ``stream``, ``cost``, ``lead``, ``forecasts``.
+    """
+    gallery: Gallery = {}
+    palette = colours(results.runs["strategy"])
+    with drawing_style():
+        for scenario, kind, drawing, alt in _drawings(results, palette):
+            folder.mkdir(parents=True, exist_ok=True)
+            picture = Picture(f"{kind}-{slug(scenario)}", alt, drawing.caption)
+            save(drawing.figure, folder / picture.stem)
+            gallery[scenario, kind] = picture
+    folder.mkdir(parents=True, exist_ok=True)
+    return gallery
+
+
+def _drawings(results: Results, palette: dict[str, str]) -> Iterator[tuple[str, str, Drawing, str]]:
+    kinds: list[tuple[str, Callable[[Results, str, dict[str, str], list[Look]], Drawing | None], str]] = [
+        ("stream", _stream, "Rolling error over the stream of"),
+        ("cost", _cost, "Error against cost on"),
+        ("lead", _lead, "Error by lead on"),
+        ("forecasts", _forecasts, "Forecasts and truth around a drift of"),
+    ]
+    for scenario in results.scenarios:
+        shown = looks(results.board_of(scenario), palette)
+        for kind, draw, alt in kinds:
+            drawing = draw(results, scenario, palette, shown) if shown else None
+            if drawing is not None:
+                yield scenario, kind, drawing, f"{alt} {scenario}"
+
+
+def _stream(results: Results, scenario: str, _: dict[str, str], shown: list[Look]) -> Drawing | None:
+    errors = results.streams.get(scenario)
+    if errors is None or len(errors) < 2:
+        return None
+    first = results.first(scenario)
+    season = first.dataset.season
+    window = rolling_window(len(errors), season // first.protocol.stride if season else None)
+    reference = next((e for name in (FROZEN, PERSISTENCE) for e in _bright_of(results, scenario, shown, name)), None)
+    drawing = draw_stream(errors, results.times[scenario], results.events_of(scenario), shown, reference, window)
+    day = results.rows_per_day(scenario)
+    days = window * first.protocol.stride / day if day else None
+    length = count(window, "origin") + (f" ({days:.3g} days)" if days else "")
+    caption = f"Scaled MSE (lower is better), mean over the last {length} and over seeds."
+    if reference is not None:
+        caption += f" Below: the same divided by {reference}'s (under 1 is better than {reference})."
+    return Drawing(drawing.figure, _join(caption, drawing.caption))
+
+
+def _cost(results: Results, scenario: str, palette: dict[str, str], _: list[Look]) -> Drawing | None:
+    points = results.board_of(scenario).merge(results.cost, on=["scenario", "entry"])
+    numbers = points[["mse", "stream_s_per_1000"]].to_numpy(dtype=float)
+    points = points[(np.isfinite(numbers) & (numbers > 0)).all(axis=1)].head(24)
+    if len(points) < 2:
+        return None
+    persistence = points.loc[points["strategy"] == PERSISTENCE, "mse"]
+    drawing = draw_cost(points, palette, float(persistence.iloc[0]) if len(persistence) else None)
+    caption = (
+        "Lower and further left is better. The grey stair joins the strategies that no other one beats in both error "
+        "and cost. Bars: standard deviation over seeds."
+    )
+    return Drawing(drawing.figure, caption + (" Dashed: persistence." if len(persistence) else ""))
+
+
+def _lead(results: Results, scenario: str, _: dict[str, str], shown: list[Look]) -> Drawing | None:
+    here = results.by_lead[results.by_lead["scenario"] == scenario]
+    if here["lead"].nunique() < 2:
+        return None
+    caption = "Scaled MSE by lead (rows after the last one known), mean over windows, channels and seeds."
+    return Drawing(draw_leads(here, shown).figure, caption)
+
+
+def _forecasts(results: Results, scenario: str, _: dict[str, str], shown: list[Look]) -> Drawing | None:
+    protocol = results.first(scenario).protocol
+    channel = worst_channel(results, scenario)
+    events = results.events_of(scenario)
+    lines = {}
+    for look in [look for look in shown if look.bright][:PANELS]:
+        frame = results.forecasts(scenario, look.entry)
+        if frame is None or frame.empty:
+            continue
+        named = frame["channel"].astype(str) == channel
+        if not named.any():  # numbers in place of names, or another selection of channels
+            named = frame["channel"] == frame["channel"].iloc[0]
+        line = forecast_line(frame[named], protocol.stride, protocol.horizon)
+        lines[look.entry] = _around_event(line, events)
+    if not lines:
+        return None
+    drawing = draw_forecasts(lines, events, shown, f"{short_name(channel, 40)}, original units")
+    caption = f"Grey: truth; colour: forecast (one seed). Channel: {channel}, the one with the largest error."
+    if protocol.stride < protocol.horizon:
+        caption += f" Forecasts overlap; shown is lead {protocol.horizon}, the last."
+    return Drawing(drawing.figure, _join(caption, drawing.caption))
+
+
+def worst_channel(results: Results, scenario: str) -> str:
+    """The channel that carries the largest share of the pooled MSE, mean over entries."""
+    here = results.by_channel[results.by_channel["scenario"] == scenario]
+    shares = here.groupby("channel", sort=False)["share"].mean()
+    return str(shares.idxmax()) if shares.notna().any() else results.first(scenario).dataset.targets[0]
+
+
+def _around_event(line: pd.DataFrame, events: list[tuple[int, str]]) -> pd.DataFrame:
+    """At most `MOST_ROWS` rows of the series, a quarter of them before the drift."""
+    first, last = int(line["row"].iloc[0]), int(line["row"].iloc[-1])
+    if last - first < MOST_ROWS:
+        return line
+    middle = (first + last) / 2
+    centre = min((row for row, _ in events if first <= row <= last), key=lambda row: abs(row - middle), default=middle)
+    start = max(first, int(centre) - MOST_ROWS // 4)
+    return line[(line["row"] >= start) & (line["row"] < start + MOST_ROWS)]
+
+
+def _bright_of(results: Results, scenario: str, shown: list[Look], strategy: str) -> list[str]:
+    board = results.board_of(scenario)
+    entries = set(board.loc[board["strategy"] == strategy, "entry"])
+    return [look.entry for look in shown if look.bright and look.entry in entries]
+
+
+def _join(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)

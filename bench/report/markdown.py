@@ -1,0 +1,56 @@
+"""Markdown that no name can break."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+NONE = "\N{EN DASH}"
+
+
+def escape(text: object) -> str:
+    """Any text as one line that Markdown and HTML leave alone, in a table cell too."""
+    line = one_line(text)
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", line)
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", line)
+
+
+def one_line(text: object) -> str:
+    """Text without control characters, its white space made single spaces."""
+    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in str(text))
+    return " ".join(kept.split())
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
+    """A table in pipes; cells are Markdown already.
+
+    Args:
+        headers: One for each column.
+        rows: Cells.
+        text_columns: So many first columns are left-aligned, the others right-aligned.
+    """
+    align = ["left" if i < text_columns else "right" for i in range(len(headers))]
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
+def slug(text: str) -> str:
+    """A file name for any text, no two alike: letters, digits and hyphens, and a hash where anything was lost."""
+    short = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48]
+    if short == text:
+        return short
+    return "-".join(part for part in (short, hashlib.sha256(text.encode()).hexdigest()[:8]) if part)
+
+
+def words(items: Sequence[str], last: str = "and") -> str:
+    """``a, b and c``."""
+    return f" {last} ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def count(number: int, noun: str) -> str:
+    """``1 run``, ``1,200 runs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,49 @@
+"""How numbers are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from bench.report.markdown import NONE
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def places(values: Iterable[float], digits: int = 4) -> int:
+    """Decimals at which the median of a column has so many digits that count."""
+    finite = [abs(value) for value in values if np.isfinite(value) and value != 0]
+    if not finite:
+        return 3
+    return int(np.clip(digits - 1 - np.floor(np.log10(np.median(finite))), 0, 6))
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number of a column with ``decimals``; a dash for NaN, ∞ for an error without bound."""
+    if np.isnan(value):
+        return NONE
+    if np.isinf(value):
+        return "∞"
+    text = f"{value:,.{decimals}f}" if abs(value) < 1e7 else f"{value:.3g}"
+    return text.replace("-", MINUS, 1) if text.startswith("-") else text
+
+
+def brief(value: float) -> str:
+    """A number on its own: three digits that count."""
+    return fixed(value, places([value], 3))
+
+
+def percent(value: float) -> str:
+    """Signed, one decimal."""
+    if not np.isfinite(value):
+        return NONE
+    rounded = round(value, 1) + 0.0  # no negative zero
+    return f"+{fixed(rounded, 1)}" if rounded > 0 else fixed(rounded, 1)
+
+
+def with_spread(mean: float, sd: float, decimals: int) -> str:
+    """``mean ± sd``, or the mean alone where there is no spread."""
+    if np.isnan(sd) or not np.isfinite(mean):
+        return fixed(mean, decimals)
+    return f"{fixed(mean, decimals)} ± {fixed(sd, decimals)}"

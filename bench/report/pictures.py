@@ -1,0 +1,14 @@
+"""Figures in Markdown."""
+
+from __future__ import annotations
+
+from bench.report.gallery import Gallery
+from bench.report.markdown import escape
+
+
+def picture(gallery: Gallery, scenario: str, kind: str) -> list[str]:
+    """Blocks: the figure and its caption; nothing where it was not drawn."""
+    found = gallery.get((scenario, kind))
+    if found is None:
+        return []
+    return [f"![{escape(found.alt)}](figures/{found.stem}.svg)", escape(found.caption)]

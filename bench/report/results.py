@@ -1,0 +1,233 @@
+"""An experiment as the report sees it: its records, and what the analysis makes of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import (
+    Span,
+    around_events,
+    cost_table,
+    error_shares,
+    latest,
+    leaderboard,
+    mean_by,
+    mean_over_seeds,
+    overall,
+    with_entries,
+)
+from bench.errors import BenchError
+from bench.record import Record, Timing
+from bench.store import FORECASTS, ORIGINS, Store, load_results
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """One experiment.
+
+    Attributes:
+        store: Where it lies.
+        runs: A row for each run that counts, with the columns of `with_entries`.
+        records: By run id, of the same runs.
+        timings: Timing passes by run id.
+        replaced: Runs left out because a later one took their place.
+        unreadable: Runs whose record could not be read.
+    """
+
+    store: Store
+    runs: pd.DataFrame
+    records: dict[str, Record]
+    timings: dict[str, Timing]
+    replaced: int
+    unreadable: int
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return next(iter(self.records.values())).experiment
+
+    @cached_property
+    def scenarios(self) -> list[str]:
+        """Names of what entries are compared on: dataset and protocol."""
+        return sorted(self.runs["scenario"].unique())
+
+    @cached_property
+    def ok(self) -> pd.DataFrame:
+        """The runs that ended well."""
+        return self.runs[self.runs["status"] == "ok"]
+
+    @cached_property
+    def board(self) -> pd.DataFrame:
+        """`leaderboard` of all runs."""
+        return leaderboard(self.runs)
+
+    def board_of(self, scenario: str) -> pd.DataFrame:
+        """The leaderboard of one scenario, best first."""
+        return self.board[self.board["scenario"] == scenario]
+
+    @cached_property
+    def overall(self) -> pd.DataFrame:
+        """`overall` of the leaderboard."""
+        return overall(self.board)
+
+    @cached_property
+    def cost(self) -> pd.DataFrame:
+        """`cost_table` of all runs."""
+        return cost_table(self.runs)
+
+    def records_of(self, scenario: str) -> list[Record]:
+        """Records of one scenario's runs, whatever became of them."""
+        here = self.runs[self.runs["scenario"] == scenario]
+        return [self.records[run_id] for run_id in here["run_id"]]
+
+    def first(self, scenario: str) -> Record:
+        """One record of a scenario: for what all of them share."""
+        return self.records_of(scenario)[0]
+
+    @cached_property
+    def streams(self) -> dict[str, pd.DataFrame]:
+        """For each scenario, the MSE at each origin (index) of each entry (columns), mean over seeds."""
+        return {scenario: frame.drop(columns="time") for scenario, frame in self._streams.items()}
+
+    @cached_property
+    def times(self) -> dict[str, pd.Series]:
+        """For each scenario, the time stamp of each origin (index): ``datetime64`` or integers."""
+        return {scenario: frame["time"] for scenario, frame in self._streams.items()}
+
+    @cached_property
+    def _streams(self) -> dict[str, pd.DataFrame]:
+        found = {}
+        for scenario in self.scenarios:
+            frames: dict[str, list[pd.DataFrame]] = {}
+            times: dict[Any, Any] = {}
+            here = self.ok[self.ok["scenario"] == scenario]
+            for entry, run_id in zip(here["entry"], here["run_id"], strict=True):
+                frame = self.store.read_frame(run_id, ORIGINS)
+                if frame is None or frame.empty:
+                    continue
+                frames.setdefault(entry, []).append(frame)
+                if not times:
+                    times = dict(zip(frame["origin"], frame["time"], strict=True))
+            if frames:
+                errors = mean_over_seeds(frames)
+                found[scenario] = errors.assign(time=pd.Series(times))
+        return found
+
+    def forecasts(self, scenario: str, entry: str) -> pd.DataFrame | None:
+        """``forecasts.parquet`` of an entry's lowest seed, or None where there is none."""
+        here = self.ok[(self.ok["scenario"] == scenario) & (self.ok["entry"] == entry)].sort_values("seed")
+        return self.store.read_frame(here["run_id"].iloc[0], FORECASTS) if len(here) else None
+
+    def events_of(self, scenario: str) -> list[tuple[int, str]]:
+        """First row and name of each known drift within the stream, in order."""
+        dataset = self.first(scenario).dataset
+        _, start, end = dataset.borders
+        return sorted((event.row, event.name) for event in dataset.events if start <= event.row < end)
+
+    @cached_property
+    def recovery(self) -> dict[str, pd.DataFrame]:
+        """`around_events` of each scenario that has a drift."""
+        found = {}
+        for scenario, errors in self.streams.items():
+            record = self.first(scenario)
+            table = around_events(
+                errors,
+                self.events_of(scenario),
+                self.spans(scenario),
+                record.protocol.horizon,
+                record.dataset.borders[2],
+            )
+            if len(table):
+                found[scenario] = table
+        return found
+
+    def spans(self, scenario: str) -> list[Span]:
+        """What is looked at after a drift: 1, 7 and 28 days, or 10, 50 and 200 origins where a day holds none."""
+        stride = self.first(scenario).protocol.stride
+        day = self.rows_per_day(scenario)
+        if day is not None and day >= stride:
+            return [Span("1 day", day), Span("7 days", 7 * day), Span("28 days", 28 * day)]
+        return [Span(f"{n} origins", n * stride) for n in (10, 50, 200)]
+
+    def rows_per_day(self, scenario: str) -> int | None:
+        """Rows of the series in a day; None where time stamps are no dates, or rows further apart than a day."""
+        times = self.times[scenario]
+        if len(times) < 2 or not np.issubdtype(times.dtype, np.datetime64):
+            return None
+        steps = np.diff(times.to_numpy()) / np.diff(times.index.to_numpy())
+        rows = np.timedelta64(1, "D") / np.median(steps)
+        return round(float(rows)) if rows >= 0.99 else None
+
+    @cached_property
+    def by_channel(self) -> pd.DataFrame:
+        """Columns ``scenario, entry, channel, mse, mae, share``, means over seeds."""
+        return error_shares(mean_by(self._parts("channel"), "channel"))
+
+    @cached_property
+    def by_lead(self) -> pd.DataFrame:
+        """Columns ``scenario, entry, lead, mse, mae``, means over seeds."""
+        return mean_by(self._parts("lead"), "lead")
+
+    def _parts(self, part: str) -> pd.DataFrame:
+        frames = [pd.DataFrame(columns=["scenario", "entry", "seed", part, "mse", "mae"])]
+        for row in self.ok.itertuples(index=False):
+            record = self.records[str(row.run_id)]
+            errors = record.errors
+            if errors is None:
+                continue
+            mse = errors.mse_by_channel if part == "channel" else errors.mse_by_lead
+            mae = errors.mae_by_channel if part == "channel" else errors.mae_by_lead
+            names: Sequence[Any] = record.dataset.targets if part == "channel" else range(1, len(mse) + 1)
+            values = {"scenario": row.scenario, "entry": row.entry, "seed": row.seed, part: names}
+            frames.append(pd.DataFrame(values | {"mse": mse, "mae": mae}))
+        return pd.concat(frames[1:], ignore_index=True) if len(frames) > 1 else frames[0]
+
+
+def read_results(folder: Path) -> Results:
+    """Read one experiment's folder.
+
+    Raises:
+        BenchError: It holds no record that can be read.
+    """
+    store = Store(folder)
+    records = {record.run_id: record for record in store.records()}
+    if not records:
+        raise BenchError(f"No readable results in {folder}. Run an experiment first (bench run), or name its folder.")
+    runs = load_results(folder)
+    runs = runs[runs["run_id"].isin(records)].reset_index(drop=True)
+    details = pd.DataFrame([_details(records[run_id]) for run_id in runs["run_id"]])
+    every = with_entries(pd.concat([runs, details], axis=1))
+    current = latest(every)
+    kept = {run_id: records[run_id] for run_id in current["run_id"]}
+    timings = {run_id: timing for run_id in kept if (timing := store.read_timing(run_id))}
+    return Results(
+        store=store,
+        runs=current.reset_index(drop=True),
+        records=kept,
+        timings=timings,
+        replaced=len(every) - len(current),
+        unreadable=len(store.run_ids()) - len(records),
+    )
+
+
+def _details(record: Record) -> dict[str, Any]:
+    """What `bench.load_results` leaves out and the report needs."""
+    forecaster, timing = record.forecaster, record.timing
+    seconds = (timing.predict.total_ms + timing.adapt.total_ms) / 1000 if timing else float("nan")
+    return {
+        "dataset_options": json.dumps(record.dataset.given, sort_keys=True),
+        "fingerprint": record.dataset.fingerprint,
+        "forecaster_options": json.dumps(forecaster.given, sort_keys=True) if forecaster else "",
+        "training": json.dumps(forecaster.config.get("training") or {}, sort_keys=True) if forecaster else "",
+        "version": f"{record.strategy.sha} {forecaster.sha if forecaster else ''}",
+        "started": str(record.environment.get("started", "")),
+        "stream_s_per_1000": 1000 * seconds / timing.windows if timing and timing.windows else float("nan"),
+    }

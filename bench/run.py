@@ -1,0 +1,254 @@
+"""From a run's names and numbers to its record."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+import torch
+
+from bench.dataset import resolve_dataset
+from bench.excerpt import Excerpt
+from bench.experiment import RunSpec, forecaster_config, strategy_config
+from bench.forecaster import FORECASTERS
+from bench.metrics import ErrorSums
+from bench.provenance import environment
+from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Timing
+from bench.store import FORECASTS, ORIGINS
+from bench.strategy import STRATEGIES, Service, Strategy
+from bench.stream import Stage, Stream
+from bench.timing import PeakMemory, device_name, resolve_device, summarize
+from bench.training import Recipe, pretrain, task_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.series import DriftSeries
+
+WARMUP_BLOCKS = 3
+
+Progress = Callable[[int, int, float], None]
+"""Told the windows done, the windows there are, and the rolling MSE."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where runs happen, for whoever carries them out.
+
+    Attributes:
+        results: Folder of the experiment's results.
+        checkpoints: Folder of pre-trained forecasters.
+        plugins: What ``--plugins`` named.
+        command: As the user typed it.
+    """
+
+    results: Path
+    checkpoints: Path
+    plugins: tuple[Path, ...] = ()
+    command: str = ""
+
+
+def load_series(run: RunSpec) -> DriftSeries:
+    """The run's dataset, checked; loaded once for each process."""
+    return _loaded(run.dataset.name, json.dumps(run.dataset.options))
+
+
+@lru_cache(maxsize=4)
+def _loaded(name: str, options: str) -> DriftSeries:
+    return resolve_dataset(name, json.loads(options)).load().validated()
+
+
+def recipe_of(run: RunSpec, stage: Stage) -> Recipe | None:
+    """How the run's forecaster is trained; None without one."""
+    if run.forecaster is None:
+        return None
+    return Recipe(run.forecaster.name, forecaster_config(run.forecaster), task_of(stage), run.seed)
+
+
+def execute(run: RunSpec, place: Workplace, progress: Progress = lambda *_: None) -> tuple[Record, dict[str, Any]]:
+    """Carry out one run. Whatever a plug-in raises becomes a record with the reason.
+
+    Args:
+        run: What to do.
+        place: Where checkpoints are.
+        progress: Told after each block of the stream.
+
+    Returns:
+        The record, and its frames by file name.
+    """
+    begun = time.perf_counter()
+    torch.set_num_threads(run.threads)
+    device = resolve_device(run.device)
+    series = load_series(run)
+    record = describe(run, series, place, device)
+    if run.skip:
+        return record.model_copy(update={"status": "skipped", "reason": run.skip}), {}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            stage = Stage.of(series, run.protocol)
+            update, frames = _serve(run, stage, device, place.checkpoints, progress)
+    except Exception as error:  # a plug-in may raise anything; the record says what
+        reason = f"{type(error).__name__}: {error}"
+        update, frames = {"status": "failed", "reason": reason, "traceback": traceback.format_exc()}, {}
+    update["seconds"] = time.perf_counter() - begun
+    return record.model_copy(update=update), frames
+
+
+def make_strategy(run: RunSpec, stage: Stage, device: torch.device, checkpoints: Path | None) -> Strategy:
+    """The run's strategy, with its own pre-trained forecaster, ready for the first block."""
+    recipe = recipe_of(run, stage)
+    forecaster = pretrain(recipe, stage, device, checkpoints) if recipe else None
+    key = [run.seed, *f"{run.strategy.name}/{run.dataset.name}".encode()]
+    rng = np.random.default_rng(key)
+    torch.manual_seed(int(rng.integers(2**62)))
+    service = Service(strategy_config(run.strategy), forecaster, stage.history(device), run.protocol, rng, device)
+    return STRATEGIES[run.strategy.name].cls(service)
+
+
+def time_alone(run: RunSpec, place: Workplace, blocks: int) -> Timing:
+    """The timing pass: the first blocks of the run's stream, served from a cold start; nothing is scored.
+
+    Args:
+        run: Whose strategy is timed; the machine should be otherwise idle.
+        place: Where checkpoints are.
+        blocks: How many are measured, after the warm-up.
+    """
+    torch.set_num_threads(run.threads)
+    device = resolve_device(run.device)
+    load = psutil.cpu_percent(interval=0.1) / 100
+    with torch.random.fork_rng(devices=[]):
+        stage = Stage.of(load_series(run), run.protocol.model_copy(update={"warm_start": False}))
+        strategy = make_strategy(run, stage, device, place.checkpoints)
+        stream = Stream(stage, strategy, device, finite=False)
+        memory = PeakMemory(device)
+        stream.run(stage.first_origin, stage.series.split.end, lambda *_: None, limit=WARMUP_BLOCKS + blocks)
+    return _timing(stream, memory, run, load, alone=True)
+
+
+def describe(run: RunSpec, series: DriftSeries, place: Workplace, device: torch.device) -> Record:
+    """A record that says what the run is; its outcome is still to come."""
+    split = series.split
+    return Record(
+        run_id=run.run_id,
+        experiment=run.experiment,
+        status="failed",
+        strategy=_strategy_record(run),
+        forecaster=_forecaster_record(run),
+        training=forecaster_config(run.forecaster).training.model_dump() if run.forecaster else None,
+        dataset=DatasetRecord(
+            name=run.dataset.name,
+            given=run.dataset.options,
+            fingerprint=series.fingerprint,
+            rows=len(series),
+            inputs=list(series.inputs),
+            targets=list(series.targets),
+            borders=(split.train, split.validation, split.end),
+            events=[
+                EventRecord(row=e.row, time=str(series.time[e.row]), name=e.name, kind=e.kind)
+                for e in series.events
+                if e.row < split.end
+            ],
+            season=series.season,
+            source=series.source,
+            licence=series.licence,
+            notes=list(series.notes),
+        ),
+        protocol=run.protocol,
+        seed=run.seed,
+        environment=environment(place.command, str(device), device_name(device), run.threads),
+    )
+
+
+def _serve(
+    run: RunSpec, stage: Stage, device: torch.device, checkpoints: Path, progress: Progress
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    strategy = make_strategy(run, stage, device, checkpoints)
+    stream = Stream(stage, strategy, device)
+    split, protocol = stage.series.split, stage.protocol
+    scaler = stage.series.scaler.select(stage.series.target_column)
+    val_mse = None
+    if protocol.warm_start:
+        warm = ErrorSums(scaler.std, protocol.horizon)
+        stream.run(split.train, split.validation, lambda o, f: warm.add(f, stage.truths(o)))
+        val_mse = warm.mse
+    sums, kept = ErrorSums(scaler.std, protocol.horizon), Excerpt.around_strongest_event(stage)
+    total = len(protocol.origins(split.validation, split.end))
+
+    def score(origins: np.ndarray[Any, np.dtype[np.int64]], forecasts: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+        sums.add(forecasts, stage.truths(origins))
+        kept.add(origins, forecasts)
+
+    def on_block(origin: int) -> None:
+        progress((origin - split.validation) // protocol.stride + 1, total, sums.mse)
+
+    stream.start_watches()
+    memory = PeakMemory(device)
+    stream.run(split.validation, split.end, score, on_block)
+    timing = _timing(stream, memory, run, load=float("nan"), alone=False)
+    update = {"status": "ok", "errors": sums.errors(val_mse), "timing": timing}
+    return update, {ORIGINS: _origins_frame(stage, sums), FORECASTS: kept.frame()}
+
+
+def _timing(stream: Stream, memory: PeakMemory, run: RunSpec, load: float, *, alone: bool) -> Timing:
+    predict, adapt = stream.predict_watch.milliseconds(), stream.adapt_watch.milliseconds()
+    warmup = min(WARMUP_BLOCKS, len(predict) - 1)
+    windows = stream.windows_since_start(warmup)
+    seconds = (predict[warmup:].sum() + adapt[warmup:].sum()) / 1000
+    return Timing(
+        alone=alone,
+        windows=windows,
+        windows_per_s=float(windows / seconds),
+        predict=summarize(predict, warmup),
+        adapt=summarize(adapt, warmup),
+        warmup=warmup,
+        first_predict_ms=float(predict[0]),
+        peak_memory_mb=memory.megabytes(),
+        threads=run.threads,
+        device=str(stream.device),
+        device_name=device_name(stream.device),
+        clock=stream.predict_watch.name,
+        load=load,
+    )
+
+
+def _origins_frame(stage: Stage, sums: ErrorSums) -> pd.DataFrame:
+    import pandas as pd
+
+    split = stage.series.split
+    origins = np.asarray(stage.protocol.origins(split.validation, split.end), dtype=np.int64)
+    frame = pd.DataFrame(sums.origin_errors, columns=["mse", "mae", "mse_original", "mae_original"])
+    frame.insert(0, "origin", origins)
+    frame.insert(1, "time", stage.series.time[origins])
+    return frame
+
+
+def _strategy_record(run: RunSpec) -> PluginRecord:
+    entry = STRATEGIES[run.strategy.name]
+    config = strategy_config(run.strategy).model_dump(mode="json")
+    return PluginRecord(
+        name=entry.name,
+        summary=entry.summary,
+        given=run.strategy.options,
+        config=config,
+        sha=entry.sha,
+        group=entry.cls.group,
+        carries=entry.cls.carries,
+    )
+
+
+def _forecaster_record(run: RunSpec) -> PluginRecord | None:
+    if run.forecaster is None:
+        return None
+    entry = FORECASTERS[run.forecaster.name]
+    config = forecaster_config(run.forecaster).model_dump(mode="json")
+    return PluginRecord(
+        name=entry.name, summary=entry.summary, given=run.forecaster.options, config=config, sha=entry.sha
+    )

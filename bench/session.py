@@ -1,0 +1,175 @@
+"""Carrying out an experiment: what is missing, once each, then the timing pass, then nothing twice."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from rich.console import Console
+
+from bench.engines import engine
+from bench.experiment import Experiment, RunSpec, expand
+from bench.plugins import load_plugins, user_plugin_names
+from bench.progress import Sight, Trail
+from bench.run import Workplace, execute, load_series, recipe_of, time_alone
+from bench.store import Store
+from bench.strategy import STRATEGIES
+from bench.stream import Stage
+from bench.timing import resolve_device
+from bench.training import pretrain
+
+Redo = Literal["only-missing", "always"]
+PROGRESS = ".progress"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a session did.
+
+    Attributes:
+        folder: The experiment's results.
+        done: Runs carried out now, by status.
+        kept: Runs that were there already.
+        timed: Timing passes made now.
+    """
+
+    folder: Path
+    done: Counter[str]
+    kept: int
+    timed: int
+
+    def summary(self) -> str:
+        """One line for the terminal."""
+        now = ", ".join(f"{count} {status}" for status, count in sorted(self.done.items())) or "nothing to do"
+        failed = " Failed runs are in the report, with their reasons." if self.done["failed"] else ""
+        return f"Now: {now}; {self.kept} kept from before; {self.timed} timed alone.{failed}"
+
+
+def carry_out(
+    experiment: Experiment,
+    results: Path,
+    *,
+    plugins: tuple[Path, ...] = (),
+    redo: Redo = "only-missing",
+    narrowed: bool = False,
+    command: str = "",
+    console: Console | None = None,
+) -> Outcome:
+    """Run an experiment: pre-train what is shared, run what is missing, time each strategy alone.
+
+    Args:
+        experiment: What to run.
+        results: Folder that holds a folder for each experiment.
+        plugins: Files and folders of plug-ins; their strategies and datasets join the experiment.
+        redo: ``only-missing`` also repeats what failed; ``always`` runs everything again.
+        narrowed: Whether the experiment was narrowed (to some strategies, say): other rows of its report then stay.
+        command: As the user typed it, for the records.
+        console: Where progress is drawn.
+
+    Raises:
+        BenchError: The experiment cannot be run as given.
+    """
+    console = console or Console(stderr=True)
+    strategies, datasets = user_plugin_names(plugins)
+    experiment = experiment.model_copy(update={"datasets": [*experiment.datasets, *datasets]})
+    device = resolve_device(experiment.device)
+    runs = expand(experiment, device.type, strategies)
+    place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
+    store = Store(place.results)
+    place.results.mkdir(parents=True, exist_ok=True)
+    store.sweep()
+    store.write_manifest({run.run_id: _cell(run) for run in runs}, keep=narrowed)
+    missing = [run for run in runs if redo == "always" or not store.has(run.run_id)]
+    missing.sort(key=lambda run: not STRATEGIES[run.strategy.name].cls.heavy)
+    begin = engine(experiment.engine)
+    workers = max(1, (psutil.cpu_count(logical=True) or 1) // experiment.threads)
+    done: Counter[str] = Counter()
+    with Sight(place.results / PROGRESS, console) as sight:
+        shared = _untrained(missing, place)
+        bar = sight.stage("pre-training", len(shared)) if shared else None
+        for _ in begin(partial(_pretrain, place=place), shared, workers, experiment.threads):
+            assert bar is not None
+            sight.advance(bar)
+        bar = sight.stage("runs", len(missing)) if missing else None
+        for label, status, reason in begin(partial(_run, place=place), missing, workers, experiment.threads):
+            assert bar is not None
+            done[status] += 1
+            sight.advance(bar, f"{status}: {label}: {reason}" if reason else "")
+        timed = _time_each(runs, experiment, place, store, sight, redo)
+    return Outcome(place.results, done, len(runs) - len(missing), timed)
+
+
+def _run(run: RunSpec, place: Workplace) -> tuple[str, str, str]:
+    """One run, in whatever process; its record is on disk when this returns."""
+    load_plugins(place.plugins)
+    trail = Trail(place.results / PROGRESS, run.run_id, run.label)
+    record, frames = execute(run, place, trail)
+    Store(place.results).write(record, frames)
+    trail.erase()
+    return run.label, record.status, record.reason
+
+
+def _pretrain(run: RunSpec, place: Workplace) -> None:
+    """Leave the run's checkpoint behind. What goes wrong here will go wrong, and be recorded, in the run."""
+    import torch
+
+    load_plugins(place.plugins)
+    torch.set_num_threads(run.threads)
+    try:
+        stage = Stage.of(load_series(run), run.protocol)
+        if recipe := recipe_of(run, stage):
+            pretrain(recipe, stage, resolve_device(run.device), place.checkpoints)
+    except Exception:  # noqa: S110 - a plug-in may raise anything; see above
+        pass
+
+
+def _untrained(runs: list[RunSpec], place: Workplace) -> list[RunSpec]:
+    """One run for each checkpoint that is needed and not there."""
+    first: dict[str, RunSpec] = {}
+    for run in runs:
+        if run.forecaster is None or run.skip:
+            continue
+        series = load_series(run)
+        recipe = recipe_of(run, Stage.of(series, run.protocol))
+        assert recipe is not None
+        key = recipe.key(series.training_fingerprint, resolve_device(run.device))
+        if not (place.checkpoints / f"{key}.safetensors").is_file():
+            first.setdefault(key, run)
+    return list(first.values())
+
+
+def _time_each(
+    runs: list[RunSpec], experiment: Experiment, place: Workplace, store: Store, sight: Sight, redo: Redo
+) -> int:
+    """The timing pass: the first seed's runs, one after the other, with nothing else running."""
+    if not experiment.timing_blocks:
+        return 0
+    chosen = [
+        run
+        for run in runs
+        if run.seed == experiment.seeds[0]
+        and (record := store.read(run.run_id)) is not None
+        and record.status == "ok"
+        and (redo == "always" or store.read_timing(run.run_id) is None)
+    ]
+    bar = sight.stage("timing, one at a time", len(chosen)) if chosen else None
+    for run in chosen:
+        assert bar is not None
+        try:
+            store.write_timing(run.run_id, time_alone(run, place, experiment.timing_blocks))
+            sight.advance(bar)
+        except Exception as error:  # the report then says that this run was not timed
+            sight.advance(bar, f"not timed: {run.label}: {error}")
+    return len(chosen)
+
+
+def _cell(run: RunSpec) -> str:
+    """What a run is, apart from versions of code and data."""
+    forecaster = [run.forecaster.name, run.forecaster.options] if run.forecaster else None
+    what = [run.strategy.name, run.strategy.options, forecaster, run.dataset.name, run.dataset.options]
+    return json.dumps([*what, run.protocol.model_dump(), run.seed], sort_keys=True)

@@ -1,0 +1,227 @@
+"""The stream: release, adapt, predict, score. The only timed code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.strategy import Feedback, History, Strategy
+from bench.timing import Stopwatch, stopwatch
+
+if TYPE_CHECKING:
+    from bench.protocol import Protocol
+    from bench.series import DriftSeries
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Score = Callable[[NDArray[np.int64], Singles], None]
+
+SCORED_TOGETHER = 256
+
+
+class StreamError(Exception):
+    """A strategy broke the contract: a forecast of the wrong shape, or one that is not finite."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A series made ready for one protocol: scaled, and cut into what is known before service and what is not.
+
+    The harness alone holds it. What strategies get are copies of released rows.
+
+    Attributes:
+        series: The series.
+        protocol: Who may know what, and when.
+        inputs: ``(T, C_in)`` float32, scaled.
+        targets: ``(T, C_out)`` float32, scaled.
+        truth: ``(T, C_out)`` float64, scaled: what forecasts are scored against.
+    """
+
+    series: DriftSeries
+    protocol: Protocol
+    inputs: Singles
+    targets: Singles
+    truth: Floats
+
+    @classmethod
+    def of(cls, series: DriftSeries, protocol: Protocol) -> Stage:
+        """Scale a series by its training rows."""
+        scaled = series.scaler.scale(series.values)
+        truth = scaled[:, list(series.target_column)]
+        inputs = scaled[:, list(series.input_index)]
+        return cls(series, protocol, inputs.astype(np.float32), truth.astype(np.float32), truth)
+
+    @property
+    def first_origin(self) -> int:
+        """The first row forecast: the first validation row with a warm start, otherwise the first stream row."""
+        split = self.series.split
+        return split.train if self.protocol.warm_start else split.validation
+
+    def history(self, device: torch.device) -> History:
+        """The rows before the first origin. Unreleased labels of a sparse protocol are NaN, unless they are inputs."""
+        n = self.first_origin
+        targets = self.targets[:n].copy()
+        if self.series.target_index is None and self.protocol.label_every > 1:
+            first = self.series.split.train
+            released = np.zeros(n, dtype=bool)
+            released[:first] = True
+            for s in matured_origins(first, n, self.protocol, first):
+                released[s : s + self.protocol.horizon] = True
+            targets[~released] = np.nan
+        return History(
+            inputs=torch.from_numpy(self.inputs[:n].copy()).to(device),
+            targets=torch.from_numpy(targets).to(device),
+            target_index=self.series.target_index,
+            season=self.series.season,
+            stream_start=self.series.split.validation,
+        )
+
+    def windows(self, origins: NDArray[np.int64]) -> Singles:
+        """``(n, L, C_in)``: the rows before each origin, copied."""
+        return self.inputs[origins[:, None] + np.arange(-self.protocol.lookback, 0)]
+
+    def truths(self, origins: NDArray[np.int64]) -> Floats:
+        """``(n, H, C_out)``: the rows forecast from each origin, copied."""
+        return self.truth[origins[:, None] + np.arange(self.protocol.horizon)]
+
+
+def matured_origins(next_pair: int, t: int, protocol: Protocol, first: int) -> NDArray[np.int64]:
+    """Origins of the pairs that matured and were not released before: the only place where labels come from.
+
+    Args:
+        next_pair: First row whose pair has not been looked at.
+        t: The first origin of the block at hand.
+        protocol: Horizon and ``label_every``.
+        first: Row of the very first pair; every ``label_every``-th one from there on is released.
+
+    Returns:
+        Rows ``s`` in order, each with ``s + horizon <= t``.
+    """
+    every = protocol.label_every
+    start = next_pair + (first - next_pair) % every
+    return np.arange(start, t - protocol.horizon + 1, every, dtype=np.int64)
+
+
+def blocks(protocol: Protocol, start: int, end: int) -> Iterator[NDArray[np.int64]]:
+    """Origins from ``start`` on, in blocks of ``protocol.block``; the last may be shorter."""
+    origins = np.asarray(protocol.origins(start, end), dtype=np.int64)
+    for i in range(0, len(origins), protocol.block):
+        yield origins[i : i + protocol.block]
+
+
+@dataclass
+class Stream:
+    """One strategy in service: the clock's hands between two blocks.
+
+    Attributes:
+        stage: The series and protocol.
+        strategy: Who serves.
+        device: Where windows are sent.
+        adapt_watch: Times ``observe`` and ``adapt`` of each block.
+        predict_watch: Times ``predict`` of each block.
+        finite: Whether a forecast that is not finite is an error.
+    """
+
+    stage: Stage
+    strategy: Strategy
+    device: torch.device
+    finite: bool = True
+    adapt_watch: Stopwatch = field(init=False)
+    predict_watch: Stopwatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._seen = self._first = self._next_pair = self.stage.first_origin
+        self.start_watches()
+
+    def start_watches(self) -> None:
+        """Forget all durations: what comes now is timed afresh."""
+        self.adapt_watch, self.predict_watch = stopwatch(self.device), stopwatch(self.device)
+        self._block_sizes: list[int] = []
+
+    def windows_since_start(self, skip: int) -> int:
+        """Windows forecast since the watches were started, the first ``skip`` blocks left out."""
+        return sum(self._block_sizes[skip:])
+
+    def run(
+        self, start: int, end: int, score: Score, on_block: Callable[[int], None] = lambda _: None, limit: int = 0
+    ) -> int:
+        """Serve every origin from ``start`` on whose truth ends by ``end``.
+
+        Args:
+            start: First origin.
+            end: Where the rows end.
+            score: Called off the clock with origins ``(n,)`` and forecasts ``(n, H, C_out)``, in order, in bulk.
+            on_block: Called off the clock with each block's first origin.
+            limit: Stop after this many blocks; 0 means never.
+
+        Returns:
+            Blocks served.
+
+        Raises:
+            StreamError: A forecast has the wrong shape or is not finite.
+        """
+        waiting: list[tuple[NDArray[np.int64], Singles]] = []
+        served = count = 0
+        try:
+            for origins in blocks(self.stage.protocol, start, end):
+                waiting.append((origins, self._serve(origins)))
+                self._block_sizes.append(len(origins))
+                served, count = served + 1, count + len(origins)
+                if count >= SCORED_TOGETHER:
+                    _flush(waiting, score)
+                    count = 0
+                on_block(int(origins[0]))
+                if served == limit:
+                    break
+        finally:
+            _flush(waiting, score)
+        return served
+
+    def _serve(self, origins: NDArray[np.int64]) -> Singles:
+        t = int(origins[0])
+        rows, feedback = self._release(t)
+        windows = torch.from_numpy(self.stage.windows(origins))
+        with self.adapt_watch:
+            if len(rows):
+                self.strategy.observe(rows.to(self.device))
+            self.strategy.adapt(Feedback(feedback.x.to(self.device), feedback.y.to(self.device), feedback.origins))
+        with self.predict_watch:
+            forecast = _to_array(self.strategy.predict(windows.to(self.device)))
+        return self._checked(forecast, origins)
+
+    def _release(self, t: int) -> tuple[torch.Tensor, Feedback]:
+        """What became known by ``t``: new rows, and newly matured pairs."""
+        stage, protocol = self.stage, self.stage.protocol
+        rows = torch.from_numpy(stage.inputs[self._seen : t].copy())
+        self._seen = t
+        origins = matured_origins(self._next_pair, t, protocol, self._first)
+        self._next_pair = max(self._next_pair, t - protocol.horizon + 1)
+        x = torch.from_numpy(stage.windows(origins))
+        y = torch.from_numpy(stage.targets[origins[:, None] + np.arange(protocol.horizon)])
+        return rows, Feedback(x, y, origins)
+
+    def _checked(self, forecast: Singles, origins: NDArray[np.int64]) -> Singles:
+        expected = (len(origins), self.stage.protocol.horizon, self.stage.targets.shape[1])
+        if forecast.shape != expected:
+            raise StreamError(f"predict returned shape {forecast.shape}, expected (K, H, C_out) = {expected}")
+        if self.finite and not np.isfinite(forecast).all():
+            raise StreamError(f"diverged: the forecast at origin {origins[0]:,} is not finite")
+        return forecast
+
+
+def _to_array(forecast: Any) -> Singles:
+    if isinstance(forecast, torch.Tensor):
+        forecast = forecast.detach().cpu().numpy()
+    # copied: a strategy that returns one buffer again and again must not rewrite forecasts already made
+    return np.array(forecast, dtype=np.float32)
+
+
+def _flush(waiting: list[tuple[NDArray[np.int64], Singles]], score: Score) -> None:
+    if waiting:
+        score(np.concatenate([o for o, _ in waiting]), np.concatenate([f for _, f in waiting]))
+        waiting.clear()

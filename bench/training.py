@@ -1,0 +1,203 @@
+"""The one recipe that pre-trains every forecaster, and the cache that lets a matrix share it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from bench.forecaster import FORECASTERS, Pairs, Task, TrainingConfig, fits_itself
+from bench.stream import Stage
+
+CHECKPOINT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that, with data, decides a trained forecaster. Kept on the forecaster as ``.recipe``.
+
+    Attributes:
+        name: Registered name of the forecaster.
+        config: Its options, the training settings among them.
+        task: The shapes that it serves.
+        seed: Of initial weights and of the order of batches.
+    """
+
+    name: str
+    config: Any
+    task: Task
+    seed: int
+
+    def build(self, device: torch.device) -> Any:
+        """An untrained forecaster: the same weights for the same recipe."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            forecaster = FORECASTERS[self.name].cls(self.config, self.task)
+        if isinstance(forecaster, nn.Module):
+            forecaster = forecaster.to(device).eval()
+        forecaster.recipe = self
+        return forecaster
+
+    def train(self, pairs: Pairs, validation: Pairs, device: torch.device) -> Any:
+        """A forecaster trained from scratch: by its own ``fit`` where it has one, otherwise by gradients.
+
+        Args:
+            pairs: What it learns from.
+            validation: What training stops on.
+            device: Where it lives.
+        """
+        forecaster = self.build(device)
+        if fits_itself(type(forecaster)):
+            forecaster.fit(pairs, validation)
+        else:
+            train_by_gradients(forecaster, pairs, validation, self.config.training, self.seed)
+        return forecaster
+
+    def key(self, training_fingerprint: str, device: torch.device) -> str:
+        """Name of the checkpoint: a hash of all that decides it, and of nothing from the stream."""
+        entry = FORECASTERS[self.name]
+        own_fit = fits_itself(entry.cls)
+        decides = {
+            "version": CHECKPOINT_VERSION,
+            "forecaster": self.name,
+            "file": entry.sha,
+            "config": self.config.model_dump(mode="json", exclude={"training"} if own_fit else None),
+            "task": asdict(self.task),
+            "seed": self.seed,
+            "data": training_fingerprint,
+            "device": device.type,
+            "packages": [version("torch"), version("titans-pytorch")],
+        }
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def task_of(stage: Stage) -> Task:
+    """The shapes that a forecaster must serve on a stage."""
+    series, protocol = stage.series, stage.protocol
+    return Task(protocol.lookback, protocol.horizon, len(series.inputs), len(series.targets), series.target_index)
+
+
+def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | None) -> Any:
+    """A forecaster trained on the training rows, stopped on the validation rows.
+
+    Args:
+        recipe: What to train.
+        stage: Where the rows come from.
+        device: Where the forecaster lives.
+        cache: Folder of checkpoints (safetensors); None trains in any case.
+
+    Returns:
+        The caller's own copy.
+    """
+    path = cache / f"{recipe.key(stage.series.training_fingerprint, device)}.safetensors" if cache else None
+    if path and path.is_file():
+        forecaster = recipe.build(device)
+        forecaster.load_state_dict(load_file(path, device=str(device)))
+        return forecaster
+    split = stage.series.split
+    inputs, targets = (torch.from_numpy(rows[: split.validation]).to(device) for rows in (stage.inputs, stage.targets))
+    task = recipe.task
+
+    def pairs(start: int, end: int) -> Pairs:
+        origins = torch.arange(start, end - task.horizon + 1, device=device)
+        return Pairs(inputs, targets, origins, task.lookback, task.horizon)
+
+    forecaster = recipe.train(pairs(task.lookback, split.train), pairs(split.train, split.validation), device)
+    if path and hasattr(forecaster, "state_dict"):
+        _save(forecaster, path)
+    return forecaster
+
+
+def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config: TrainingConfig, seed: int) -> None:
+    """AdamW on the MSE of shuffled windows; keeps the weights that validated best.
+
+    Args:
+        model: Trained in place, left in ``eval()``.
+        pairs: Training pairs.
+        validation: Validation pairs; at most ``config.validation_windows`` of them, evenly spaced, are used.
+        config: The recipe's settings.
+        seed: Of the order of batches, and of whatever the model draws while it trains.
+    """
+    total = config.steps or config.epochs * math.ceil(len(pairs) / config.batch)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=config.lr, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, total))
+    looks = {round(total * (i + 1) / config.evaluations) for i in range(config.evaluations)}
+    best_error, best_weights, misses = math.inf, copy.deepcopy(model.state_dict()), 0
+    batches = _batches(len(pairs), config.batch, seed, pairs.origins.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for step in range(1, total + 1):
+            model.train()
+            x, y = pairs.take(next(batches))
+            loss = nn.functional.mse_loss(model(x), y)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            schedule.step()
+            if step in looks:
+                error = validation_error(model, validation, config)
+                if error < best_error:
+                    best_error, best_weights, misses = error, copy.deepcopy(model.state_dict()), 0
+                else:
+                    misses += 1
+                if misses == config.patience:
+                    break
+    model.load_state_dict(best_weights)
+    model.eval()
+
+
+def validation_error(model: nn.Module, pairs: Pairs, config: TrainingConfig) -> float:
+    """MSE over evenly spaced validation windows; the model is left in ``eval()``."""
+    model.eval()
+    count = min(len(pairs), config.validation_windows)
+    chosen = torch.linspace(0, len(pairs) - 1, count, device=pairs.origins.device).round().long()
+    total = 0.0
+    with torch.no_grad():
+        for part in chosen.split(2 * config.batch):
+            x, y = pairs.take(part)
+            total += float(nn.functional.mse_loss(model(x), y)) * len(part)
+    return total / count
+
+
+def _learning_rate(step: int, total: int) -> float:
+    """Factor on the peak rate: a linear rise over a tenth of the steps, then a cosine down to zero."""
+    warmup = max(1, total // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+
+def _batches(count: int, size: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+    """Shuffled index batches without end; every pass shows each pair once."""
+    rng = np.random.default_rng(seed)
+    size = min(size, count)
+    order = np.empty(0, dtype=np.int64)
+    while True:
+        while len(order) < size:
+            order = np.concatenate([order, rng.permutation(count)])
+        yield torch.from_numpy(order[:size]).to(device)
+        order = order[size:]
+
+
+def _save(forecaster: Any, path: Path) -> None:
+    """Write a checkpoint whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = path.with_name(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    save_file({name: tensor.contiguous() for name, tensor in forecaster.state_dict().items()}, work)
+    work.rename(path)
