@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench import Feedback, Strategy, StrategyConfig, register_strategy
 from bench.forecasters.carry import Carry, Policy
-from bench.forecasters.titans import MemoryCache
+from bench.forecasters.memory import MemoryCache
 
 
 class MemoryConfig(StrategyConfig):

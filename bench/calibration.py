@@ -117,9 +117,7 @@ def _run(recipe: Recipe, spec: ProtocolSpec) -> RunSpec:
         series = load_series(run)
     except BenchError as error:
         raise BenchError(f"bench verify needs ETTh2: {error}") from None
-    return RunSpec(
-        run.experiment, run.strategy, run.forecaster, dataset, spec.resolve(series), 0, "cpu", 1, run.run_id
-    )
+    return RunSpec(run.experiment, run.strategy, run.forecaster, dataset, spec.resolve(series), 0, "cpu", 1, run.run_id)
 
 
 def _unresolved(spec: ProtocolSpec) -> Protocol:

@@ -42,7 +42,7 @@ class Excerpt:
 
         def shift(row: int) -> NDArray[np.float64]:
             before, after = stage.truth[max(0, row - side) : row], stage.truth[row : row + side]
-            return np.abs(after.mean(axis=0) - before.mean(axis=0))
+            return np.asarray(np.abs(after.mean(axis=0) - before.mean(axis=0)))
 
         rows = [e.row for e in stage.series.events if split.validation <= e.row < split.end - horizon]
         row = max(rows, key=lambda r: float(shift(r).mean()), default=split.validation)

@@ -104,8 +104,9 @@ class Pairs:
 class Forecaster(Protocol):
     """What a class must have to be registered; most subclass ``torch.nn.Module`` and need nothing else.
 
-    A class may declare two more things. ``fit(pairs, validation)`` replaces the gradient recipe and trains the
-    instance in closed form. ``tiny`` holds the ``Config`` values that make it small, for the contract checks.
+    A class may declare more. ``fit(pairs, validation)`` replaces the gradient recipe and trains the instance in closed
+    form; ``prepare(pairs)`` is called before the gradient recipe. ``tiny`` holds the ``Config`` values that make it
+    small, for the contract checks. ``provides`` names abilities that strategies may ask for, such as ``memory``.
     """
 
     Config: ClassVar[type[ForecasterConfig]]

@@ -17,7 +17,7 @@ from bench.forecaster import FORECASTERS
 from bench.strategy import STRATEGIES
 
 PACKAGE = Path(__file__).resolve().parent
-FORECASTER_MODULES = ("bench.forecasters.linear", "bench.forecasters.titans")
+FORECASTER_MODULES = ("bench.forecasters.linear", "bench.forecasters.titans_options")
 
 
 def home() -> Path:

@@ -16,6 +16,7 @@ from bench.errors import BenchError
 
 T = TypeVar("T")
 
+PLUGIN_MODULES = ("bench_plugins.", "bench.forecasters.")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -43,8 +44,10 @@ class Entry(Generic[T]):
 
     @cached_property
     def sha(self) -> str:
-        """Hash of the file's content: a changed file is another plug-in."""
-        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+        """Hash of the file's content, and of the plug-in files it inherits from: a changed file is another plug-in."""
+        modules = {cls.__module__ for cls in self.cls.__mro__ if cls.__module__.startswith(PLUGIN_MODULES)}
+        files = {self.file, *(Path(sys.modules[name].__file__ or "") for name in modules)}
+        return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
     @property
     def summary(self) -> str:

@@ -83,11 +83,13 @@ class Stage:
 
     def windows(self, origins: NDArray[np.int64]) -> Singles:
         """``(n, L, C_in)``: the rows before each origin, copied."""
-        return self.inputs[origins[:, None] + np.arange(-self.protocol.lookback, 0)]
+        rows: Singles = self.inputs[origins[:, None] + np.arange(-self.protocol.lookback, 0)]
+        return rows
 
     def truths(self, origins: NDArray[np.int64]) -> Floats:
         """``(n, H, C_out)``: the rows forecast from each origin, copied."""
-        return self.truth[origins[:, None] + np.arange(self.protocol.horizon)]
+        rows: Floats = self.truth[origins[:, None] + np.arange(self.protocol.horizon)]
+        return rows
 
 
 def matured_origins(next_pair: int, t: int, protocol: Protocol, first: int) -> NDArray[np.int64]:

@@ -63,6 +63,8 @@ class Recipe:
         if fits_itself(type(forecaster)):
             forecaster.fit(pairs, validation)
         else:
+            if hasattr(forecaster, "prepare"):
+                forecaster.prepare(pairs)
             train_by_gradients(forecaster, pairs, validation, self.config.training, self.seed)
         return forecaster
 

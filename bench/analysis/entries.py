@@ -18,8 +18,8 @@ def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
     with their options) differ in nothing but the seed. Names are as short as telling them apart allows.
 
     Args:
-        runs: A row for each run, as `bench.load_results` gives it. The columns ``dataset_options``, ``fingerprint``,
-            ``forecaster_options`` and ``training`` (each text) tell more runs apart where they are there.
+        runs: A row for each run, as `bench.load_results` gives it. The columns ``dataset_options``, ``fingerprint``
+            and ``forecaster_options`` (each text) tell more runs apart where they are there.
 
     Returns:
         The same rows with the columns ``scenario``, ``entry``, ``base`` (the forecaster with its options, or
@@ -41,20 +41,26 @@ def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
 def latest(runs: pd.DataFrame) -> pd.DataFrame:
     """Leave out what a later run replaced.
 
-    A results folder keeps the runs of plug-ins as they were before an edit. Of each entry only the newest
-    ``version`` counts, and of several runs with one seed the newest, by ``started``.
+    A results folder keeps the runs of plug-ins, recipes and data as they were before an edit. Of each dataset only
+    the newest ``fingerprint`` counts, of each entry the newest ``version``, and of several runs with one seed the
+    newest, by ``started``.
 
     Args:
-        runs: As `with_entries` takes it, with the text columns ``version`` and ``started``.
+        runs: As `with_entries` takes it, with the text columns ``dataset_options``, ``fingerprint``, ``version`` (of
+            everything but options and seed that decides the outcome) and ``started``.
 
     Returns:
         A subset of the rows, in the same order, with the columns of `with_entries`.
     """
-    runs = with_entries(runs)
-    newest_last = runs.sort_values(["started", "run_id"], kind="stable")
-    version = newest_last.groupby(["scenario", "entry"])["version"].transform("last")
-    current = newest_last[newest_last["version"] == version]
+    current = runs.sort_values(["started", "run_id"], kind="stable")
+    current = _newest(current, ["dataset", "dataset_options", "protocol", *PROTOCOL], "fingerprint")
+    current = _newest(with_entries(current), ["scenario", "entry"], "version")
     return current.drop_duplicates(["scenario", "entry", "seed"], keep="last").sort_index()
+
+
+def _newest(newest_last: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
+    """The rows that share a column's value with the last row of their group."""
+    return newest_last[newest_last[column] == newest_last.groupby(keys)[column].transform("last")]
 
 
 def options_text(options: pd.Series) -> pd.Series:
@@ -105,18 +111,7 @@ def _bases(runs: pd.DataFrame) -> pd.Series:
     parts = pd.DataFrame({"forecaster": runs["forecaster"]}, index=runs.index)
     if "forecaster_options" in runs:
         parts["options"] = options_text(runs["forecaster_options"])
-    if "training" in runs:
-        parts["training"] = options_text(_differing(runs["training"]))
     return _shortest(parts).where(runs["forecaster"] != "none", "none")
-
-
-def _differing(options: pd.Series) -> pd.Series:
-    """The same JSON objects without the keys on which all of them agree."""
-    distinct: dict[str, dict[str, object]] = {text: json.loads(text) if text else {} for text in options.unique()}
-    keys = {key for values in distinct.values() for key in values}
-    kept = {key for key in keys if len({json.dumps(values.get(key)) for values in distinct.values() if values}) > 1}
-    brief = {text: {key: values[key] for key in values if key in kept} for text, values in distinct.items()}
-    return options.map({text: json.dumps(values) for text, values in brief.items()})
 
 
 def _shortest(parts: pd.DataFrame) -> pd.Series:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 
@@ -32,7 +34,7 @@ def forecast_line(forecasts: pd.DataFrame, stride: int, horizon: int) -> pd.Data
     return pd.concat([breaks, frame]).sort_values("row", kind="stable", ignore_index=True)
 
 
-def _behind(frame: pd.DataFrame) -> pd.Timedelta | float:
+def _behind(frame: pd.DataFrame) -> Any:
     """What one row adds to a time stamp, where stamps are those of origins; nothing where they are the rows' own."""
     stamps = frame.groupby("origin")["time"].agg(["first", "nunique"])
     zero = stamps["first"].iloc[0] - stamps["first"].iloc[0]

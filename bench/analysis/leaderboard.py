@@ -55,7 +55,8 @@ def _reference_errors(candidates: pd.DataFrame, base: str) -> pd.Series:
         return pd.Series(dtype=float)
     same = candidates[candidates["base"] == chosen]
     first = same[same["entry"] == same["entry"].min()]
-    return first.groupby("seed")["mse"].mean()
+    by_seed: pd.Series = first.groupby("seed")["mse"].mean()
+    return by_seed
 
 
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
@@ -113,7 +114,7 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns ``entry, strategy, group, scenarios`` (with a result), ``mean_rank`` (NaN unless ranked in every
         scenario), ``skill_persistence, skill_frozen`` (percent, means over scenarios; NaN unless known in each
-        scenario), and an MSE column for each scenario, under its name. Best mean rank first.
+        scenario), and a column ``mse <scenario>`` for each one. Best mean rank first.
     """
     scenarios = list(dict.fromkeys(board["scenario"]))
     rows = []
@@ -128,7 +129,7 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
         row["mean_rank"] = by_scenario["rank"].mean(skipna=False)
         for name in ("skill_persistence", "skill_frozen"):
             row[name] = by_scenario[name].mean(skipna=False)
-        rows.append(row | by_scenario["mse"].to_dict())
+        rows.append(row | {f"mse {scenario}": mse for scenario, mse in by_scenario["mse"].items()})
     return pd.DataFrame(rows).sort_values(["mean_rank", "entry"], kind="stable", ignore_index=True)
 
 

@@ -13,7 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.forecasters.titans import MemoryCache, TimeSeriesTitansTransformer
+from bench.forecasters.memory import MemoryCache
+from bench.forecasters.titans import TimeSeriesTitansTransformer
 
 Policy = Literal["exact", "window"]
 

@@ -9,114 +9,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from bench.errors import BenchError
-from bench.forecaster import ForecasterConfig, Task, register_forecaster
+from bench.forecaster import Pairs, Task
+from bench.forecasters.linear import normal_equations
+from bench.forecasters.memory import MemoryCache, MemoryRead, MemoryState, library_state, state_of
 
-Weights = dict[str, Tensor]
 Normalization = Literal["none", "last", "last-std", "mean-std"]
-
-
-@dataclass(frozen=True)
-class MemoryState:
-    """The state of one memory layer between two chunks.
-
-    Attributes:
-        weights: The memory's weights after its last update, each ``(B * heads, ...)``.
-        momentum: Of the surprise, each ``(order, B * heads, ...)``; empty where the memory has none.
-    """
-
-    weights: Weights
-    momentum: Weights
-
-
-@dataclass(frozen=True)
-class MemoryCache:
-    """What travels from window to window: an immutable value, detached, one state for each memory layer.
-
-    Attributes:
-        layers: States, first memory layer first.
-        batch: ``B``, the windows that the states belong to; 1 serves any number.
-    """
-
-    layers: tuple[MemoryState, ...]
-    batch: int
-
-    def expand(self, batch: int) -> MemoryCache:
-        """The same memory for ``batch`` windows."""
-        if batch == self.batch:
-            return self
-        if self.batch != 1:
-            raise ValueError(f"a cache for {self.batch} windows cannot serve {batch}")
-        return replace(self, batch=batch, layers=tuple(
-            MemoryState(
-                {k: w.repeat(batch, *(1,) * (w.ndim - 1)) for k, w in layer.weights.items()},
-                {k: m.repeat(1, batch, *(1,) * (m.ndim - 2)) for k, m in layer.momentum.items()},
-            )
-            for layer in self.layers
-        ))  # fmt: skip
-
-    @staticmethod
-    def stack(caches: list[MemoryCache]) -> MemoryCache:
-        """One cache for a batch whose windows start from different memories."""
-        layers = tuple(
-            MemoryState(
-                {k: torch.cat([s.weights[k] for s in states]) for k in states[0].weights},
-                {k: torch.cat([s.momentum[k] for s in states], dim=1) for k in states[0].momentum},
-            )
-            for states in zip(*(cache.layers for cache in caches), strict=True)
-        )
-        return MemoryCache(layers, sum(cache.batch for cache in caches))
-
-    def last(self) -> MemoryCache:
-        """The memory of the last window of the batch."""
-        layers = []
-        for layer in self.layers:
-            heads = next(iter(layer.weights.values())).shape[0] // self.batch
-            weights = {k: w[-heads:].clone() for k, w in layer.weights.items()}
-            layers.append(MemoryState(weights, {k: m[:, -heads:].clone() for k, m in layer.momentum.items()}))
-        return MemoryCache(tuple(layers), 1)
-
-    def norm(self) -> float:
-        """Euclidean norm of all weights."""
-        return math.sqrt(sum(float(w.square().sum()) for layer in self.layers for w in layer.weights.values()))
-
-
-@dataclass(frozen=True)
-class MemoryRead:
-    """What one memory layer was given in a forward pass; enough to write a part of it again.
-
-    Attributes:
-        tokens: ``(3, B, N, D)``: queries', keys' and values' views of the tokens.
-        coupled: Weights of the memory layer before, ``(B * heads, chunks, ...)``, where layers are coupled.
-    """
-
-    tokens: Tensor
-    coupled: Any
-
-
-def state_of(state: Any) -> MemoryState:
-    """The library's state as one to start from: its last update, momentum kept, no remainder."""
-    weights, momentum = state.states
-    return MemoryState(
-        {name: w.detach() for name, w in weights.items()}, {name: m.detach() for name, m in momentum.items()}
-    )
-
-
-def library_state(state: MemoryState) -> Any:
-    """The same for the library: index 0, no remainder."""
-    from tensordict import TensorDict
-    from titans_pytorch.neural_memory import NeuralMemState
-
-    weights, momentum = TensorDict(state.weights), TensorDict(state.momentum)
-    return NeuralMemState(0, weights, None, (weights, momentum), None)
 
 
 class TimeSeriesTitansTransformer(nn.Module):
@@ -128,12 +33,13 @@ class TimeSeriesTitansTransformer(nn.Module):
         pred_len: Rows of a forecast, ``H``.
         dim: Width of a token; one token is one row.
         depth: Layers.
-        segment_len: Rows that attend to each other. None: the whole window, or one memory chunk where there are
-            long-term tokens.
+        segment_len: Rows that attend to each other.
         target_index: Where each output stands among the inputs; None takes ``0 .. C_out - 1`` if there are as many
             inputs as outputs, and otherwise says that outputs are not inputs, as ``()`` does.
         normalize: What is taken off each window: nothing, its last row, its last row and deviation, or its mean and
             deviation.
+        anchor_rows: Rows of the window that a ridge regression reads to give the level of outputs that are not inputs;
+            the transformer then learns what is left. 0 has no such level.
         neural_memory_segment_len: Rows in a memory chunk; None means ``segment_len``.
         neural_memory_layers: Layers with a memory, counted from 1.
         **transformer: Further arguments of `titans_pytorch.MemoryAsContextTransformer`.
@@ -152,10 +58,11 @@ class TimeSeriesTitansTransformer(nn.Module):
         pred_len: int,
         dim: int = 64,
         depth: int = 2,
-        segment_len: int | None = None,
+        segment_len: int = 32,
         *,
         target_index: tuple[int, ...] | None = None,
-        normalize: Normalization = "mean-std",
+        normalize: Normalization = "last",
+        anchor_rows: int = 0,
         neural_memory_segment_len: int | None = None,
         neural_memory_layers: tuple[int, ...] = (1,),
         num_residual_streams: int = 1,
@@ -182,9 +89,12 @@ class TimeSeriesTitansTransformer(nn.Module):
         )
         self.transformer.to_logits = nn.Identity()
         self.prediction_head = nn.Linear(dim, pred_len * output_dim)
-        if not target_index and normalize != "none":
-            self.level = nn.Linear(2 * input_dim, output_dim)
-            self.scale = nn.Linear(input_dim, output_dim)
+        self.anchor: nn.Linear | None = None
+        if anchor_rows and not target_index:
+            self.anchor = nn.Linear(anchor_rows * input_dim, pred_len * output_dim)
+            self.anchor.requires_grad_(requires_grad=False)
+            nn.init.zeros_(self.prediction_head.weight)
+            nn.init.zeros_(self.prediction_head.bias)
         self.chunk: int = self.transformer.neural_memory_segment_len
         _own_memory_parameters(self.memories)
 
@@ -279,6 +189,17 @@ class TimeSeriesTitansTransformer(nn.Module):
         )
         return MemoryCache(layers, batch)
 
+    def prepare(self, pairs: Pairs) -> None:
+        """Solve the ridge regression that anchors outputs which are not inputs; called before training."""
+        if self.anchor is None:
+            return
+        task = Task(pairs.lookback, pairs.horizon, pairs.inputs.shape[1], pairs.targets.shape[1])
+        gram, moment = normal_equations(pairs, task, "last", constant=True)
+        solution = torch.from_numpy(np.linalg.solve(gram + np.eye(len(gram)), moment))
+        with torch.no_grad():
+            self.anchor.weight.copy_(solution[:-1].T)
+            self.anchor.bias.copy_(solution[-1])
+
     def freeze_non_memory_params(self) -> None:
         """Leave only the parameters of the neural memories trainable."""
         memory = {id(p) for module in self.memories for p in module.parameters()}
@@ -295,7 +216,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         Raises:
             BenchError: The batch size is not a multiple of the chunk.
         """
-        _require_whole_chunks(batch_size, self.chunk)
+        require_whole_chunks(batch_size, self.chunk)
         for memory in self.memories:
             if max_lr is not None:
                 memory.adaptive_step_transform = partial(_step_size, max_lr=max_lr)
@@ -321,19 +242,26 @@ class TimeSeriesTitansTransformer(nn.Module):
         return rows, segments * (segment + longterm)
 
     def _normalized(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows without the window's level and scale, and the level and scale of the forecast, ``(B, 1, C_out)``."""
-        if self.normalize == "none":
-            return x, x.new_zeros(()), x.new_ones(())
-        last, mean = x[:, -1:], x.mean(dim=1, keepdim=True)
-        level = mean if self.normalize == "mean-std" else last
-        scale = torch.ones_like(last)
-        if self.normalize != "last":
+        """Rows without the window's level and scale, and the level and scale of the forecast.
+
+        Args:
+            x: ``(B, L, C_in)``.
+
+        Returns:
+            ``(B, L, C_in)``, and two that broadcast to ``(B, H, C_out)``.
+        """
+        level, scale = x.new_zeros(()), x.new_ones(())
+        if self.normalize != "none":
+            level = x.mean(dim=1, keepdim=True) if self.normalize == "mean-std" else x[:, -1:]
+        if self.normalize in ("mean-std", "last-std"):
             scale = (x.var(dim=1, keepdim=True, unbiased=False) + 1e-5).sqrt()
         rows = (x - level) / scale
         if self.target_index:
             index = list(self.target_index)
-            return rows, level[..., index], scale[..., index]
-        return rows, self.level(torch.cat([mean, last], dim=-1)), self.scale(scale)
+            return rows, level[..., index] if level.ndim else level, scale[..., index] if scale.ndim else scale
+        if self.anchor is None:
+            return rows, x.new_zeros(()), x.new_ones(())
+        return rows, self.anchor(x.flatten(1)).unflatten(1, (self.pred_len, self.output_dim)), x.new_ones(())
 
     def _remember(self, memory: Any, read: MemoryRead, start: MemoryState | None) -> tuple[Tensor, Any]:
         """Read a memory, and write to it unless writes are switched off."""
@@ -365,126 +293,6 @@ class TimeSeriesTitansTransformer(nn.Module):
         return x[:, kept][:, :length]
 
 
-class TitansConfig(ForecasterConfig):
-    """Options that decide pre-training; names and meanings are the library's.
-
-    Attributes:
-        dim: Width of a token.
-        depth: Layers.
-        dim_head: Width of an attention head.
-        heads: Attention heads.
-        ff_mult: Width of the feed-forward layers, in units of ``dim``.
-        segment_len: Rows that attend to each other; None is the whole window, or one memory chunk where there are
-            long-term tokens.
-        neural_memory_segment_len: Rows in a memory chunk; None is the largest divisor of the lookback up to 24.
-        neural_memory_batch_size: Tokens written against the same weights; None is the whole window.
-        neural_memory_layers: Layers with a memory, counted from 1.
-        num_residual_streams: Streams of hyper-connections; 1 is a plain residual.
-        num_persist_mem_tokens: Learned tokens that every segment attends to.
-        num_longterm_mem_tokens: Learned tokens that stand after each segment.
-        memory_max_lr: Largest step of a write.
-        memory_heads: Heads of the memory.
-        memory_dim_head: Width of a memory head; None is ``dim``, divided by the heads.
-        memory_depth: Layers of the memory's perceptron.
-        memory_expansion: Width of its hidden layers, in units of the head's.
-        memory_momentum: Whether surprise has momentum.
-        attn_pool_chunks: Whether step, momentum and decay of a chunk come from attention rather than a mean.
-        qk_rmsnorm: Whether the memory's queries and keys are normalised.
-        per_parameter_lr_modulation: Whether each weight of the memory has a step size of its own.
-        spectral_norm_surprises: Whether surprises are orthogonalised (Newton-Schulz).
-        normalize: What is taken off each window.
-    """
-
-    dim: PositiveInt = 32
-    depth: PositiveInt = 2
-    dim_head: PositiveInt = 16
-    heads: PositiveInt = 2
-    ff_mult: PositiveInt = 2
-    segment_len: PositiveInt | None = None
-    neural_memory_segment_len: PositiveInt | None = None
-    neural_memory_batch_size: PositiveInt | None = None
-    neural_memory_layers: tuple[PositiveInt, ...] = (1,)
-    num_residual_streams: PositiveInt = 1
-    num_persist_mem_tokens: int = Field(4, ge=0)
-    num_longterm_mem_tokens: int = Field(0, ge=0)
-    memory_max_lr: PositiveFloat = 0.1
-    memory_heads: PositiveInt = 1
-    memory_dim_head: PositiveInt | None = None
-    memory_depth: PositiveInt = 2
-    memory_expansion: PositiveFloat = 2.0
-    memory_momentum: bool = True
-    attn_pool_chunks: bool = False
-    qk_rmsnorm: bool = True
-    per_parameter_lr_modulation: bool = False
-    spectral_norm_surprises: bool = False
-    normalize: Normalization = "mean-std"
-
-
-@register_forecaster("titans")
-class Titans(TimeSeriesTitansTransformer):
-    """Titans transformer, memory as context, on one token per row."""
-
-    Config: ClassVar[type[ForecasterConfig]] = TitansConfig
-    tiny: ClassVar[dict[str, Any]] = {
-        "dim": 8,
-        "heads": 1,
-        "dim_head": 8,
-        "neural_memory_segment_len": 4,
-        "training": {"steps": 2, "batch": 4, "evaluations": 1, "validation_windows": 4},
-    }
-
-    def __init__(self, config: TitansConfig, task: Task) -> None:
-        chunk = config.neural_memory_segment_len or largest_divisor(task.lookback, 24)
-        segment = config.segment_len or (chunk if config.num_longterm_mem_tokens else task.lookback)
-        _check_config(config, chunk)
-        super().__init__(
-            task.inputs,
-            task.targets,
-            task.horizon,
-            dim=config.dim,
-            depth=config.depth,
-            segment_len=segment,
-            target_index=task.target_index or (),
-            normalize=config.normalize,
-            neural_memory_segment_len=chunk,
-            neural_memory_layers=config.neural_memory_layers,
-            neural_memory_batch_size=config.neural_memory_batch_size,
-            num_residual_streams=config.num_residual_streams,
-            num_persist_mem_tokens=config.num_persist_mem_tokens,
-            num_longterm_mem_tokens=config.num_longterm_mem_tokens,
-            dim_head=config.dim_head,
-            heads=config.heads,
-            ff_mult=config.ff_mult,
-            neural_memory_kwargs={
-                "heads": config.memory_heads,
-                "dim_head": config.memory_dim_head or config.dim // config.memory_heads,
-                "momentum": config.memory_momentum,
-                "attn_pool_chunks": config.attn_pool_chunks,
-                "qk_rmsnorm": config.qk_rmsnorm,
-                "per_parameter_lr_modulation": config.per_parameter_lr_modulation,
-                "spectral_norm_surprises": config.spectral_norm_surprises,
-                "default_step_transform_max_lr": config.memory_max_lr,
-                "default_model_kwargs": {"depth": config.memory_depth, "expansion_factor": config.memory_expansion},
-            },
-        )
-
-
-def largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of ``number`` that is at most ``limit``."""
-    return max(d for d in range(1, limit + 1) if number % d == 0)
-
-
-def _check_config(config: TitansConfig, chunk: int) -> None:
-    """Refuse at once what the library cannot do."""
-    _require_whole_chunks(config.neural_memory_batch_size, chunk)
-    if too_deep := [layer for layer in config.neural_memory_layers if layer > config.depth]:
-        raise BenchError(f"titans: neural_memory_layers names layer {too_deep[0]}, but depth is {config.depth}")
-    if config.memory_heads == 1 and config.memory_dim_head not in (None, config.dim):
-        raise BenchError(f"titans: memory_dim_head must be dim ({config.dim}) where memory_heads is 1")
-    if config.attn_pool_chunks and chunk == 1:
-        raise BenchError("titans: attn_pool_chunks needs a memory chunk of more than one row")
-
-
 def _memory_views(memory_in: Tensor, views: list[Tensor], choose: Any) -> Tensor:
     """Queries', keys' and values' views of the tokens, ``(3, B, N, D)``."""
     if choose is None:
@@ -505,7 +313,8 @@ def _own_memory_parameters(memories: list[Any]) -> None:
         memory.memory_model.requires_grad_(requires_grad=False)
 
 
-def _require_whole_chunks(batch_size: int | None, chunk: int) -> None:
+def require_whole_chunks(batch_size: int | None, chunk: int) -> None:
+    """Refuse a memory batch that is not whole chunks, with a `BenchError`."""
     if batch_size is not None and batch_size % chunk:
         raise BenchError(
             f"titans: neural_memory_batch_size={batch_size} must be a multiple of the memory chunk ({chunk})"

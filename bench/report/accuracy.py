@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.markdown import NONE, count, escape, table, words
-from bench.report.numbers import fixed, percent, places, with_spread
+from bench.report.numbers import MINUS, fixed, percent, places, with_spread
 from bench.report.results import Results
 
 MOST_COLUMNS = 6
@@ -18,25 +18,29 @@ SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rms
 
 def accuracy(results: Results) -> list[str]:
     """Blocks: how to read the tables, all datasets together, each one, and the legend."""
-    blocks = ["## Error", _how_to_read(results), *_together(results)]
+    blocks = ["## Error", *_how_to_read(results), *_together(results)]
     for scenario in results.scenarios:
         blocks += _one(results, scenario)
     return [*blocks, *_legend(results)]
 
 
-def _how_to_read(results: Results) -> str:
+def _how_to_read(results: Results) -> list[str]:
+    if results.ok.empty:
+        return []
     lines = [
-        "MSE, MAE and RMSE are in scaled units (1 is a standard deviation of the target over the training rows), pooled "
-        "over windows, leads and channels; mean ± standard deviation over seeds. **↓** lower is better, **↑** higher is "
-        "better, **bold** is the best of those ranked.",
-        "Skill is 1 − MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the reference, below 0 "
-        f"is worse. {_reference(results)}".rstrip(),
+        "MSE, MAE and RMSE are in scaled units (1 is a standard deviation of the target over the training rows), "
+        "pooled over windows (one forecast each), leads and channels; mean ± standard deviation over seeds. "
+        "**↓** lower is better, **↑** higher is better, **bold** is the best of those ranked.",
+        f"Skill is 1 {MINUS} MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the reference, "
+        f"below 0 is worse. {_reference(results)}".rstrip(),
     ]
     if results.board["val_mse"].notna().any():
         lines.append("val MSE is the error over the validation rows; choices are made on it, not on the stream.")
     if (results.board["group"] == "leaky").any():
         lines.append("Leaky strategies see what they should not. They show what delay costs, and are never ranked.")
-    return "\n".join(f"- {line}" for line in lines)
+    missing = [name for name in (PERSISTENCE, FROZEN) if results.board[f"skill_{name}"].isna().all()]
+    lines += [f"No {name} run ended well, so there is no skill against {name}." for name in missing]
+    return ["\n".join(f"- {line}" for line in lines)]
 
 
 def _reference(results: Results) -> str:
@@ -59,9 +63,10 @@ def _together(results: Results) -> list[str]:
     ranked = overall["mean_rank"].notna()
     columns = [_column(overall["mean_rank"], ranked, 1)]
     columns += [[_skill(row, name) for _, row in overall.iterrows()] for name in skills]
-    columns += [_column(overall[scenario], overall["group"] != "leaky", None) for scenario in shown]
+    columns += [_column(overall[f"mse {scenario}"], overall["group"] != "leaky", None) for scenario in shown]
     rows = [
-        [_name(row), *cells] for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)
+        [results.names[row["entry"]], *cells]
+        for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)
     ]
     notes = (
         f"Over {len(results.scenarios)} datasets and protocols; skill is the mean over them. {_seeds(results.board)}"
@@ -80,11 +85,11 @@ def _one(results: Results, scenario: str) -> list[str]:
     facts = [escape(first.protocol.label), count(len(first.dataset.targets), "target channel")]
     if len(windows):
         facts.append(f"{int(windows.max()):,} windows a seed")
-    blocks = [f"### {escape(scenario)}", f"{'; '.join(facts)}. {_seeds(board)}"]
+    blocks = [f"### {escape(scenario)}", f"{'; '.join(facts)}. {_seeds(board)}".rstrip()]
     if windows.empty:
         return [*blocks, "No run ended well: see [Problems](#problems)."]
     uneven = windows.nunique() > 1
-    headers, columns = ["Strategy"], [[_name(row) for _, row in board.iterrows()]]
+    headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in board.iterrows()]]
     for metric in SCALED:
         headers.append(f"{metric.upper()} ↓")
         columns.append(_column(board[metric], board["rank"].notna(), None, board[f"{metric}_sd"]))
@@ -107,12 +112,12 @@ def _one(results: Results, scenario: str) -> list[str]:
     blocks.append(table(headers, list(zip(*columns, strict=True))))
     if uneven:
         blocks.append("**The number of windows differs, so these rows are not quite comparable.**")
-    return [*blocks, _original(board)]
+    return [*blocks, _original(results, board)]
 
 
-def _original(board: pd.DataFrame) -> str:
+def _original(results: Results, board: pd.DataFrame) -> str:
     shown = board[board["seeds"] > 0]
-    headers, columns = ["Strategy"], [[_name(row) for _, row in shown.iterrows()]]
+    headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in shown.iterrows()]]
     for metric in ORIGINAL:
         headers.append(f"{metric.removesuffix('_original').upper()} ↓")
         columns.append(_column(shown[metric], shown["rank"].notna(), None, shown[f"{metric}_sd"]))
@@ -137,12 +142,6 @@ def _skill(row: pd.Series, reference: str) -> str:
     value = row[f"skill_{reference}"]
     worse = reference == PERSISTENCE and value < 0
     return f"{percent(value)}{' (worse)' if worse else ''}"
-
-
-def _name(row: pd.Series) -> str:
-    group = row["group"]
-    mark = "" if group in ("core", "") else " (leaky, not ranked)" if group == "leaky" else f" ({escape(group)})"
-    return f"{escape(row['entry'])}{mark}"
 
 
 def _notes(row: pd.Series) -> str:

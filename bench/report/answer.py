@@ -40,7 +40,8 @@ def _over_all(results: Results) -> list[str]:
     tied = ranked[ranked["mean_rank"] == best["mean_rank"]]["entry"]
     names = words([f"**{escape(entry)}**" for entry in tied])
     have = "have" if len(tied) > 1 else "has"
-    text = f"Over all {len(results.scenarios)}, {names} {have} the best average rank ({best['mean_rank']:.3g})"
+    what = "datasets" if results.runs["dataset"].nunique() == len(results.scenarios) else "datasets and protocols"
+    text = f"Over all {len(results.scenarios)} {what}, {names} {have} the best average rank ({best['mean_rank']:.3g})"
     if len(tied) == 1:
         versus = _versus(best, PERSISTENCE, FROZEN, prefix="its MSE is on average ")
         text += f": {versus}" if versus else ""
@@ -53,11 +54,11 @@ def _line(results: Results, scenario: str) -> str:
     name = escape(scenario)
     if found is None:
         return f"- **{name}**: no ranked strategy has a result."
-    sentences = [_winner(board, found), _gap(found), _cost(results, scenario, found), _losers(board)]
+    sentences = [_winner(found), _gap(found), _cost(results, scenario, found), _losers(board)]
     return f"- **{name}**: {' '.join(sentence for sentence in sentences if sentence)}"
 
 
-def _winner(board: pd.DataFrame, found: Contest) -> str:
+def _winner(found: Contest) -> str:
     best = found.best
     text = f"**{escape(best['entry'])}** has the lowest MSE, {fixed(best['mse'], places([best['mse']]))} (scaled)"
     if best["strategy"] == PERSISTENCE:

@@ -11,6 +11,7 @@ from bench.report.markdown import count, escape, table, words
 from bench.report.numbers import fixed, places
 from bench.report.pictures import picture
 from bench.report.results import Results
+from bench.report.selection import shown_entries
 
 MOST_CHANNELS = 5
 
@@ -23,11 +24,11 @@ def leads(results: Results, gallery: Gallery) -> list[str]:
         wide = here.pivot(index="entry", columns="lead", values="mse")
         if wide.shape[1] < 2:
             continue
-        wide = wide.reindex([entry for entry in results.board_of(scenario)["entry"] if entry in wide.index])
+        wide = wide.reindex(shown_entries(results.board_of(scenario)))
         horizon = int(max(wide.columns))
         chosen = sorted({1, max(1, horizon // 4), max(1, horizon // 2), horizon})
         decimals = places(wide[chosen].to_numpy().ravel())
-        rows = [[escape(e), *(fixed(v, decimals) for v in values)] for e, values in wide[chosen].iterrows()]
+        rows = [[results.names[str(e)], *(fixed(v, decimals) for v in values)] for e, values in wide[chosen].iterrows()]
         blocks += [f"### Leads of {escape(scenario)}", *picture(gallery, scenario, "lead")]
         blocks.append(table(["Strategy", *(f"lead {lead} ↓" for lead in chosen)], rows))
     if not blocks:
@@ -46,8 +47,8 @@ def channels(results: Results) -> list[str]:
     if not blocks:
         return []
     note = (
-        "Share is a channel's part of the strategy's pooled MSE, in %: one channel can carry a mean. MSE is scaled, mean "
-        "over windows, leads and seeds; every channel and strategy is in tables/by_channel.csv."
+        "Share is a channel's part of the strategy's pooled MSE, in %: one channel can carry a mean. MSE is scaled, "
+        "mean over windows, leads and seeds; every channel and strategy is in tables/by_channel.csv."
     )
     return ["## By channel", note, *blocks]
 

@@ -44,6 +44,6 @@ def _question(results: Results) -> list[str]:
         f"{count(runs['seed'].nunique(), 'seed')}: {count(len(runs), 'run')}."
     ).replace("strategys", "strategies")
     return [
-        "When the data drift, which way of adapting a forecaster at test time is worth its cost? Every strategy forecast "
-        f"the same stream, and none saw a row before its time. {size}"
+        "When the data drift, which way of adapting a forecaster at test time is worth its cost? Every strategy "
+        f"forecast the same stream, and none saw a row before its time. {size}"
     ]

@@ -9,6 +9,7 @@ from bench.report.markdown import escape, table
 from bench.report.numbers import fixed, places
 from bench.report.pictures import picture
 from bench.report.results import Results
+from bench.report.selection import shown_entries
 
 MOST_EVENTS = 3
 
@@ -36,22 +37,23 @@ def recovery(results: Results, gallery: Gallery) -> list[str]:
     return [
         "## After a drift",
         "Scaled MSE (↓), mean over seeds, of the forecasts that start within the first days (or origins) after a known "
-        "drift, and of those that end before it. n is the number of forecast origins. Forecasts across the drift are in "
-        "neither. A span that would reach the next drift is cut there.",
+        "drift, and of those that end before it. n is the number of forecast origins. Forecasts across the drift "
+        "are in neither. A span that would reach the next drift is cut there.",
         *blocks,
     ]
 
 
 def _tables(results: Results, scenario: str, found: pd.DataFrame) -> list[str]:
     spans = [span.name for span in results.spans(scenario)]
-    order = results.board_of(scenario)["entry"].tolist()
+    board = results.board_of(scenario)
+    order, ranked = shown_entries(board), set(board.loc[board["rank"].notna(), "entry"])
     rises = found.assign(rise=found[spans].max(axis=1) / found["before"]).groupby("row")["rise"].median()
     strongest = sorted(rises.sort_values(ascending=False, kind="stable").index[:MOST_EVENTS])
     blocks = []
     if len(rises) > MOST_EVENTS:
         blocks.append(
-            f"The {MOST_EVENTS} of {len(rises)} drifts after which the error rose most (median over strategies); all are "
-            "in tables/recovery.csv."
+            f"The {MOST_EVENTS} of {len(rises)} drifts after which the error rose most (median over strategies); "
+            "all are in tables/recovery.csv."
         )
     times = results.times[scenario]
     for row in strongest:
@@ -61,9 +63,9 @@ def _tables(results: Results, scenario: str, found: pd.DataFrame) -> list[str]:
         headers = ["Strategy", f"before (n={n['before']:,})", *(f"first {span} (n={n[span]:,})" for span in kept)]
         headers.append(f"first {kept[-1]} ÷ before")
         decimals = places(event[["before", *kept]].to_numpy().ravel())
-        columns = [_bold_lowest(event[part], decimals) for part in ("before", *kept)]
+        columns = [_bold_lowest(event[part], ranked, decimals) for part in ("before", *kept)]
         columns.append([f"{fixed(value, 2)}" for value in event[kept[-1]] / event["before"]])
-        names = [escape(entry) for entry in event.index]
+        names = [results.names[entry] for entry in event.index]
         when = _when(times, int(row))
         blocks += [
             f"**{escape(event['event'].iloc[0])}** ({when})",
@@ -72,9 +74,10 @@ def _tables(results: Results, scenario: str, found: pd.DataFrame) -> list[str]:
     return blocks
 
 
-def _bold_lowest(values: pd.Series, decimals: int) -> list[str]:
-    lowest = values.min()
-    return [f"**{fixed(v, decimals)}**" if v == lowest else fixed(v, decimals) for v in values]
+def _bold_lowest(values: pd.Series, ranked: set[str], decimals: int) -> list[str]:
+    lowest = values[[entry in ranked for entry in values.index]].min()
+    cells = [(fixed(value, decimals), value == lowest and entry in ranked) for entry, value in values.items()]
+    return [f"**{cell}**" if best else cell for cell, best in cells]
 
 
 def _when(times: pd.Series, row: int) -> str:

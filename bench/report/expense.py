@@ -22,6 +22,10 @@ HEADERS = {
     "peak_memory_mb": "peak memory, MB ↓",
 }
 STREAM = "whole stream, s per 1,000 windows ↓"
+FIGURE = (
+    "In the figures, lower and further left is better. The grey stair joins the strategies that no other one beats in "
+    "both error and cost; bars are the standard deviation over seeds; the dashed line is persistence."
+)
 
 
 def expense(results: Results, gallery: Gallery) -> list[str]:
@@ -29,6 +33,8 @@ def expense(results: Results, gallery: Gallery) -> list[str]:
     if results.cost.empty or results.cost[[*STEPS, "stream_s_per_1000"]].isna().all(axis=None):
         return []
     blocks = ["## Cost", _how_to_read(results)]
+    if any(kind == "cost" for _, kind in gallery):
+        blocks.append(FIGURE)
     for scenario in results.scenarios:
         cost = results.board_of(scenario).merge(results.cost, on=["scenario", "entry"])
         if cost.empty:
@@ -62,7 +68,7 @@ def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[str]:
     headers.append("MSE ↓")
     decimals = places(cost["mse"])
     columns.append([fixed(value, decimals) for value in cost["mse"]])
-    names = [escape(entry) for entry in cost["entry"]]
+    names = [results.names[entry] for entry in cost["entry"]]
     blocks = [table(headers, list(zip(names, *columns, strict=True))), _machine(results, scenario)]
     ranked = cost[cost["rank"].notna()]
     best = ranked[undominated(ranked["stream_s_per_1000"], ranked["mse"])].sort_values("stream_s_per_1000")

@@ -10,7 +10,7 @@ from bench.report.results import Results
 
 
 def write_tables(results: Results, folder: Path) -> None:
-    """Write ``runs``, ``leaderboard``, ``overall``, ``cost``, ``recovery``, ``by_channel``, ``by_lead`` and ``problems``.
+    """Write ``runs``, ``leaderboard``, ``overall``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``, ``problems``.
 
     Numbers have eight digits, so that the same records give the same bytes. A table without rows is left out.
     """

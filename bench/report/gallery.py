@@ -90,8 +90,10 @@ def _stream(results: Results, scenario: str, _: dict[str, str], shown: list[Look
     drawing = draw_stream(errors, results.times[scenario], results.events_of(scenario), shown, reference, window)
     day = results.rows_per_day(scenario)
     days = window * first.protocol.stride / day if day else None
-    length = count(window, "origin") + (f" ({days:.3g} days)" if days else "")
+    length = count(window, "origin") + (f" ({days:.3g} days)" if days and days >= 2 else "")
     caption = f"Scaled MSE (lower is better), mean over the last {length} and over seeds."
+    if window == 1:
+        caption = "Scaled MSE at each origin (lower is better), mean over seeds."
     if reference is not None:
         caption += f" Below: the same divided by {reference}'s (under 1 is better than {reference})."
     return Drawing(drawing.figure, _join(caption, drawing.caption))
@@ -104,20 +106,14 @@ def _cost(results: Results, scenario: str, palette: dict[str, str], _: list[Look
     if len(points) < 2:
         return None
     persistence = points.loc[points["strategy"] == PERSISTENCE, "mse"]
-    drawing = draw_cost(points, palette, float(persistence.iloc[0]) if len(persistence) else None)
-    caption = (
-        "Lower and further left is better. The grey stair joins the strategies that no other one beats in both error "
-        "and cost. Bars: standard deviation over seeds."
-    )
-    return Drawing(drawing.figure, caption + (" Dashed: persistence." if len(persistence) else ""))
+    return draw_cost(points, palette, float(persistence.iloc[0]) if len(persistence) else None)
 
 
 def _lead(results: Results, scenario: str, _: dict[str, str], shown: list[Look]) -> Drawing | None:
     here = results.by_lead[results.by_lead["scenario"] == scenario]
     if here["lead"].nunique() < 2:
         return None
-    caption = "Scaled MSE by lead (rows after the last one known), mean over windows, channels and seeds."
-    return Drawing(draw_leads(here, shown).figure, caption)
+    return draw_leads(here, shown)
 
 
 def _forecasts(results: Results, scenario: str, _: dict[str, str], shown: list[Look]) -> Drawing | None:

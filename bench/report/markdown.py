@@ -20,6 +20,12 @@ def escape(text: object) -> str:
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", line)
 
 
+def marked(entry: str, group: str) -> str:
+    """An entry's name with its group behind it, where that is not ``core``."""
+    mark = "leaky, not ranked" if group == "leaky" else group
+    return escape(entry) + (f" ({escape(mark)})" if mark not in ("core", "") else "")
+
+
 def one_line(text: object) -> str:
     """Text without control characters, its white space made single spaces."""
     kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in str(text))

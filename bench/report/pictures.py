@@ -7,8 +7,9 @@ from bench.report.markdown import escape
 
 
 def picture(gallery: Gallery, scenario: str, kind: str) -> list[str]:
-    """Blocks: the figure and its caption; nothing where it was not drawn."""
+    """Blocks: the figure and its caption, if any; nothing where it was not drawn."""
     found = gallery.get((scenario, kind))
     if found is None:
         return []
-    return [f"![{escape(found.alt)}](figures/{found.stem}.svg)", escape(found.caption)]
+    image = f"![{escape(found.alt)}](figures/{found.stem}.svg)"
+    return [image, escape(found.caption)] if found.caption else [image]

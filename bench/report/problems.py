@@ -28,8 +28,8 @@ def problems(results: Results) -> list[str]:
             blocks.append("Tracebacks are in each run's record.json; the run ids are in tables/problems.csv.")
     if results.replaced:
         blocks.append(
-            f"{count(results.replaced, 'older run')} left out: a later run of the same strategy, dataset and seed, or of "
-            "an edited plug-in, took their place."
+            f"{count(results.replaced, 'older run')} left out: a later run of the same strategy, dataset and seed, "
+            "or of an edited plug-in, took its place."
         )
     if results.unreadable:
         blocks.append(f"{count(results.unreadable, 'record')} could not be read (damaged, or of another version).")

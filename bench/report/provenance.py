@@ -12,8 +12,8 @@ from bench.report.results import Results
 GUARANTEES = (
     "A forecast that starts at row t is made from rows before t. Its truth is learnt from once its whole horizon is "
     "over, counted from the first origin of a block; no forecast is ever revised.",
-    "Every origin whose truth ends within the stream is scored, and all strategies are scored on the same ones. Scaling "
-    "and pre-training use the rows before the stream only.",
+    "Every origin whose truth ends within the stream is scored, and all strategies are scored on the same ones. "
+    "Scaling and pre-training use the rows before the stream only.",
     "Only predict and adapt are on the clock, each by itself; the harness's own work is not.",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +23,10 @@ from bench.analysis import (
     mean_by,
     mean_over_seeds,
     overall,
-    with_entries,
 )
 from bench.errors import BenchError
 from bench.record import Record, Timing
+from bench.report.markdown import marked
 from bench.store import FORECASTS, ORIGINS, Store, load_results
 
 
@@ -74,6 +75,14 @@ class Results:
         return self.board[self.board["scenario"] == scenario]
 
     @cached_property
+    def names(self) -> dict[str, str]:
+        """Each entry's name as Markdown, with its group behind it where that is not ``core``."""
+        entries = self.runs.drop_duplicates("entry")
+        return {
+            str(entry): marked(entry, group) for entry, group in zip(entries["entry"], entries["group"], strict=True)
+        }
+
+    @cached_property
     def overall(self) -> pd.DataFrame:
         """`overall` of the leaderboard."""
         return overall(self.board)
@@ -95,30 +104,30 @@ class Results:
     @cached_property
     def streams(self) -> dict[str, pd.DataFrame]:
         """For each scenario, the MSE at each origin (index) of each entry (columns), mean over seeds."""
-        return {scenario: frame.drop(columns="time") for scenario, frame in self._streams.items()}
+        return {scenario: errors for scenario, (errors, _) in self._streams.items()}
 
     @cached_property
     def times(self) -> dict[str, pd.Series]:
         """For each scenario, the time stamp of each origin (index): ``datetime64`` or integers."""
-        return {scenario: frame["time"] for scenario, frame in self._streams.items()}
+        return {scenario: times for scenario, (_, times) in self._streams.items()}
 
     @cached_property
-    def _streams(self) -> dict[str, pd.DataFrame]:
+    def _streams(self) -> dict[str, tuple[pd.DataFrame, pd.Series]]:
         found = {}
         for scenario in self.scenarios:
             frames: dict[str, list[pd.DataFrame]] = {}
-            times: dict[Any, Any] = {}
+            times = pd.Series(dtype=float)
             here = self.ok[self.ok["scenario"] == scenario]
             for entry, run_id in zip(here["entry"], here["run_id"], strict=True):
                 frame = self.store.read_frame(run_id, ORIGINS)
                 if frame is None or frame.empty:
                     continue
                 frames.setdefault(entry, []).append(frame)
-                if not times:
-                    times = dict(zip(frame["origin"], frame["time"], strict=True))
+                if len(frame) > len(times):
+                    times = frame.set_index("origin")["time"]
             if frames:
                 errors = mean_over_seeds(frames)
-                found[scenario] = errors.assign(time=pd.Series(times))
+                found[scenario] = errors, times.reindex(errors.index)
         return found
 
     def forecasts(self, scenario: str, entry: str) -> pd.DataFrame | None:
@@ -160,7 +169,7 @@ class Results:
     def rows_per_day(self, scenario: str) -> int | None:
         """Rows of the series in a day; None where time stamps are no dates, or rows further apart than a day."""
         times = self.times[scenario]
-        if len(times) < 2 or not np.issubdtype(times.dtype, np.datetime64):
+        if len(times) < 2 or not isinstance(times.iloc[0], pd.Timestamp):
             return None
         steps = np.diff(times.to_numpy()) / np.diff(times.index.to_numpy())
         rows = np.timedelta64(1, "D") / np.median(steps)
@@ -204,8 +213,7 @@ def read_results(folder: Path) -> Results:
     runs = load_results(folder)
     runs = runs[runs["run_id"].isin(records)].reset_index(drop=True)
     details = pd.DataFrame([_details(records[run_id]) for run_id in runs["run_id"]])
-    every = with_entries(pd.concat([runs, details], axis=1))
-    current = latest(every)
+    current = latest(pd.concat([runs, details], axis=1))
     kept = {run_id: records[run_id] for run_id in current["run_id"]}
     timings = {run_id: timing for run_id in kept if (timing := store.read_timing(run_id))}
     return Results(
@@ -213,7 +221,7 @@ def read_results(folder: Path) -> Results:
         runs=current.reset_index(drop=True),
         records=kept,
         timings=timings,
-        replaced=len(every) - len(current),
+        replaced=len(runs) - len(current),
         unreadable=len(store.run_ids()) - len(records),
     )
 
@@ -226,8 +234,15 @@ def _details(record: Record) -> dict[str, Any]:
         "dataset_options": json.dumps(record.dataset.given, sort_keys=True),
         "fingerprint": record.dataset.fingerprint,
         "forecaster_options": json.dumps(forecaster.given, sort_keys=True) if forecaster else "",
-        "training": json.dumps(forecaster.config.get("training") or {}, sort_keys=True) if forecaster else "",
-        "version": f"{record.strategy.sha} {forecaster.sha if forecaster else ''}",
+        "version": _version(record),
         "started": str(record.environment.get("started", "")),
         "stream_s_per_1000": 1000 * seconds / timing.windows if timing and timing.windows else float("nan"),
     }
+
+
+def _version(record: Record) -> str:
+    """Hash of all but options and seed that decides a run: plug-ins' files, resolved configs, kind of device."""
+    plugins = [record.strategy, *([record.forecaster] if record.forecaster else [])]
+    device = str(record.environment.get("device", "")).partition(":")[0]
+    parts = [[plugin.sha, plugin.config] for plugin in plugins]
+    return hashlib.sha256(json.dumps([parts, device], sort_keys=True, default=str).encode()).hexdigest()[:12]

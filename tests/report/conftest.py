@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,7 @@ class FakeScenario:
     def record(self) -> DatasetRecord:
         return DatasetRecord(
             name=self.name,
-            fingerprint=f"{abs(hash_text(self.name)):064x}"[:64],
+            fingerprint=hashlib.sha256(self.name.encode()).hexdigest(),
             rows=self.borders[2],
             inputs=list(self.targets),
             targets=list(self.targets),

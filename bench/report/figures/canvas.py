@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from bench.report.figures.labels import spread_out, stack_labels
@@ -27,7 +28,7 @@ CHARACTER = 0.058  # inches that a letter of a label takes
 LONGEST_NAME = 26
 EVENT_ROW = 9.5  # points from one row of event names to the next
 
-STYLE = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -88,6 +89,14 @@ def short_name(text: str, longest: int = LONGEST_NAME) -> str:
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
+def size_of(axes: Axes) -> tuple[float, float]:
+    """Width and height, inches."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    width, height = axes.get_position().size * figure.get_size_inches()
+    return float(width), float(height)
+
+
 def label_margin(names: Sequence[str]) -> float:
     """Inches to keep free beside the axes for labels at line ends."""
     return 0.22 + CHARACTER * max((len(short_name(name)) for name in names), default=0)
@@ -102,9 +111,7 @@ def label_line_ends(axes: Axes, ends: Sequence[tuple[str, float, str]], size: fl
         size: Of the letters, points.
     """
     ends = [end for end in ends if np.isfinite(end[1])]
-    figure = axes.get_figure()
-    assert figure is not None
-    height = axes.get_position().height * figure.get_size_inches()[1] * 72
+    height = 72 * size_of(axes)[1]
     to_axes = axes.transData + axes.transAxes.inverted()
     at = [float(np.clip(to_axes.transform((axes.get_xlim()[1], value))[1], 0, 1)) for _, value, _ in ends]
     places = spread_out(at, 1.25 * size / height, 0.0, 1.0)
@@ -167,26 +174,26 @@ def draw_events(axes: Axes, labels: EventLabels, named: bool = True, lift: float
         named: Whether the names go above the axes.
         lift: Points between the axes and the lowest row of names.
     """
-    figure = axes.get_figure()
-    assert figure is not None
-    points = 72 * axes.get_position().height * figure.get_size_inches()[1]
-    style = {"transform": axes.transAxes, "clip_on": False, "color": MUTED, "lw": 0.7, "zorder": 0.5}
+    points = 72 * size_of(axes)[1]
+    style: Any = {"transform": axes.transAxes, "clip_on": False, "color": MUTED, "lw": 0.7, "zorder": 0.5}
     for x, name, start, row in zip(labels.at, labels.names, labels.starts, labels.rows, strict=True):
         if not named:
             axes.plot([x, x], [0, 1], **style)
             continue
         base = 1 + (lift + 4 + EVENT_ROW * row) / points
-        axes.plot([x, x], [0, base + 5 / points], **style)
+        over = -2 if start < x else 5  # a name that begins before its stroke stands on top of it
+        axes.plot([x, x], [0, base + over / points], **style)
         axes.text(start + 0.005, base, name, transform=axes.transAxes, color=INK, size=7, ha="left")
 
 
 def time_axis(axes: Axes, times: NDArray[np.generic]) -> None:
     """Dates where time stamps are dates, row numbers otherwise."""
     if np.issubdtype(times.dtype, np.datetime64):
-        locator = AutoDateLocator(minticks=4, maxticks=8)
+        locator = AutoDateLocator(minticks=4, maxticks=8)  # type: ignore[no-untyped-call]  # matplotlib has no types
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # nor here
     else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("time stamp")
 
 
@@ -197,9 +204,10 @@ def as_numbers(times: NDArray[np.generic]) -> NDArray[np.float64]:
     return times.astype(float)
 
 
-def log_axis(axis: Axis) -> None:
-    """A logarithmic scale with plain numbers."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic scale with plain numbers, on the ``x`` or the ``y`` axis."""
+    axis: Axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 200 else (1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -52,11 +54,11 @@ def draw_cost(points: pd.DataFrame, palette: dict[str, str], persistence: float 
 
 def _set_limits(axes: Axes, x: Floats, low: float, high: float) -> None:
     axes.set_xlim(x.min() / 2, x.max() * 2)
-    log_axis(axes.xaxis)
+    log_axis(axes, "x")
     if low > 0 and high / low > LOG_FROM:
         margin = (high / low) ** 0.08
         axes.set_ylim(low / margin, high * margin)
-        log_axis(axes.yaxis)
+        log_axis(axes, "y")
     else:
         margin = 0.09 * (high - low) or 0.1 * high or 1.0
         axes.set_ylim(low - margin, high + margin)
@@ -79,7 +81,7 @@ def _draw_stair(axes: Axes, x: Floats, y: Floats) -> list[Box]:
     corners = axes.transData.transform(np.column_stack([x, y]))
     return [
         Box(min(a[0], b[0]) - 1, min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1)
-        for a, b in zip(corners[:-1], corners[1:], strict=True)
+        for a, b in pairwise(corners)
     ]
 
 
@@ -88,12 +90,13 @@ def _label(axes: Axes, names: list[str], dots: Floats, obstacles: list[Box]) -> 
     assert figure is not None
     texts = [figure.text(0, 0, short_name(name), size=SIZE, color=INK, va="center", ha="center") for name in names]
     extents = [text.get_window_extent() for text in texts]
-    sizes = [(extent.width + 3, extent.height + 1) for extent in extents]
+    sizes = [(extent.width + 6, extent.height + 1) for extent in extents]
     frame = Box(axes.bbox.x0 + 2, axes.bbox.y0 + 2, axes.bbox.x1, axes.bbox.y1)
     boxes = place_labels([(dot[0], dot[1]) for dot in dots], sizes, frame, CLEAR, obstacles)
     to_figure = figure.transFigure.inverted()
     for text, box, dot in zip(texts, boxes, dots, strict=True):
-        text.set_position(to_figure.transform(((box.left + box.right) / 2, (box.bottom + box.top) / 2)))
+        middle = to_figure.transform(((box.left + box.right) / 2, (box.bottom + box.top) / 2))
+        text.set_position((float(middle[0]), float(middle[1])))
         near = (np.clip(dot[0], box.left, box.right), np.clip(dot[1], box.bottom, box.top))
         if np.hypot(near[0] - dot[0], near[1] - dot[1]) > 2.5 * CLEAR:
             ends = axes.transAxes.inverted().transform([dot, near])

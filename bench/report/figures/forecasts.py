@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import NullLocator
 
 from bench.report.figures.canvas import (
     WIDE,
@@ -57,14 +57,14 @@ def draw_forecasts(
         axes.plot(x, line["forecast"], color=look.colour, lw=0.9, label=look.entry, zorder=3)
         axes.set_xlim(x[0], x[-1])
         axes.set_ylim(*limits)
-        time_axis(axes, stamps)
+        if i == len(shown) - 1:
+            time_axis(axes, stamps)
+        else:
+            axes.xaxis.set_major_locator(NullLocator())
         light_grid(axes)
         axes.locator_params(axis="y", nbins=3)
         axes.text(0.0, 1.04, short_name(look.entry, 60), transform=axes.transAxes, color=look.colour, weight="bold")
         draw_events(axes, labels, named=i == 0, lift=NAME)
-        if i < len(shown) - 1:
-            axes.tick_params(labelbottom=False)
-            axes.xaxis.get_offset_text().set_visible(False)
     figure.text(0.012, 0.5, unit, rotation=90, va="center", ha="center")
     return Drawing(figure, labels.key)
 

@@ -29,12 +29,13 @@ def draw_leads(by_lead: pd.DataFrame, looks: Sequence[Look]) -> Drawing:
     axes = figure.add_axes((0.095, 0.155, right - 0.095, 0.82))
     leads = table.index.to_numpy(dtype=float)
     for look in shown:
-        values = table[look.entry].to_numpy(dtype=float)
-        axes.plot(leads, values, marker="o" if len(leads) <= 12 else "", ms=2.5, **look.line)
-    values = table.to_numpy(dtype=float)
+        axes.plot(
+            leads, table[look.entry].to_numpy(dtype=float), marker="o" if len(leads) <= 12 else "", ms=2.5, **look.line
+        )
+    values = table[[look.entry for look in shown]].to_numpy(dtype=float).ravel()
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0 and values.max() / values.min() > LOG_FROM:
-        log_axis(axes.yaxis)
+        log_axis(axes, "y")
     else:
         axes.set_ylim(bottom=0)
     axes.set_xlim(leads[0] - 0.01 * len(leads), leads[-1])

@@ -28,7 +28,7 @@ KNOWN = {
     "titans-b-shuffled": "#882255",
     "titans-b-window": "#332288",
 }
-SPARE = ("#aa4499", "#44aa99", "#999933", "#117733", "#88ccee", "#ddcc77", "#661100", "#6699cc", "#cc6677", "#b2a2e0")
+SPARE = ("#aa4499", "#999933", "#661100", "#6a51a3", "#44aa99", "#cc6677", "#117733", "#4a6a8a", "#b2a2e0", "#ddcc77")
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 DASHED = {PERSISTENCE: 1, "seasonal-naive": 2}
 

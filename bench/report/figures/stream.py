@@ -29,7 +29,7 @@ from bench.report.figures.palette import Look
 Floats = NDArray[np.float64]
 
 POINTS = 400
-LEFT, UPPER, LOWER, BETWEEN, FOOT = 0.55, 2.0, 1.15, 0.18, 0.3  # inches
+LEFT, UPPER, LOWER, BETWEEN, FOOT = 0.55, 2.0, 1.15, 0.18, 0.42  # inches
 LOG_FROM = 8.0  # ratio of the highest to the lowest value from which a logarithmic scale reads better
 
 
@@ -70,10 +70,12 @@ def draw_stream(
     x = as_numbers(stamps)
     margin = label_margin([look.entry for look in shown])
     across = WIDE - LEFT - margin
-    rows = rolling.index.to_numpy(dtype=float)
-    inside = [(row, name) for row, name in events if rows[0] <= row <= rows[-1]]
-    at = np.interp([row for row, _ in inside], rows, _fractions(x))
-    labels = plan_events([(float(f), name) for f, (_, name) in zip(at, inside, strict=True)], across, across + margin)
+    limits = as_numbers(times.iloc[[0, -1]].to_numpy())  # the whole stream: drifts before the first full window show
+    origins, passed = times.index.to_numpy(dtype=float), as_numbers(times.to_numpy())
+    inside = [(row, name) for row, name in events if origins[0] <= row <= origins[-1]]
+    at = (np.interp([row for row, _ in inside], origins, passed) - limits[0]) / (limits[1] - limits[0])
+    events_at = [(float(fraction), name) for fraction, (_, name) in zip(at, inside, strict=True)]
+    labels = plan_events(events_at, across, across + margin)
     heights = [UPPER] if reference is None else [UPPER, LOWER]
     height = labels.height + sum(heights) + BETWEEN * (len(heights) - 1) + FOOT
     figure = new_figure(WIDE, height)
@@ -82,11 +84,13 @@ def draw_stream(
     for tall in heights:
         axes.append(figure.add_axes((LEFT / WIDE, (top - tall) / height, across / WIDE, tall / height)))
         top -= tall + BETWEEN
-    _draw_panel(axes[0], x, rolling, shown)
+    _draw_panel(axes[0], x, limits, rolling, shown)
     axes[0].set_ylabel("MSE, scaled")
     if reference is not None:
         ratio = rolling.div(rolling[reference], axis=0)
-        _draw_panel(axes[1], x, ratio, [look for look in shown if look.bright], [k for k in shown if not k.bright])
+        _draw_panel(
+            axes[1], x, limits, ratio, [look for look in shown if look.bright], [k for k in shown if not k.bright]
+        )
         axes[1].set_ylabel(f"MSE ÷ {short_name(reference, 14)}'s")
     for panel in axes:
         draw_events(panel, labels, named=panel is axes[0])
@@ -94,22 +98,19 @@ def draw_stream(
         if panel is not axes[-1]:
             panel.tick_params(labelbottom=False)
             panel.xaxis.get_offset_text().set_visible(False)
+            panel.set_xlabel("")
     return Drawing(figure, labels.key)
 
 
-def _fractions(x: Floats) -> Floats:
-    return (x - x[0]) / (x[-1] - x[0])
-
-
 def _draw_panel(
-    axes: Axes, x: Floats, frame: pd.DataFrame, named: Sequence[Look], nameless: Sequence[Look] = ()
+    axes: Axes, x: Floats, limits: Floats, frame: pd.DataFrame, named: Sequence[Look], nameless: Sequence[Look] = ()
 ) -> None:
     for look in [*nameless, *named]:
         axes.plot(x, frame[look.entry].to_numpy(dtype=float), **look.line)
     values = frame.to_numpy(dtype=float)
     values = values[np.isfinite(values)]
-    axes.set_xlim(x[0], x[-1])
     if len(values) and values.min() > 0 and values.max() / values.min() > LOG_FROM:
-        log_axis(axes.yaxis)
+        log_axis(axes, "y")
     light_grid(axes)
+    axes.set_xlim(limits[0], limits[1])
     label_line_ends(axes, [(look.entry, float(frame[look.entry].iloc[-1]), look.name_colour) for look in named])

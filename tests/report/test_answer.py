@@ -1,0 +1,57 @@
+"""Sentences written from numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.report.answer import answer
+from bench.report.results import read_results
+
+
+def text_of(fakes: Any, folder: Path, strategies: list[Any], seeds: int = 3) -> str:
+    scenario = fakes.Scenario(origins=40, events=())
+    return "\n".join(answer(read_results(fakes.write_results(folder, [scenario], strategies, seeds).folder)))
+
+
+def test_persistence_wins(tmp_path: Path, fakes: Any) -> None:
+    strategies = [fakes.Strategy("persistence", 0.1), fakes.Strategy("rls", 0.5)]
+    text = text_of(fakes, tmp_path, strategies)
+    assert "**persistence** has the lowest MSE" in text
+    assert "nothing beats repeating the last value" in text
+    assert "**Worse than persistence:** rls." in text
+
+
+def test_frozen_wins(tmp_path: Path, fakes: Any) -> None:
+    strategies = [
+        fakes.Strategy("persistence", 0.5),
+        fakes.Strategy("frozen", 0.1, uses_forecaster=True),
+        fakes.Strategy("titans-c", 0.3, uses_forecaster=True),
+    ]
+    text = text_of(fakes, tmp_path, strategies)
+    assert "no way of adapting beats leaving the forecaster alone" in text
+    assert "below persistence" in text
+
+
+@pytest.mark.parametrize(("noise", "relation"), [(0.2, "smaller"), (0.001, "larger")])
+def test_the_gap_is_set_against_the_spread_over_seeds(noise: float, relation: str, tmp_path: Path, fakes: Any) -> None:
+    strategies = [
+        fakes.Strategy("rls", 0.200, noise=noise),
+        fakes.Strategy("ogd", 0.2002 + 0.2 * (noise < 0.01), noise=noise),
+    ]
+    text = text_of(fakes, tmp_path, strategies)
+    assert f"this gap is {relation} than the spread over seeds" in text
+    assert "no test of significance" in text
+    assert "signific" not in text.replace("no test of significance", "")
+
+
+def test_the_cost_stands_beside_the_next_and_frozen(tmp_path: Path, fakes: Any) -> None:
+    strategies = [
+        fakes.Strategy("frozen", 0.5, predict_ms=2.0, adapt_ms=0.0, uses_forecaster=True),
+        fakes.Strategy("rls", 0.3, predict_ms=0.5, adapt_ms=0.5),
+        fakes.Strategy("titans-c", 0.1, predict_ms=3.0, adapt_ms=30.0, uses_forecaster=True),
+    ]
+    text = text_of(fakes, tmp_path, strategies)
+    assert "It costs 33.0 s per 1,000 windows (rls: 1.00 s, frozen: 2.00 s)." in text

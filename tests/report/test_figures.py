@@ -1,0 +1,244 @@
+"""What is in the figures; not their pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from bench.analysis import leaderboard
+from bench.report.figures.canvas import drawing_style
+from bench.report.figures.cost import draw_cost
+from bench.report.figures.forecasts import draw_forecasts
+from bench.report.figures.labels import Box, place_labels, spread_out, stack_labels
+from bench.report.figures.lead import draw_leads
+from bench.report.figures.palette import KNOWN, Look, colours, looks
+from bench.report.figures.stream import draw_stream, rolling_window
+from bench.report.results import Results, read_results
+from bench.report.selection import bright_entries, shown_entries
+
+
+@pytest.fixture(scope="module")
+def results(two_datasets: Path) -> Results:
+    return read_results(two_datasets)
+
+
+@pytest.fixture(scope="module")
+def shown(results: Results) -> list[Look]:
+    return looks(results.board_of("akl-pedestrians"), colours(results.runs["strategy"]))
+
+
+def lines(axes: Axes) -> dict[str, Any]:
+    return {str(line.get_label()): line for line in axes.get_lines() if not str(line.get_label()).startswith("_")}
+
+
+def texts(figure: Figure) -> set[str]:
+    return {text.get_text() for axes in figure.axes for text in axes.texts} | {t.get_text() for t in figure.texts}
+
+
+def assert_labels_are_apart_and_inside(figure: Figure) -> None:
+    """No two direct labels overlap, and none leaves the figure."""
+    figure.draw_without_rendering()
+    boxes = [t.get_window_extent() for t in figure.texts] + [
+        t.get_window_extent() for a in figure.axes for t in a.texts
+    ]
+    page = figure.bbox
+    for i, box in enumerate(boxes):
+        assert page.x0 <= box.x0
+        assert box.x1 <= page.x1
+        assert page.y0 <= box.y0
+        assert box.y1 <= page.y1
+        for other in boxes[i + 1 :]:
+            width = min(box.x1, other.x1) - max(box.x0, other.x0)
+            height = min(box.y1, other.y1) - max(box.y0, other.y0)
+            assert width <= 1 or height <= 2
+
+
+def test_the_stream(results: Results, shown: list[Look]) -> None:
+    with drawing_style():
+        scenario = "akl-pedestrians"
+        drawing = draw_stream(
+            results.streams[scenario], results.times[scenario], results.events_of(scenario), shown, "frozen", window=7
+        )
+        assert_labels_are_apart_and_inside(drawing.figure)
+    upper, lower = drawing.figure.axes
+    assert set(lines(upper)) == set(results.board_of(scenario)["entry"]) - {"ogd"}
+    expected = results.streams[scenario]["rls"].rolling(7).mean().iloc[6:]
+    assert lines(upper)["rls"].get_ydata() == pytest.approx(expected.to_numpy())
+    assert lines(lower)["frozen"].get_ydata() == pytest.approx(np.ones(len(expected)))
+    assert {"lockdown", "reopening", "rls", "persistence"} <= texts(drawing.figure)
+    assert upper.get_ylabel() == "MSE, scaled"
+    assert drawing.caption == ""
+
+
+def test_many_drifts_are_numbered_and_named_below(results: Results, shown: list[Look]) -> None:
+    scenario = "akl-pedestrians"
+    events = [(1200 + 100 * i, f"the regime of the {i}th kind") for i in range(12)]
+    with drawing_style():
+        drawing = draw_stream(results.streams[scenario], results.times[scenario], events, shown, None, window=7)
+    assert "Events: 1 the regime of the 0th kind, 2 the regime" in drawing.caption
+    assert {"1", "12"} <= texts(drawing.figure)
+
+
+def test_a_wide_spread_is_drawn_on_a_logarithmic_scale(results: Results, shown: list[Look]) -> None:
+    scenario = "akl-pedestrians"
+    errors = results.streams[scenario].assign(rls=lambda frame: 100 * frame["rls"])
+    with drawing_style():
+        wide = draw_stream(errors, results.times[scenario], [], shown, None, 7)
+        narrow = draw_stream(results.streams[scenario], results.times[scenario], [], shown, None, 7)
+    assert wide.figure.axes[0].get_yscale() == "log"
+    assert narrow.figure.axes[0].get_yscale() == "linear"
+
+
+@pytest.mark.parametrize(
+    ("origins", "season", "window"), [(397, 7, 14), (397, None, 13), (10753, 24, 360), (20, 7, 1), (3, None, 1)]
+)
+def test_the_rolling_window_is_whole_seasons(origins: int, season: int | None, window: int) -> None:
+    assert rolling_window(origins, season) == window
+
+
+def cost_points(results: Results) -> pd.DataFrame:
+    board = results.board_of("akl-pedestrians")
+    return board[board["seeds"] > 0].merge(results.cost, on=["scenario", "entry"])
+
+
+def test_error_against_cost(results: Results) -> None:
+    points = cost_points(results)
+    with drawing_style():
+        drawing = draw_cost(points, colours(points["strategy"]), persistence=0.5)
+        assert_labels_are_apart_and_inside(drawing.figure)
+    axes = drawing.figure.axes[0]
+    dots = lines(axes)
+    assert set(dots) == set(points["entry"])
+    row = points.set_index("entry").loc["titans-c"]
+    assert float(dots["titans-c"].get_xdata()[0]) == pytest.approx(row["stream_s_per_1000"])
+    assert float(dots["titans-c"].get_ydata()[0]) == pytest.approx(row["mse"])
+    assert axes.get_xscale() == "log"
+    assert set(points["entry"]) <= texts(drawing.figure)
+
+
+def test_labels_of_a_crowd_stay_apart(results: Results) -> None:
+    points = cost_points(results)
+    points = points.assign(
+        stream_s_per_1000=np.linspace(5.0, 5.5, len(points)), mse=np.linspace(0.3, 0.302, len(points))
+    )
+    points["mse_sd"] = 0.0
+    with drawing_style():
+        assert_labels_are_apart_and_inside(draw_cost(points, colours(points["strategy"]), persistence=None).figure)
+
+
+def test_error_by_lead(results: Results, shown: list[Look]) -> None:
+    here = results.by_lead[results.by_lead["scenario"] == "akl-pedestrians"]
+    with drawing_style():
+        drawing = draw_leads(here, shown)
+        assert_labels_are_apart_and_inside(drawing.figure)
+    axes = drawing.figure.axes[0]
+    found = lines(axes)
+    assert set(found) == set(here["entry"])
+    assert found["rls"].get_xdata().tolist() == list(range(1, 25))
+    assert axes.get_xlabel() == "lead, rows"
+
+
+def test_forecasts_have_a_panel_each_and_share_the_scale(shown: list[Look]) -> None:
+    row = np.arange(1000, 1100)
+    truth = np.sin(row / 4)
+    line = pd.DataFrame({"row": row, "time": row, "forecast": truth + 0.1, "truth": truth})
+    with drawing_style():
+        drawing = draw_forecasts({"rls": line, "frozen": line}, [(1050, "jump"), (5, "long ago")], shown, "OT")
+        assert_labels_are_apart_and_inside(drawing.figure)
+    assert len(drawing.figure.axes) == 2
+    for axes in drawing.figure.axes:
+        assert "truth" in lines(axes)
+        assert axes.get_ylim() == drawing.figure.axes[0].get_ylim()
+    assert {"rls", "frozen", "jump", "OT"} <= texts(drawing.figure)
+    assert "long ago" not in texts(drawing.figure)
+
+
+def test_colours_are_stable_and_differ(results: Results) -> None:
+    few, many = colours(["rls", "zz", "aa"]), colours([*KNOWN, "zz", "aa"])
+    assert few == {name: many[name] for name in few}
+    assert len({to_hex(colour) for colour in many.values()}) == len(many)
+
+
+def board_of(*rows: dict[str, Any]) -> pd.DataFrame:
+    base = {
+        "scenario": "d",
+        "base": "none",
+        "protocol_label": "p",
+        "seed": 0,
+        "status": "ok",
+        "windows": 1,
+        "group": "core",
+        "val_mse": float("nan"),
+    }
+    metrics = ("mae", "rmse", "mse_original", "mae_original", "rmse_original")
+    filled = [base | {"entry": row["strategy"]} | dict.fromkeys(metrics, row["mse"]) | row for row in rows]
+    return leaderboard(pd.DataFrame(filled))
+
+
+def test_at_most_twelve_lines_and_six_in_colour() -> None:
+    rows = [{"strategy": f"s{i:02}", "mse": 1.0 + i} for i in range(20)]
+    board = board_of(
+        *rows,
+        {"strategy": "persistence", "mse": 90.0},
+        {"strategy": "frozen", "mse": 80.0},
+        {"strategy": "oracle", "mse": 0.1, "group": "leaky"},
+    )
+    assert bright_entries(board) == ["persistence", "frozen", "s00", "s01", "s02", "s03"]
+    assert shown_entries(board) == [*(f"s{i:02}" for i in range(10)), "frozen", "persistence"]
+    found = looks(board, colours(board["strategy"]))
+    assert [look.entry for look in found] == shown_entries(board)
+    assert [look.entry for look in found if look.bright] == ["s00", "s01", "s02", "s03", "frozen", "persistence"]
+
+
+def test_entries_of_one_strategy_share_a_colour_and_differ_in_dashes() -> None:
+    board = board_of(
+        {"strategy": "frozen", "entry": "frozen + titans", "mse": 1.0},
+        {"strategy": "frozen", "entry": "frozen + linear", "mse": 2.0},
+    )
+    one, other = looks(board, colours(board["strategy"]))
+    assert one.colour == other.colour
+    assert one.dash != other.dash
+
+
+@given(st.lists(st.floats(-0.5, 1.5), max_size=15), st.floats(0.001, 0.3))
+def test_spread_out(wanted: list[float], gap: float) -> None:
+    placed = spread_out(wanted, gap, 0.0, 1.0)
+    assert len(placed) == len(wanted)
+    assert all(-1e-9 <= place <= 1 + 1e-9 for place in placed)
+    least = min(gap, 1.0 / max(len(wanted) - 1, 1))
+    ordered = sorted(placed)
+    assert all(b - a >= least - 1e-9 for a, b in zip(ordered, ordered[1:], strict=False))
+    assert [placed[i] for i in np.argsort(wanted, kind="stable")] == ordered
+
+
+def test_spread_out_leaves_alone_what_is_apart() -> None:
+    assert spread_out([0.9, 0.1, 0.5], 0.2, 0.0, 1.0) == pytest.approx([0.9, 0.1, 0.5])
+    assert spread_out([0.5, 0.5], 0.2, 0.0, 1.0) == pytest.approx([0.4, 0.6])
+
+
+def test_stacked_labels() -> None:
+    assert stack_labels([0.1, 0.5], [0.2, 0.2], 1.2) == [(0.1, 0), (0.5, 0)]
+    assert stack_labels([0.1, 0.2, 0.5], [0.2, 0.2, 0.2], 1.2) == [(0.1, 1), (0.2, 0), (0.5, 0)]
+    late = stack_labels([0.1, 0.95], [0.2, 0.4], 1.2)
+    assert late is not None
+    assert late[1] == (pytest.approx(0.8), 0)  # moved left to end in time
+    assert stack_labels([0.1, 0.11, 0.12, 0.13], [0.2] * 4, 1.2) is None
+
+
+def test_place_labels_takes_the_free_side() -> None:
+    frame = Box(0, 0, 100, 100)
+    (box,) = place_labels([(95.0, 50.0)], [(20.0, 8.0)], frame, clear=2.0)
+    assert box.right < 95
+    first, second = place_labels([(20.0, 50.0), (30.0, 50.0)], [(20.0, 8.0)] * 2, frame, clear=2.0)
+    assert first.overlap(second) == 0
+    assert frame.holds(first)
+    assert frame.holds(second)
