@@ -46,21 +46,16 @@ class Excerpt:
 
         rows = [e.row for e in stage.series.events if split.validation <= e.row < split.end - horizon]
         row = max(rows, key=lambda r: float(shift(r).mean()), default=split.validation)
-        start = max(split.validation, row - span // 4)
+        step = spacing(stage)
+        start = split.validation + max(0, (row - span // 4 - split.validation) // step * step)
         moved = np.argsort(-shift(row), kind="stable")[:channels]
         return cls(stage, start, min(split.end, start + span), tuple(sorted(map(int, moved))))
 
     def add(self, origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
         """Keep those that start in the span and do not overlap the ones before."""
         for origin, forecast in zip(origins, forecasts, strict=True):
-            if self.start <= origin < self.end and (origin - self.start) % self._step == 0:
+            if self.start <= origin < self.end and (origin - self.start) % spacing(self.stage) == 0:
                 self._parts.append((int(origin), forecast[:, list(self.channels)]))
-
-    @property
-    def _step(self) -> int:
-        """Rows between kept origins: whole strides that cover a horizon."""
-        stride = self.stage.protocol.stride
-        return -(-self.stage.protocol.horizon // stride) * stride
 
     def frame(self) -> pd.DataFrame:
         """``origin, time, lead, channel, forecast, truth``, in original units."""
@@ -83,3 +78,9 @@ class Excerpt:
                 "truth": series.values[rows.reshape(-1, count)[:, 0]][:, columns].reshape(-1),
             }
         )
+
+
+def spacing(stage: Stage) -> int:
+    """Rows between forecasts that do not overlap: whole strides that cover a horizon."""
+    stride = stage.protocol.stride
+    return -(-stage.protocol.horizon // stride) * stride

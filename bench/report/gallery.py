@@ -129,7 +129,8 @@ def _forecasts(results: Results, scenario: str, _: dict[str, str], shown: list[L
         if not named.any():  # numbers in place of names, or another selection of channels
             named = frame["channel"] == frame["channel"].iloc[0]
         line = forecast_line(frame[named], protocol.stride, protocol.horizon)
-        lines[look.entry] = _around_event(line, events)
+        if line["time"].nunique() > 1:
+            lines[look.entry] = _around_event(line, events)
     if not lines:
         return None
     drawing = draw_forecasts(lines, events, shown, f"{short_name(channel, 40)}, original units")

@@ -47,7 +47,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], text_columns: i
 def slug(text: str) -> str:
     """A file name for any text, no two alike: letters, digits and hyphens, and a hash where anything was lost."""
     short = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48]
-    if short == text:
+    if short and short == text:
         return short
     return "-".join(part for part in (short, hashlib.sha256(text.encode()).hexdigest()[:8]) if part)
 

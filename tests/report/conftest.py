@@ -14,6 +14,7 @@ import pytest
 
 from bench.protocol import Protocol
 from bench.record import DatasetRecord, Errors, EventRecord, PluginRecord, Record, StepTimes, Timing
+from bench.report import write_report
 from bench.store import FORECASTS, ORIGINS, Store
 
 
@@ -217,12 +218,17 @@ def errors(strategy: FakeStrategy, scenario: FakeScenario, origins: pd.DataFrame
     )
 
 
-def make_record(strategy: FakeStrategy, scenario: FakeScenario, seed: int, **changes: Any) -> Record:
+def run_id(strategy: FakeStrategy, scenario: FakeScenario, seed: int) -> str:
+    """Unlike for each run, and safe as a folder's name."""
+    what = f"{strategy.name} {strategy.options} {scenario.name} {scenario.protocol.label} {seed}"
+    return hashlib.sha256(what.encode()).hexdigest()[:12]
+
+
+def make_record(strategy: FakeStrategy, scenario: FakeScenario, seed: int, /, **changes: Any) -> Record:
     """A record of a run that ended well, but for ``changes``."""
     forecaster = PluginRecord(name="titans", summary="Memory as context, as released.", config={"dim": 32}, sha="f0")
     values: dict[str, Any] = {
-        "run_id": f"{strategy.name}-{scenario.name}-{scenario.preset}-{seed}".replace("/", "-")
-        + "".join(f"-{key}-{value}" for key, value in strategy.options.items()),
+        "run_id": run_id(strategy, scenario, seed),
         "experiment": "default",
         "status": "ok",
         "strategy": PluginRecord(
@@ -244,7 +250,7 @@ def make_record(strategy: FakeStrategy, scenario: FakeScenario, seed: int, **cha
     return Record(**(values | changes))
 
 
-def write_run(store: Store, strategy: FakeStrategy, scenario: FakeScenario, seed: int, **changes: Any) -> Record:
+def write_run(store: Store, strategy: FakeStrategy, scenario: FakeScenario, seed: int, /, **changes: Any) -> Record:
     """Write one run that ended well, timed alone if its seed is 0."""
     origins = origin_errors(strategy, scenario, seed)
     record = make_record(strategy, scenario, seed, **changes)
@@ -263,7 +269,7 @@ def write_run(store: Store, strategy: FakeStrategy, scenario: FakeScenario, seed
     return record
 
 
-def write_failure(store: Store, strategy: FakeStrategy, scenario: FakeScenario, seed: int, **changes: Any) -> Record:
+def write_failure(store: Store, strategy: FakeStrategy, scenario: FakeScenario, seed: int, /, **changes: Any) -> Record:
     """Write one run that left nothing but a reason."""
     values = {"status": "failed", "reason": "RuntimeError: the loss is not finite", **changes}
     record = make_record(strategy, scenario, seed, **values)
@@ -314,3 +320,9 @@ def two_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_failure(store, broken, FakeScenario(), seed)
         write_failure(store, broken, other, seed, status="skipped", reason="needs gradients")
     return folder
+
+
+@pytest.fixture(scope="session")
+def readme(two_datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of `two_datasets`."""
+    return write_report(two_datasets, tmp_path_factory.mktemp("reports") / "default")

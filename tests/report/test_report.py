@@ -36,11 +36,9 @@ def rows_of(text: str, heading: str) -> list[list[str]]:
     return [found[0], *found[2:]]
 
 
-def test_golden(two_datasets: Path, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
-    readme = write_report(two_datasets, tmp_path / "report")
-    assert readme == tmp_path / "report" / "README.md"
+def test_golden(readme: Path, snapshot: SnapshotAssertion) -> None:
     assert readme.read_text(encoding="utf-8") == snapshot(name="README.md")
-    tables = sorted((tmp_path / "report" / "tables").iterdir())
+    tables = sorted((readme.parent / "tables").iterdir())
     assert [path.name for path in tables] == [
         "by_channel.csv",
         "by_lead.csv",
@@ -55,24 +53,24 @@ def test_golden(two_datasets: Path, tmp_path: Path, snapshot: SnapshotAssertion)
         assert path.read_text(encoding="utf-8") == snapshot(name=path.name)
 
 
-def test_every_figure_is_there_and_is_linked(two_datasets: Path, tmp_path: Path) -> None:
-    text = report(two_datasets, tmp_path)
+def test_every_figure_is_there_and_is_linked(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\((figures/[^)]*)\)", text))
     expected = {f"figures/{kind}-akl-pedestrians.svg" for kind in KINDS}
     expected |= {f"figures/{kind}-etth2.svg" for kind in ("stream", "cost", "lead")}  # no drift, no forecasts
     assert linked == expected
     for name in linked:
-        assert (tmp_path / "report" / name).is_file()
-        assert (tmp_path / "report" / name).with_suffix(".png").is_file()
+        assert (readme.parent / name).is_file()
+        assert (readme.parent / name).with_suffix(".png").is_file()
 
 
-def test_the_same_records_give_the_same_bytes(two_datasets: Path, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        write_report(two_datasets, tmp_path / name)
-    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+def test_the_same_records_give_the_same_bytes(readme: Path, two_datasets: Path, tmp_path: Path) -> None:
+    again = write_report(two_datasets, tmp_path / "report")
+    assert again == tmp_path / "report" / "README.md"
+    files = sorted(path.relative_to(readme.parent) for path in readme.parent.rglob("*") if path.is_file())
     assert len(files) > 10
     for path in files:
-        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path
+        assert (readme.parent / path).read_bytes() == (again.parent / path).read_bytes(), path
 
 
 def test_neither_torch_nor_a_plugin_is_imported(two_datasets: Path, tmp_path: Path) -> None:
@@ -126,8 +124,8 @@ def test_no_records_is_a_user_mistake(tmp_path: Path) -> None:
         write_report(tmp_path, tmp_path / "report")
 
 
-def test_it_starts_with_the_answer(two_datasets: Path, tmp_path: Path) -> None:
-    text = report(two_datasets, tmp_path)
+def test_it_starts_with_the_answer(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8")
     assert text.startswith("# Benchmark report: default\n\nWhen the data drift, which way of adapting")
     assert sections(text)[0] == "Answer"
     best = rows_of(text, "### akl-pedestrians")[1]
@@ -158,8 +156,8 @@ def test_leaky_strategies_are_shown_and_never_ranked(tmp_path: Path, fakes: Any)
     assert "both cheaper and better than: persistence, seasonal-naive and rls" in text
 
 
-def test_failures_and_skips_appear_with_their_reasons(two_datasets: Path, tmp_path: Path) -> None:
-    text = report(two_datasets, tmp_path)
+def test_failures_and_skips_appear_with_their_reasons(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8")
     assert "**6 of 60 runs did not end well**" in text
     assert rows_of(text, "## Problems")[1:] == [
         ["ogd", "akl-pedestrians", "0, 1, 2", "failed", "RuntimeError: the loss is not finite"],
@@ -202,8 +200,8 @@ def test_without_a_timing_pass_it_says_so(tmp_path: Path, fakes: Any) -> None:
     assert header == ["Strategy", "whole stream, s per 1,000 windows ↓", "MSE ↓"]
 
 
-def test_the_cost_table_names_the_machine(two_datasets: Path, tmp_path: Path) -> None:
-    text = report(two_datasets, tmp_path)
+def test_the_cost_table_names_the_machine(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8")
     assert "Timing pass on cpu (Some CPU @ 2.0 GHz), 1 thread; n = 40 windows, seed 0." in text
     table = {row[0]: row for row in rows_of(text, "### Cost on akl-pedestrians")}
     assert table["Strategy"][2] == "predict p50, ms ↓"

@@ -189,7 +189,7 @@ def draw_events(axes: Axes, labels: EventLabels, named: bool = True, lift: float
 def time_axis(axes: Axes, times: NDArray[np.generic]) -> None:
     """Dates where time stamps are dates, row numbers otherwise."""
     if np.issubdtype(times.dtype, np.datetime64):
-        locator = AutoDateLocator(minticks=4, maxticks=8)  # type: ignore[no-untyped-call]  # matplotlib has no types
+        locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]  # matplotlib has no types
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # nor here
     else:
