@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Score = Callable[[NDArray[np.int64], Singles], None]
 
-SCORED_TOGETHER = 256
+SCORED_TOGETHER = 64
 
 
 class StreamError(Exception):

@@ -1,0 +1,44 @@
+"""Cost of one step of service, for every registered strategy: a new plug-in is timed without a line of test code."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.plugins import load_plugins
+from bench.strategy import STRATEGIES, Feedback
+from bench.stream import Stage
+from bench.testing import small_series, tiny_maker
+
+load_plugins()
+
+
+@pytest.mark.parametrize("windows", [1, 24])
+@pytest.mark.parametrize("name", [entry.name for entry in STRATEGIES])
+def test_predict(benchmark: BenchmarkFixture, name: str, windows: int) -> None:
+    torch.set_num_threads(1)
+    strategy, stage, origins = in_service(name, windows)
+    forecast = benchmark(lambda: strategy.predict(torch.from_numpy(stage.windows(origins))))
+    assert forecast.shape == (windows, 3, 3)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in STRATEGIES])
+def test_adapt(benchmark: BenchmarkFixture, name: str) -> None:
+    torch.set_num_threads(1)
+    strategy, stage, _ = in_service(name, 1)
+    origins = np.arange(stage.first_origin, stage.first_origin + 3)
+    x = torch.from_numpy(stage.windows(origins))
+    y = torch.from_numpy(stage.truths(origins)).float()
+    strategy.observe(torch.from_numpy(stage.inputs[stage.first_origin : stage.first_origin + 6]))
+    benchmark(lambda: strategy.adapt(Feedback(x, y, origins)))
+
+
+def in_service(name: str, windows: int):  # type: ignore[no-untyped-def]
+    """A strategy made cheap, its stage, and the origins of its first block."""
+    from bench.protocol import ProtocolSpec
+
+    series = small_series()
+    stage = Stage.of(series, ProtocolSpec(preset="dense").resolve(series))
+    return tiny_maker(name)(stage), stage, np.arange(stage.first_origin, stage.first_origin + windows)
