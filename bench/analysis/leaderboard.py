@@ -17,7 +17,7 @@ def skill(runs: pd.DataFrame, reference: str) -> pd.Series:
     """By how much each run's MSE is below that of a reference strategy.
 
     A run is compared with the reference on the same scenario, forecaster and seed. Where the reference needs no
-    forecaster, it serves all; where the run has none, the first of the reference's forecasters by name counts;
+    forecaster, it serves all; where the run has none, the first of the reference's forecasters counts;
     where the reference lacks the seed, its mean over seeds does.
 
     Args:
@@ -46,7 +46,7 @@ def skill(runs: pd.DataFrame, reference: str) -> pd.Series:
 
 def _reference_errors(candidates: pd.DataFrame, base: str) -> pd.Series:
     """MSE by seed of the one entry that runs on forecaster ``base`` are measured by; empty where there is none."""
-    bases = sorted(candidates["base"].unique())
+    bases = list(dict.fromkeys(candidates["base"]))
     if base in bases:
         chosen = base
     elif base == "none" or "none" in bases:
@@ -54,7 +54,7 @@ def _reference_errors(candidates: pd.DataFrame, base: str) -> pd.Series:
     else:
         return pd.Series(dtype=float)
     same = candidates[candidates["base"] == chosen]
-    first = same[same["entry"] == same["entry"].min()]
+    first = same[same["entry"] == same["entry"].iloc[0]]
     by_seed: pd.Series = first.groupby("seed")["mse"].mean()
     return by_seed
 

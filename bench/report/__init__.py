@@ -45,11 +45,12 @@ def write_report(results_folder: Path, report_folder: Path) -> Path:
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A new folder whose parts take the place of those in ``folder`` once the block ends well."""
-    folder.mkdir(parents=True, exist_ok=True)
-    work = folder.resolve().parent / f".{folder.resolve().name}.{uuid.uuid4().hex[:12]}"
-    work.mkdir()
+    folder = folder.resolve()
+    work = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:12]}"
+    work.mkdir(parents=True)
     try:
         yield work
+        folder.mkdir(exist_ok=True)
         for part in PARTS:
             new, old = work / part, folder / part
             if old.exists():

@@ -44,10 +44,10 @@ def _how_to_read(results: Results) -> list[str]:
 
 
 def _reference(results: Results) -> str:
-    bases = sorted(set(results.runs["base"]) - {"none"})
+    bases = set(results.runs["base"]) - {"none"}
     if len(bases) < 2 or not (results.ok["strategy"] == FROZEN).any():
         return ""
-    frozen = sorted(set(results.ok.loc[results.ok["strategy"] == FROZEN, "base"]) - {"none"})
+    frozen = results.ok.loc[results.ok["strategy"] == FROZEN, "base"].head(1).tolist()
     none = f"; strategies without a forecaster with frozen on {escape(frozen[0])}" if frozen else ""
     return f"A strategy is compared with frozen on the same forecaster{none}."
 
@@ -68,9 +68,9 @@ def _together(results: Results) -> list[str]:
         [results.names[row["entry"]], *cells]
         for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)
     ]
-    notes = (
-        f"Over {len(results.scenarios)} datasets and protocols; skill is the mean over them. {_seeds(results.board)}"
-    )
+    most = int(results.board["seeds"].max())
+    fewer = " at most" if (results.board["seeds"] != most).any() else ""
+    notes = f"Skill is the mean over all {len(results.scenarios)}. n = {count(most, 'seed')}{fewer}."
     if not ranked.all():
         notes += " A strategy without a result on each of them has no average rank."
     if len(results.scenarios) > MOST_COLUMNS:

@@ -38,7 +38,8 @@ def recovery(results: Results, gallery: Gallery) -> list[str]:
         "## After a drift",
         "Scaled MSE (↓), mean over seeds, of the forecasts that start within the first days (or origins) after a known "
         "drift, and of those that end before it. n is the number of forecast origins. Forecasts across the drift "
-        "are in neither. A span that would reach the next drift is cut there.",
+        "are in neither. A span that would reach the next drift is cut there. ÷ before compares a strategy with "
+        "itself: under 1, the series became easier to forecast (a smaller one has smaller errors).",
         *blocks,
     ]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import forecast_line
+from bench.analysis.forecasts import spacing
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.figures.canvas import Drawing, drawing_style, save, short_name
 from bench.report.figures.cost import draw_cost
@@ -20,7 +21,6 @@ from bench.report.figures.stream import draw_stream, rolling_window
 from bench.report.markdown import count, slug
 from bench.report.results import Results
 
-PANELS = 6
 MOST_ROWS = 800  # of the series, in a figure of forecasts
 
 
@@ -117,34 +117,40 @@ def _lead(results: Results, scenario: str, _: dict[str, str], shown: list[Look])
 
 
 def _forecasts(results: Results, scenario: str, _: dict[str, str], shown: list[Look]) -> Drawing | None:
-    protocol = results.first(scenario).protocol
-    channel = worst_channel(results, scenario)
-    events = results.events_of(scenario)
+    protocol, events = results.first(scenario).protocol, results.events_of(scenario)
+    found = {look.entry: results.forecasts(scenario, look.entry) for look in shown if look.bright}
+    frames = {entry: frame for entry, frame in found.items() if frame is not None and len(frame)}
+    if not frames:
+        return None
+    first = next(iter(frames.values()))
+    channel = _worst_channel(results, scenario, [str(name) for name in first["channel"].unique()])
     lines = {}
-    for look in [look for look in shown if look.bright][:PANELS]:
-        frame = results.forecasts(scenario, look.entry)
-        if frame is None or frame.empty:
-            continue
-        named = frame["channel"].astype(str) == channel
-        if not named.any():  # numbers in place of names, or another selection of channels
-            named = frame["channel"] == frame["channel"].iloc[0]
-        line = forecast_line(frame[named], protocol.stride, protocol.horizon)
-        if line["time"].nunique() > 1:
-            lines[look.entry] = _around_event(line, events)
+    for entry, frame in frames.items():
+        line = forecast_line(frame[frame["channel"].astype(str) == channel], protocol.horizon)
+        if len(line) > 1:
+            lines[entry] = _around_event(line, events)
     if not lines:
         return None
     drawing = draw_forecasts(lines, events, shown, f"{short_name(channel, 40)}, original units")
-    caption = f"Grey: truth; colour: forecast (one seed). Channel: {channel}, the one with the largest error."
-    if protocol.stride < protocol.horizon:
+    caption = f"Grey: truth; colour: forecast (one seed). Channel: {channel}{_why(results, scenario)}."
+    apart = spacing(first)
+    if apart < protocol.horizon:
         caption += f" Forecasts overlap; shown is lead {protocol.horizon}, the last."
+    elif protocol.stride < protocol.horizon:
+        caption += f" Forecasts overlap; shown are those that start {apart} rows apart, all leads."
     return Drawing(drawing.figure, _join(caption, drawing.caption))
 
 
-def worst_channel(results: Results, scenario: str) -> str:
-    """The channel that carries the largest share of the pooled MSE, mean over entries."""
+def _worst_channel(results: Results, scenario: str, kept: list[str]) -> str:
+    """Of the channels whose forecasts were kept, the one with the largest share of the error, mean over entries."""
     here = results.by_channel[results.by_channel["scenario"] == scenario]
-    shares = here.groupby("channel", sort=False)["share"].mean()
-    return str(shares.idxmax()) if shares.notna().any() else results.first(scenario).dataset.targets[0]
+    shares = here[here["channel"].isin(kept)].groupby("channel", sort=False)["share"].mean()
+    return str(shares.idxmax()) if shares.notna().any() else kept[0]
+
+
+def _why(results: Results, scenario: str) -> str:
+    several = len(results.first(scenario).dataset.targets) > 1
+    return ", of those kept the one with the largest error" if several else ""
 
 
 def _around_event(line: pd.DataFrame, events: list[tuple[int, str]]) -> pd.DataFrame:

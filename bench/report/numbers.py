@@ -12,12 +12,12 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def places(values: Iterable[float], digits: int = 4) -> int:
-    """Decimals of a column: its median shows so many digits that count, its smallest number one less; at most 6."""
+    """Decimals of a column: its median shows so many digits that count, its smallest number two less; at most 6."""
     finite = [abs(value) for value in values if np.isfinite(value) and value != 0]
     if not finite:
         return 3
     order = np.floor(np.log10([float(np.median(finite)), min(finite)]))
-    return int(np.clip(max(digits - 1 - order[0], digits - 2 - order[1]), 0, 6))
+    return int(np.clip(max(digits - 1 - order[0], digits - 3 - order[1]), 0, 6))
 
 
 def fixed(value: float, decimals: int) -> str:

@@ -211,7 +211,7 @@ def read_results(folder: Path) -> Results:
     if not records:
         raise BenchError(f"No readable results in {folder}. Run an experiment first (bench run), or name its folder.")
     runs = load_results(folder)
-    runs = runs[runs["run_id"].isin(records)].reset_index(drop=True)
+    runs = runs.set_index("run_id").loc[list(records)].reset_index()  # the experiment's own order
     details = pd.DataFrame([_details(records[run_id]) for run_id in runs["run_id"]])
     current = latest(pd.concat([runs, details], axis=1))
     kept = {run_id: records[run_id] for run_id in current["run_id"]}

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from bench.analysis import cost_table, error_shares, forecast_line, mean_by, undominated
 
@@ -67,47 +66,38 @@ def test_means_and_shares_by_channel() -> None:
     assert table["share"].tolist() == [75.0, 25.0]
 
 
-def forecasts(origins: list[int], horizon: int, first_lead: int = 1) -> pd.DataFrame:
+def forecasts(origins: list[int], horizon: int) -> pd.DataFrame:
     rows = [(o, lead) for o in origins for lead in range(horizon)]
     return pd.DataFrame(
         {
             "origin": [o for o, _ in rows],
-            "time": [np.datetime64("2020-01-01T00", "ns") + np.timedelta64(o, "h") for o, _ in rows],
-            "lead": [lead + first_lead for _, lead in rows],
+            "time": [np.datetime64("2020-01-01T00", "ns") + np.timedelta64(o + lead, "h") for o, lead in rows],
+            "lead": [lead + 1 for _, lead in rows],
             "forecast": [float(10 * o + lead) for o, lead in rows],
             "truth": [float(o + lead) for o, lead in rows],
         }
     )
 
 
-@pytest.mark.parametrize("first_lead", [0, 1])
-def test_forecasts_that_do_not_overlap_join_into_a_line(first_lead: int) -> None:
-    line = forecast_line(forecasts([10, 12], 2, first_lead), stride=2, horizon=2)
+def test_forecasts_that_do_not_overlap_join_into_a_line() -> None:
+    line = forecast_line(forecasts([10, 12], 2), horizon=2)
     assert line["row"].tolist() == [10, 11, 12, 13]
     assert line["truth"].tolist() == [10, 11, 12, 13]
     assert line["forecast"].tolist() == [100, 101, 120, 121]
     assert line["time"].tolist() == [pd.Timestamp("2020-01-01") + pd.Timedelta(hours=row) for row in line["row"]]
 
 
-def test_time_stamps_of_the_rows_themselves_are_kept() -> None:
-    frame = forecasts([10, 12], 2)
-    frame["time"] += pd.to_timedelta(frame["lead"] - 1, unit="h")
-    line = forecast_line(frame, stride=2, horizon=2)
-    assert line["time"].tolist() == [pd.Timestamp("2020-01-01") + pd.Timedelta(hours=row) for row in line["row"]]
-
-
 def test_of_overlapping_forecasts_the_last_lead_is_drawn() -> None:
-    line = forecast_line(forecasts([10, 11, 12], 3), stride=1, horizon=3)
+    line = forecast_line(forecasts([10, 11, 12], 3), horizon=3)
     assert line["row"].tolist() == [12, 13, 14]
     assert line["forecast"].tolist() == [102, 112, 122]
 
 
 def test_a_gap_between_forecasts_breaks_the_line() -> None:
-    line = forecast_line(forecasts([10, 20], 2), stride=10, horizon=2)
+    line = forecast_line(forecasts([10, 20], 2), horizon=2)
     assert line["row"].tolist() == [10, 11, 20, 20, 21]
     assert line["forecast"].isna().tolist() == [False, False, True, False, False]
 
 
-def test_integer_time_stamps() -> None:
-    frame = forecasts([10, 12], 2).assign(time=lambda f: 2 * f["origin"])
-    assert forecast_line(frame, stride=2, horizon=2)["time"].tolist() == [20, 22, 24, 26]
+def test_one_forecast_is_a_line() -> None:
+    assert forecast_line(forecasts([10], 3), horizon=3)["forecast"].tolist() == [100, 101, 102]

@@ -146,6 +146,7 @@ def forecasts(strategy: FakeStrategy, scenario: FakeScenario, seed: int, origins
     rng = np.random.default_rng([seed, 7, hash_text(strategy.name)])
     event = scenario.event_rows[0][0]
     near = origins[(origins["origin"] >= event - 14 * 24) & (origins["origin"] < event + 14 * 24)]
+    near = near.iloc[:: max(1, scenario.horizon // scenario.stride)]  # those that do not overlap
     rows = near["origin"].to_numpy()[:, None, None] + np.arange(scenario.horizon)[None, :, None]
     channel = np.arange(len(scenario.targets))[None, None, :]
     rows, channel = np.broadcast_arrays(rows, channel)
@@ -161,7 +162,7 @@ def forecasts(strategy: FakeStrategy, scenario: FakeScenario, seed: int, origins
     return pd.DataFrame(
         {
             "origin": origin,
-            "time": scenario.times(origin),
+            "time": scenario.times(rows.ravel()),
             "lead": np.tile(np.repeat(np.arange(1, H + 1), C), n),
             "channel": np.array(scenario.targets)[channel.ravel()],
             "forecast": (truth * bias + noise).ravel(),

@@ -60,7 +60,7 @@ def test_words_and_count() -> None:
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([0.24, 0.5], 4), ([12.0, 15.0], 2), ([4000.0], 0), ([], 3), ([float("nan"), 0.0], 3), ([0.0004, 0.5, 0.6], 6)],
+    [([0.24, 0.5], 4), ([12.0, 15.0], 2), ([4000.0], 0), ([], 3), ([float("nan"), 0.0], 3), ([0.0004, 0.5, 0.6], 5)],
 )
 def test_places(values: list[float], expected: int) -> None:
     assert places(values) == expected

@@ -53,7 +53,8 @@ class Look:
     def line(self) -> dict[str, Any]:
         """Arguments for matplotlib's ``plot``."""
         if self.bright:
-            return {"color": self.colour, "ls": self.dash, "lw": 1.2, "zorder": 3, "label": self.entry}
+            order = 2.5 if self.colour in (KNOWN[PERSISTENCE], KNOWN[FROZEN]) else 3  # baselines hide nobody
+            return {"color": self.colour, "ls": self.dash, "lw": 1.2, "zorder": order, "label": self.entry}
         return {"color": FAINT, "lw": 0.8, "zorder": 2, "label": self.entry}
 
     @property
