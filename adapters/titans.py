@@ -67,9 +67,12 @@ class TitansCarried(TitansWithinWindow):
         super().setup()
         self.forecaster.freeze_non_memory_params()
         protocol = self.protocol
-        between = protocol.stride * protocol.block
-        kept_every = self.forecaster.write_unit(protocol.lookback)[0] if self.config.carry == "exact" else between
-        remembered = 2 + (protocol.horizon + between) // kept_every
+        exact, between = self.config.carry == "exact", protocol.stride * protocol.block
+        kept_every = self.forecaster.write_unit(protocol.lookback)[0] if exact else between
+        # How far back the window of a new pair began: two blocks are up to a horizon further apart where the stream
+        # begins, and the position of an exact state already lies a lookback before the origin.
+        back = 2 * protocol.horizon + between + (0 if exact else protocol.lookback)
+        remembered = 2 + back // kept_every
         self.memory = Carry(
             self.forecaster, self.history.inputs, protocol.lookback, self.config.carry, remembered=remembered
         )

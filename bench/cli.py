@@ -31,8 +31,8 @@ err = Console(stderr=True, soft_wrap=True)
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins that joins; may be repeated.")
 ]
-Results = Annotated[Path, typer.Option("--results", help="Folder of results.")]
-Reports = Annotated[Path, typer.Option("--reports", help="Folder of reports.")]
+Results = Annotated[Path, typer.Option("--results", file_okay=False, help="Folder of results.")]
+Reports = Annotated[Path, typer.Option("--reports", file_okay=False, help="Folder of reports.")]
 
 
 @app.command()
@@ -52,14 +52,15 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
-    from bench.experiment import load_experiment, narrow
-    from bench.plugins import load_plugins
+    from bench.experiment import join, load_experiment, narrow
+    from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
     from bench.session import carry_out
 
     paths = tuple(plugins or ())
     chosen = load_experiment(experiment)
     load_plugins(paths)
+    chosen = join(chosen, *user_plugin_names(paths))
     chosen = narrow(chosen, strategy or (), dataset or (), seed or (), engine=engine, device=device, threads=threads)
     outcome = carry_out(
         chosen,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from bench.config import Config, build
 from bench.dataset import resolve_dataset
@@ -48,7 +48,7 @@ class Experiment(Config):
     strategies: list[str | dict[str, Any]] = Field(min_length=1)
     forecasters: list[str | dict[str, Any]] = Field([])
     datasets: list[str | dict[str, Any]] = Field(min_length=1)
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: list[NonNegativeInt] = Field([0], min_length=1)
     device: str = "auto"
     threads: PositiveInt = 1
     engine: Literal["serial", "processes"] = "processes"
@@ -128,14 +128,32 @@ def load_experiment(name_or_path: str) -> Experiment:
         path = found[name_or_path]
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except OSError:
         raise BenchError(f"{path}: no such experiment file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BenchError(f"{path}: not a TOML file: {error}") from None
+    values = json.loads(json.dumps(values, default=str))  # TOML's dates become text: what options are stored as
     experiment = build(Experiment, {"name": path.stem} | values, str(path))
     if not NAME.fullmatch(experiment.name):
         raise BenchError(f"{path}: name {experiment.name!r} must be lower-case letters, digits, '-', '_' and '.'")
     return experiment
+
+
+def join(experiment: Experiment, strategies: Iterable[str], datasets: Iterable[str]) -> Experiment:
+    """An experiment with what came by ``--plugins``; a name that it lists already, with options or not, stays as it is.
+
+    Args:
+        experiment: As its file gives it.
+        strategies: Names that join.
+        datasets: Likewise.
+    """
+    listed = {_name(value, "strategy") for value in experiment.strategies}
+    there = {_name(value, "dataset") for value in experiment.datasets}
+    update = {
+        "strategies": [*experiment.strategies, *(name for name in strategies if name not in listed)],
+        "datasets": [*experiment.datasets, *(name for name in datasets if name not in there)],
+    }
+    return experiment.model_copy(update=update)
 
 
 def narrow(
@@ -156,27 +174,25 @@ def narrow(
     """
     update: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
     if strategies := list(strategies):
-        update["strategies"] = _keep(_spread_groups(experiment.strategies), strategies)
+        update["strategies"] = _keep(_spread_groups(experiment.strategies), strategies, "strategy")
     if datasets := list(datasets):
-        update["datasets"] = _keep(experiment.datasets, datasets)
+        update["datasets"] = _keep(experiment.datasets, datasets, "dataset")
     if seeds := list(seeds):
         update["seeds"] = seeds
     return build(Experiment, experiment.model_dump() | update, "command line")
 
 
-def expand(experiment: Experiment, device: str, plugin_strategies: Iterable[str] = ()) -> list[RunSpec]:
-    """Every run of an experiment, datasets outermost.
+def expand(experiment: Experiment, device: str) -> list[RunSpec]:
+    """Every run of an experiment once, datasets outermost.
 
     Args:
         experiment: What to run.
         device: Kind of device, resolved (``cpu``, ``cuda`` ...).
-        plugin_strategies: Names that joined by ``--plugins``.
 
     Raises:
         BenchError: A name or an option is wrong, a dataset cannot be loaded, or nothing is left to run.
     """
-    listed = [*experiment.strategies, *plugin_strategies]
-    strategies = [Choice.parse(value, "strategy") for value in _unique(_spread_groups(listed))]
+    strategies = [Choice.parse(value, "strategy") for value in _spread_groups(experiment.strategies)]
     forecasters = [Choice.parse(value, "forecaster") for value in experiment.forecasters]
     forecasters = [replace(choice, options=_with_training(choice, experiment.training)) for choice in forecasters]
     if not strategies:
@@ -190,7 +206,7 @@ def expand(experiment: Experiment, device: str, plugin_strategies: Iterable[str]
     for choice in forecasters:
         build(FORECASTERS[choice.name].cls.Config, choice.options, f"forecaster {choice.name!r}")
     spec = ProtocolSpec.parse(experiment.protocol)
-    runs = []
+    runs: dict[str, RunSpec] = {}  # by id: what is listed twice, or spells out a default, is one run
     for value in experiment.datasets:
         dataset = Choice.parse(value, "dataset")
         series = resolve_dataset(dataset.name, dataset.options).load().validated()
@@ -211,8 +227,9 @@ def expand(experiment: Experiment, device: str, plugin_strategies: Iterable[str]
                         run_id="",
                         skip=_why_not(strategy, forecaster),
                     )
-                    runs.append(replace(run, run_id=run_id(run, series)))
-    return runs
+                    run = replace(run, run_id=run_id(run, series))
+                    runs.setdefault(run.run_id, run)
+    return list(runs.values())
 
 
 def strategy_config(choice: Choice) -> Any:
@@ -257,14 +274,15 @@ def _why_not(strategy: Choice, forecaster: Choice | None) -> str:
 def _with_training(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
     """A forecaster's options, with the experiment's training settings between its own defaults and its own table."""
     config: type[ForecasterConfig] = FORECASTERS[choice.name].cls.Config
-    own = config().training.model_dump()
-    return choice.options | {"training": own | training | choice.options.get("training", {})}
+    own = config.model_fields["training"].get_default(call_default_factory=True).model_dump()
+    given = choice.options.get("training", {})
+    return choice.options | {"training": own | training | given if isinstance(given, dict) else given}
 
 
 def _spread_groups(values: Iterable[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
     """Replace each ``"@group"`` by the names in it that are not listed on their own."""
     values = list(values)
-    named = {value["name"] if isinstance(value, dict) else value for value in values}
+    named = {_name(value, "strategy") for value in values}
     spread: list[str | dict[str, Any]] = []
     for value in values:
         if isinstance(value, str) and value.startswith("@"):
@@ -276,15 +294,14 @@ def _spread_groups(values: Iterable[str | dict[str, Any]]) -> list[str | dict[st
     return spread
 
 
-def _unique(values: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
-    """Each value once, in order."""
-    return list({json.dumps(value, sort_keys=True): value for value in values}.values())
+def _name(value: str | dict[str, Any], kind: str) -> str:
+    return Choice.parse(value, kind).name
 
 
-def _keep(values: list[str | dict[str, Any]], names: list[str]) -> list[str | dict[str, Any]]:
+def _keep(values: list[str | dict[str, Any]], names: list[str], kind: str) -> list[str | dict[str, Any]]:
     """The values that have one of these names, and the names that no value has."""
     kept: list[str | dict[str, Any]] = []
     for name in names:
-        same = [value for value in values if (value["name"] if isinstance(value, dict) else value) == name]
+        same = [value for value in values if _name(value, kind) == name]
         kept += same or [name]
     return kept

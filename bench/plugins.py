@@ -81,8 +81,8 @@ def _files_in(folder: Path) -> list[Path]:
 def _load_file(file: Path, kind: str) -> ModuleType:
     """Import one file as ``bench_plugins.<kind>.<stem>``, once for each resolved path."""
     file = file.resolve()
-    for module in list(sys.modules.values()):
-        if module.__name__.startswith("bench_plugins.") and module.__file__ == str(file):
+    for loaded, module in list(sys.modules.items()):
+        if loaded.startswith("bench_plugins.") and module.__file__ == str(file):
             return module
     name = f"bench_plugins.{kind}.{file.stem}"
     if name in sys.modules:  # another file of the same stem: both may stay, under names of their own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import threading
@@ -32,11 +33,12 @@ class Trail:
         if now - self._last < EVERY:
             return
         self._last = now
-        self.folder.mkdir(parents=True, exist_ok=True)
         line = {"label": self.label, "done": done, "total": total, "mse": rolling_mse}
         work = self.folder / f".{self.run_id}"
-        work.write_text(json.dumps(line))
-        work.rename(self.folder / self.run_id)
+        with contextlib.suppress(OSError):  # another session may sweep the folder: what is not seen is still done
+            self.folder.mkdir(parents=True, exist_ok=True)
+            work.write_text(json.dumps(line))
+            work.rename(self.folder / self.run_id)
 
     def erase(self) -> None:
         """The run is over."""

@@ -46,8 +46,8 @@ class Entry(Generic[T]):
     def sha(self) -> str:
         """Hash of the file's content, and of the plug-in files it inherits from: a changed file is another plug-in."""
         modules = {cls.__module__ for cls in self.cls.__mro__ if cls.__module__.startswith(PLUGIN_MODULES)}
-        files = {self.file, *(Path(sys.modules[name].__file__ or "") for name in modules)}
-        return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
+        files = {self.file, *(Path(sys.modules[name].__file__ or "").resolve() for name in modules)}
+        return hashlib.sha256(b"".join(sorted(file.read_bytes() for file in files))).hexdigest()
 
     @property
     def summary(self) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench.engines import engine
 from bench.experiment import Experiment, RunSpec, expand
-from bench.plugins import load_plugins, user_plugin_names
+from bench.plugins import load_plugins
 from bench.progress import Sight, Trail
 from bench.run import Workplace, execute, load_series, recipe_of, time_alone
 from bench.store import Store
@@ -65,7 +65,7 @@ def carry_out(
     Args:
         experiment: What to run.
         results: Folder that holds a folder for each experiment.
-        plugins: Files and folders of plug-ins; their strategies and datasets join the experiment.
+        plugins: Files and folders of plug-ins, for the workers.
         redo: ``only-missing`` also repeats what failed; ``always`` runs everything again.
         narrowed: Whether the experiment was narrowed (to some strategies, say): other rows of its report then stay.
         command: As the user typed it, for the records.
@@ -75,10 +75,8 @@ def carry_out(
         BenchError: The experiment cannot be run as given.
     """
     console = console or Console(stderr=True)
-    strategies, datasets = user_plugin_names(plugins)
-    experiment = experiment.model_copy(update={"datasets": [*experiment.datasets, *datasets]})
     device = resolve_device(experiment.device)
-    runs = expand(experiment, device.type, strategies)
+    runs = expand(experiment, device.type)
     place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
     store = Store(place.results)
     place.results.mkdir(parents=True, exist_ok=True)

@@ -173,6 +173,8 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
     for folder in experiments_in(Path(results)):
         store = Store(folder)
         rows += [_row(record, store.read_timing(record.run_id)) for record in store.records()]
+    if not rows:
+        raise BenchError(f"No readable results in {results}. Run an experiment first (bench run), or name its folder.")
     frame = pd.DataFrame(rows)
     order = ["experiment", "dataset", "protocol", "strategy", "forecaster", "seed"]
     return frame.sort_values(order, kind="stable", ignore_index=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
 import math
 import os
+import random
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -23,6 +26,19 @@ from bench.forecaster import FORECASTERS, Pairs, Task, TrainingConfig, fits_itse
 from bench.stream import Stage
 
 CHECKPOINT_VERSION = 1
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's and Python's own generators start from ``seed``, and go on from where they were afterwards."""
+    before = random.getstate()
+    random.seed(seed)  # hyper-connections draw their first stream from it
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(before)
 
 
 @dataclass(frozen=True)
@@ -43,8 +59,7 @@ class Recipe:
 
     def build(self, device: torch.device) -> Any:
         """An untrained forecaster: the same weights for the same recipe."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             forecaster = FORECASTERS[self.name].cls(self.config, self.task)
         if isinstance(forecaster, nn.Module):
             forecaster = forecaster.to(device).eval()
@@ -107,8 +122,9 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
     path = cache / f"{recipe.key(stage.series.training_fingerprint, device)}.safetensors" if cache else None
     if path and path.is_file():
         forecaster = recipe.build(device)
-        forecaster.load_state_dict(load_file(path, device=str(device)))
-        return forecaster
+        with contextlib.suppress(SafetensorError):  # damaged, by a power cut say: it is trained again
+            forecaster.load_state_dict(load_file(path, device=str(device)))
+            return forecaster
     split = stage.series.split
     inputs, targets = (torch.from_numpy(rows[: split.validation]).to(device) for rows in (stage.inputs, stage.targets))
     task = recipe.task
@@ -141,8 +157,7 @@ def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config
     looks = {round(total * (i + 1) / config.evaluations) for i in range(config.evaluations)}
     best_error, best_weights, misses = math.inf, copy.deepcopy(model.state_dict()), 0
     batches = _batches(len(pairs), config.batch, seed, pairs.origins.device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for step in range(1, total + 1):
             model.train()
             x, y = pairs.take(next(batches))
@@ -201,5 +216,5 @@ def _save(forecaster: Any, path: Path) -> None:
     """Write a checkpoint whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     work = path.with_name(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    save_file({name: tensor.contiguous() for name, tensor in forecaster.state_dict().items()}, work)
+    save_file({name: tensor.clone().contiguous() for name, tensor in forecaster.state_dict().items()}, work)
     work.rename(path)

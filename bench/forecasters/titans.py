@@ -21,7 +21,8 @@ from bench.forecaster import Pairs, Task
 from bench.forecasters.linear import normal_equations
 from bench.forecasters.memory import MemoryCache, MemoryRead, MemoryState, library_state, state_of
 
-Normalization = Literal["none", "last", "last-std", "mean-std"]
+Normalization = Literal["none", "last", "mean-std", "blended"]
+BLEND_GAIN = 10.0  # so that the blend moves as fast as the weights do
 
 
 class TimeSeriesTitansTransformer(nn.Module):
@@ -36,8 +37,10 @@ class TimeSeriesTitansTransformer(nn.Module):
         segment_len: Rows that attend to each other.
         target_index: Where each output stands among the inputs; None takes ``0 .. C_out - 1`` if there are as many
             inputs as outputs, and otherwise says that outputs are not inputs, as ``()`` does.
-        normalize: What is taken off each window: nothing, its last row, its last row and deviation, or its mean and
-            deviation.
+        normalize: What is taken off each window. ``none``; ``last``, its last row; ``mean-std``, its mean and
+            deviation; ``blended``, the mean of its last chunk and its deviation, and then the forecast's level is a
+            learned blend, for each lead, of that mean and the last row, and its scale never more than one deviation
+            of the training rows (a channel that grows tenfold does not make its errors grow tenfold).
         anchor_rows: Rows of the window that a ridge regression reads to give the level of outputs that are not inputs;
             the transformer then learns what is left. 0 has no such level.
         neural_memory_segment_len: Rows in a memory chunk; None means ``segment_len``.
@@ -61,7 +64,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         segment_len: int = 32,
         *,
         target_index: tuple[int, ...] | None = None,
-        normalize: Normalization = "last",
+        normalize: Normalization = "blended",
         anchor_rows: int = 0,
         neural_memory_segment_len: int | None = None,
         neural_memory_layers: tuple[int, ...] = (1,),
@@ -89,6 +92,9 @@ class TimeSeriesTitansTransformer(nn.Module):
         )
         self.transformer.to_logits = nn.Identity()
         self.prediction_head = nn.Linear(dim, pred_len * output_dim)
+        self.blend: nn.Parameter | None = None
+        if normalize == "blended" and target_index:
+            self.blend = nn.Parameter(torch.zeros(pred_len))
         self.anchor: nn.Linear | None = None
         if anchor_rows and not target_index:
             self.anchor = nn.Linear(anchor_rows * input_dim, pred_len * output_dim)
@@ -250,15 +256,21 @@ class TimeSeriesTitansTransformer(nn.Module):
         Returns:
             ``(B, L, C_in)``, and two that broadcast to ``(B, H, C_out)``.
         """
-        level, scale = x.new_zeros(()), x.new_ones(())
-        if self.normalize != "none":
-            level = x.mean(dim=1, keepdim=True) if self.normalize == "mean-std" else x[:, -1:]
-        if self.normalize in ("mean-std", "last-std"):
-            scale = (x.var(dim=1, keepdim=True, unbiased=False) + 1e-5).sqrt()
-        rows = (x - level) / scale
+        last, one = x[:, -1:], torch.ones_like(x[:, -1:])
+        if self.normalize == "none":
+            rows, level, scale = x, torch.zeros_like(last), one
+        elif self.normalize == "last":
+            rows, level, scale = x - last, last, one
+        else:
+            std = (x.var(dim=1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+            mean = (x if self.normalize == "mean-std" else x[:, -self.chunk :]).mean(dim=1, keepdim=True)
+            rows, level, scale = (x - mean) / std, mean, std
+            if self.blend is not None:
+                level = mean + torch.sigmoid(BLEND_GAIN * self.blend)[:, None] * (last - mean)
+                scale = std / (1 + std.square()).sqrt()
         if self.target_index:
             index = list(self.target_index)
-            return rows, level[..., index] if level.ndim else level, scale[..., index] if scale.ndim else scale
+            return rows, level[..., index], scale[..., index]
         if self.anchor is None:
             return rows, x.new_zeros(()), x.new_ones(())
         return rows, self.anchor(x.flatten(1)).unflatten(1, (self.pred_len, self.output_dim)), x.new_ones(())

@@ -63,7 +63,7 @@ class TitansConfig(ForecasterConfig):
     qk_rmsnorm: bool = True
     per_parameter_lr_modulation: bool = False
     spectral_norm_surprises: bool = False
-    normalize: Normalization = "last"
+    normalize: Normalization = "blended"
 
 
 @register_forecaster("titans")
