@@ -139,20 +139,23 @@ def load_experiment(name_or_path: str) -> Experiment:
     return experiment
 
 
-def join(experiment: Experiment, strategies: Iterable[str], datasets: Iterable[str]) -> Experiment:
+def join(
+    experiment: Experiment, strategies: Iterable[str], forecasters: Iterable[str], datasets: Iterable[str]
+) -> Experiment:
     """An experiment with what came by ``--plugins``; a name that it lists already, with options or not, stays as it is.
 
     Args:
         experiment: As its file gives it.
         strategies: Names that join.
+        forecasters: Likewise.
         datasets: Likewise.
     """
-    listed = {_name(value, "strategy") for value in experiment.strategies}
-    there = {_name(value, "dataset") for value in experiment.datasets}
-    update = {
-        "strategies": [*experiment.strategies, *(name for name in strategies if name not in listed)],
-        "datasets": [*experiment.datasets, *(name for name in datasets if name not in there)],
-    }
+    joining = {"strategies": strategies, "forecasters": forecasters, "datasets": datasets}
+    update = {}
+    for kind, names in joining.items():
+        values = getattr(experiment, kind)
+        listed = {_name(value, kind) for value in values}
+        update[kind] = [*values, *(name for name in names if name not in listed)]
     return experiment.model_copy(update=update)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from bench.dataset import DATASETS
 from bench.errors import BenchError
 from bench.forecaster import FORECASTERS
+from bench.registry import Registry
 from bench.strategy import STRATEGIES
 
 PACKAGE = Path(__file__).resolve().parent
@@ -56,12 +57,12 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> None:
             _load_file(file, "plugins")
 
 
-def user_plugin_names(paths: Iterable[Path | str]) -> tuple[list[str], list[str]]:
-    """Names of the strategies and of the datasets that the files under ``paths`` registered."""
+def user_plugin_names(paths: Iterable[Path | str]) -> tuple[list[str], list[str], list[str]]:
+    """Names of the strategies, forecasters and datasets that the files under ``paths`` registered."""
     files = {file.resolve() for path in paths for file in _plugin_files(Path(path))}
-    strategies = [entry.name for entry in STRATEGIES if entry.file in files]
-    datasets = [entry.name for entry in DATASETS if entry.file in files]
-    return strategies, datasets
+    registries: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
+    strategies, forecasters, datasets = ([e.name for e in registry if e.file in files] for registry in registries)
+    return strategies, forecasters, datasets
 
 
 def _plugin_files(path: Path) -> list[Path]:
@@ -87,13 +88,12 @@ def _load_file(file: Path, kind: str) -> ModuleType:
     name = f"bench_plugins.{kind}.{file.stem}"
     if name in sys.modules:  # another file of the same stem: both may stay, under names of their own
         name += "_" + hashlib.sha256(str(file).encode()).hexdigest()[:8]
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise BenchError(f"{file} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(file)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # Compiled from the text that is hashed: cached bytecode may be of an earlier one.
+        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)  # noqa: S102 - running it is the point
     except BaseException as error:
         del sys.modules[name]
         for registry in (STRATEGIES, FORECASTERS, DATASETS):
