@@ -13,56 +13,58 @@ from bench import Feedback, Pairs, Strategy, StrategyConfig, Task, register_stra
 from bench.forecasters.linear import design, forecast, normal_equations, outcome
 
 
-class RecentTargets(Strategy):
-    """Keeps the last released rows of the targets: as they become visible, or as their labels mature."""
+class LatestTargets(Strategy):
+    """Keeps the last released value of the targets at each phase of a season; a season of one row has one phase."""
 
-    rows: int = 1
+    season: int = 1
 
     def setup(self) -> None:
-        """Start from the labelled rows of the history."""
-        labelled = ~self.history.targets.isnan().any(dim=1)
-        self.recent = self.history.targets[labelled][-self.rows :]
-        self.end = len(self.history)
+        """Start from the labelled rows of the history; a phase that it lacks has its last value."""
+        targets = self.history.targets
+        known = torch.nonzero(~targets.isnan().any(dim=1)).flatten()
+        last = [known[known % self.season == phase][-1:] for phase in range(self.season)]
+        self.latest = targets[torch.cat([row if len(row) else known[-1:] for row in last])]
+        self.origin = len(self.history)
 
     def observe(self, rows: Tensor) -> None:
         """Targets that are inputs are known when they are seen."""
         if self.history.target_index is not None:
-            self._append(rows[:, list(self.history.target_index)])
+            self.latest = self._with(self.origin, rows[:, list(self.history.target_index)])
+        self.origin += len(rows)
 
     def adapt(self, feedback: Feedback) -> None:
         """Targets that are not inputs are known when their pair matures."""
         if self.history.target_index is None:
             for s, y in zip(feedback.origins.tolist(), feedback.y, strict=True):
-                self._append(y[max(0, self.end - s) :])
-                self.end = s + len(y)
+                self.latest = self._with(s, y)
 
-    def before(self, windows: Tensor) -> Tensor:
-        """Up to ``rows`` released target rows before each window's origin, ``(K, rows, C_out)``."""
-        if self.history.target_index is None:
-            return self.recent.expand(len(windows), -1, -1)
-        seen = windows[:, :, list(self.history.target_index)]
-        stride = self.protocol.stride
-        ends = [torch.cat([self.recent, seen[k, -k * stride :]]) if k else self.recent for k in range(len(windows))]
-        return torch.stack([rows[-self.rows :] for rows in ends])
+    def predict(self, windows: Tensor) -> Tensor:
+        """The last known value of each forecast row's phase: the block's, and what each window adds to it."""
+        protocol, ahead = self.protocol, torch.arange(self.protocol.horizon, device=windows.device)
+        forecasts = []
+        for k, window in enumerate(windows):
+            origin, latest = self.origin + k * protocol.stride, self.latest
+            if k and self.history.target_index is not None:
+                latest = self._with(origin - protocol.lookback, window[:, list(self.history.target_index)])
+            forecasts.append(latest[(origin + ahead) % self.season])
+        return torch.stack(forecasts)
 
-    def _append(self, rows: Tensor) -> None:
-        self.recent = torch.cat([self.recent, rows])[-self.rows :]
+    def _with(self, start: int, rows: Tensor) -> Tensor:
+        """The latest values ``(season, C_out)``, once the targets' rows from ``start`` on are known."""
+        phases = torch.arange(start, start + len(rows), device=rows.device)[-self.season :] % self.season
+        return self.latest.index_copy(0, phases, rows[-self.season :])
 
 
 @register_strategy("persistence")
-class Persistence(RecentTargets):
+class Persistence(LatestTargets):
     """The last value, held; where targets are not inputs, the last released target."""
 
     group = "core"
     carries = "the last value"
 
-    def predict(self, windows: Tensor) -> Tensor:
-        """Repeat one row over the horizon."""
-        return self.before(windows).expand(-1, self.protocol.horizon, -1)
-
 
 @register_strategy("seasonal-naive")
-class SeasonalNaive(RecentTargets):
+class SeasonalNaive(LatestTargets):
     """The values one season before; where the data have no season, persistence."""
 
     class Config(StrategyConfig):
@@ -79,13 +81,8 @@ class SeasonalNaive(RecentTargets):
 
     def setup(self) -> None:
         """Keep one season."""
-        self.rows = self.config.season or self.history.season or 1
+        self.season = self.config.season or self.history.season or 1
         super().setup()
-
-    def predict(self, windows: Tensor) -> Tensor:
-        """Walk through the last season, again and again."""
-        season = self.before(windows)
-        return season[:, torch.arange(self.protocol.horizon) % season.shape[1]]
 
 
 @register_strategy("rls")

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.errors import BenchError
+from bench.errors import BenchError, WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -62,15 +62,22 @@ def run(
     load_plugins(paths)
     chosen = join(chosen, *user_plugin_names(paths))
     chosen = narrow(chosen, strategy or (), dataset or (), seed or (), engine=engine, device=device, threads=threads)
-    outcome = carry_out(
-        chosen,
-        results,
-        plugins=paths,
-        redo="always" if always else "only-missing",
-        narrowed=bool(strategy or dataset or seed),
-        command=shlex.join(["bench", *sys.argv[1:]]),
-        console=err,
-    )
+    try:
+        outcome = carry_out(
+            chosen,
+            results,
+            plugins=paths,
+            redo="always" if always else "only-missing",
+            narrowed=bool(strategy or dataset or seed),
+            command=shlex.join(["bench", *sys.argv[1:]]),
+            console=err,
+        )
+    except WorkerLostError as error:
+        err.print(f"Stopped: {error}. What was done is kept; the same command goes on from there.", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("Interrupted. What was done is kept; the same command goes on from there.", highlight=False)
+        raise typer.Exit(130) from None
     report = write_report(outcome.folder, reports / chosen.name)
     err.print(outcome.summary(), highlight=False)
     out.print(str(report), highlight=False)
@@ -267,6 +274,3 @@ def main() -> None:
     except BenchError as error:
         err.print(f"Error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("Interrupted. What was done is kept; the same command goes on from there.", highlight=False)
-        sys.exit(130)

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""What goes wrong that is not a bug of this package: a user's mistake, a worker that is gone."""
 
 
 class BenchError(Exception):
@@ -6,3 +6,7 @@ class BenchError(Exception):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+class WorkerLostError(Exception):
+    """A worker process was killed from outside, or ran out of memory; what was done before is kept."""

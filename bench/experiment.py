@@ -150,12 +150,15 @@ def join(
         forecasters: Likewise.
         datasets: Likewise.
     """
-    joining = {"strategies": strategies, "forecasters": forecasters, "datasets": datasets}
     update = {}
-    for kind, names in joining.items():
-        values = getattr(experiment, kind)
+    for key, kind, names in (
+        ("strategies", "strategy", strategies),
+        ("forecasters", "forecaster", forecasters),
+        ("datasets", "dataset", datasets),
+    ):
+        values = getattr(experiment, key)
         listed = {_name(value, kind) for value in values}
-        update[kind] = [*values, *(name for name in names if name not in listed)]
+        update[key] = [*values, *(name for name in names if name not in listed)]
     return experiment.model_copy(update=update)
 
 

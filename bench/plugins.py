@@ -93,7 +93,8 @@ def _load_file(file: Path, kind: str) -> ModuleType:
     sys.modules[name] = module
     try:
         # Compiled from the text that is hashed: cached bytecode may be of an earlier one.
-        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)  # noqa: S102 - running it is the point
+        code = compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+        exec(code, module.__dict__)  # noqa: S102 - running it is the point
     except BaseException as error:
         del sys.modules[name]
         for registry in (STRATEGIES, FORECASTERS, DATASETS):

@@ -155,15 +155,17 @@ def _time_each(
         and record.status == "ok"
         and (redo == "always" or store.read_timing(run.run_id) is None)
     ]
+    timed = 0
     bar = sight.stage("timing, one at a time", len(chosen)) if chosen else None
     for run in chosen:
         assert bar is not None
         try:
             store.write_timing(run.run_id, time_alone(run, place, experiment.timing_blocks))
+            timed += 1
             sight.advance(bar)
         except Exception as error:  # the report then says that this run was not timed
             sight.advance(bar, f"not timed: {run.label}: {error}")
-    return len(chosen)
+    return timed
 
 
 def _cell(run: RunSpec) -> str:

@@ -138,7 +138,11 @@ class Ridge(nn.Module):
         """Solve the normal equations of the training pairs; validation is not looked at."""
         del validation
         gram, moment = normal_equations(pairs, self.task, self.config.anchor, self.config.constant)
-        solution = np.linalg.solve(gram + self.config.penalty * np.eye(len(gram)), moment)
+        gram = gram + self.config.penalty * np.eye(len(gram))
+        try:
+            solution = np.linalg.solve(gram, moment)
+        except np.linalg.LinAlgError:  # singular, as it may be without a penalty: the smallest of its solutions
+            solution = np.linalg.lstsq(gram, moment, rcond=None)[0]
         self.weights = torch.from_numpy(solution).to(self.weights.device)
 
     def forward(self, windows: Tensor) -> Tensor:

@@ -91,6 +91,9 @@ class TimeSeriesTitansTransformer(nn.Module):
             **transformer,
         )
         self.transformer.to_logits = nn.Identity()
+        for layer in self.transformer.layers:  # the same attention, in one fused kernel
+            attention = layer[5]
+            attention.attend = type(attention.attend)(causal=True, flash=True)
         self.prediction_head = nn.Linear(dim, pred_len * output_dim)
         self.blend: nn.Parameter | None = None
         if normalize == "blended" and target_index:

@@ -1,0 +1,119 @@
+"""What the tests of the harness share: registries that forget, a tiny experiment, the command line in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.cli import main
+from bench.dataset import DATASETS
+from bench.forecaster import FORECASTERS
+from bench.plugins import load_plugins
+from bench.registry import Registry
+from bench.run import _loaded
+from bench.strategy import STRATEGIES
+
+REGISTRIES: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
+
+Write = Callable[[str, str], Path]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left: its exit status, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+Bench = Callable[..., Ran]
+
+
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """Built-in plug-ins are there; whatever else is registered or loaded meanwhile is forgotten at the end."""
+    load_plugins()
+    _loaded.cache_clear()
+    entries = [registry._entries.copy() for registry in REGISTRIES]
+    modules = set(sys.modules)
+    try:
+        yield
+    finally:
+        for registry, before in zip(REGISTRIES, entries, strict=True):
+            registry._entries = before
+        for name in set(sys.modules) - modules:
+            if name.startswith("bench_plugins."):
+                del sys.modules[name]
+        _loaded.cache_clear()
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """The built-in plug-ins; what the test registers is forgotten after it."""
+    with forgetting():
+        yield
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a text file into the test's folder."""
+
+    def write_text(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text))
+        return path
+
+    return write_text
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    """Run ``bench WORDS...`` in the test's folder, as if in a process of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, words)])
+        capsys.readouterr()
+        with forgetting(), pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture
+def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``bench run`` writes no report: drawing one takes seconds."""
+    monkeypatch.setattr("bench.report.write_report", lambda _, report: report / "README.md")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, write: Write) -> Path:
+    """An experiment on 400 rows of noisy waves: two strategies, no forecaster, serial; its series is ``waves.csv``."""
+    t = np.arange(400)
+    waves = np.stack([np.sin(t / 4), np.cos(t / 3)], axis=1) + 0.1 * np.random.default_rng(0).normal(size=(400, 2))
+    rows = ["a,b", *(f"{a:.4f},{b:.4f}" for a, b in waves)]
+    write("waves.csv", "\n".join(rows) + "\n")
+    return write(
+        "tiny.toml",
+        """
+        protocol = { lookback = 12, horizon = 3 }
+        strategies = ["persistence", "rls"]
+        forecasters = []
+        datasets = ["csv:waves.csv"]
+        engine = "serial"
+        training = { steps = 6, batch = 8, evaluations = 2 }
+        timing_blocks = 2
+        """,
+    )

@@ -1,0 +1,320 @@
+"""The carried memory: a function of how far writing has come, and of exactly the rows that have left the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bench import DriftSeries, Protocol, Split, Task
+from bench.config import build
+from bench.forecasters.carry import Carry, Policy
+from bench.forecasters.memory import MemoryCache, library_state
+from bench.forecasters.titans import Normalization
+from bench.forecasters.titans_options import Titans, TitansConfig
+from bench.plugins import load_plugins
+from bench.strategy import STRATEGIES, Service
+from bench.stream import Stage, Stream
+from bench.testing import small_series
+from bench.training import Recipe
+
+torch.set_num_threads(1)
+load_plugins()
+
+CPU = torch.device("cpu")
+L, U = 12, 4
+Schedule = tuple[int, int]
+SCHEDULES: tuple[Schedule, ...] = ((1, 1), (1, 24), (24, 1), (10, 3), (60, 1), (168, 1))
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "long-term tokens": {"num_longterm_mem_tokens": 4, "segment_len": 4},
+    "long-term tokens, unit of two segments": {
+        "num_longterm_mem_tokens": 2,
+        "segment_len": 3,
+        "neural_memory_segment_len": 2,
+    },
+    "two memories, streams": {"neural_memory_layers": (1, 2), "num_residual_streams": 2},
+    "heads, batches": {"memory_heads": 2, "neural_memory_batch_size": 4},
+    "no momentum, pooled": {"memory_momentum": False, "attn_pool_chunks": True},
+}
+
+
+def titans(lookback: int = L, **options: Any) -> Titans:
+    """A small, untrained model."""
+    tiny = {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": U, "num_persist_mem_tokens": 1}
+    config = build(TitansConfig, tiny | options, "forecaster 'titans'")
+    model = Recipe("titans", config, Task(lookback, 3, 3, 3, (0, 1, 2)), seed=0).build(CPU)
+    assert isinstance(model, Titans)
+    return model
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def tensors(cache: MemoryCache) -> list[Tensor]:
+    return [t for layer in cache.layers for part in (layer.weights, layer.momentum) for t in part.values()]
+
+
+def same(one: MemoryCache, other: MemoryCache) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
+
+
+def spy(carry: Any) -> dict[int, MemoryCache]:
+    """Every state that a carry comes to hold from now on, by position."""
+    seen = {carry.position: carry.cache}
+    keep = carry._keep
+
+    def record(cache: MemoryCache, position: int) -> None:
+        assert position > carry.position
+        seen[position] = cache
+        keep(cache, position)
+
+    carry._keep = record
+    return seen
+
+
+def carried(model: Titans, rows: Tensor, parts: Iterable[int], history: int = L) -> dict[int, MemoryCache]:
+    """States by position, where ``rows`` follow the history in parts of the given sizes."""
+    carry = Carry(model, rows[:history], L)
+    seen, start = spy(carry), history
+    for part in parts:
+        carry.observe(rows[start : start + part])
+        start += part
+    return seen
+
+
+# A state depends on its position alone
+
+
+def long_series() -> DriftSeries:
+    series = small_series(rows=430)
+    return replace(series, split=Split(60, 70, 430), lookback=16)
+
+
+def states_under(
+    schedule: Schedule,
+    forecaster: dict[str, Any],
+    carry: Policy = "exact",
+    warm: bool = False,
+    series: DriftSeries | None = None,
+) -> dict[int, MemoryCache]:
+    """Every state that titans-b holds when the harness serves a series under a schedule (stride, block)."""
+    stride, block = schedule
+    series = series or long_series()
+    protocol = Protocol(lookback=16, horizon=3, stride=stride, block=block, warm_start=warm)
+    stage = Stage.of(series, protocol)
+    entry = STRATEGIES["titans-b"]
+    service = Service(
+        entry.cls.Config(carry=carry),  # type: ignore[call-arg]
+        titans(16, **forecaster),
+        stage.history(CPU),
+        protocol,
+        np.random.default_rng(0),
+        CPU,
+    )
+    strategy: Any = entry.cls(service)
+    seen = spy(strategy.memory)
+    Stream(stage, strategy, CPU).run(stage.first_origin, series.split.end, lambda *_: None)
+    return seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("forecaster", "unit"),
+    [
+        ({"neural_memory_segment_len": 8}, 8),
+        ({"num_longterm_mem_tokens": 4, "segment_len": 6, "neural_memory_segment_len": 4}, 12),
+    ],
+    ids=["no long-term tokens", "4 long-term tokens"],
+)
+def test_no_schedule_changes_a_state(forecaster: dict[str, Any], unit: int) -> None:
+    first, *others = (states_under(schedule, forecaster) for schedule in SCHEDULES)
+    start = 70 - 16
+    assert min(first) == start
+    assert len(first) > 25
+    assert not any(same(first[q], first[q + unit]) for q in first if q + unit in first)  # each unit leaves a trace
+    for schedule, states in zip(SCHEDULES[1:], others, strict=True):
+        last_origin = range(70, 430 - 3 + 1, schedule[0])[:: schedule[1]][-1]
+        assert set(states) == set(range(start, last_origin - 16 + 1, unit)), schedule
+        assert set(states) <= set(first), schedule
+        assert len(states) > 20, schedule
+        for q, state in states.items():
+            assert same(state, first[q]), (schedule, q)
+
+
+def test_the_window_policy_depends_on_the_schedule() -> None:
+    series = replace(long_series(), split=Split(60, 70, 120))
+    each, fifth = (states_under((stride, 1), {}, "window", series=series) for stride in (1, 5))
+    exact = states_under((5, 1), {}, series=series)
+    assert set(fifth) == {54, *range(70, 118, 5)}  # a window's final memory holds the rows before its origin
+    both = (set(each) & set(fifth)) - {54, 70}
+    assert len(both) == 9
+    assert not any(same(each[q], fifth[q]) for q in both)
+    assert same(each[70], fifth[70])
+    assert not any(same(exact[q], fifth[q]) for q in set(exact) & set(fifth) - {54})
+
+
+def test_the_window_policy_hands_on_the_last_window_of_a_block() -> None:
+    series = replace(long_series(), split=Split(60, 70, 90))
+    blocks = states_under((2, 3), {}, "window", series=series)
+    model, rows = titans(16), torch.from_numpy(Stage.of(series, Protocol(lookback=16, horizon=3, stride=2)).inputs)
+    cache = model.initial_cache()
+    assert sorted(blocks) == [54, 74, 80, 86]
+    for t in (74, 80, 86):
+        with torch.no_grad():
+            _, after = model(rows[None, t - 16 : t], cache, return_cache=True)
+        for ours, expected in zip(tensors(blocks[t]), tensors(after), strict=True):
+            torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+        cache = blocks[t]
+
+
+def parted(rows: int) -> st.SearchStrategy[list[int]]:
+    """Ways to release so many rows, some of them leaving rows for later."""
+    return st.lists(st.integers(1, 9), min_size=1, max_size=rows).filter(lambda parts: sum(parts) <= rows)
+
+
+@pytest.mark.parametrize("options", CONFIGS.values(), ids=CONFIGS)
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(parts=parted(30))
+def test_how_rows_are_released_changes_no_state(options: dict[str, Any], parts: list[int]) -> None:
+    model, rows = titans(**options), normal(L + 30, 3)
+    one_by_one, at_once = carried(model, rows, [1] * 30), carried(model, rows, [30])
+    in_parts = carried(model, rows, parts)
+    assert set(at_once) == set(one_by_one)
+    for states in (at_once, in_parts):
+        for q, state in states.items():
+            assert same(state, one_by_one[q])
+    unit = model.write_unit(L)[0]
+    assert set(in_parts) == set(range(0, sum(parts) + 1, unit))  # fewer rows than a unit wait
+
+
+# What a state is
+
+
+@torch.no_grad()
+def test_a_state_is_what_its_rows_wrote_when_they_headed_a_window() -> None:
+    """Worked out from the definition, for a first layer: its memory reads embedded rows and nothing else."""
+    model, rows = titans(normalize="last"), normal(L + 13, 3)
+    states = carried(model, rows, [13])
+    memory, state = model.memories[0], model.initial_cache().layers[0]
+    positions = model.transformer.axial_pos_emb.forward_with_seq_len(U, (U,))
+    for q in (0, 4, 8):
+        level = rows[q + L - 1]  # the last row of the window [q, q + L)
+        tokens = (model.input_projection(rows[q : q + U] - level) + positions).expand(3, 1, U, -1)
+        _, after = memory(tokens, state=library_state(state))
+        weights, momentum = after.states
+        state = replace(state, weights=dict(weights.items()), momentum=dict(momentum.items()))
+        ours = states[q + U].layers[0]
+        for name, tensor in ours.weights.items():
+            torch.testing.assert_close(tensor, state.weights[name], atol=1e-6, rtol=1e-5)
+            torch.testing.assert_close(ours.momentum[name], state.momentum[name], atol=1e-6, rtol=1e-5)
+    assert max(states) == 12
+
+
+def level_rows(normalize: Normalization, q: int, unit: int) -> set[int]:
+    """Rows that enter a state at ``q`` through the normalisation of the windows ``[q - u, q - u + L)`` and before."""
+    heads: Sequence[int] = range(0, q, unit)
+    if normalize == "none":
+        return set()
+    if normalize == "last":
+        return {head + L - 1 for head in heads}
+    return {row for head in heads for row in range(head, head + L)}
+
+
+@pytest.mark.parametrize(
+    ("name", "normalize"),
+    [
+        ("plain", "none"),
+        ("plain", "last"),
+        ("plain", "mean-std"),
+        ("plain", "blended"),
+        ("long-term tokens", "last"),
+        ("two memories, streams", "none"),
+    ],
+)
+@settings(max_examples=2, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 99))
+def test_a_state_holds_exactly_the_rows_before_it(name: str, normalize: Normalization, seed: int) -> None:
+    """Rows ``[q0, q)``, and what the windows that they headed were normalised by: all before ``q - u + L``."""
+    model, rows = titans(normalize=normalize, **CONFIGS[name]), normal(L + 10, 3, seed=seed)
+    states = carried(model, rows, [10])
+    assert set(states) == {0, 4, 8}
+    for row in range(len(rows)):
+        changed = rows.clone()
+        changed[row] += 1
+        others = carried(model, changed, [10])
+        for q in states:
+            matters = row < q or row in level_rows(normalize, q, U)
+            assert same(states[q], others[q]) != matters, (row, q)
+            assert not matters or row < q - U + L
+
+
+def test_fewer_rows_than_a_unit_wait() -> None:
+    model, rows = titans(), normal(L + 9, 3)
+    carry = Carry(model, rows[:L], L)
+    initial = carry.cache
+    for count in range(1, 10):
+        before = carry.cache
+        carry.observe(rows[L + count - 1 : L + count])
+        assert carry.position == count // U * U
+        assert (carry.cache is before) == (count % U > 0)
+    assert not same(carry.cache, initial)
+
+
+def test_rows_before_the_last_lookback_of_the_history_are_not_read() -> None:
+    model, rows = titans(), normal(20 + 8, 3)
+    long = carried(model, rows, [8], history=20)
+    short = carried(model, rows[20 - L :], [8])
+    assert set(long) == {8, 12, 16}
+    for q, state in long.items():
+        assert same(state, short[q - 8])
+
+
+def test_writing_changes_no_state_already_held() -> None:
+    model, rows = titans(**CONFIGS["two memories, streams"]), normal(L + 12, 3)
+    carry = Carry(model, rows[:L], L, remembered=9)
+    held: list[tuple[MemoryCache, list[Tensor]]] = []
+    for start in range(L, L + 12, U):
+        held.append((carry.cache, [t.clone() for t in tensors(carry.cache)]))
+        carry.observe(rows[start : start + U])
+    for cache, copies in held:
+        assert all(torch.equal(t, copy) for t, copy in zip(tensors(cache), copies, strict=True))
+        assert not any(t.requires_grad for t in tensors(cache))
+
+
+# The ring
+
+
+@given(remembered=st.integers(1, 4), row=st.integers(-3, 20))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_the_ring_answers_with_the_latest_state_that_fits(remembered: int, row: int) -> None:
+    model, rows = titans(), normal(L + 16, 3)
+    carry = Carry(model, rows[:L], L, remembered=remembered)
+    seen = spy(carry)
+    carry.observe(rows[L:])
+    held = sorted(seen)[-remembered:]
+    fitting = [q for q in held if q <= row] or held[:1]
+    assert carry.at(row) is seen[fitting[-1]]
+    assert carry.cache is seen[16]
+
+
+def test_each_policy_ignores_what_the_other_one_does() -> None:
+    model, rows = titans(), normal(L + 8, 3)
+    exact, window = Carry(model, rows[:L], L), Carry(model, rows[:L], L, "window", remembered=2)
+    other = model.initial_cache()
+    exact.hand_over(other, 40)
+    window.observe(rows[L:])
+    assert (exact.position, window.position) == (0, 0)
+    window.hand_over(other, 40)
+    assert (window.position, window.cache) == (40, other)
+    assert window.at(40) is other
+    assert window.at(39) is not other

@@ -1,0 +1,244 @@
+"""Finding plug-ins: by file, by folder, by entry point; once each, and all of a file or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from bench import BenchError, plugins
+from bench.dataset import DATASETS
+from bench.experiment import Experiment, expand
+from bench.forecaster import FORECASTERS
+from bench.plugins import home, load_plugins, user_plugin_names
+from bench.strategy import STRATEGIES
+
+from .conftest import REGISTRIES, Write, forgetting
+
+pytestmark = pytest.mark.usefixtures("registries")
+
+STRATEGY = """
+    from bench import Strategy, register_strategy
+
+    LOADED = []
+
+    @register_strategy("{name}")
+    class Mine(Strategy):
+        "One of mine."
+
+        def predict(self, windows):
+            return windows[:, -1:].expand(-1, self.protocol.horizon, -1)
+"""
+
+
+def strategy(name: str) -> str:
+    return STRATEGY.format(name=name)
+
+
+def modules() -> list[str]:
+    return sorted(name for name in sys.modules if name.startswith("bench_plugins.plugins."))
+
+
+def test_what_is_built_in_is_found() -> None:
+    assert {"persistence", "rls", "frozen", "retrain", "titans-a"} <= {entry.name for entry in STRATEGIES}
+    assert {"ridge", "dlinear", "titans"} <= {entry.name for entry in FORECASTERS}
+    assert {"csv", "realistic-drift", "etth2"} <= {entry.name for entry in DATASETS}
+    assert all(entry.summary for registry in REGISTRIES for entry in registry)
+
+
+def test_the_repository_s_own_folders_count_where_they_stand_beside_the_package(tmp_path: Path) -> None:
+    assert home() == Path(plugins.__file__).parents[1]
+    installed = tmp_path / "site-packages" / "bench"
+    (installed / "_builtin").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "PACKAGE", installed)
+        assert home() == installed / "_builtin"
+        (tmp_path / "site-packages" / "adapters").mkdir()  # somebody else's
+        assert home() == installed / "_builtin"
+
+
+def test_by_file(write: Write) -> None:
+    path = write("mine.py", strategy("mine"))
+    load_plugins([path])
+    assert STRATEGIES["mine"].file == path
+    assert STRATEGIES["mine"].cls.__module__ == "bench_plugins.plugins.mine"
+    assert user_plugin_names([path]) == (["mine"], [], [])
+
+
+def test_by_folder_without_the_files_that_start_with_an_underscore(write: Write, tmp_path: Path) -> None:
+    write("folder/one.py", strategy("one"))
+    write("folder/two.py", strategy("two"))
+    write("folder/_shared.py", "raise RuntimeError('not a plug-in')")
+    write("folder/notes.txt", "nor is this")
+    write("folder/deeper/three.py", "raise RuntimeError('nor this')")
+    load_plugins([tmp_path / "folder"])
+    assert user_plugin_names([tmp_path / "folder"]) == (["one", "two"], [], [])
+
+
+def test_a_file_is_loaded_once_by_whatever_path(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write("folder/mine.py", strategy("mine"))
+    (tmp_path / "link.py").symlink_to(path)
+    (tmp_path / "linked").symlink_to(tmp_path / "folder")
+    monkeypatch.chdir(tmp_path)
+    ways: list[Path | str] = [
+        path,
+        "folder/mine.py",
+        Path("folder") / ".." / "folder" / "mine.py",
+        "link.py",
+        "linked",
+        str(tmp_path / "folder") + os.sep,
+    ]
+    load_plugins(ways)
+    load_plugins(reversed(ways))
+    assert modules() == ["bench_plugins.plugins.mine"]
+    assert user_plugin_names(["link.py"]) == (["mine"], [], [])
+
+
+def test_two_files_of_one_stem_both_stay(write: Write) -> None:
+    first, second = write("a/mine.py", strategy("one")), write("b/mine.py", strategy("two"))
+    load_plugins([first, second])
+    load_plugins([second, first])
+    assert (STRATEGIES["one"].file, STRATEGIES["two"].file) == (first, second)
+    assert len(modules()) == 2
+    assert STRATEGIES["one"].sha != STRATEGIES["two"].sha
+
+
+def test_a_name_registered_twice_names_both_files_and_takes_the_second_file_out(write: Write) -> None:
+    path = write("mine.py", strategy("fine") + strategy("rls").replace("Mine", "Other"))
+    with pytest.raises(BenchError, match="The strategy name 'rls' is registered twice") as caught:
+        load_plugins([path])
+    assert str(STRATEGIES["rls"].file) in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "fine" not in STRATEGIES
+    assert modules() == []
+
+
+def test_what_a_file_registers_is_told_by_kind(write: Write) -> None:
+    text = (
+        strategy("one")
+        + """
+    from bench import Dataset, register_dataset, register_forecaster
+
+    @register_forecaster("two")
+    class Two:
+        "A forecaster."
+
+    @register_dataset("three")
+    class Three(Dataset):
+        "A dataset."
+    """
+    )
+    path = write("all.py", text)
+    load_plugins([path])
+    assert user_plugin_names([path]) == (["one"], ["two"], ["three"])
+
+
+def test_a_file_runs_as_it_is_now_and_as_it_would_by_itself(write: Write) -> None:
+    """No cached bytecode of an earlier text, and none of this project's own ``__future__`` imports."""
+    for number in (1, 2):  # as long as each other, within one second
+        with forgetting():
+            path = write("mine.py", strategy("mine") + f"\n    NUMBER: int = {number}\n")
+            load_plugins([path])
+            module = sys.modules[STRATEGIES["mine"].cls.__module__]
+            assert number == module.NUMBER
+            assert module.__annotations__ == {"NUMBER": int}
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("import not_a_module_of_anyone", "ModuleNotFoundError: No module named 'not_a_module_of_anyone'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def broken(:", "SyntaxError: invalid syntax"),
+    ],
+)
+def test_a_file_that_fails_leaves_nothing_behind(write: Write, fault: str, message: str) -> None:
+    before = [[entry.name for entry in registry] for registry in REGISTRIES]
+    text = """
+    import numpy as np
+    from bench import Dataset, Strategy, register_dataset, register_forecaster, register_strategy
+
+    register_strategy("half")(type("S", (Strategy,), {"__module__": __name__}))
+    register_forecaster("half")(type("F", (), {"__module__": __name__}))
+    register_dataset("half")(type("D", (Dataset,), {"__module__": __name__}))
+    """
+    path = write("half.py", text + "\n    " + fault + "\n")
+    with pytest.raises(BenchError) as caught:
+        load_plugins([path])
+    assert str(caught.value).startswith(f"{path} failed to load: {message}")
+    assert [[entry.name for entry in registry] for registry in REGISTRIES] == before
+    assert modules() == []
+    write("half.py", text)  # mended: it loads without a new process
+    load_plugins([path])
+    assert all("half" in registry for registry in REGISTRIES)
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"--plugins .*nothing\.py: no such file or folder"):
+        load_plugins([tmp_path / "nothing.py"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BenchError, match=r"--plugins .*empty: no plug-in files \(\*\.py\) in this folder"):
+        load_plugins([tmp_path / "empty"])
+
+
+def test_blocked_modules_are_no_obstacle(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "blocked", None)  # how an import is forbidden
+    load_plugins([write("mine.py", strategy("mine"))])
+    assert "mine" in STRATEGIES
+
+
+def test_entry_points(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("installed_plugin.py", strategy("installed"))
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = []
+
+    def entry_points(group: str) -> list[EntryPoint]:
+        asked.append(group)
+        return [EntryPoint("theirs", "installed_plugin", group)]
+
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
+    load_plugins()
+    load_plugins()
+    assert set(asked) == {"bench.plugins"}
+    assert STRATEGIES["installed"].file == tmp_path / "installed_plugin.py"
+    del sys.modules["installed_plugin"]
+
+
+def test_an_entry_point_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("theirs", "no_such_module_here:Thing", "bench.plugins")
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    with pytest.raises(BenchError, match=r"plug-in 'theirs' \(no_such_module_here:Thing\) failed to load: ModuleNot"):
+        load_plugins()
+
+
+def test_an_entry_point_s_own_mistake_is_passed_on(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("colliding_plugin.py", strategy("rls"))
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("theirs", "colliding_plugin", "bench.plugins")
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    with pytest.raises(BenchError, match="The strategy name 'rls' is registered twice"):
+        load_plugins()
+
+
+def test_a_file_dropped_into_adapters_is_a_row_of_the_next_experiment(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for registry in REGISTRIES:
+        if registry is not FORECASTERS:
+            monkeypatch.setattr(registry, "_entries", {})
+    for name in [name for name in sys.modules if name.startswith("bench_plugins.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for kind in ("adapters", "datasets"):
+        shutil.copytree(home() / kind, tmp_path / kind)
+    write("adapters/mine.py", strategy("dropped-in"))
+    monkeypatch.setattr(plugins, "home", lambda: tmp_path)
+    load_plugins()
+    assert STRATEGIES["rls"].file == tmp_path / "adapters" / "baselines.py"
+    experiment = Experiment(name="e", strategies=["@user", "persistence"], datasets=["realistic-drift"])
+    assert [run.strategy.name for run in expand(experiment, "cpu")] == ["dropped-in", "persistence"]

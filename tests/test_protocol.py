@@ -1,0 +1,96 @@
+"""Protocol: presets, what a dataset decides, and what a series must have room for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import BenchError, DriftSeries, Protocol, Split
+from bench.protocol import PRESETS, ProtocolSpec
+from bench.testing import small_series
+
+
+def series(**changes: Any) -> DriftSeries:
+    return replace(small_series(), **changes)
+
+
+@pytest.mark.parametrize(("preset", "stride", "block"), [("day-ahead", 3, 1), ("online", 1, 1), ("dense", 1, 24)])
+def test_presets(preset: str, stride: int, block: int) -> None:
+    expected = Protocol(name=preset, lookback=12, horizon=3, stride=stride, block=block)
+    assert ProtocolSpec.parse(preset).resolve(series()) == expected
+    assert ProtocolSpec.parse({"preset": preset}).resolve(series()) == expected
+    assert expected.label_every == 1
+    assert expected.warm_start
+
+
+def test_the_default_is_what_an_operator_does() -> None:
+    assert ProtocolSpec().preset == "day-ahead"
+    assert ProtocolSpec.parse({}).resolve(series()).stride == 3
+
+
+def test_what_is_given_wins() -> None:
+    given: dict[str, Any] = {
+        "lookback": 6, "horizon": 2, "stride": 5, "block": 4, "label_every": 3, "warm_start": False
+    }  # fmt: skip
+    for preset in PRESETS:
+        resolved = ProtocolSpec.parse({"preset": preset, **given}).resolve(series())
+        assert resolved == Protocol(name=preset, **given)
+
+
+def test_day_ahead_follows_the_horizon_that_is_given() -> None:
+    assert ProtocolSpec.parse({"horizon": 2}).resolve(series()).stride == 2
+    assert ProtocolSpec.parse({"horizon": 2}).resolve(series(horizon=9)).stride == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("day-ahed", "Unknown protocol preset 'day-ahed'. Did you mean 'day-ahead'? Available: day-ahead, dense, onl"),
+        ({"preset": "batch"}, "Unknown protocol preset 'batch'"),
+        ({"lokback": 3}, "protocol: unknown option 'lokback'. Did you mean 'lookback'?"),
+        ({"horizon": 0}, "protocol: option 'horizon': input should be greater than 0"),
+        ({"stride": -1}, "protocol: option 'stride': input should be greater than 0"),
+        ({"block": 1.5}, "protocol: option 'block': input should be a valid integer"),
+        ({"labels": "partial"}, "protocol: option 'labels': input should be 'matured'"),
+    ],
+)
+def test_mistakes(value: str | dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        ProtocolSpec.parse(value)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (Split(14, 20, 30), "14 training rows, but lookback + horizon needs 15"),
+        (Split(15, 17, 30), "2 validation rows, but horizon needs 3"),
+        (Split(15, 18, 20), "2 stream rows, but horizon needs 3"),
+    ],
+)
+def test_a_series_without_room_for_one_window_is_refused(split: Split, message: str) -> None:
+    with pytest.raises(BenchError, match=re.escape(message)) as caught:
+        ProtocolSpec().resolve(series(split=split))
+    assert "dataset 'small'" in str(caught.value)
+    assert "(lookback 12, horizon 3)" in str(caught.value)
+    ProtocolSpec().resolve(series(split=Split(15, 18, 21)))  # room for exactly one in each part
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 50), st.integers(0, 200))
+def test_every_origin_whose_truth_is_inside_counts(horizon: int, stride: int, start: int, rows: int) -> None:
+    protocol = Protocol(lookback=1, horizon=horizon, stride=stride)
+    end = start + rows
+    expected = [t for t in range(start, end) if (t - start) % stride == 0 and t + horizon <= end]
+    assert list(protocol.origins(start, end)) == expected
+
+
+def test_labels_name_all_that_differs() -> None:
+    plain = Protocol(lookback=96, horizon=24, stride=24)
+    assert plain.label == "day-ahead (L=96, H=24, S=24, K=1)"
+    sparse = plain.model_copy(update={"label_every": 7, "warm_start": False})
+    assert sparse.label == "day-ahead (L=96, H=24, S=24, K=1, every 7th label, cold start)"
