@@ -84,7 +84,7 @@ class RunSpec:
         dataset: On what.
         protocol: Resolved for the dataset.
         seed: Of weights, batches and the strategy's generator.
-        device: Kind of device, resolved.
+        device: Device, resolved.
         threads: For torch.
         run_id: Hash of everything that decides the outcome.
         skip: Why the run cannot be; empty if it can.
@@ -193,7 +193,7 @@ def expand(experiment: Experiment, device: str) -> list[RunSpec]:
 
     Args:
         experiment: What to run.
-        device: Kind of device, resolved (``cpu``, ``cuda`` ...).
+        device: Device, resolved (``cpu``, ``cuda:1`` ...); only its kind enters the ids.
 
     Raises:
         BenchError: A name or an option is wrong, a dataset cannot be loaded, or nothing is left to run.
@@ -257,7 +257,7 @@ def run_id(run: RunSpec, series: DriftSeries) -> str:
         "dataset": [run.dataset.name, series.fingerprint],
         "protocol": run.protocol.model_dump(mode="json"),
         "seed": run.seed,
-        "device": run.device,
+        "device": run.device.partition(":")[0],
     }
     if run.forecaster:
         forecaster = FORECASTERS[run.forecaster.name]

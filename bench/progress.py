@@ -103,6 +103,7 @@ class Sight:
                 if path.name not in self._bars:
                     self._bars[path.name] = self._progress.add_task(f"  {line['label']}", total=line["total"], note="")
                 note = f"MSE {line['mse']:.4f}" if line["mse"] == line["mse"] else ""
-                self._progress.update(self._bars[path.name], completed=line["done"], note=note)
+                bar = self._bars[path.name]
+                self._progress.update(bar, completed=line["done"], total=line["total"], note=note)
             for name in set(self._bars) - seen:
                 self._progress.remove_task(self._bars.pop(name))

@@ -17,6 +17,7 @@ from bench.errors import BenchError
 T = TypeVar("T")
 
 PLUGIN_MODULES = ("bench_plugins.", "bench.forecasters.")
+FORECASTERS_FOLDER = Path(__file__).resolve().parent / "forecasters"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -44,9 +45,14 @@ class Entry(Generic[T]):
 
     @cached_property
     def sha(self) -> str:
-        """Hash of the file's content, and of the plug-in files it inherits from: a changed file is another plug-in."""
-        modules = {cls.__module__ for cls in self.cls.__mro__ if cls.__module__.startswith(PLUGIN_MODULES)}
-        files = {self.file, *(Path(sys.modules[name].__file__ or "").resolve() for name in modules)}
+        """Hash of the file's content, and of the code it builds on: a changed file is another plug-in.
+
+        That is the plug-in files it inherits from and, for a built-in forecaster, all modules beside it.
+        """
+        modules = [sys.modules[c.__module__] for c in self.cls.__mro__ if c.__module__.startswith(PLUGIN_MODULES)]
+        files = {self.file, *(Path(module.__file__ or "").resolve() for module in modules)}
+        if any(file.parent == FORECASTERS_FOLDER for file in files):
+            files.update(FORECASTERS_FOLDER.glob("*.py"))
         return hashlib.sha256(b"".join(sorted(file.read_bytes() for file in files))).hexdigest()
 
     @property
@@ -76,7 +82,10 @@ class Registry(Generic[T]):
             raise BenchError(f"{name!r} cannot name a {self.kind}: use lower-case letters, digits, '-', '_' and '.'")
 
         def enter(cls: type[T]) -> type[T]:
-            file = Path(sys.modules[cls.__module__].__file__ or "").resolve()
+            source = getattr(sys.modules[cls.__module__], "__file__", None)
+            if source is None:
+                raise BenchError(f"{self.kind} {name!r} must be defined in a file: its content is part of a run's id")
+            file = Path(source).resolve()
             if taken := self._entries.get(name):
                 raise BenchError(
                     f"The {self.kind} name {name!r} is registered twice: in {taken.file} and in {file}. "

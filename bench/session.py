@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,11 @@ import psutil
 from rich.console import Console
 
 from bench.engines import engine
+from bench.errors import WorkerLostError
 from bench.experiment import Experiment, RunSpec, expand
 from bench.plugins import load_plugins
 from bench.progress import Sight, Trail
-from bench.run import Workplace, execute, load_series, recipe_of, time_alone
+from bench.run import Workplace, describe, execute, load_series, recipe_of, time_alone
 from bench.store import Store
 from bench.strategy import STRATEGIES
 from bench.stream import Stage
@@ -76,7 +78,7 @@ def carry_out(
     """
     console = console or Console(stderr=True)
     device = resolve_device(experiment.device)
-    runs = expand(experiment, device.type)
+    runs = expand(experiment, str(device))
     place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
     store = Store(place.results)
     place.results.mkdir(parents=True, exist_ok=True)
@@ -84,32 +86,57 @@ def carry_out(
     store.write_manifest({run.run_id: _cell(run) for run in runs}, keep=narrowed)
     missing = [run for run in runs if redo == "always" or not store.has(run.run_id)]
     missing.sort(key=lambda run: not STRATEGIES[run.strategy.name].cls.heavy)
-    begin = engine(experiment.engine)
     workers = max(1, (psutil.cpu_count(logical=True) or 1) // experiment.threads)
     done: Counter[str] = Counter()
     with Sight(place.results / PROGRESS, console) as sight:
         shared = _untrained(missing, place)
         bar = sight.stage("pre-training", len(shared)) if shared else None
-        for _ in begin(partial(_pretrain, place=place), shared, workers, experiment.threads):
+        for _ in engine(experiment.engine)(partial(_pretrain, place=place), shared, workers, experiment.threads):
             assert bar is not None
             sight.advance(bar)
         bar = sight.stage("runs", len(missing)) if missing else None
-        for label, status, reason in begin(partial(_run, place=place), missing, workers, experiment.threads):
+        for run, status, reason in _all_runs(missing, experiment, place, workers):
             assert bar is not None
             done[status] += 1
-            sight.advance(bar, f"{status}: {label}: {reason}" if reason else "")
+            sight.advance(bar, f"{status}: {run.label}: {reason}" if reason else "")
         timed = _time_each(runs, experiment, place, store, sight, redo)
     return Outcome(place.results, done, len(runs) - len(missing), timed)
+
+
+def _all_runs(
+    runs: list[RunSpec], experiment: Experiment, place: Workplace, workers: int
+) -> Iterator[tuple[RunSpec, str, str]]:
+    """Carry out runs; each with its status and reason, as they end.
+
+    Where a worker dies (killed, or out of memory), the runs under way become failed records and the others go on.
+    """
+    left = {run.run_id: run for run in runs}
+    while left:
+        try:
+            jobs = list(left.values())
+            results = engine(experiment.engine)(partial(_run, place=place), jobs, workers, experiment.threads)
+            for run_id, status, reason in results:
+                yield left.pop(run_id), status, reason
+        except WorkerLostError as error:
+            started = [run for run in left.values() if (place.results / PROGRESS / run.run_id).exists()]
+            if not started:
+                raise
+            for run in started:
+                record = describe(run, load_series(run), place, resolve_device(run.device))
+                Store(place.results).write(record.model_copy(update={"reason": str(error)}), {})
+                (place.results / PROGRESS / run.run_id).unlink(missing_ok=True)
+                yield left.pop(run.run_id), "failed", str(error)
 
 
 def _run(run: RunSpec, place: Workplace) -> tuple[str, str, str]:
     """One run, in whatever process; its record is on disk when this returns."""
     load_plugins(place.plugins)
     trail = Trail(place.results / PROGRESS, run.run_id, run.label)
+    trail(0, 1, float("nan"))
     record, frames = execute(run, place, trail)
     Store(place.results).write(record, frames)
     trail.erase()
-    return run.label, record.status, record.reason
+    return run.run_id, record.status, record.reason
 
 
 def _pretrain(run: RunSpec, place: Workplace) -> None:

@@ -6,8 +6,10 @@ not change by a bit.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from bench.run import make_strategy
 from bench.series import DriftEvent, DriftSeries, Split
 from bench.strategy import STRATEGIES, Strategy
 from bench.stream import Stage, Stream
-from bench.training import Recipe
+from bench.training import Recipe, pretrain
 
 CPU = torch.device("cpu")
 Floats = NDArray[np.float64]
@@ -196,13 +198,14 @@ def check_forecaster(name: str) -> list[str]:
         stage = Stage.of(small_series(hidden_targets=hidden), _protocol(hidden))
         series = stage.series
         task = Task(12, 3, len(series.inputs), len(series.targets), series.target_index)
-        from bench.training import pretrain
-
-        first, second = (pretrain(Recipe(name, config, task, 0), stage, CPU, None) for _ in range(2))
+        with tempfile.TemporaryDirectory() as folder:  # the third is read back from what the second left
+            recipe, cache = Recipe(name, config, task, 0), Path(folder)
+            first, second, restored = (pretrain(recipe, stage, CPU, c) for c in (None, cache, cache))
         windows = torch.from_numpy(stage.windows(np.arange(20, 26)))
         before = windows.clone()
         with torch.no_grad():
             out, again, alone = first(windows), second(windows), first(windows[:1])
+            kept = restored(windows)
         where = "targets hidden" if hidden else "targets among the inputs"
         _require(
             out.shape == (6, 3, task.targets), f"{where}: forecast has shape {tuple(out.shape)}, not (B, H, C_out)"
@@ -210,9 +213,10 @@ def check_forecaster(name: str) -> list[str]:
         _require(bool(torch.isfinite(out).all()), f"{where}: a forecast is not finite")
         _require(torch.equal(windows, before), f"{where}: it changed the windows that it was given")
         _require(torch.equal(out, again), f"{where}: two trainings from the same seed differ")
+        _require(torch.equal(out, kept), f"{where}: a forecaster read back from its checkpoint forecasts otherwise")
         close = torch.allclose(out[:1], alone, atol=1e-4, rtol=1e-4)
         _require(close, f"{where}: a forecast depends on the other windows of its batch")
-        lines.append(f"shape, determinism, independence of the batch: {where}")
+        lines.append(f"shape, determinism, independence of the batch, weights that survive saving: {where}")
     lines.append(f"offers: {', '.join(sorted(abilities(entry.cls))) or 'nothing but forecasts'}")
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import resource
 import time
@@ -101,15 +102,19 @@ class PeakMemory:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         if device.type != "cpu":
-            torch.accelerator.reset_peak_memory_stats(device)
+            with contextlib.suppress(RuntimeError, AttributeError):  # not every backend keeps count
+                torch.accelerator.reset_peak_memory_stats(device)
         else:
             _reset_high_water_mark()
             self._baseline = _resident_kib("VmRSS")
 
     def megabytes(self) -> float:
-        """Peak so far, in 10^6 bytes."""
+        """Peak so far, in 10^6 bytes; NaN on an accelerator whose backend does not say."""
         if self._device.type != "cpu":
-            return torch.accelerator.max_memory_allocated(self._device) / 1e6
+            try:
+                return torch.accelerator.max_memory_allocated(self._device) / 1e6
+            except (RuntimeError, AttributeError):
+                return float("nan")
         return max(0, _resident_kib("VmHWM") - self._baseline) * 1024 / 1e6
 
 

@@ -28,6 +28,10 @@ from bench.stream import Stage
 CHECKPOINT_VERSION = 1
 
 
+class TrainingError(Exception):
+    """A forecaster could not be trained."""
+
+
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Torch's and Python's own generators start from ``seed``, and go on from where they were afterwards."""
@@ -148,6 +152,9 @@ def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config
         validation: Validation pairs; at most ``config.validation_windows`` of them, evenly spaced, are used.
         config: The recipe's settings.
         seed: Of the order of batches, and of whatever the model draws while it trains.
+
+    Raises:
+        TrainingError: The validation error was never finite.
     """
     total = config.steps or config.epochs * math.ceil(len(pairs) / config.batch)
     optimizer = torch.optim.AdamW(
@@ -175,6 +182,8 @@ def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config
                     misses += 1
                 if misses == config.patience:
                     break
+    if best_error == math.inf:
+        raise TrainingError("training diverged: no validation error was finite. Try a smaller lr or clip.")
     model.load_state_dict(best_weights)
     model.eval()
 
