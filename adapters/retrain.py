@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from bench import Feedback, Pairs, Strategy, StrategyConfig, register_strategy
+from bench import BenchError, Feedback, Pairs, Strategy, StrategyConfig, register_strategy
 
 
 @register_strategy("retrain")
@@ -43,6 +43,12 @@ class Retrain(Strategy):
         whole = known.unfold(0, H, 1).all(dim=1) if len(known) >= H else known[:0]
         self.origins = torch.nonzero(whole[L:]).flatten() + L
         self.kept = self.config.rows or len(self.history)
+        border = int(0.8 * self.kept)
+        if self.config.window == "sliding" and (border < L + H or self.kept - border < H):
+            raise BenchError(
+                f"retrain: rows={self.kept} hold no pair to train on or none to validate on: four fifths must hold "
+                f"lookback + horizon = {L + H} rows, and one fifth {H}"
+            )
         self.trained_at = len(self.history)
         self._quiet_memory()
 

@@ -17,7 +17,7 @@ from bench import DriftSeries, Protocol, Split, Task
 from bench.config import build
 from bench.forecasters.carry import Carry, Policy
 from bench.forecasters.memory import MemoryCache, library_state
-from bench.forecasters.titans import Normalization
+from bench.forecasters.titans import Normalization, TimeSeriesTitansTransformer
 from bench.forecasters.titans_options import Titans, TitansConfig
 from bench.plugins import load_plugins
 from bench.strategy import STRATEGIES, Service
@@ -82,7 +82,9 @@ def spy(carry: Any) -> dict[int, MemoryCache]:
     return seen
 
 
-def carried(model: Titans, rows: Tensor, parts: Iterable[int], history: int = L) -> dict[int, MemoryCache]:
+def carried(
+    model: TimeSeriesTitansTransformer, rows: Tensor, parts: Iterable[int], history: int = L
+) -> dict[int, MemoryCache]:
     """States by position, where ``rows`` follow the history in parts of the given sizes."""
     carry = Carry(model, rows[:history], L)
     seen, start = spy(carry), history
@@ -218,6 +220,29 @@ def test_a_state_is_what_its_rows_wrote_when_they_headed_a_window() -> None:
             torch.testing.assert_close(tensor, state.weights[name], atol=1e-6, rtol=1e-5)
             torch.testing.assert_close(ours.momentum[name], state.momentum[name], atol=1e-6, rtol=1e-5)
     assert max(states) == 12
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+@torch.no_grad()
+def test_a_window_is_encoded_from_the_memory_carried_so_far(coupled: bool) -> None:
+    """With a unit as long as the window, what is carried is what each forward pass hands on to the next."""
+    model = TimeSeriesTitansTransformer(
+        *(3, 3, 2),
+        dim=8,
+        segment_len=L,
+        dim_head=8,
+        heads=1,
+        neural_memory_layers=(1, 2),
+        neural_mem_weight_residual=coupled,
+        neural_memory_kwargs={"default_step_transform_max_lr": 0.1},
+    ).eval()
+    rows, cache = normal(4 * L, 3), model.initial_cache()
+    states = carried(model, rows, [3 * L])
+    assert sorted(states) == [0, L, 2 * L, 3 * L]
+    for q in (0, L, 2 * L):
+        _, cache = model(rows[None, q : q + L], cache, return_cache=True)
+        for ours, expected in zip(tensors(states[q + L]), tensors(cache), strict=True):
+            torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
 
 
 def level_rows(normalize: Normalization, q: int, unit: int) -> set[int]:

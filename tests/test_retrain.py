@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench import Pairs, Protocol
+from bench import BenchError, Pairs, Protocol
 from bench.config import build
 from bench.forecaster import FORECASTERS
 from bench.plugins import load_plugins
@@ -263,6 +263,18 @@ def test_a_neural_memory_is_read_only_before_and_after() -> None:
     assert not strategy.forecaster.memory_writes
     assert strategy.forecaster is trainings[-1].forecaster
     assert trainings[0].forecaster is not trainings[1].forecaster
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(5, False), (18, False), (19, True)])
+def test_a_sliding_window_that_could_never_train_is_refused(rows: int, fits: bool) -> None:
+    stage = staged(protocol(stride=9))
+    if fits:
+        trainings, _, _ = serve(stage, every=1, window="sliding", rows=rows)
+        assert len(trainings) == len(first_origins(stage)) - 1
+        compare(trainings, stage, rows)
+    else:
+        with pytest.raises(BenchError, match=rf"rows={rows} hold no pair.*lookback \+ horizon = 15 rows"):
+            serve(stage, every=1, window="sliding", rows=rows)
 
 
 def test_without_a_pair_to_validate_on_it_goes_on_as_it_was() -> None:

@@ -82,7 +82,7 @@ class Titans(TimeSeriesTitansTransformer):
     def __init__(self, config: TitansConfig, task: Task) -> None:
         chunk = config.neural_memory_segment_len or largest_divisor(task.lookback, 24)
         segment = config.segment_len or (chunk if config.num_longterm_mem_tokens else task.lookback)
-        _check_config(config, chunk)
+        _check_config(config, chunk, segment, task.lookback)
         super().__init__(
             task.inputs,
             task.targets,
@@ -121,9 +121,15 @@ def largest_divisor(number: int, limit: int) -> int:
     return max(d for d in range(1, limit + 1) if number % d == 0)
 
 
-def _check_config(config: TitansConfig, chunk: int) -> None:
-    """Refuse at once what the library cannot do."""
+def _check_config(config: TitansConfig, chunk: int, segment: int, lookback: int) -> None:
+    """Refuse at once what the library cannot do, and a memory that would never be written."""
     require_whole_chunks(config.neural_memory_batch_size, chunk)
+    tokens = lookback + (lookback - 1) // segment * config.num_longterm_mem_tokens
+    if chunk > tokens:
+        raise BenchError(
+            f"titans: a window of {tokens} tokens holds no memory chunk of {chunk}, so nothing would be written. "
+            "Use a smaller neural_memory_segment_len."
+        )
     if too_deep := [layer for layer in config.neural_memory_layers if layer > config.depth]:
         raise BenchError(f"titans: neural_memory_layers names layer {too_deep[0]}, but depth is {config.depth}")
     if config.memory_heads == 1 and config.memory_dim_head not in (None, config.dim):
