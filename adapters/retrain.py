@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from bench import BenchError, Feedback, Pairs, Strategy, StrategyConfig, register_strategy
@@ -19,12 +19,14 @@ class Retrain(Strategy):
         """Options.
 
         Attributes:
-            every: Rows between two trainings; None trains whenever the released rows have grown by a sixth.
+            every: Rows between two trainings; None goes by ``growth``.
+            growth: Share by which the released rows must have grown since the last training, without ``every``.
             window: ``expanding`` keeps all released rows, ``sliding`` the last ``rows``.
             rows: Rows kept by a sliding window; None keeps as many as the history had.
         """
 
         every: PositiveInt | None = None
+        growth: PositiveFloat = 0.18
         window: Literal["expanding", "sliding"] = "expanding"
         rows: PositiveInt | None = None
 
@@ -64,7 +66,7 @@ class Retrain(Strategy):
         fresh = torch.from_numpy(feedback.origins).to(self.origins.device) - self.start
         self.origins = torch.cat([self.origins, fresh])
         now = self.start + len(self.inputs)
-        if now - self.trained_at >= (self.config.every or self.trained_at / 6):
+        if now - self.trained_at >= (self.config.every or self.config.growth * self.trained_at):
             self.trained_at = now
             self._slide()
             self._train()

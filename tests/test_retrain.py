@@ -145,12 +145,12 @@ def test_it_trains_every_so_many_rows(stride: int, block: int, every: int, warm:
     compare(trainings, stage)
 
 
-def test_by_default_it_trains_whenever_the_rows_have_grown_by_a_sixth() -> None:
+def test_by_default_it_trains_whenever_the_rows_have_grown_by_a_share() -> None:
     stage = staged(protocol())
     trainings, _, _ = serve(stage)
     expected, last = [], stage.first_origin
     for t in first_origins(stage):
-        if 6 * (t - last) >= last:
+        if t - last >= 0.18 * last:
             expected.append(t)
             last = t
     assert [training.t for training in trainings] == expected

@@ -20,6 +20,7 @@ from bench.errors import BenchError
 from bench.forecaster import Pairs, Task
 from bench.forecasters.linear import normal_equations
 from bench.forecasters.memory import MemoryCache, MemoryRead, MemoryState, library_state, state_of
+from bench.forecasters.scan import ChunkScan
 
 Normalization = Literal["none", "last", "mean-std", "blended"]
 BLEND_GAIN = 10.0  # so that the blend moves as fast as the weights do
@@ -106,6 +107,9 @@ class TimeSeriesTitansTransformer(nn.Module):
             nn.init.zeros_(self.prediction_head.bias)
         self.chunk: int = self.transformer.neural_memory_segment_len
         _own_memory_parameters(self.memories)
+        for memory in self.memories:
+            if not memory.use_accelerated_scan:
+                memory.assoc_scan = ChunkScan()
 
     @property
     def memories(self) -> list[Any]:
