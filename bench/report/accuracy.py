@@ -70,7 +70,7 @@ def _together(results: Results) -> list[str]:
     ]
     most = int(results.board["seeds"].max())
     fewer = " at most" if (results.board["seeds"] != most).any() else ""
-    notes = f"Skill is the mean over all {len(results.scenarios)}. n = {count(most, 'seed')}{fewer}."
+    notes = f"Skill is the mean over the {len(results.scenarios)}. n = {count(most, 'seed')}{fewer}."
     if not ranked.all():
         notes += " A strategy without a result on each of them has no average rank."
     if len(results.scenarios) > MOST_COLUMNS:

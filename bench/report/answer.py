@@ -41,7 +41,7 @@ def _over_all(results: Results) -> list[str]:
     names = words([f"**{escape(entry)}**" for entry in tied])
     have = "have" if len(tied) > 1 else "has"
     what = "datasets" if results.runs["dataset"].nunique() == len(results.scenarios) else "datasets and protocols"
-    text = f"Over all {len(results.scenarios)} {what}, {names} {have} the best average rank ({best['mean_rank']:.3g})"
+    text = f"Over the {len(results.scenarios)} {what}, {names} {have} the best average rank ({best['mean_rank']:.3g})"
     if len(tied) == 1:
         versus = _versus(best, PERSISTENCE, FROZEN, prefix="its MSE is on average ")
         text += f": {versus}" if versus else ""
