@@ -79,6 +79,9 @@ def carry_out(
     console = console or Console(stderr=True)
     device = resolve_device(experiment.device)
     runs = expand(experiment, str(device))
+    for series in {run.dataset.name: load_series(run) for run in runs}.values():
+        for note in series.notes:
+            console.print(f"{series.name}: {note}", style="dim", markup=False, highlight=False)
     place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
     store = Store(place.results)
     place.results.mkdir(parents=True, exist_ok=True)
