@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import psutil
+from joblib import cpu_count
 from rich.console import Console
 
 from bench.engines import engine
@@ -89,7 +89,7 @@ def carry_out(
     store.write_manifest({run.run_id: _cell(run) for run in runs}, keep=narrowed)
     missing = [run for run in runs if redo == "always" or not store.has(run.run_id)]
     missing.sort(key=lambda run: not STRATEGIES[run.strategy.name].cls.heavy)
-    workers = max(1, (psutil.cpu_count(logical=True) or 1) // experiment.threads)
+    workers = max(1, cpu_count() // experiment.threads)
     done: Counter[str] = Counter()
     with Sight(place.results / PROGRESS, console) as sight:
         shared = _untrained(missing, place)

@@ -293,6 +293,15 @@ def test_a_memory_of_whole_windows_is_written_as_the_forward_pass_writes_it() ->
 # Writes switched off
 
 
+@torch.no_grad()
+def test_without_writes_the_cache_comes_back_as_it_was() -> None:
+    model = made(**LIBRARY["two memories"])
+    start = written(model, normal(2, L, 2))
+    model.memory_writes = False
+    assert same(written(model, normal(2, L, 2, seed=1), start), start)
+    assert same(written(model, normal(2, L, 2, seed=1)), model.initial_cache(2))
+
+
 def without_steps(model: TimeSeriesTitansTransformer) -> TimeSeriesTitansTransformer:
     """The same model whose writes are all of size zero: no step, and no decay."""
     model.set_memory(max_lr=0.0)

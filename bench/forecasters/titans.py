@@ -125,10 +125,15 @@ class TimeSeriesTitansTransformer(nn.Module):
             return_cache: Whether to hand back the memory at the window's end.
 
         Returns:
-            ``(B, H, C_out)``, and with ``return_cache`` also a `MemoryCache` for batch B.
+            ``(B, H, C_out)``, and with ``return_cache`` also a `MemoryCache` for batch B: what it started from, where
+            writes are switched off.
         """
         forecast, states, _ = self.run(x, cache)
-        return (forecast, MemoryCache(states, len(x))) if return_cache else forecast
+        if not return_cache:
+            return forecast
+        if self.memory_writes:
+            return forecast, MemoryCache(states, len(x))
+        return forecast, (cache or self.initial_cache()).expand(len(x))
 
     def run(self, x: Tensor, cache: MemoryCache | None) -> tuple[Tensor, tuple[MemoryState, ...], list[MemoryRead]]:
         """Forecast, with each memory layer's final state and what it was given."""
