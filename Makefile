@@ -32,7 +32,7 @@ test: $(READY)  ## the test suite
 	$(BIN)/python -m pytest -n 2 -q
 
 throughput: $(READY)  ## the benchmarks: ratios measured on this machine
-	$(BIN)/python -m pytest tests/throughput -q --benchmark-enable --benchmark-only
+	$(BIN)/python -m pytest tests/throughput -q -s --benchmark-enable --benchmark-only
 
 verify: $(READY)  ## recompute the calibration tables
 	$(BIN)/bench verify
