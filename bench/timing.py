@@ -95,8 +95,10 @@ def summarize(milliseconds: NDArray[np.float64], warmup: int) -> StepTimes:
 class PeakMemory:
     """Largest memory in use since it was made, above what was in use then.
 
-    On an accelerator the device allocator's peak; on a CPU the growth of the process's resident memory (Linux resets
-    its high-water mark; elsewhere only growth past the process's own earlier peak is seen).
+    On an accelerator the device allocator's peak. On a CPU the growth of the process's resident memory: on Linux the
+    larger of its high-water mark, which is reset first, and of its anonymous part whenever it is asked for (the system
+    may drop pages of files meanwhile, and so hide growth from the mark); elsewhere only growth past the process's own
+    earlier peak is seen.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -106,7 +108,8 @@ class PeakMemory:
                 torch.accelerator.reset_peak_memory_stats(device)
         else:
             _reset_high_water_mark()
-            self._baseline = _resident_kib("VmRSS")
+            self._baseline, self._anonymous = _resident_kib("VmRSS"), _resident_kib("RssAnon")
+            self._peak = 0
 
     def megabytes(self) -> float:
         """Peak so far, in 10^6 bytes; NaN on an accelerator whose backend does not say."""
@@ -115,7 +118,9 @@ class PeakMemory:
                 return torch.accelerator.max_memory_allocated(self._device) / 1e6
             except (RuntimeError, AttributeError):
                 return float("nan")
-        return max(0, _resident_kib("VmHWM") - self._baseline) * 1024 / 1e6
+        grown = max(_resident_kib("VmHWM") - self._baseline, _resident_kib("RssAnon") - self._anonymous)
+        self._peak = max(self._peak, grown)
+        return self._peak * 1024 / 1e6
 
 
 def _reset_high_water_mark() -> None:
