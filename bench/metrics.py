@@ -1,4 +1,4 @@
-"""Errors: pure array functions, and sums that grow with the stream at constant memory."""
+"""Errors of a stream: sums by lead and channel, and a mean for each origin."""
 
 from __future__ import annotations
 
@@ -10,16 +10,6 @@ from numpy.typing import NDArray
 from bench.record import Errors
 
 Floats = NDArray[np.float64]
-
-
-def squared_error(forecast: Floats, truth: Floats) -> Floats:
-    """``(forecast - truth)^2``, element by element."""
-    return np.square(forecast - truth)
-
-
-def skill(error: float, reference: float) -> float:
-    """Share of a reference's error that was saved: ``1 - error / reference`` (1 is perfect, 0 no better)."""
-    return 1.0 - error / reference
 
 
 @dataclass

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench.metrics import ErrorSums, skill, squared_error
+from bench.metrics import ErrorSums
 
 Floats = NDArray[np.float64]
 
@@ -82,10 +82,3 @@ def test_before_the_first_window() -> None:
     sums = ErrorSums(np.ones(2), 3)
     assert np.isnan(sums.mse)
     assert sums.origin_errors.shape == (0, 4)
-
-
-def test_pure_functions() -> None:
-    np.testing.assert_array_equal(squared_error(np.array([1.0, 2.0]), np.array([3.0, 2.0])), [4.0, 0.0])
-    assert skill(1.0, 4.0) == 0.75
-    assert skill(4.0, 4.0) == 0.0
-    assert skill(6.0, 4.0) == -0.5
