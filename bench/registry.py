@@ -47,12 +47,12 @@ class Entry(Generic[T]):
     def sha(self) -> str:
         """Hash of the file's content, and of the code it builds on: a changed file is another plug-in.
 
-        That is the plug-in files it inherits from and, for a built-in forecaster, all modules beside it.
+        That is the plug-in files it inherits from and, for a built-in forecaster, all modules beside it and below.
         """
         modules = [sys.modules[c.__module__] for c in self.cls.__mro__ if c.__module__.startswith(PLUGIN_MODULES)]
         files = {self.file, *(Path(module.__file__ or "").resolve() for module in modules)}
         if any(file.parent == FORECASTERS_FOLDER for file in files):
-            files.update(FORECASTERS_FOLDER.glob("*.py"))
+            files.update(FORECASTERS_FOLDER.rglob("*.py"))
         return hashlib.sha256(b"".join(sorted(file.read_bytes() for file in files))).hexdigest()
 
     @property

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench import BenchError, DriftSeries, Feedback, Protocol, Split, Task
 from bench.config import build
+from bench.forecasters.fast import memory, perceptron
 from bench.forecasters.memory import MemoryCache
 from bench.forecasters.titans_options import TitansConfig
 from bench.plugins import load_plugins
@@ -198,16 +199,14 @@ def test_no_parameter_moves_where_the_backbone_is_fixed(name: str, carry: str) -
 
 def test_frozen_never_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[int] = []
+    surprise = perceptron.surprise
 
-    def count(strategy: Any) -> None:
-        kind = type(strategy.forecaster.memories[0])
-        store = kind.store_memories
+    def counted(*args: Any) -> Any:
+        writes.append(1)
+        return surprise(*args)
 
-        def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
-            writes.append(1)
-            return store(self, *args, **kwargs)
-
-        monkeypatch.setattr(kind, "store_memories", counted)
+    def count(_: Any) -> None:  # in service, not in training
+        monkeypatch.setattr(memory, "surprise", counted)
 
     frozen = serve("frozen", protocol(), watch=count)
     assert writes == []

@@ -16,7 +16,8 @@ from torch import Tensor
 from bench import DriftSeries, Protocol, Split, Task
 from bench.config import build
 from bench.forecasters.carry import Carry, Policy
-from bench.forecasters.memory import MemoryCache, library_state
+from bench.forecasters.memory import MemoryCache
+from bench.forecasters.reference import _library_state
 from bench.forecasters.titans import Normalization, TimeSeriesTitansTransformer
 from bench.forecasters.titans_options import Titans, TitansConfig
 from bench.plugins import load_plugins
@@ -212,7 +213,7 @@ def test_a_state_is_what_its_rows_wrote_when_they_headed_a_window() -> None:
     for q in (0, 4, 8):
         level = rows[q + L - 1]  # the last row of the window [q, q + L)
         tokens = (model.input_projection(rows[q : q + U] - level) + positions).expand(3, 1, U, -1)
-        _, after = memory(tokens, state=library_state(state))
+        _, after = memory(tokens, state=_library_state(state))
         weights, momentum = after.states
         state = replace(state, weights=dict(weights.items()), momentum=dict(momentum.items()))
         ours = states[q + U].layers[0]

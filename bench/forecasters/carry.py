@@ -45,7 +45,7 @@ class Carry:
         self.model, self.lookback, self.policy = model, lookback, policy
         self.position = len(history) - lookback
         self.cache = model.initial_cache()
-        self._rows, self._tokens = model.write_unit(lookback)
+        self._rows, _ = model.write_unit(lookback)
         self._recent = history[-lookback:]  # rows from `position` on; the `window` policy needs none
         self._past = deque([(self.position, self.cache)], maxlen=remembered)
 
@@ -59,10 +59,9 @@ class Carry:
             while len(self._recent) >= self.lookback + self._rows:
                 self._write_unit()
 
-    @torch.no_grad()
     def _write_unit(self) -> None:
-        _, _, reads = self.model.run(self._recent[None, : self.lookback], self.cache)
-        self._keep(self.model.write(self.cache, reads, self._tokens), self.position + self._rows)
+        written = self.model.write(self._recent[None, : self.lookback], self.cache)
+        self._keep(written, self.position + self._rows)
         self._recent = self._recent[self._rows :].clone()
 
     def hand_over(self, cache: MemoryCache, t: int) -> None:

@@ -24,10 +24,20 @@ class MemoryState:
     weights: Weights
     momentum: Weights
 
+    def repeated(self, count: int) -> MemoryState:
+        """The same, ``count`` times over."""
+        return MemoryState(
+            {k: w.repeat(count, *(1,) * (w.ndim - 1)) for k, w in self.weights.items()},
+            {k: m.repeat(1, count, *(1,) * (m.ndim - 2)) for k, m in self.momentum.items()},
+        )
+
+    def __len__(self) -> int:
+        return len(next(iter(self.weights.values())))
+
 
 @dataclass(frozen=True)
 class MemoryCache:
-    """What travels from window to window: an immutable value, detached, one state for each memory layer.
+    """What travels from window to window: an immutable value, one state for each memory layer.
 
     Attributes:
         layers: States, first memory layer first.
@@ -37,19 +47,30 @@ class MemoryCache:
     layers: tuple[MemoryState, ...]
     batch: int
 
+    def layers_for(self, batch: int) -> tuple[MemoryState, ...]:
+        """The states, for a forward pass of ``batch`` windows; those of one window serve any number as they are.
+
+        Raises:
+            ValueError: The cache belongs to some other number of windows.
+        """
+        return self.layers if self.batch == 1 else self.expand(batch).layers
+
+    def detached(self) -> MemoryCache:
+        """The same values, through which no gradient flows."""
+        return replace(self, layers=tuple(
+            MemoryState(
+                {k: w.detach() for k, w in layer.weights.items()}, {k: m.detach() for k, m in layer.momentum.items()}
+            )
+            for layer in self.layers
+        ))  # fmt: skip
+
     def expand(self, batch: int) -> MemoryCache:
         """The same memory for ``batch`` windows."""
         if batch == self.batch:
             return self
         if self.batch != 1:
             raise ValueError(f"a cache for {self.batch} windows cannot serve {batch}")
-        return replace(self, batch=batch, layers=tuple(
-            MemoryState(
-                {k: w.repeat(batch, *(1,) * (w.ndim - 1)) for k, w in layer.weights.items()},
-                {k: m.repeat(1, batch, *(1,) * (m.ndim - 2)) for k, m in layer.momentum.items()},
-            )
-            for layer in self.layers
-        ))  # fmt: skip
+        return MemoryCache(tuple(layer.repeated(batch) for layer in self.layers), batch)
 
     @staticmethod
     def stack(caches: list[MemoryCache]) -> MemoryCache:
@@ -78,30 +99,15 @@ class MemoryCache:
 
 
 @dataclass(frozen=True)
-class MemoryRead:
-    """What one memory layer was given in a forward pass; enough to write a part of it again.
+class Remembered:
+    """What a memory layer made of a window.
 
     Attributes:
-        tokens: ``(3, B, N, D)``: queries', keys' and values' views of the tokens.
-        coupled: Weights of the memory layer before, ``(B * heads, chunks, ...)``, where layers are coupled.
+        retrieved: ``(B, N, D)``; of no use where nothing was to be read.
+        state: The memory where it was asked for, or None.
+        updates: The library's weights after each chunk, where the next memory layer is coupled to them.
     """
 
-    tokens: Tensor
-    coupled: Any
-
-
-def state_of(state: Any) -> MemoryState:
-    """The library's state as one to start from: its last update, momentum kept, no remainder."""
-    weights, momentum = state.states
-    return MemoryState(
-        {name: w.detach() for name, w in weights.items()}, {name: m.detach() for name, m in momentum.items()}
-    )
-
-
-def library_state(state: MemoryState) -> Any:
-    """The same for the library: index 0, no remainder."""
-    from tensordict import TensorDict
-    from titans_pytorch.neural_memory import NeuralMemState
-
-    weights, momentum = TensorDict(state.weights), TensorDict(state.momentum)
-    return NeuralMemState(0, weights, None, (weights, momentum), None)
+    retrieved: Tensor
+    state: MemoryState | None
+    updates: Any = None

@@ -18,10 +18,14 @@ from torch import Tensor, nn
 
 from bench.errors import BenchError
 from bench.forecaster import Pairs, Task
+from bench.forecasters.fast.attention import attend
+from bench.forecasters.fast.attention import uncovered as attention_uncovered
+from bench.forecasters.fast.memory import remember, uncovered
 from bench.forecasters.linear import normal_equations
-from bench.forecasters.memory import MemoryCache, MemoryRead, MemoryState, library_state, state_of
-from bench.forecasters.scan import ChunkScan
+from bench.forecasters.memory import MemoryCache, MemoryState
+from bench.forecasters.reference import remember_by_library
 
+Engine = Literal["fast", "reference"]
 Normalization = Literal["none", "last", "mean-std", "blended"]
 BLEND_GAIN = 10.0  # so that the blend moves as fast as the weights do
 
@@ -46,6 +50,8 @@ class TimeSeriesTitansTransformer(nn.Module):
             the transformer then learns what is left. 0 has no such level.
         neural_memory_segment_len: Rows in a memory chunk; None means ``segment_len``.
         neural_memory_layers: Layers with a memory, counted from 1.
+        memory_engine: ``fast`` computes the same as the library another way, where it can (`bench.forecasters.fast`);
+            ``reference`` calls the library's modules as released.
         **transformer: Further arguments of `titans_pytorch.MemoryAsContextTransformer`.
 
     Attributes:
@@ -70,6 +76,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         neural_memory_segment_len: int | None = None,
         neural_memory_layers: tuple[int, ...] = (1,),
         num_residual_streams: int = 1,
+        memory_engine: Engine = "fast",
         **transformer: Any,
     ) -> None:
         super().__init__()
@@ -77,7 +84,7 @@ class TimeSeriesTitansTransformer(nn.Module):
             target_index = tuple(range(output_dim)) if input_dim == output_dim else ()
         self.target_index, self.normalize = target_index, normalize
         self.pred_len, self.output_dim = pred_len, output_dim
-        self.memory_writes = True
+        self.memory_writes, self.memory_engine = True, memory_engine
         self.input_projection = nn.Linear(input_dim, dim)
         # The token embedding and the logits belong to language; neither is called.
         self.transformer = _transformer_class()(
@@ -92,9 +99,6 @@ class TimeSeriesTitansTransformer(nn.Module):
             **transformer,
         )
         self.transformer.to_logits = nn.Identity()
-        for layer in self.transformer.layers:  # the same attention, in one fused kernel
-            attention = layer[5]
-            attention.attend = type(attention.attend)(causal=True, flash=True)
         self.prediction_head = nn.Linear(dim, pred_len * output_dim)
         self.blend: nn.Parameter | None = None
         if normalize == "blended" and target_index:
@@ -107,9 +111,6 @@ class TimeSeriesTitansTransformer(nn.Module):
             nn.init.zeros_(self.prediction_head.bias)
         self.chunk: int = self.transformer.neural_memory_segment_len
         _own_memory_parameters(self.memories)
-        for memory in self.memories:
-            if not memory.use_accelerated_scan:
-                memory.assoc_scan = ChunkScan()
 
     @property
     def memories(self) -> list[Any]:
@@ -128,73 +129,127 @@ class TimeSeriesTitansTransformer(nn.Module):
             ``(B, H, C_out)``, and with ``return_cache`` also a `MemoryCache` for batch B: what it started from, where
             writes are switched off.
         """
-        forecast, states, _ = self.run(x, cache)
         if not return_cache:
-            return forecast
-        if self.memory_writes:
-            return forecast, MemoryCache(states, len(x))
-        return forecast, (cache or self.initial_cache()).expand(len(x))
+            return self.run(x, cache)[0]
+        if not self.memory_writes:
+            return self.run(x, cache)[0], (cache or self.initial_cache()).expand(len(x))
+        forecast, after = self.run(x, cache, self._whole_chunks(x.shape[1]))
+        assert after is not None
+        return forecast, after.detached()
 
-    def run(self, x: Tensor, cache: MemoryCache | None) -> tuple[Tensor, tuple[MemoryState, ...], list[MemoryRead]]:
-        """Forecast, with each memory layer's final state and what it was given."""
+    def run(
+        self, x: Tensor, cache: MemoryCache | None = None, after: int | None = None
+    ) -> tuple[Tensor, MemoryCache | None]:
+        """Forecast, and hand back the memory as it stood after the first tokens; gradients flow through both.
+
+        Args:
+            x: ``(B, L, C_in)``.
+            cache: The memory to start from, for batch 1 or B; None starts from the learned initial memory.
+            after: Tokens, whole chunks; None hands back no memory.
+
+        Returns:
+            ``(B, H, C_out)``, and a `MemoryCache` for batch B or None.
+        """
         rows, level, scale = self._normalized(x)
-        hidden, states, reads = self.encode(self.input_projection(rows), cache)
-        out = self.prediction_head(hidden[:, -1]).unflatten(1, (self.pred_len, self.output_dim))
-        return out * scale + level, states, reads
+        hidden, states = self._encode(self.input_projection(rows), cache, after)
+        out = self.prediction_head(hidden).unflatten(1, (self.pred_len, self.output_dim))
+        return out * scale + level, None if after is None else MemoryCache(states, len(x))
 
-    def encode(
-        self, values: Tensor, cache: MemoryCache | None
-    ) -> tuple[Tensor, tuple[MemoryState, ...], list[MemoryRead]]:
-        """The transformer on embedded rows: ``(B, L, D)`` to hidden states ``(B, L, D)`` before any logits."""
-        model = self.transformer
-        batch, length, _ = values.shape
-        starts = iter(cache.expand(batch).layers if cache else ())
+    def forecast_and_write(self, x: Tensor, cache: MemoryCache | None) -> tuple[Tensor, MemoryCache]:
+        """Forecast, and write the window's first unit; gradients flow through both.
+
+        Returns:
+            ``(B, H, C_out)``, and the memory after the first unit, for batch B.
+        """
+        forecast, after = self.run(x, cache, self.write_unit(x.shape[1])[1])
+        assert after is not None
+        return forecast, after
+
+    @torch.no_grad()
+    def write(self, x: Tensor, cache: MemoryCache) -> MemoryCache:
+        """Write the first unit of each window into the memory that the window starts from.
+
+        Only what can matter is computed: all is causal, so the unit's own rows go through the layers below the last
+        memory.
+
+        Args:
+            x: ``(B, L, C_in)`` windows.
+            cache: The memory to start from, for batch 1 or B.
+
+        Returns:
+            The memory that holds the unit too, for batch B.
+        """
+        rows, tokens = self.write_unit(x.shape[1])
+        beyond = 1 if self.transformer.num_longterm_mem_tokens else 0  # a segment's tokens stand before the next one
+        normalized, _, _ = self._normalized(x)
+        unit = self.input_projection(normalized[:, : rows + beyond])
+        _, states = self._encode(unit, cache, tokens, memories_only=True)
+        return MemoryCache(states, len(x))
+
+    def _encode(
+        self, values: Tensor, cache: MemoryCache | None, after: int | None, *, memories_only: bool = False
+    ) -> tuple[Tensor, tuple[MemoryState, ...]]:
+        """The transformer on embedded rows.
+
+        Args:
+            values: ``(B, L, D)``.
+            cache: Where the memories start.
+            after: Hand back the memories after so many tokens, whole chunks; None hands back none.
+            memories_only: Stop at the last memory; the hidden state is then of no use.
+
+        Returns:
+            ``(B, D)``, the hidden state of the last row before any logits; and the memories, first layer first.
+        """
+        model, fast = self.transformer, self.memory_engine == "fast"
+        covered = fast and not model.neural_mem_weight_residual  # coupled layers hand on weights that fast never builds
+        starts = iter(cache.layers_for(len(values)) if cache else ())
         tokens = self._with_longterm_tokens(values)
         positions = model.axial_pos_emb.forward_with_seq_len(tokens.shape[1], (self.chunk,))
         x = model.expand_streams(tokens + positions)
         states: list[MemoryState] = []
-        reads: list[MemoryRead] = []
         views: list[Tensor] = []  # what later memories may choose their queries, keys and values from
         first_values = coupled = None
-        for memory_branch, attention_branch, feedforward_branch, choose, memory, attention, feedforward in model.layers:
+        memories_left = len(self.memories)
+        for i, layer in enumerate(model.layers, 1):
+            memory_branch, attention_branch, feedforward_branch, choose, memory, attention, feedforward = layer
             gates = None
             if memory is not None:
+                memories_left -= 1
                 memory_in, add = memory_branch(x)
-                read = MemoryRead(_memory_views(memory_in, views, choose), coupled)
-                retrieved, state = self._remember(memory, read, next(starts, None))
-                reads.append(read)
-                if state is not None:
-                    states.append(state_of(state))
-                    coupled = state.updates if model.neural_mem_weight_residual else None
+                serve = remember if covered and not uncovered(memory) else remember_by_library
+                remembered = serve(
+                    memory,
+                    _memory_views(memory_in, views, choose),
+                    next(starts, None),
+                    coupled=coupled,
+                    writes=self.memory_writes,
+                    reads=not memories_only or memories_left > 0,
+                    after=after,
+                )
+                states += [remembered.state] if remembered.state else []
+                if memories_only and not memories_left:
+                    break
+                coupled = remembered.updates if model.neural_mem_weight_residual else None
                 if model.gate_attn_output:
-                    gates = retrieved.sigmoid()
+                    gates = remembered.retrieved.sigmoid()
                 else:
-                    x = add(retrieved)
+                    x = add(remembered.retrieved)
             attention_in, add = attention_branch(x)
-            attended, intermediates = attention(attention_in, value_residual=first_values, output_gating=gates)
-            if first_values is None:
-                first_values = intermediates.value_residual
+            if fast and not attention_uncovered(attention):
+                last_only = i == len(model.layers)  # the head reads the last row only
+                attended, own_values = attend(attention, attention_in, first_values, gates, last_only=last_only)
+                if last_only:
+                    _, add = attention_branch(x[:, -1:])
+            else:
+                attended, kept = attention(attention_in, value_residual=first_values, output_gating=gates)
+                own_values = kept.value_residual
+            first_values = own_values if first_values is None else first_values
             x = add(attended)
             feedforward_in, add = feedforward_branch(x)
             fed = feedforward(feedforward_in)
             x = add(fed)
             views += [attention_in, attended, feedforward_in, fed]
-        x = self._without_longterm_tokens(model.reduce_streams(x), length)
-        return model.norm(x), tuple(states), reads
-
-    def write(self, cache: MemoryCache, reads: list[MemoryRead], tokens: int) -> MemoryCache:
-        """Write the first ``tokens`` tokens of a forward pass into the memories it started from.
-
-        Args:
-            cache: The memory to write to.
-            reads: What each memory layer was given in that pass.
-            tokens: How many; whole chunks.
-        """
-        states = []
-        for memory, read, start in zip(self.memories, reads, cache.layers, strict=True):
-            _, state = memory(read.tokens[:, :, :tokens], state=library_state(start), prev_weights=read.coupled)
-            states.append(state_of(state))
-        return MemoryCache(tuple(states), cache.batch)
+        return model.norm(model.reduce_streams(x[:, -1:]))[:, 0], tuple(states)
 
     def initial_cache(self, batch: int = 1) -> MemoryCache:
         """The learned initial memory, with no momentum yet."""
@@ -287,16 +342,10 @@ class TimeSeriesTitansTransformer(nn.Module):
             return rows, x.new_zeros(()), x.new_ones(())
         return rows, self.anchor(x.flatten(1)).unflatten(1, (self.pred_len, self.output_dim)), x.new_ones(())
 
-    def _remember(self, memory: Any, read: MemoryRead, start: MemoryState | None) -> tuple[Tensor, Any]:
-        """Read a memory, and write to it unless writes are switched off."""
-        if self.memory_writes:
-            state = library_state(start) if start else None
-            return memory(read.tokens, state=state, prev_weights=read.coupled)  # type: ignore[no-any-return]
-        queries = read.tokens[0]
-        weights = start.weights if start else memory.init_weights(len(queries))
-        chunks = math.ceil((queries.shape[1] + 1) / memory.retrieve_chunk_size)
-        same = {k: w.unsqueeze(1).expand(-1, chunks, *w.shape[1:]) for k, w in weights.items()}
-        return memory.retrieve_memories(queries, same), None
+    def _whole_chunks(self, length: int) -> int:
+        """Tokens of a window of ``length`` rows that fill whole chunks."""
+        tokens: int = length + (length - 1) // self.transformer.segment_len * self.transformer.num_longterm_mem_tokens
+        return tokens // self.chunk * self.chunk
 
     def _with_longterm_tokens(self, values: Tensor) -> Tensor:
         """Put the long-term tokens after each segment that another one follows."""
@@ -309,19 +358,13 @@ class TimeSeriesTitansTransformer(nn.Module):
             parts += [part, longterm]
         return torch.cat(parts[:-1], dim=1)
 
-    def _without_longterm_tokens(self, x: Tensor, length: int) -> Tensor:
-        count, segment = self.transformer.num_longterm_mem_tokens, self.transformer.segment_len
-        if not count:
-            return x
-        kept = torch.arange(x.shape[1], device=x.device) % (segment + count) < segment
-        return x[:, kept][:, :length]
 
-
-def _memory_views(memory_in: Tensor, views: list[Tensor], choose: Any) -> Tensor:
-    """Queries', keys' and values' views of the tokens, ``(3, B, N, D)``."""
+def _memory_views(memory_in: Tensor, views: list[Tensor], choose: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries', keys' and values' views of the tokens, each ``(B, N, D)``."""
     if choose is None:
-        return torch.stack([memory_in] * 3)
-    return torch.einsum("lbnd,vbnl->vbnd", torch.stack([memory_in, *views]), choose(memory_in))
+        return memory_in, memory_in, memory_in
+    q, k, v = torch.einsum("lbnd,vbnl->vbnd", torch.stack([memory_in, *views]), choose(memory_in))
+    return q, k, v
 
 
 def _step_size(logits: Tensor, max_lr: float) -> Tensor:

@@ -1,0 +1,1 @@
+"""The fast memory engine: the library's neural memory and attention, computed another way from the same parameters."""

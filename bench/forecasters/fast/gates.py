@@ -1,0 +1,115 @@
+"""The recurrences of momentum and decay over chunks, as lower-triangular matrices of products of gates.
+
+A memory's weights after chunk ``n`` are linear in the surprises of the chunks so far, in the weights it started from
+and in the momentum it started from. The factors depend on the gates alone, a few numbers for each chunk, so they are
+multiplied out once and serve every weight matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """How a segment's surprises, and what it starts from, become updates, weights and momentum.
+
+    ``n`` chunks and ``o`` orders of momentum; heads and batch stand in front. What concerns momentum is empty where
+    there is none.
+
+    Attributes:
+        keep: ``(h, B, n + 1)``, factor of the first weights in the weights after 0 to ``n`` chunks.
+        decay: ``(h, B, n + 1, n)``, factor of each chunk's update in those weights.
+        surprise: ``(h, B, n + 1, n)``, factor of each chunk's surprise in them, where updates are linear in it.
+        momentum: For each order ``(h, B, n + 1)``, factor of its first momentum in them, likewise.
+        update: ``(h, B, n, n)``, factor of each chunk's surprise in each update.
+        update_start: For each order ``(h, B, n)``, factor of its first momentum in each update.
+        orders: For each order ``(h, B, n, n)``, factor of each chunk's surprise in the momentum after each chunk.
+        order_starts: For each order, and each order up to it, ``(h, B, n)``: factor of the first momentum there.
+    """
+
+    keep: Tensor
+    decay: Tensor
+    surprise: Tensor
+    momentum: tuple[Tensor, ...]
+    update: Tensor
+    update_start: tuple[Tensor, ...]
+    orders: tuple[Tensor, ...]
+    order_starts: tuple[tuple[Tensor, ...], ...]
+
+
+def retention(decay_logits: Tensor) -> Tensor:
+    """Logarithm of the share that is kept, ``1 - sigmoid(logits)``."""
+    return nn.functional.logsigmoid(-decay_logits)
+
+
+def products(log_gates: Tensor) -> tuple[Tensor, Tensor]:
+    """Products of gates over runs of chunks.
+
+    Args:
+        log_gates: ``(..., n)``.
+
+    Returns:
+        ``(..., n)``, the product of gates 0 to ``i``; and ``(..., n, n)``, lower triangular, the product of gates
+        ``j + 1`` to ``i``.
+    """
+    total = log_gates.cumsum(-1)
+    runs = total.unsqueeze(-1) - total.unsqueeze(-2)
+    lower = torch.ones(runs.shape[-2:], dtype=torch.bool, device=runs.device).tril()
+    return total.exp(), runs.masked_fill(~lower, -torch.inf).exp()
+
+
+def recurrence(decay: Tensor, momentum: Tensor | None, combine: Tensor | None = None) -> Recurrence:
+    """Multiply out the gates of one segment.
+
+    Args:
+        decay: ``(h, B, n)``, logits of the share of the weights that each chunk takes away.
+        momentum: ``(o, h, B, n)``, logits of the share of momentum that each chunk keeps; None has no momentum.
+        combine: ``(o, h, B, n)`` shares of each order in the update, or ``(o + 1, ...)`` with the bare surprise
+            first; None takes the highest order.
+    """
+    dtype = decay.dtype
+    exact = torch.float32 if decay.device.type == "mps" else torch.float64  # sums of logarithms cancel
+    kept, decays = products(retention(decay.to(exact)))
+    n = decay.shape[-1]
+    eye = torch.eye(n, dtype=exact, device=decay.device).expand(decays.shape)
+    update, starts = eye, list[Tensor]()
+    orders: list[Tensor] = []
+    first: list[list[Tensor]] = []
+    if momentum is not None:
+        of_surprise, of_first = eye, list[Tensor]()
+        for logits in momentum:
+            share, runs = products(nn.functional.logsigmoid(logits.to(exact)))
+            of_surprise = runs @ of_surprise
+            of_first = [(runs @ factor.unsqueeze(-1)).squeeze(-1) for factor in of_first] + [share]
+            orders.append(of_surprise)
+            first.append(of_first)
+        update, starts = _combined(eye, orders, first, combine)
+    decays = nn.functional.pad(decays, (0, 0, 1, 0))
+    return Recurrence(
+        keep=nn.functional.pad(kept, (1, 0), value=1.0).to(dtype),
+        decay=decays.to(dtype),
+        surprise=(decays if momentum is None else decays @ update).to(dtype),
+        momentum=tuple((decays @ start.unsqueeze(-1)).squeeze(-1).to(dtype) for start in starts),
+        update=update.to(dtype),
+        update_start=tuple(start.to(dtype) for start in starts),
+        orders=tuple(order.to(dtype) for order in orders),
+        order_starts=tuple(tuple(factor.to(dtype) for factor in factors) for factors in first),
+    )
+
+
+def _combined(
+    eye: Tensor, orders: list[Tensor], first: list[list[Tensor]], combine: Tensor | None
+) -> tuple[Tensor, list[Tensor]]:
+    """The update of each chunk as factors of surprises and of the first momenta."""
+    if combine is None:
+        return orders[-1], first[-1]
+    shares = combine.to(eye.dtype)
+    linear = orders if len(shares) == len(orders) else [eye, *orders]
+    update = torch.stack([share.unsqueeze(-1) * matrix for share, matrix in zip(shares, linear, strict=True)]).sum(0)
+    own = shares[len(linear) - len(orders) :]
+    starts = [torch.stack([own[o] * first[o][j] for o in range(j, len(orders))]).sum(0) for j in range(len(orders))]
+    return update, starts

@@ -1,0 +1,353 @@
+"""One neural memory over one window: reading and writing in a few large products.
+
+The same parameters, the same state and the same answers as `titans_pytorch.NeuralMemory`, which takes a gradient for
+each chunk, scans over them and pours each chunk's weights into a module. Here the gradients are in closed form
+(`perceptron`), the scans are products of gates (`gates`), and a query is answered without building any chunk's weights:
+weights are linear in the surprises, and a surprise is ``activations^T @ errors``, so
+
+    query @ weights(chunk) = keep * (query @ first weights) - ((query @ activations^T) * factors) @ errors.
+
+Only where surprises are orthogonalised, which is not linear, weights are built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.forecasters.fast.gates import Recurrence, recurrence
+from bench.forecasters.fast.orthogonal import orthogonalized
+from bench.forecasters.fast.perceptron import EPSILON, Perceptron, Surprise, surprise, times
+from bench.forecasters.fast.projections import Projections, project
+from bench.forecasters.memory import MemoryState, Remembered
+
+TINY = 1e-20
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a memory holds between two chunks; tensors by layer, the norm's scale last where there is one.
+
+    Attributes:
+        weights: ``(h, 1 or B, ...)`` each.
+        momentum: For each order, the same; no orders where there is no momentum, or none yet.
+    """
+
+    weights: tuple[Tensor, ...]
+    momentum: tuple[tuple[Tensor, ...], ...]
+
+
+def uncovered(memory: Any) -> str:
+    """Why this engine does not serve a `NeuralMemory`; empty if it does."""
+    from titans_pytorch.memory_models import MemoryMLP, ResidualNorm
+    from titans_pytorch.neural_memory import default_loss_fn
+
+    model = memory.memory_model
+    inner = model.model if type(model) is ResidualNorm else model
+    if type(inner) is not MemoryMLP:
+        return f"the memory model is a {type(inner).__name__}, not a MemoryMLP"
+    if memory.store_memory_loss_fn is not default_loss_fn:
+        return "the memory has a loss of its own"
+    if memory.to_learned_weight_residual_mix is not None:
+        return "memory layers are coupled by a weight residual"
+    if memory.store_with_lookahead_value:
+        return "values are taken one step ahead"
+    if memory.retrieve_chunk_size != memory.store_chunk_size:
+        return "chunks read and chunks written differ"
+    return ""
+
+
+def remember(
+    memory: Any,
+    views: tuple[Tensor, Tensor, Tensor],
+    start: MemoryState | None,
+    *,
+    coupled: Any = None,
+    writes: bool = True,
+    reads: bool = True,
+    after: int | None = None,
+) -> Remembered:
+    """Write a window's tokens into a memory, and read it.
+
+    Args:
+        memory: A `titans_pytorch.NeuralMemory` that is not `uncovered`.
+        views: Queries', keys' and values' views of the tokens, each ``(B, N, D)``.
+        start: What the memory starts from, for batch 1 or B; None is the learned initial memory.
+        coupled: None: what is covered has no weight residual.
+        writes: False leaves the memory as it starts.
+        reads: False leaves out the answers.
+        after: Hand back the state after so many tokens, whole chunks; None hands back none.
+    """
+    del coupled
+    (batch, length), chunk = views[0].shape[:2], memory.store_chunk_size
+    reach = length if reads else after or 0
+    chunks = reach // chunk if writes else 0
+    given = project(memory, *views, chunks * chunk)
+    if start is not None and len(start) not in (memory.heads, batch * memory.heads):
+        start = start.repeated(batch * memory.heads // len(start))
+    held, state = _held(memory, start), None
+    if writes and after == 0:
+        state = _state(memory, held, batch)
+    place = torch.arange(1, length + 1, device=views[0].device) // chunk
+    answers: list[Tensor] = []
+    segments = _segments(memory, chunks, ragged=length > chunks * chunk)
+    for first, last in segments:
+        is_final = (first, last) == segments[-1]
+        segment = _Segment.of(memory, held, given.chunks(first, last))
+        begin, end = max(0, first * chunk - 1), length if is_final else last * chunk - 1
+        if reads and end > begin:
+            where = place[begin:end] - first
+            answers.append(segment.answer(given.queries[:, :, begin:end], where, front=int(first == 0)))
+        if after and first < after // chunk <= last:
+            state = _state(memory, segment.held_after(after // chunk - first), batch)
+        if not is_final:
+            held = segment.held_after(last - first)
+    if not reads:
+        return Remembered(views[0], state)
+    return Remembered(_merged(memory, torch.cat(answers, dim=2) if len(answers) > 1 else answers[0], given.gate), state)
+
+
+def _segments(memory: Any, chunks: int, *, ragged: bool) -> list[tuple[int, int]]:
+    """Runs of chunks whose surprises are taken at the same weights; what is left of a chunk may be a run of none."""
+    size = (memory.batch_size or 0) // memory.store_chunk_size or max(chunks, 1)
+    segments = [(first, min(first + size, chunks)) for first in range(0, max(chunks, 1), size)]
+    if ragged and chunks and memory.batch_size and chunks % size == 0:
+        segments.append((chunks, chunks))
+    return segments
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A run of chunks whose surprises were taken at the same weights."""
+
+    memory: Any
+    held: Held
+    surprise: Surprise | None
+    factors: tuple[Tensor, ...] | None
+    scan: Recurrence | None
+    built: tuple[Tensor, ...] | None
+
+    @classmethod
+    def of(cls, memory: Any, held: Held, given: Projections) -> _Segment:
+        """Take the surprises of a run of chunks."""
+        if given.decay.shape[-1] == 0:
+            return cls(memory, held, None, None, None, None)
+        scan = recurrence(given.decay, given.momentum, given.combine)
+        model = _perceptron(held.weights, memory)
+        grads = surprise(model, given.keys, given.values, given.steps)
+        factors = _factors(memory, grads, given.modulation, given.decay.shape[-1])
+        if factors is not None:  # scale errors once, and not each product with them
+            grads = _scaled(grads, factors)
+        segment = cls(memory, held, grads, factors, scan, None)
+        return segment._with_weights_built() if memory.spectral_norm_surprises else segment
+
+    def answer(self, queries: Tensor, place: Tensor, front: int) -> Tensor:
+        """Answer queries.
+
+        Args:
+            queries: ``(h, B, Q, d)``.
+            place: ``(Q,)``, how many of the segment's chunks each query finds written.
+            front: How far the first query stands from the beginning of its chunk.
+        """
+        x, layers = queries, len(self.held.weights) - _is_normed(self.memory)
+        linear = self.built is None and self.scan is not None
+        if linear:
+            assert self.scan is not None
+            assert self.surprise is not None
+            keep = self.scan.keep.index_select(-1, place).unsqueeze(-1)
+            starts = [s.index_select(-1, place).unsqueeze(-1) for s in self._momentum_factors()]
+            seen = self.scan.surprise.index_select(-2, place)
+            seen = seen.repeat_interleave(self.surprise.errors[0].shape[2] // seen.shape[-1], dim=-1)
+        for i in range(layers):
+            if i:
+                x = nn.functional.gelu(x)
+            if linear:
+                out = keep * times(x, self.held.weights[i])
+                for share, momentum in zip(starts, self.held.momentum, strict=False):
+                    out = out + share * times(x, momentum[i])
+                scores = x @ self.surprise.activations[i].transpose(-1, -2) * seen  # type: ignore[union-attr]
+                x = out - scores @ self.surprise.errors[i]  # type: ignore[union-attr]
+            elif self.built is not None:
+                x = _by_chunk(x, self.built[i], front, self.memory.store_chunk_size)
+            else:
+                x = times(x, self.held.weights[i])
+        if not _is_normed(self.memory):
+            return x
+        gamma = self.held.weights[-1].unsqueeze(2)
+        if self.scan is not None:
+            gamma = self._gamma().index_select(2, place)
+        return torch.addcmul(queries, nn.functional.layer_norm(x, x.shape[-1:], eps=EPSILON), 1.0 + gamma)
+
+    def held_after(self, chunks: int) -> Held:
+        """What the memory holds after so many chunks of the segment."""
+        if self.scan is None or chunks == 0:
+            return self.held
+        assert self.surprise is not None
+        row = self.scan.surprise[..., chunks, :]
+        starts = [s[..., chunks] for s in self._momentum_factors()]
+        weights = self._sum(row, self.scan.keep[..., chunks], starts)
+        if self.built is not None:
+            weights = (*(w[:, :, chunks] for w in self.built), *weights[len(self.built) :])
+        if self.memory.transition_gate is not None and self._is_complete(chunks):
+            gate = self.memory.transition_gate.sigmoid()
+            weights = tuple(old.lerp(new, gate) for old, new in zip(self.held.weights, weights, strict=True))
+        orders = tuple(
+            self._sum(order[..., chunks - 1, :], None, [start[..., chunks - 1] for start in order_starts])
+            for order, order_starts in zip(self.scan.orders, self.scan.order_starts, strict=True)
+        )
+        return Held(weights, orders)
+
+    def _is_complete(self, chunks: int) -> bool:
+        """Whether the segment ends there because the memory's batch is full."""
+        return bool(self.memory.batch_size) and chunks * self.memory.store_chunk_size == self.memory.batch_size
+
+    def _momentum_factors(self) -> tuple[Tensor, ...]:
+        assert self.scan is not None
+        return self.scan.momentum if self.held.momentum else ()
+
+    def _sum(self, row: Tensor, keep: Tensor | None, starts: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Weights or momentum after a chunk: factors of surprises, of the first weights, of the first momenta."""
+        assert self.surprise is not None
+        tokens = row.repeat_interleave(self.surprise.errors[0].shape[2] // row.shape[-1], dim=-1).unsqueeze(-1)
+        sums = [
+            -((a * tokens).transpose(-1, -2) @ e)
+            for a, e in zip(self.surprise.activations, self.surprise.errors, strict=True)
+        ]
+        if self.surprise.gamma is not None:
+            sums.append(-(self.surprise.gamma * tokens).sum(2))
+        for i, first in enumerate(self.held.weights):
+            if keep is not None:
+                sums[i] = sums[i] + _as(keep, first) * first
+            for share, momentum in zip(starts, self.held.momentum, strict=False):
+                sums[i] = sums[i] + _as(share, momentum[i]) * momentum[i]
+        return tuple(sums)
+
+    def _gamma(self) -> Tensor:
+        """The norm's scale after 0 to n chunks, ``(h, B, n + 1, d)``."""
+        assert self.scan is not None
+        assert self.surprise is not None
+        assert self.surprise.gamma is not None
+        by_chunk = self.surprise.gamma.unflatten(2, (self.scan.update.shape[-1], -1)).sum(3)
+        gamma: Tensor = self.scan.keep.unsqueeze(-1) * self.held.weights[-1].unsqueeze(2)
+        gamma = gamma - self.scan.surprise @ by_chunk
+        for share, momentum in zip(self._momentum_factors(), self.held.momentum, strict=False):
+            gamma = gamma + share.unsqueeze(-1) * momentum[-1].unsqueeze(2)
+        return gamma
+
+    def _with_weights_built(self) -> _Segment:
+        """Orthogonalise each chunk's update, and build the weights after each chunk."""
+        assert self.scan is not None
+        assert self.surprise is not None
+        n, built = self.scan.update.shape[-1], []
+        for i, (a, e) in enumerate(zip(self.surprise.activations, self.surprise.errors, strict=True)):
+            grads = -(a.unflatten(2, (n, -1)).transpose(-1, -2) @ e.unflatten(2, (n, -1)))
+            updates = self.scan.update @ grads.flatten(3)
+            for share, momentum in zip(self.scan.update_start, self.held.momentum, strict=False):
+                updates = updates + share.unsqueeze(-1) * momentum[i].flatten(2).unsqueeze(2)
+            updates = orthogonalized(updates.view(grads.shape))
+            weights = self.scan.decay @ updates.flatten(3)
+            weights = weights + self.scan.keep.unsqueeze(-1) * self.held.weights[i].flatten(2).unsqueeze(2)
+            built.append(weights.unflatten(3, grads.shape[-2:]))
+        return _Segment(self.memory, self.held, self.surprise, self.factors, self.scan, tuple(built))
+
+
+def _by_chunk(x: Tensor, weights: Tensor, front: int, chunk: int) -> Tensor:
+    """Each token through the weights of its chunk: ``(h, B, N, d_in)`` and ``(h, B, n + 1, d_in, d_out)``."""
+    count = x.shape[2]
+    chunks = -(-(front + count) // chunk)
+    padded = nn.functional.pad(x, (0, 0, front, chunks * chunk - front - count)).unflatten(2, (chunks, chunk))
+    answers: Tensor = (padded @ weights[:, :, :chunks]).flatten(2, 3)
+    return answers[:, :, front : front + count]
+
+
+def _factors(memory: Any, grads: Surprise, modulation: Tensor | None, chunks: int) -> tuple[Tensor, ...] | None:
+    """What each chunk's surprise is multiplied by, ``(h, B, n)`` for each tensor, or None for nothing."""
+    if memory.max_grad_norm is None and modulation is None:
+        return None
+    ones = grads.errors[0].new_ones((*grads.errors[0].shape[:2], chunks))
+    factors = [ones] * (len(grads.errors) + (grads.gamma is not None))
+    if memory.max_grad_norm is not None:
+        squares = []
+        for a, e in zip(grads.activations, grads.errors, strict=True):
+            a, e = a.unflatten(2, (chunks, -1)), e.unflatten(2, (chunks, -1))
+            squares.append(((a @ a.transpose(-1, -2)) * (e @ e.transpose(-1, -2))).sum((-1, -2)))
+        if grads.gamma is not None:
+            squares.append(grads.gamma.unflatten(2, (chunks, -1)).sum(3).square().sum(-1))
+        half = memory.max_grad_norm / 2
+        norms = [square.clamp(min=TINY).sqrt() for square in squares]
+        factors = [((norm / half).tanh() * half + half) / norm for norm in norms]
+    if modulation is not None:  # the library's order: the norm's scale first
+        by_tensor = [*modulation[1:], modulation[0]] if grads.gamma is not None else list(modulation)
+        factors = [factor * own for factor, own in zip(factors, by_tensor, strict=True)]
+    return tuple(factors)
+
+
+def _scaled(grads: Surprise, factors: tuple[Tensor, ...]) -> Surprise:
+    def spread(factor: Tensor) -> Tensor:
+        return factor.repeat_interleave(grads.errors[0].shape[2] // factor.shape[-1], dim=-1).unsqueeze(-1)
+
+    errors = tuple(e * spread(f) for e, f in zip(grads.errors, factors, strict=False))
+    gamma = None if grads.gamma is None else grads.gamma * spread(factors[-1])
+    return Surprise(grads.activations, errors, gamma)
+
+
+def _as(factor: Tensor, like: Tensor) -> Tensor:
+    return factor.reshape(*factor.shape, *(1,) * (like.ndim - 2))
+
+
+def _is_normed(memory: Any) -> bool:
+    return str(memory.memory_model_parameter_names[0]) == "norm.gamma"
+
+
+def _perceptron(weights: tuple[Tensor, ...], memory: Any) -> Perceptron:
+    return Perceptron(weights[:-1], weights[-1]) if _is_normed(memory) else Perceptron(weights, None)
+
+
+def _names(memory: Any) -> list[str]:
+    """Names of the memory's tensors: its layers, and the norm's scale last."""
+    names = list(memory.memory_model_parameter_names)
+    return [*names[1:], names[0]] if _is_normed(memory) else names
+
+
+def _held(memory: Any, start: MemoryState | None) -> Held:
+    names, heads = _names(memory), memory.heads
+    if start is None:
+        own = dict(zip(memory.memory_model_parameter_names, memory.memory_model_parameters, strict=True))
+        if memory.per_head_learned_parameters:
+            return Held(tuple(own[name].unsqueeze(1) for name in names), ())
+        return Held(tuple(own[name].expand(heads, 1, *own[name].shape) for name in names), ())
+    weights = tuple(start.weights[name].unflatten(0, (-1, heads)).transpose(0, 1) for name in names)
+    orders = range(memory.momentum_order if start.momentum else 0)
+    momentum = tuple(
+        tuple(start.momentum[name][o].unflatten(0, (-1, heads)).transpose(0, 1) for name in names) for o in orders
+    )
+    return Held(weights, momentum)
+
+
+def _state(memory: Any, held: Held, batch: int) -> MemoryState:
+    def rows(tensor: Tensor) -> Tensor:
+        return tensor.expand(-1, batch, *tensor.shape[2:]).transpose(0, 1).flatten(0, 1)
+
+    names = _names(memory)
+    weights = {name: rows(w) for name, w in zip(names, held.weights, strict=True)}
+    if memory.to_momentum is None:
+        return MemoryState(weights, {})
+    orders = held.momentum or tuple(
+        tuple(torch.zeros_like(w) for w in held.weights) for _ in range(memory.momentum_order)
+    )
+    momentum = {name: torch.stack([rows(order[i]) for order in orders]) for i, name in enumerate(names)}
+    return MemoryState(weights, momentum)
+
+
+def _merged(memory: Any, answers: Tensor, gate: Tensor | None) -> Tensor:
+    """``(h, B, Q, d)`` answers of the heads to ``(B, Q, D)``."""
+    answers = answers.transpose(0, 1)  # (B, h, Q, d), as the library's norm of answers expects
+    answers = memory.multihead_rmsnorm(answers)
+    if gate is not None:
+        answers = answers * gate
+    merged: Tensor = memory.combine_heads(answers.transpose(1, 2).flatten(2))
+    return merged

@@ -1,0 +1,85 @@
+"""The memory's perceptron: its surprise in closed form, layer by layer, and its answer to queries.
+
+Per token the loss is the mean squared difference of the perceptron's answer to a key and the value (Titans, eq. 12),
+weighted by the step size. The gradient of a layer's weights over a chunk is ``activations^T @ errors`` of its tokens,
+so activations and errors are all that is kept of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+EPSILON = 1e-5  # of the library's layer norm
+NORM, LAYER = "norm.gamma", "weights."
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """The memory's weights as they are used.
+
+    Attributes:
+        layers: ``(h, 1 or B, d_in, d_out)`` each.
+        gamma: ``(h, 1 or B, d)``, scale of the answer's norm less 1; None where the answer has no norm and residual.
+    """
+
+    layers: tuple[Tensor, ...]
+    gamma: Tensor | None
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """Gradients of the loss, layer by layer, as factors: ``activations^T @ errors`` of a chunk's tokens.
+
+    Attributes:
+        activations: ``(h, B, M, d_in)`` each: what entered the layer.
+        errors: ``(h, B, M, d_out)`` each: gradient at what left it.
+        gamma: ``(h, B, M, d)``, gradient of ``gamma`` by token, or None.
+    """
+
+    activations: tuple[Tensor, ...]
+    errors: tuple[Tensor, ...]
+    gamma: Tensor | None
+
+
+def times(x: Tensor, weights: Tensor) -> Tensor:
+    """``(h, B, N, d_in) @ (h, 1 or B, d_in, d_out)``; weights that the batch shares are one product."""
+    if weights.shape[1] == x.shape[1] and x.shape[1] > 1:
+        return x @ weights
+    h, B, N, d = x.shape
+    return (x.reshape(h, B * N, d) @ weights[:, 0]).view(h, B, N, -1)
+
+
+def surprise(memory: Perceptron, keys: Tensor, values: Tensor, steps: Tensor) -> Surprise:
+    """Gradients of the weighted loss.
+
+    Args:
+        memory: The weights at which gradients are taken.
+        keys: ``(h, B, M, d)``.
+        values: ``(h, B, M, d)``.
+        steps: ``(h, B, M)``, weight of each token's loss.
+    """
+    activations, sums = [keys], list[Tensor]()
+    for i, layer in enumerate(memory.layers):
+        if i:
+            activations.append(nn.functional.gelu(sums[-1]))
+        sums.append(times(activations[-1], layer))
+    answer, d = sums[-1], keys.shape[-1]
+    weight = (2.0 / d * steps).unsqueeze(-1)
+    gamma = None
+    if memory.gamma is None:
+        error = weight * (answer - values)
+    else:
+        scale = 1.0 + memory.gamma.unsqueeze(2)
+        normed, mean, rstd = torch.native_layer_norm(answer, (d,), None, None, EPSILON)
+        off = weight * (torch.addcmul(keys, normed, scale) - values)
+        gamma = off * normed
+        error, _, _ = torch.ops.aten.native_layer_norm_backward(
+            off * scale, answer, (d,), mean, rstd, None, None, (True, False, False)
+        )
+    errors = [error]
+    for layer, summed in zip(memory.layers[:0:-1], sums[-2::-1], strict=True):
+        errors.append(torch.ops.aten.gelu_backward(times(errors[-1], layer.transpose(-1, -2)), summed))
+    return Surprise(tuple(activations), tuple(reversed(errors)), gamma)
