@@ -88,6 +88,10 @@ class TitansCarried(TitansWithinWindow):
             self.memory.observe(rows)
         self.origin += len(rows)
 
+    def trace(self) -> dict[str, float]:
+        """Norm of the carried weights over that of the learned initial memory."""
+        return {"memory_norm": self.memory.cache.norm() / self.forecaster.initial_cache().norm()}
+
     @torch.no_grad()
     def predict(self, windows: Tensor) -> Tensor:
         """Start every window of the block from the memory carried so far."""

@@ -22,10 +22,11 @@ from bench.forecaster import FORECASTERS
 from bench.metrics import ErrorSums
 from bench.provenance import environment
 from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Timing
-from bench.store import FORECASTS, ORIGINS
+from bench.store import FORECASTS, ORIGINS, TRACE
 from bench.strategy import STRATEGIES, Service, Strategy
 from bench.stream import Stage, Stream
 from bench.timing import PeakMemory, device_name, resolve_device, summarize
+from bench.trace import Watch
 from bench.training import Recipe, pretrain, task_of
 
 if TYPE_CHECKING:
@@ -186,7 +187,10 @@ def _serve(
         sums.add(forecasts, stage.truths(origins))
         kept.add(origins, forecasts)
 
+    watch = Watch.over(strategy, protocol, split.validation, split.end)
+
     def on_block(origin: int) -> None:
+        watch.after_block(origin)
         progress((origin - split.validation) // protocol.stride + 1, total, sums.mse)
 
     stream.start_watches()
@@ -194,7 +198,9 @@ def _serve(
     stream.run(split.validation, split.end, score, on_block)
     timing = _timing(stream, memory, run, load=float("nan"), alone=False)
     update = {"status": "ok", "errors": sums.errors(val_mse), "timing": timing}
-    return update, {ORIGINS: _origins_frame(stage, sums), FORECASTS: kept.frame()}
+    frames = {ORIGINS: _origins_frame(stage, sums), FORECASTS: kept.frame()}
+    trace = watch.frame(stage.series.time)
+    return update, frames if trace is None else frames | {TRACE: trace}
 
 
 def _timing(stream: Stream, memory: PeakMemory, run: RunSpec, load: float, *, alone: bool) -> Timing:

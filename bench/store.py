@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RECORD, TIMING, MANIFEST = "record.json", "timing.json", "runs.json"
-ORIGINS, FORECASTS = "origins.parquet", "forecasts.parquet"
+ORIGINS, FORECASTS, TRACE = "origins.parquet", "forecasts.parquet", "trace.parquet"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Store:
 
     Layout: ``<run id>/record.json`` with ``origins.parquet`` (a row for each origin: ``origin, time, mse, mae,
     mse_original, mae_original``), ``forecasts.parquet`` (``origin, time, lead, channel, forecast, truth`` around
-    the strongest event, original units) and, once the run was timed alone, ``timing.json``.
+    the strongest event, original units), ``trace.parquet`` (``origin, time, name, value``: what the strategy's
+    ``trace`` said now and then, where it says anything) and, once the run was timed alone, ``timing.json``.
     ``runs.json`` lists the runs that the report is about; what an earlier version of a plug-in left stays on disk, and
     counts again when the plug-in is as it was. A run's folder appears by one rename; what is being written lives under
     ``.tmp``.
@@ -61,7 +62,7 @@ class Store:
             return None
 
     def read_frame(self, run_id: str, name: str) -> pd.DataFrame | None:
-        """``origins.parquet`` or ``forecasts.parquet`` of a run, or None where there is none."""
+        """``origins.parquet``, ``forecasts.parquet`` or ``trace.parquet`` of a run, or None where there is none."""
         import pandas as pd
 
         path = self.folder / run_id / name

@@ -140,6 +140,14 @@ class Strategy:
         """
         raise NotImplementedError
 
+    def trace(self) -> dict[str, float]:
+        """Numbers worth watching, by name; none by default.
+
+        The harness asks about 200 times, evenly over the stream, after a block's forecast and off the clock, and keeps
+        the answers with the run. Asking must change nothing: whether and how often it is done decides no forecast.
+        """
+        return {}
+
 
 STRATEGIES: Registry[Strategy] = Registry("strategy")
 register_strategy = STRATEGIES.register

@@ -25,6 +25,7 @@ from bench.run import make_strategy
 from bench.series import DriftEvent, DriftSeries, Split
 from bench.strategy import STRATEGIES, Strategy
 from bench.stream import Stage, Stream
+from bench.trace import Watch
 from bench.training import Recipe, pretrain
 
 CPU = torch.device("cpu")
@@ -106,6 +107,22 @@ def leak_canary(make: MakeStrategy, series: DriftSeries, protocol: Protocol, cut
             )
 
 
+def trace_changes_nothing(make: MakeStrategy, series: DriftSeries, protocol: Protocol) -> None:
+    """Prove that forecasts do not depend on whether the strategy is asked for its trace.
+
+    Args:
+        make: Builds the strategy for a stage; called once for each pass over the stream.
+        series: A small one.
+        protocol: The schedule.
+
+    Raises:
+        CheckError: Asking after every block changed a forecast.
+    """
+    silent, asked = (_forecasts(make, series, protocol, asks=asks) for asks in (False, True))
+    bad = _first_difference(silent, asked, len(series))
+    _require(bad is None, f"trace() changed the forecast with origin {bad}: asking for it must change nothing")
+
+
 def small_series(*, hidden_targets: bool = False, rows: int = 150, seed: int = 0) -> DriftSeries:
     """A seeded series of three columns with a season of 6 and a jump, small enough for a canary.
 
@@ -179,6 +196,8 @@ def check_strategy(name: str) -> list[str]:
                 start = series.split.validation
                 leak_canary(tiny_maker(name), series, protocol, cuts=(start + 7,))
                 lines.append(f"no leak: {protocol.label}, targets {'hidden' if hidden else 'among the inputs'}")
+        trace_changes_nothing(tiny_maker(name), series, ProtocolSpec(preset="online").resolve(series))
+        lines.append(f"asking for its trace changes nothing, targets {'hidden' if hidden else 'among the inputs'}")
     return lines
 
 
@@ -246,10 +265,16 @@ def _require(holds: bool, message: str) -> None:
         raise CheckError(message)
 
 
-def _forecasts(make: MakeStrategy, series: DriftSeries, protocol: Protocol) -> dict[int, Singles]:
-    """Forecast by origin, warm start included, up to where the strategy gave up (on NaN, it may)."""
+def _forecasts(
+    make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = False
+) -> dict[int, Singles]:
+    """Forecast by origin, warm start included, up to where the strategy gave up (on NaN, it may).
+
+    With ``asks`` the strategy is asked for its trace after every block.
+    """
     stage = Stage.of(series, protocol)
-    stream = Stream(stage, make(stage), CPU, finite=False)
+    strategy = make(stage)
+    stream = Stream(stage, strategy, CPU, finite=False)
     made: dict[int, Singles] = {}
 
     def keep(origins: NDArray[np.int64], forecasts: Singles) -> None:
@@ -258,9 +283,9 @@ def _forecasts(make: MakeStrategy, series: DriftSeries, protocol: Protocol) -> d
     split = series.split
     disturbed = not np.isfinite(series.values).all()
     try:
-        if protocol.warm_start:
-            stream.run(split.train, split.validation, keep)
-        stream.run(split.validation, split.end, keep)
+        for start, end in [(split.train, split.validation)] * protocol.warm_start + [(split.validation, split.end)]:
+            watch = Watch.over(strategy, protocol, start, end, times=len(series))
+            stream.run(start, end, keep, watch.after_block if asks else lambda _: None)
     except Exception:
         if not disturbed:
             raise
