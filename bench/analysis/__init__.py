@@ -1,27 +1,40 @@
 """What results mean: pure functions from frames to frames. No torch, no files, no drawing."""
 
 from bench.analysis.breakdown import error_shares, mean_by
+from bench.analysis.contrasts import MEMORY_QUESTIONS, Question, contrasts
 from bench.analysis.cost import cost_table, undominated
 from bench.analysis.entries import latest, with_entries
 from bench.analysis.forecasts import forecast_line
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
+from bench.analysis.paired import Difference, block_length, paired_difference
+from bench.analysis.ratios import geometric_ratio, stretch_length
 from bench.analysis.streams import Span, around_events, mean_over_seeds, rolling_error, thin
+from bench.analysis.traces import median_trace
 
 __all__ = [
+    "MEMORY_QUESTIONS",
     "Contest",
+    "Difference",
+    "Question",
     "Span",
     "around_events",
+    "block_length",
     "contest",
+    "contrasts",
     "cost_table",
     "error_shares",
     "forecast_line",
+    "geometric_ratio",
     "latest",
     "leaderboard",
     "mean_by",
     "mean_over_seeds",
+    "median_trace",
     "overall",
+    "paired_difference",
     "rolling_error",
     "skill",
+    "stretch_length",
     "thin",
     "undominated",
     "with_entries",

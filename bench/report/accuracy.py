@@ -13,6 +13,7 @@ from bench.report.numbers import MINUS, fixed, percent, places, with_spread
 from bench.report.results import Results
 
 MOST_COLUMNS = 6
+GEOMETRIC = "vs persistence (geo. mean) ↓"
 SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rmse_original")
 
 
@@ -34,6 +35,12 @@ def _how_to_read(results: Results) -> list[str]:
         f"Skill is 1 {MINUS} MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the reference, "
         f"below 0 is worse. {_reference(results)}".rstrip(),
     ]
+    if len(results.ratios):
+        lines.append(
+            "vs persistence (geo. mean) is the geometric mean of MSE / MSE of persistence over stretches of the stream "
+            "(a hundredth of it or a season, whichever is longer) and over seeds: below 1 is better. A mean MSE is "
+            "ruled by the stretches where errors are large; here each one counts alike."
+        )
     if results.board["val_mse"].notna().any():
         lines.append("val MSE is the error over the validation rows; choices are made on it, not on the stream.")
     if (results.board["group"] == "leaky").any():
@@ -86,6 +93,7 @@ def _one(results: Results, scenario: str) -> list[str]:
     if len(windows):
         facts.append(f"{int(windows.max()):,} windows a seed")
     blocks = [f"### {escape(scenario)}", f"{'; '.join(facts)}. {_seeds(board)}".rstrip()]
+    ratios = results.ratios[results.ratios["scenario"] == scenario].set_index("entry")
     if windows.empty:
         return [*blocks, "No run ended well: see [Problems](#problems)."]
     uneven = windows.nunique() > 1
@@ -97,6 +105,9 @@ def _one(results: Results, scenario: str) -> list[str]:
         if board[f"skill_{name}"].notna().any():
             headers.append(f"skill against {name}, % ↑")
             columns.append([_skill(row, name) for _, row in board.iterrows()])
+    if len(ratios):
+        headers.append(GEOMETRIC)
+        columns.append(_ratios(board, ratios["ratio"]))
     if board["val_mse"].notna().any():
         headers.append("val MSE ↓")
         decimals = places(board["val_mse"])
@@ -110,6 +121,8 @@ def _one(results: Results, scenario: str) -> list[str]:
         headers.append("notes")
         columns.append(notes)
     blocks.append(table(headers, list(zip(*columns, strict=True))))
+    if len(ratios):
+        blocks.append(f"Geometric mean over stretches of at least {count(int(ratios['stretch'].iloc[0]), 'origin')}.")
     if uneven:
         blocks.append("**The number of windows differs, so these rows are not quite comparable.**")
     return [*blocks, _original(results, board)]
@@ -142,6 +155,13 @@ def _skill(row: pd.Series, reference: str) -> str:
     value = row[f"skill_{reference}"]
     worse = reference == PERSISTENCE and value < 0
     return f"{percent(value)}{' (worse)' if worse else ''}"
+
+
+def _ratios(board: pd.DataFrame, ratios: pd.Series) -> list[str]:
+    """Cells of the geometric mean, the lowest of the ranked in bold."""
+    values = ratios.reindex(board["entry"]).set_axis(board.index)
+    cells = _column(values, board["rank"].notna(), None)
+    return ["reference" if s == PERSISTENCE else cell for s, cell in zip(board["strategy"], cells, strict=True)]
 
 
 def _notes(row: pd.Series) -> str:

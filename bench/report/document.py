@@ -8,6 +8,7 @@ from bench.report.breakdown import channels, leads
 from bench.report.drift import over_the_stream, recovery
 from bench.report.expense import expense
 from bench.report.gallery import Gallery
+from bench.report.helps import helps
 from bench.report.markdown import count, escape
 from bench.report.problems import problems
 from bench.report.provenance import provenance
@@ -26,6 +27,7 @@ def compose(results: Results, gallery: Gallery) -> str:
         *_question(results),
         *answer(results),
         *accuracy(results),
+        *helps(results, gallery),
         *expense(results, gallery),
         *over_the_stream(results, gallery),
         *recovery(results, gallery),

@@ -10,9 +10,12 @@ from bench.report.results import Results
 
 
 def write_tables(results: Results, folder: Path) -> None:
-    """Write ``runs``, ``leaderboard``, ``overall``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``, ``problems``.
+    """Write every table that has rows.
 
-    Numbers have eight digits, so that the same records give the same bytes. A table without rows is left out.
+    They are ``runs``, ``leaderboard``, ``overall``, ``ratios``, ``contrasts``, ``trace``, ``cost``, ``recovery``,
+    ``by_channel``, ``by_lead``, ``problems``.
+
+    Numbers have eight digits, so that the same records give the same bytes.
     """
     folder.mkdir(parents=True)
     for name, frame in _frames(results).items():
@@ -31,6 +34,9 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "runs": runs.sort_values(first, kind="stable"),
         "leaderboard": results.board,
         "overall": results.overall,
+        "ratios": results.ratios,
+        "contrasts": results.contrasts,
+        "trace": results.traces,
         "cost": results.cost,
         "recovery": _first_column(pd.concat(recovery), "scenario") if recovery else pd.DataFrame(),
         "by_channel": results.by_channel,

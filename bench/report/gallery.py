@@ -13,14 +13,17 @@ from bench.analysis import forecast_line
 from bench.analysis.forecasts import spacing
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.figures.canvas import Drawing, drawing_style, save, short_name
+from bench.report.figures.contrast import draw_contrasts
 from bench.report.figures.cost import draw_cost
 from bench.report.figures.forecasts import draw_forecasts
 from bench.report.figures.lead import draw_leads
+from bench.report.figures.memory import draw_memory
 from bench.report.figures.palette import Look, colours, looks
 from bench.report.figures.stream import draw_stream, rolling_window
 from bench.report.markdown import count, slug
 from bench.report.results import Results
 
+MOST_CONTRASTS = 24
 MOST_ROWS = 800  # of the series, in a figure of forecasts
 
 
@@ -50,7 +53,7 @@ def draw_figures(results: Results, folder: Path) -> Gallery:
         folder: Where ``<stem>.svg`` and ``<stem>.png`` go; made if there is a figure.
 
     Returns:
-        Pictures by scenario and kind: ``stream``, ``cost``, ``lead``, ``forecasts``.
+        Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``.
     """
     gallery: Gallery = {}
     palette = colours(results.runs["strategy"])
@@ -66,6 +69,8 @@ def draw_figures(results: Results, folder: Path) -> Gallery:
 
 def _drawings(results: Results, palette: dict[str, str]) -> Iterator[tuple[str, str, Drawing, str]]:
     kinds: list[tuple[str, Callable[[Results, str, dict[str, str], list[Look]], Drawing | None], str]] = [
+        ("contrast", _contrast, "What each part of the memory changes on"),
+        ("memory", _memory, "The carried memory over the stream of"),
         ("stream", _stream, "Rolling error over the stream of"),
         ("cost", _cost, "Error against cost on"),
         ("lead", _lead, "Error by lead on"),
@@ -77,6 +82,38 @@ def _drawings(results: Results, palette: dict[str, str]) -> Iterator[tuple[str, 
             drawing = draw(results, scenario, palette, shown) if shown else None
             if drawing is not None:
                 yield scenario, kind, drawing, f"{alt} {scenario}"
+
+
+def _contrast(results: Results, scenario: str, palette: dict[str, str], _: list[Look]) -> Drawing | None:
+    if results.contrasts.empty:
+        return None
+    here = results.contrasts[results.contrasts["scenario"] == scenario].head(MOST_CONTRASTS)
+    if here.empty:
+        return None
+    drawing = draw_contrasts(here, palette)
+    caption = "Dot: mean difference; bar: 95 % interval; hollow and grey: no clear difference."
+    return Drawing(drawing.figure, _join(caption, drawing.caption))
+
+
+def _memory(results: Results, scenario: str, palette: dict[str, str], _: list[Look]) -> Drawing | None:
+    trace = results.traces[results.traces["scenario"] == scenario]
+    season = results.first(scenario).dataset.season
+    known = [("memory_norm", "norm ÷ initial", 1.0), ("memory_half_life", "half-life, rows", season)]
+    panels = [panel for panel in known if np.isfinite(trace.loc[trace["name"] == panel[0], "value"]).any()]
+    if not panels or trace["origin"].nunique() < 2:
+        return None
+    board = results.board_of(scenario)
+    shown = looks(board[board["entry"].isin(trace["entry"])], palette)
+    drawing = draw_memory(trace, panels, results.times[scenario], results.events_of(scenario), shown)
+    caption = "Above: norm of the carried weights over that of the learned initial memory; "
+    caption += "below: rows after which half of what was written is gone; median over seeds."
+    if len(panels) == 1:
+        only = "Norm of the carried weights over that of the learned initial memory"
+        only = only if panels[0][0] == "memory_norm" else "Rows after which half of what was written is gone"
+        caption = f"{only}; median over seeds."
+    if season and panels[-1][0] == "memory_half_life":
+        caption += f" Dashed: a season, {season:,} rows."
+    return Drawing(drawing.figure, _join(caption, drawing.caption))
 
 
 def _stream(results: Results, scenario: str, _: dict[str, str], shown: list[Look]) -> Drawing | None:

@@ -14,20 +14,26 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import (
+    MEMORY_QUESTIONS,
     Span,
     around_events,
+    contrasts,
     cost_table,
     error_shares,
+    geometric_ratio,
     latest,
     leaderboard,
     mean_by,
     mean_over_seeds,
+    median_trace,
     overall,
+    stretch_length,
 )
+from bench.analysis.leaderboard import PERSISTENCE
 from bench.errors import BenchError
 from bench.record import Record, Timing
 from bench.report.markdown import marked
-from bench.store import FORECASTS, ORIGINS, Store, load_results
+from bench.store import FORECASTS, ORIGINS, TRACE, Store, load_results
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,21 +120,81 @@ class Results:
     @cached_property
     def _streams(self) -> dict[str, tuple[pd.DataFrame, pd.Series]]:
         found = {}
-        for scenario in self.scenarios:
-            frames: dict[str, list[pd.DataFrame]] = {}
-            times = pd.Series(dtype=float)
-            here = self.ok[self.ok["scenario"] == scenario]
-            for entry, run_id in zip(here["entry"], here["run_id"], strict=True):
-                frame = self.store.read_frame(run_id, ORIGINS)
-                if frame is None or frame.empty:
-                    continue
-                frames.setdefault(entry, []).append(frame)
-                if len(frame) > len(times):
-                    times = frame.set_index("origin")["time"]
-            if frames:
-                errors = mean_over_seeds(frames)
-                found[scenario] = errors, times.reindex(errors.index)
+        for scenario, entries in self._origins.items():
+            longest = max((frame for seeds in entries.values() for frame in seeds.values()), key=len)
+            errors = mean_over_seeds({entry: list(seeds.values()) for entry, seeds in entries.items()})
+            found[scenario] = errors, longest.set_index("origin")["time"].reindex(errors.index)
         return found
+
+    @cached_property
+    def _origins(self) -> dict[str, dict[str, dict[int, pd.DataFrame]]]:
+        """``origins.parquet`` of each run that has one, by scenario, entry and seed."""
+        found: dict[str, dict[str, dict[int, pd.DataFrame]]] = {}
+        for run in self.ok.sort_values("scenario", kind="stable").itertuples(index=False):
+            frame = self.store.read_frame(str(run.run_id), ORIGINS)
+            if frame is not None and len(frame):
+                found.setdefault(str(run.scenario), {}).setdefault(str(run.entry), {})[int(str(run.seed))] = frame
+        return found
+
+    def errors_by_seed(self, scenario: str) -> dict[str, pd.DataFrame]:
+        """For each entry, the MSE at each origin (index) of each seed (columns)."""
+        return {
+            entry: pd.DataFrame({seed: frame.set_index("origin")["mse"] for seed, frame in seeds.items()})
+            for entry, seeds in self._origins.get(scenario, {}).items()
+        }
+
+    def overlap(self, scenario: str) -> int:
+        """Forecast origins whose truths overlap: ``ceil(H / S)``."""
+        protocol = self.first(scenario).protocol
+        return -(-protocol.horizon // protocol.stride)
+
+    def season(self, scenario: str) -> int | None:
+        """Origins in a season; None where there is none."""
+        first = self.first(scenario)
+        return first.dataset.season // first.protocol.stride if first.dataset.season else None
+
+    @cached_property
+    def ratios(self) -> pd.DataFrame:
+        """Columns ``scenario, entry, ratio, stretch``: `geometric_ratio` against persistence, and its stretches.
+
+        Scenarios without persistence are left out.
+        """
+        rows = []
+        for scenario, errors in self.streams.items():
+            board = self.board_of(scenario)
+            reference = [e for e in board.loc[board["strategy"] == PERSISTENCE, "entry"] if e in errors]
+            if not reference:
+                continue
+            stretch = stretch_length(len(errors), self.overlap(scenario), self.season(scenario))
+            for entry, by_seed in self.errors_by_seed(scenario).items():
+                rows.append((scenario, entry, geometric_ratio(by_seed, errors[reference[0]], stretch), stretch))
+        return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "stretch"])
+
+    @cached_property
+    def contrasts(self) -> pd.DataFrame:
+        """`contrasts` of each scenario for the questions about memory, with a column ``scenario`` in front."""
+        frames = []
+        for scenario in self.scenarios:
+            entries = self.ok[self.ok["scenario"] == scenario].drop_duplicates("entry")
+            found = contrasts(entries, self.errors_by_seed(scenario), self.overlap(scenario), MEMORY_QUESTIONS)
+            if len(found):
+                found.insert(0, "scenario", scenario)
+                frames.append(found)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    @cached_property
+    def traces(self) -> pd.DataFrame:
+        """Columns ``scenario, entry, origin, time, name, value``: `median_trace` of each entry that left one."""
+        frames = []
+        for (scenario, entry), runs in self.ok.groupby(["scenario", "entry"], sort=True):
+            found = [self.store.read_frame(run_id, TRACE) for run_id in runs["run_id"]]
+            if kept := [frame for frame in found if frame is not None and len(frame)]:
+                frame = median_trace(kept)
+                frame.insert(0, "scenario", str(scenario))
+                frame.insert(1, "entry", str(entry))
+                frames.append(frame)
+        columns = ["scenario", "entry", "origin", "time", "name", "value"]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
     def forecasts(self, scenario: str, entry: str) -> pd.DataFrame | None:
         """``forecasts.parquet`` of an entry's lowest seed, or None where there is none."""

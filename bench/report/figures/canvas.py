@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -184,6 +185,25 @@ def draw_events(axes: Axes, labels: EventLabels, named: bool = True, lift: float
         over = -2 if start < x else 5  # a name that begins before its stroke stands on top of it
         axes.plot([x, x], [0, base + over / points], **style)
         axes.text(start + 0.005, base, name, transform=axes.transAxes, color=INK, size=7, ha="left")
+
+
+def along_time(
+    times: pd.Series, events: Sequence[tuple[int, str]]
+) -> tuple[NDArray[np.float64], list[tuple[float, str]]]:
+    """Where an axis over a whole stream begins and ends, and where its drift events stand on it.
+
+    Args:
+        times: Time stamp of each origin (index), in order.
+        events: Row and name of each drift.
+
+    Returns:
+        The limits, as the axis counts; each event within the stream as a fraction of the axis, and its name.
+    """
+    origins, passed = times.index.to_numpy(dtype=float), as_numbers(times.to_numpy())
+    limits = passed[[0, -1]]
+    inside = [(row, name) for row, name in events if origins[0] <= row <= origins[-1]]
+    at = (np.interp([row for row, _ in inside], origins, passed) - limits[0]) / (limits[1] - limits[0])
+    return limits, [(float(fraction), name) for fraction, (_, name) in zip(at, inside, strict=True)]
 
 
 def time_axis(axes: Axes, times: NDArray[np.generic]) -> None:

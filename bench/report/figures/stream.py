@@ -13,6 +13,7 @@ from bench.analysis.streams import rolling_error, thin
 from bench.report.figures.canvas import (
     WIDE,
     Drawing,
+    along_time,
     as_numbers,
     draw_events,
     label_line_ends,
@@ -70,11 +71,7 @@ def draw_stream(
     x = as_numbers(stamps)
     margin = label_margin([look.entry for look in shown])
     across = WIDE - LEFT - margin
-    limits = as_numbers(times.iloc[[0, -1]].to_numpy())  # the whole stream: drifts before the first full window show
-    origins, passed = times.index.to_numpy(dtype=float), as_numbers(times.to_numpy())
-    inside = [(row, name) for row, name in events if origins[0] <= row <= origins[-1]]
-    at = (np.interp([row for row, _ in inside], origins, passed) - limits[0]) / (limits[1] - limits[0])
-    events_at = [(float(fraction), name) for fraction, (_, name) in zip(at, inside, strict=True)]
+    limits, events_at = along_time(times, events)  # the whole stream: drifts before the first full window show
     labels = plan_events(events_at, across, across + margin)
     heights = [UPPER] if reference is None else [UPPER, LOWER]
     height = labels.height + sum(heights) + BETWEEN * (len(heights) - 1) + FOOT

@@ -1,0 +1,95 @@
+"""Pairs of strategies that differ in one thing, so that their difference says what that thing is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.analysis.paired import paired_difference
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a pair of strategies answers.
+
+    Attributes:
+        subject: What the first does and the second does not, as the subject of a sentence.
+        one: Name of the first strategy.
+        other: Name of the second.
+    """
+
+    subject: str
+    one: str
+    other: str
+
+
+MEMORY_QUESTIONS = (
+    Question("writing within the window", "titans-a", "frozen"),
+    Question("carrying the memory", "titans-b", "titans-a"),
+    Question("writing on during service", "titans-b", "titans-b-stale"),
+    Question("writing in order", "titans-b", "titans-b-shuffled"),
+    Question("carrying exactly", "titans-b", "titans-b-window"),
+    Question("training the backbone", "titans-c", "titans-b"),
+)
+
+
+def contrasts(
+    entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], overlap: int, questions: Sequence[Question]
+) -> pd.DataFrame:
+    """Answer every question that the entries of one scenario can answer.
+
+    Entries are paired on the same forecaster. Where one of the two strategies ran with several options, the entry with
+    the same options is taken, or else the one as registered, or else the first.
+
+    Args:
+        entries: Columns ``entry, strategy, base, strategy_config``, a row for each entry.
+        errors: For each entry, ``(origins, seeds)`` MSE.
+        overlap: Origins whose truths overlap, ``ceil(H / S)``.
+        questions: What to ask.
+
+    Returns:
+        Columns ``subject, one, other`` (entries), ``strategy, against`` (strategies), ``difference, low, high``
+        (scaled MSE; below 0 the first is better), ``percent, percent_low, percent_high`` (of the second's MSE),
+        ``verdict, origins, seeds, block``; see `paired_difference`.
+    """
+    known = entries[entries["entry"].isin(list(errors))]
+    rows = []
+    for question in questions:
+        for _, first in known[known["strategy"] == question.one].iterrows():
+            second = _counterpart(first, known[known["strategy"] == question.other])
+            if second is None:
+                continue
+            found = paired_difference(errors[first["entry"]], errors[second], overlap)
+            if found is None:
+                continue
+            rows.append(
+                {
+                    "subject": question.subject,
+                    "one": first["entry"],
+                    "other": second,
+                    "strategy": question.one,
+                    "against": question.other,
+                    "difference": found.mean,
+                    "low": found.low,
+                    "high": found.high,
+                    "percent": found.percent(found.mean),
+                    "percent_low": found.percent(found.low),
+                    "percent_high": found.percent(found.high),
+                    "verdict": found.verdict,
+                    "origins": found.origins,
+                    "seeds": found.seeds,
+                    "block": found.block,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _counterpart(entry: pd.Series, candidates: pd.DataFrame) -> str | None:
+    """The entry that differs from one in as little as can be, on the same forecaster."""
+    same = candidates[candidates["base"] == entry["base"]]
+    for options in (entry["strategy_config"], "{}"):
+        if (alike := same.loc[same["strategy_config"] == options, "entry"]).size:
+            return str(alike.iloc[0])
+    return str(same["entry"].iloc[0]) if len(same) else None
