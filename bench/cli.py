@@ -28,6 +28,8 @@ app.add_typer(data, name="data")
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
+THROUGHPUT = "throughput"  # beside the experiments' results: what `make throughput` leaves
+
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins that joins; may be repeated.")
 ]
@@ -78,7 +80,7 @@ def run(
     except KeyboardInterrupt:
         err.print("Interrupted. What was done is kept; the same command goes on from there.", highlight=False)
         raise typer.Exit(130) from None
-    report = write_report(outcome.folder, reports / chosen.name)
+    report = write_report(outcome.folder, reports / chosen.name, throughput=outcome.folder.parent / THROUGHPUT)
     err.print(outcome.summary(), highlight=False)
     out.print(str(report), highlight=False)
     if outcome.done["failed"]:
@@ -101,7 +103,7 @@ def report(
         raise unknown("experiment with results", experiment, folders)
     for name, folder in folders.items():
         if experiment in (None, name):
-            out.print(str(write_report(folder, reports / name)), highlight=False)
+            out.print(str(write_report(folder, reports / name, throughput=folder.parent / THROUGHPUT)), highlight=False)
 
 
 @app.command(name="list")

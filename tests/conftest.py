@@ -95,7 +95,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 @pytest.fixture
 def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """``bench run`` writes no report: drawing one takes seconds."""
-    monkeypatch.setattr("bench.report.write_report", lambda _, report: report / "README.md")
+    monkeypatch.setattr("bench.report.write_report", lambda _, report, **__: report / "README.md")
 
 
 @pytest.fixture

@@ -14,16 +14,18 @@ from pathlib import Path
 PARTS = ("tables", "figures", "README.md")
 
 
-def write_report(results_folder: Path, report_folder: Path) -> Path:
+def write_report(results_folder: Path, report_folder: Path, *, throughput: Path | None = None) -> Path:
     """Write the report of one experiment.
 
     Args:
         results_folder: ``results/<experiment>``.
         report_folder: Where ``README.md``, ``tables/`` and ``figures/`` go; older ones there are replaced, other
             files stay. Nothing is replaced unless the whole report could be written.
+        throughput: Folder of what ``make throughput`` measured; its newest file joins the section on cost. None, or a
+            folder that is not there, leaves it out.
 
     Returns:
-        The path of ``README.md``. The same records give the same bytes.
+        The path of ``README.md``. The same records (and benchmarks) give the same bytes.
 
     Raises:
         BenchError: The folder holds no records.
@@ -33,12 +35,15 @@ def write_report(results_folder: Path, report_folder: Path) -> Path:
     from bench.report.exports import write_tables
     from bench.report.gallery import draw_figures
     from bench.report.results import read_results
+    from bench.report.throughput import read_throughput
 
     results = read_results(results_folder)
     with _replacing(report_folder) as work:
         write_tables(results, work / "tables")
         figures = draw_figures(results, work / "figures")
-        (work / "README.md").write_text(compose(results, figures), encoding="utf-8", newline="\n")
+        (work / "README.md").write_text(
+            compose(results, figures, read_throughput(throughput)), encoding="utf-8", newline="\n"
+        )
     return report_folder / "README.md"
 
 

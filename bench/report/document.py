@@ -13,14 +13,16 @@ from bench.report.markdown import count, escape
 from bench.report.problems import problems
 from bench.report.provenance import provenance
 from bench.report.results import Results
+from bench.report.throughput import Throughput
 
 
-def compose(results: Results, gallery: Gallery) -> str:
+def compose(results: Results, gallery: Gallery, measured: Throughput | None = None) -> str:
     """The Markdown of the whole report; sections without data are left out.
 
     Args:
         results: The experiment.
         gallery: The figures that were drawn.
+        measured: What `make throughput` left, if anything.
     """
     blocks = [
         f"# Benchmark report: {escape(results.name)}",
@@ -28,7 +30,7 @@ def compose(results: Results, gallery: Gallery) -> str:
         *answer(results),
         *accuracy(results),
         *helps(results, gallery),
-        *expense(results, gallery),
+        *expense(results, gallery, measured),
         *over_the_stream(results, gallery),
         *recovery(results, gallery),
         *leads(results, gallery),

@@ -12,6 +12,7 @@ from bench.report.markdown import NONE, count, escape, table, words
 from bench.report.numbers import brief, fixed, places
 from bench.report.pictures import picture
 from bench.report.results import Results
+from bench.report.throughput import Throughput, throughput
 
 HEADERS = {
     "windows_per_s": "windows/s ↑",
@@ -28,10 +29,16 @@ FIGURE = (
 )
 
 
-def expense(results: Results, gallery: Gallery) -> list[str]:
-    """Blocks: a table and a figure for each scenario; nothing where no run was timed."""
+def expense(results: Results, gallery: Gallery, measured: Throughput | None = None) -> list[str]:
+    """Blocks: a table and a figure for each scenario, then the benchmarks; nothing where nothing was timed.
+
+    Args:
+        results: The experiment.
+        gallery: The figures that were drawn.
+        measured: What `make throughput` left, if anything.
+    """
     if results.cost.empty or results.cost[[*STEPS, "stream_s_per_1000"]].isna().all(axis=None):
-        return []
+        return ["## Cost", *throughput(measured)] if measured else []
     blocks = ["## Cost", _how_to_read(results)]
     if any(kind == "cost" for _, kind in gallery):
         blocks.append(FIGURE)
@@ -41,7 +48,7 @@ def expense(results: Results, gallery: Gallery) -> list[str]:
             continue
         blocks += [f"### Cost on {escape(scenario)}", *_one(results, scenario, cost)]
         blocks += picture(gallery, scenario, "cost")
-    return blocks
+    return [*blocks, *throughput(measured)]
 
 
 def _how_to_read(results: Results) -> str:

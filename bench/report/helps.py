@@ -105,21 +105,22 @@ def _unasked(here: pd.DataFrame) -> list[str]:
 def _carried(results: Results, scenario: str) -> list[str]:
     """How long the carried memory lasts and how large it gets, in a line."""
     trace = results.traces[results.traces["scenario"] == scenario]
-    sentences = []
+    lines = []
     season = results.first(scenario).dataset.season
     lives = trace[trace["name"] == HALF_LIFE].groupby("entry", sort=True)["value"].median()
     if len(lives):
-        named = [f"{brief(rows)} rows{_seasons(rows, season)} in {escape(entry)}" for entry, rows in lives.items()]
-        sentences.append(f"The median half-life of the carried memory is {words(named)}.")
+        note = f"; in brackets in seasons of {season:,} rows" if season else ""
+        named = [f"{escape(entry)} {brief(rows)} rows{_seasons(rows, season)}" for entry, rows in lives.items()]
+        lines.append(f"Half-life of the carried memory (median{note}): {', '.join(named)}.")
     norms = trace[trace["name"] == NORM].groupby("entry", sort=True)["value"]
     if norms.ngroups:
-        named = [f"{brief(v.min())} to {brief(v.max())} in {escape(entry)}" for entry, v in norms]
-        sentences.append(f"Its norm, over that of the learned initial memory, is {words(named)}.")
-    if not sentences:
+        named = [f"{escape(entry)} {brief(v.min())} to {brief(v.max())}" for entry, v in norms]
+        lines.append(f"Its norm over that of the learned initial memory (lowest to highest): {', '.join(named)}.")
+    if not lines:
         return []
     n = trace["origin"].nunique()
-    return [f"{' '.join(sentences)} Measured {count(n, 'time')} over the stream; median over seeds."]
+    return [f"{' '.join(lines)} Measured {count(n, 'time')} over the stream; median over seeds."]
 
 
 def _seasons(rows: float, season: int | None) -> str:
-    return f" ({brief(rows / season)} seasons of {season:,} rows)" if season and np.isfinite(rows) else ""
+    return f" ({brief(rows / season)})" if season and np.isfinite(rows) else ""

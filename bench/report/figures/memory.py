@@ -79,8 +79,8 @@ def _draw_lines(axes: Axes, frame: pd.DataFrame, shown: Sequence[Look], mark: fl
     x = as_numbers(frame.index.to_numpy())
     for look in here:
         axes.plot(x, frame[look.entry].to_numpy(dtype=float), **look.line)
-    values = frame[[look.entry for look in here]].to_numpy(dtype=float)
-    values = values[np.isfinite(values)]
+    values = frame[[look.entry for look in here]].to_numpy(dtype=float).ravel()
+    values = np.append(values[np.isfinite(values)], [] if mark is None else [mark])
     if len(values) and values.min() > 0 and values.max() / values.min() > LOG_FROM:
         log_axis(axes, "y")
     if mark is not None:

@@ -1,0 +1,103 @@
+"""What `make throughput` measured on this machine, beside the cost of the runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.report.markdown import NONE, escape, table
+from bench.report.numbers import brief, fixed
+
+COLUMNS = {
+    "strategy": "Strategy",
+    "engine": "memory engine",
+    "kind": "step",
+    "batch": "windows",
+    "lookback": "lookback",
+    "chunk": "chunk",
+}
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """One session of benchmarks.
+
+    Attributes:
+        date: When it ended or began, as the file says; empty where it does not.
+        machine: Its processor.
+        entries: For each benchmark that says which strategy it is of: its ``extra_info``, and ``median_ms``.
+    """
+
+    date: str
+    machine: str
+    entries: list[dict[str, Any]]
+
+
+def read_throughput(folder: Path | None) -> Throughput | None:
+    """The newest session in a folder, by the date in its file, that holds a strategy's benchmark.
+
+    Args:
+        folder: Of JSON files in pytest-benchmark's own format; files of another format are passed over. None where
+            there is none.
+
+    Returns:
+        The session, or None.
+    """
+    if folder is None or not folder.is_dir():
+        return None
+    sessions = [session for file in sorted(folder.glob("*.json")) if (session := _read(file)) is not None]
+    return max(sessions, key=lambda session: session.date, default=None)
+
+
+def throughput(found: Throughput | None) -> list[str]:
+    """Blocks: one table of medians and ratios; nothing where nothing was measured."""
+    if found is None:
+        return []
+    columns = [key for key in COLUMNS if any(key in entry for entry in found.entries)]
+    headers = [*(COLUMNS[key] for key in columns), "median, ms ↓"]
+    ratios = any("ratio" in entry for entry in found.entries)
+    rows = []
+    for entry in sorted(found.entries, key=lambda entry: _order(entry, columns)):
+        cells = [escape(entry[key]) if key in entry else NONE for key in columns]
+        cells.append(brief(entry["median_ms"]))
+        rows.append([*cells, _ratio(entry)] if ratios else cells)
+    texts = sum(key in columns for key in ("strategy", "engine", "kind"))
+    when = f" on {escape(found.date[:10])}" if found.date else ""
+    note = f"Measured by `make throughput`{when} on {escape(found.machine) or 'an unnamed machine'}: "
+    note += "a step by itself, on inputs of its own, median of many."
+    if ratios:
+        note += " A ratio is how many times faster than what it names, both measured in turn in one process."
+    return ["### Throughput on this machine", table([*headers, *(["ratio ↑"] if ratios else [])], rows, texts), note]
+
+
+def _read(file: Path) -> Throughput | None:
+    try:
+        session = json.loads(file.read_bytes())
+        machine = session.get("machine_info", {})
+        entries = [_entry(one) for one in session["benchmarks"] if "strategy" in (one.get("extra_info") or {})]
+        name = machine.get("cpu", {}).get("brand_raw") or machine.get("processor") or machine.get("machine") or ""
+        date = str(session.get("datetime") or "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return Throughput(date, str(name), entries) if entries else None
+
+
+def _entry(benchmark: dict[str, Any]) -> dict[str, Any]:
+    return {**benchmark["extra_info"], "median_ms": 1000 * float(benchmark["stats"]["median"])}
+
+
+def _order(entry: dict[str, Any], columns: Sequence[str]) -> list[tuple[bool, float, str]]:
+    """Numbers by size, text by letters, missing ones first."""
+    values = [entry.get(key) for key in columns]
+    return [(key is not None, float(key) if isinstance(key, int | float) else 0.0, str(key)) for key in values]
+
+
+def _ratio(entry: dict[str, Any]) -> str:
+    value = entry.get("ratio")
+    if not isinstance(value, int | float):
+        return NONE
+    against = f" {escape(entry['against'])}" if entry.get("against") else ""
+    return f"{fixed(float(value), 2)} x{against}"
