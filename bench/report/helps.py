@@ -114,12 +114,17 @@ def _carried(results: Results, scenario: str) -> list[str]:
         lines.append(f"Half-life of the carried memory (median{note}): {', '.join(named)}.")
     norms = trace[trace["name"] == NORM].groupby("entry", sort=True)["value"]
     if norms.ngroups:
-        named = [f"{escape(entry)} {brief(v.min())} to {brief(v.max())}" for entry, v in norms]
-        lines.append(f"Its norm over that of the learned initial memory (lowest to highest): {', '.join(named)}.")
+        named = [f"{escape(entry)} {_range(values)}" for entry, values in norms]
+        lines.append(f"Norm over that of the learned initial memory (lowest to highest): {', '.join(named)}.")
     if not lines:
         return []
     n = trace["origin"].nunique()
     return [f"{' '.join(lines)} Measured {count(n, 'time')} over the stream; median over seeds."]
+
+
+def _range(values: pd.Series) -> str:
+    low, high = brief(values.min()), brief(values.max())
+    return low if low == high else f"{low} to {high}"
 
 
 def _seasons(rows: float, season: int | None) -> str:

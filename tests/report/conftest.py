@@ -15,7 +15,7 @@ import pytest
 from bench.protocol import Protocol
 from bench.record import DatasetRecord, Errors, EventRecord, PluginRecord, Record, StepTimes, Timing
 from bench.report import write_report
-from bench.store import FORECASTS, ORIGINS, Store
+from bench.store import FORECASTS, ORIGINS, TRACE, Store
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,15 @@ def forecasts(strategy: FakeStrategy, scenario: FakeScenario, seed: int, origins
     )
 
 
+def trace(strategy: FakeStrategy, seed: int, origins: pd.DataFrame) -> pd.DataFrame:
+    """``trace.parquet`` of one run: a memory that grows a little, and a half-life that says which run it is."""
+    asked = origins[["origin", "time"]].iloc[::2]
+    growth = 1 + 0.5 * (1 - np.exp(-np.arange(len(asked)) / 10))
+    norm = asked.assign(name="memory_norm", value=growth * (1 + 0.01 * seed))
+    life = asked.assign(name="memory_half_life", value=12.0 + hash_text(strategy.name) % 7 + seed)
+    return pd.concat([norm, life], ignore_index=True)
+
+
 def timing(strategy: FakeStrategy, scenario: FakeScenario, alone: bool) -> Timing:
     def steps(ms: float) -> StepTimes:
         n = 40 if alone else scenario.origins - 5
@@ -264,6 +273,8 @@ def write_run(store: Store, strategy: FakeStrategy, scenario: FakeScenario, seed
     frames = {ORIGINS: origins}
     if scenario.events:
         frames[FORECASTS] = forecasts(strategy, scenario, seed, origins)
+    if strategy.name.startswith(("titans-b", "titans-c")):
+        frames[TRACE] = trace(strategy, seed, origins)
     store.write(record, frames)
     if seed == 0:
         store.write_timing(record.run_id, timing(strategy, scenario, alone=True))

@@ -16,7 +16,7 @@ from bench import BenchError
 from bench.report import write_report
 from bench.store import Store
 
-KINDS = ("stream", "cost", "lead", "forecasts")
+KINDS = ("contrast", "memory", "stream", "cost", "lead", "forecasts")
 
 
 def report(folder: Path, tmp_path: Path) -> str:
@@ -42,12 +42,15 @@ def test_golden(readme: Path, snapshot: SnapshotAssertion) -> None:
     assert [path.name for path in tables] == [
         "by_channel.csv",
         "by_lead.csv",
+        "contrasts.csv",
         "cost.csv",
         "leaderboard.csv",
         "overall.csv",
         "problems.csv",
+        "ratios.csv",
         "recovery.csv",
         "runs.csv",
+        "trace.csv",
     ]
     for path in tables:
         assert path.read_text(encoding="utf-8") == snapshot(name=path.name)
@@ -57,7 +60,7 @@ def test_every_figure_is_there_and_is_linked(readme: Path) -> None:
     text = readme.read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\((figures/[^)]*)\)", text))
     expected = {f"figures/{kind}-akl-pedestrians.svg" for kind in KINDS}
-    expected |= {f"figures/{kind}-etth2.svg" for kind in ("stream", "cost", "lead")}  # no drift, no forecasts
+    expected |= {f"figures/{kind}-etth2.svg" for kind in KINDS[:-1]}  # no drift, no forecasts
     assert linked == expected
     for name in linked:
         assert (readme.parent / name).is_file()

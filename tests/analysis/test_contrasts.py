@@ -1,0 +1,76 @@
+"""Which entries are compared with which, and what a trace's median is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.analysis import MEMORY_QUESTIONS, Question, contrasts, median_trace
+
+HELPS = (Question("carrying", "titans-b", "titans-a"),)
+
+
+def entries(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["entry", "strategy", "base", "strategy_config"])
+
+
+def level(value: float, origins: int = 100, seeds: int = 2) -> pd.DataFrame:
+    """The same stream at another level: a difference is that of the levels."""
+    return pd.DataFrame(value + np.random.default_rng(0).random((origins, seeds)))
+
+
+def test_every_question_that_can_be_asked_is_answered() -> None:
+    names = ["frozen", "titans-a", "titans-b", "titans-b-stale", "titans-b-shuffled", "titans-b-window", "titans-c"]
+    known = entries(*((name, name, "titans", "{}") for name in names), ("rls", "rls", "none", "{}"))
+    errors = {name: level(1.0 + i) for i, name in enumerate([*names, "rls"])}
+    found = contrasts(known, errors, 1, MEMORY_QUESTIONS).set_index(["one", "other"])
+    assert found["difference"].round(9).to_dict() == {
+        ("titans-a", "frozen"): 1.0,
+        ("titans-b", "titans-a"): 1.0,
+        ("titans-b", "titans-b-stale"): -1.0,
+        ("titans-b", "titans-b-shuffled"): -2.0,
+        ("titans-b", "titans-b-window"): -3.0,
+        ("titans-c", "titans-b"): 4.0,
+    }
+    assert found["verdict"].tolist() == ["higher", "higher", "lower", "lower", "lower", "higher"]
+    assert found.loc[("titans-a", "frozen"), "percent"] == pytest.approx(100 / errors["frozen"].to_numpy().mean())
+    assert set(found["seeds"]) == {2}
+    assert set(found["origins"]) == {100}
+
+
+def test_what_lacks_its_counterpart_is_left_out() -> None:
+    known = entries(("titans-b", "titans-b", "titans", "{}"), ("titans-a", "titans-a", "titans", "{}"))
+    assert contrasts(known, {"titans-b": level(1.0)}, 1, HELPS).empty
+    other_seeds = level(1.0).rename(columns={0: 5, 1: 6})
+    assert contrasts(known, {"titans-b": level(1.0), "titans-a": other_seeds}, 1, HELPS).empty
+
+
+def test_the_counterpart_has_the_same_forecaster_and_options_if_it_can() -> None:
+    known = entries(
+        ("a (lr=1) + t", "titans-a", "t", '{"lr": 1}'),
+        ("a + t", "titans-a", "t", "{}"),
+        ("a + u", "titans-a", "u", "{}"),
+        ("b + t", "titans-b", "t", "{}"),
+        ("b (lr=1) + t", "titans-b", "t", '{"lr": 1}'),
+        ("b (lr=2) + t", "titans-b", "t", '{"lr": 2}'),
+        ("b + u", "titans-b", "u", "{}"),
+        ("b + v", "titans-b", "v", "{}"),
+    )
+    errors = {entry: level(1.0) for entry in known["entry"]}
+    found = contrasts(known, errors, 1, HELPS)
+    assert dict(zip(found["one"], found["other"], strict=True)) == {
+        "b + t": "a + t",
+        "b (lr=1) + t": "a (lr=1) + t",
+        "b (lr=2) + t": "a + t",
+        "b + u": "a + u",
+    }
+
+
+def test_a_trace_is_the_median_of_its_seeds() -> None:
+    def said(*values: float) -> pd.DataFrame:
+        return pd.DataFrame({"origin": [3, 5], "time": [30, 50], "name": "norm", "value": values})
+
+    found = median_trace([said(1, 2), said(5, 2), said(2, 9)])
+    expected = {"origin": [3, 5], "time": [30, 50], "name": ["norm", "norm"], "value": [2.0, 2.0]}
+    pd.testing.assert_frame_equal(found, pd.DataFrame(expected), check_dtype=False)

@@ -1,0 +1,147 @@
+"""Paired differences: by hand, and by how often the interval holds the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bench.analysis import block_length, paired_difference
+from bench.analysis.paired import FEWEST_BLOCKS, _resampled_means
+
+
+def frame(values: list[list[float]] | NDArray[np.float64], first: int = 0) -> pd.DataFrame:
+    """A row for each origin, a column for each seed."""
+    made = pd.DataFrame(values)
+    return made.set_axis(range(first, first + len(made)))
+
+
+def autoregressive(n: int, memory: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """``(n,)`` of variance 1, each value ``memory`` times the one before it and noise."""
+    noise = rng.standard_normal(n + 200) * np.sqrt(1 - memory**2)
+    values = np.zeros(n + 200)
+    for i in range(1, n + 200):
+        values[i] = memory * values[i - 1] + noise[i]
+    return values[200:]
+
+
+def test_the_mean_by_hand() -> None:
+    one, other = frame([[1, 3], [5, 7], [2, 2]]), frame([[2, 2], [4, 4], [1, 1]])
+    found = paired_difference(one, other, overlap=1)
+    assert found is not None
+    assert found.mean == pytest.approx((-1 + 1 + 1 + 3 + 1 + 1) / 6)
+    assert found.reference == pytest.approx(14 / 6)
+    assert found.percent(found.mean) == pytest.approx(100 * 6 / 14)
+    assert (found.origins, found.seeds) == (3, 2)
+    assert np.isnan([found.low, found.high]).all()  # three origins say nothing of others
+    assert found.verdict == "unknown"
+
+
+def test_it_is_paired_by_origin_and_seed() -> None:
+    one = frame([[1, 10], [2, 20], [3, 30]]).set_axis([0, 1], axis=1)
+    other = frame([[2, 0], [2, 0], [np.nan, 0]], first=1).set_axis([0, 7], axis=1)
+    found = paired_difference(one, other, overlap=1)
+    assert found is not None
+    assert found.mean == pytest.approx((2 - 2 + 3 - 2) / 2)  # origins 1 and 2 of seed 0
+    assert (found.origins, found.seeds) == (2, 1)
+    assert paired_difference(one, other.rename(columns={0: 5}), overlap=1) is None
+    assert paired_difference(one, other.set_axis(range(7, 10)), overlap=1) is None
+
+
+def test_pairing_takes_out_what_both_share() -> None:
+    rng = np.random.default_rng(0)
+    hard = np.exp(3 * rng.standard_normal((200, 1)))  # some stretches are far harder than others
+    one, other = frame(hard + 0.1 + 0.01 * rng.standard_normal((200, 1))), frame(hard)
+    found = paired_difference(one, other, overlap=1)
+    assert found is not None
+    assert found.verdict == "higher"
+    assert found.high - found.low < 0.01
+    swapped = paired_difference(other, one, overlap=1)
+    assert swapped is not None
+    assert swapped.verdict == "lower"
+
+
+def test_no_difference_is_none() -> None:
+    values = frame(np.random.default_rng(0).random((100, 3)))
+    found = paired_difference(values, values, overlap=1)
+    assert found is not None
+    assert (found.mean, found.low, found.high, found.verdict) == (0, 0, 0, "no clear difference")
+
+
+def test_it_is_the_same_each_time_and_seeds_are_drawn_too() -> None:
+    rng = np.random.default_rng(0)
+    errors = frame(rng.standard_normal((200, 4)) * 0.01 + np.array([-1.0, 1.0, -1.0, 1.0]))  # seeds disagree
+    zero = errors * 0
+    found = paired_difference(errors, zero, overlap=1)
+    assert found == paired_difference(errors, zero, overlap=1)
+    assert found is not None
+    assert found.low < -1
+    assert found.high > 1
+    one_seed = paired_difference(errors[[1]], zero, overlap=1)
+    assert one_seed is not None
+    assert one_seed.low > 0.99
+
+
+def test_resampled_means_scatter_as_theory_says() -> None:
+    rng = np.random.default_rng(0)
+    errors = rng.standard_normal((400, 1))
+    means = _resampled_means(errors, 1, 4000, rng)
+    assert means.std() == pytest.approx(errors.std() / 20, rel=0.05)
+    seeds = np.tile(rng.standard_normal(3), (50, 1))  # nothing but the seed differs
+    means = _resampled_means(seeds, 5, 4000, rng)
+    assert means.std() == pytest.approx(seeds[0].std(ddof=1) / np.sqrt(3), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("memory", "origins", "seeds", "spread"), [(0.0, 200, 1, 0.0), (0.6, 400, 1, 0.0), (0.5, 200, 3, 0.3)]
+)
+def test_the_interval_holds_the_truth_about_as_often_as_it_says(
+    memory: float, origins: int, seeds: int, spread: float
+) -> None:
+    rng = np.random.default_rng(0)
+    held, naive, trials = 0, 0, 200
+    for _ in range(trials):
+        shared = autoregressive(origins, memory, rng)[:, None]
+        own = 0.3 * rng.standard_normal((origins, seeds)) * (seeds > 1)
+        errors = shared + own + spread * rng.standard_normal(seeds)
+        found = paired_difference(frame(5 + errors), frame(np.full_like(errors, 5.0)), overlap=1, samples=400)
+        assert found is not None
+        held += found.low <= 0 <= found.high
+        naive += abs(errors.mean()) <= 1.96 * errors.mean(axis=1).std() / np.sqrt(origins)
+    assert 0.89 <= held / trials <= 0.98
+    if memory or spread:
+        assert naive / trials < 0.75  # what an interval that takes forecasts to be independent would do
+
+
+def test_blocks_grow_with_dependence_and_length_and_cover_overlaps() -> None:
+    rng = np.random.default_rng(0)
+    short, long = rng.standard_normal(1000), rng.standard_normal(20000)
+    assert block_length(short, 1) >= 10  # n ** (1 / 3)
+    assert block_length(long, 1) > block_length(short, 1)
+    assert block_length(short, 48) == 48
+    assert block_length(autoregressive(1000, 0.9, rng), 1) > 2 * block_length(short, 1)
+
+
+def test_the_rule_of_politis_and_white_for_a_known_process() -> None:
+    """For an AR(1), g and G are known: the length is (3 / 2 (2 a / (1 - a^2))^2 n)^(1 / 3)."""
+    a, n = 0.7, 20000
+    expected = (1.5 * (2 * a / (1 - a**2)) ** 2 * n) ** (1 / 3)
+    lengths = [block_length(autoregressive(n, a, np.random.default_rng(i)), 1) for i in range(8)]
+    assert np.median(lengths) == pytest.approx(expected, rel=0.15)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 30), st.integers(0, 10_000))
+def test_any_stream_has_a_block_and_an_interval_only_where_enough_blocks_fit(n: int, overlap: int, seed: int) -> None:
+    values = np.random.default_rng(seed).standard_normal(n).cumsum()
+    block = block_length(values, overlap)
+    assert block >= overlap
+    assert block == overlap or block * FEWEST_BLOCKS <= max(n, FEWEST_BLOCKS)
+    found = paired_difference(frame(values[:, None] ** 2), frame(np.zeros((n, 1))), overlap, samples=50)
+    assert found is not None
+    assert np.isnan(found.low) == (found.block * FEWEST_BLOCKS > n)
+    assert not found.low > found.mean
+    assert not found.high < found.mean

@@ -1,0 +1,214 @@
+"""What the report says about memory, and the figures that go with it."""
+
+# ruff: noqa: RUF001 - the minus sign is what reports print
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+from bench.report import write_report
+from bench.report.figures.canvas import drawing_style
+from bench.report.figures.contrast import draw_contrasts
+from bench.report.figures.memory import draw_memory
+from bench.report.figures.palette import KNOWN, Look, colours, looks
+from bench.report.results import Results, read_results
+from bench.store import TRACE
+
+SCENARIO = "akl-pedestrians"
+
+
+@pytest.fixture(scope="module")
+def results(two_datasets: Path) -> Results:
+    return read_results(two_datasets)
+
+
+@pytest.fixture(scope="module")
+def clear(tmp_path_factory: pytest.TempPathFactory, fakes: Any) -> Path:
+    """A stream on which the memory is a great help within the window, and a harm when carried; all controls ran."""
+    strategies = [
+        fakes.Strategy("persistence", 0.4, noise=0.0),
+        fakes.Strategy("frozen", 0.3, uses_forecaster=True),
+        fakes.Strategy("titans-a", 0.2, uses_forecaster=True),
+        fakes.Strategy("titans-b", 0.25, uses_forecaster=True),
+        fakes.Strategy("titans-b-stale", 0.25, group="control", uses_forecaster=True),
+        fakes.Strategy("titans-b-shuffled", 0.35, group="control", uses_forecaster=True),
+        fakes.Strategy("titans-b-window", 0.35, group="control", uses_forecaster=True),
+        fakes.Strategy("titans-c", 0.25, uses_forecaster=True, noise=0.02),
+    ]
+    scenario = fakes.Scenario(origins=200)
+    folder: Path = fakes.write_results(tmp_path_factory.mktemp("clear") / "r", [scenario], strategies).folder
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(clear: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The report of `clear`."""
+    return report(clear, tmp_path_factory.mktemp("page"))
+
+
+def section(text: str) -> str:
+    found = re.search(r"^## Does the memory help\?$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+def report(folder: Path, tmp_path: Path) -> str:
+    return write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
+
+
+def test_the_sentence_says_what_helps_what_hurts_and_what_is_not_clear(page: str) -> None:
+    text = section(page)
+    sentence = re.search(r"^### Memory on .*?\n\n(.*?)$", text, re.MULTILINE)
+    assert sentence is not None
+    pattern = (
+        r"Writing within the window \(MSE −3\d\.\d %\), writing in order \(MSE −2\d\.\d %\) and carrying exactly "
+        r"\(MSE −2\d\.\d %\) \*\*help\*\*; carrying the memory \(MSE \+2\d\.\d %\) \*\*hurts\*\*; "
+        r"no clear difference: writing on during service and training the backbone\."
+    )
+    assert re.fullmatch(pattern, sentence[1])
+    assert "Not told here" not in text
+
+
+def test_the_table_is_that_of_the_analysis(clear: Path, page: str) -> None:
+    text = section(page)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.split("\n") if line.startswith("| ")]
+    assert rows[0][:2] == ["Does it help:", "compared"]
+    found = read_results(clear).contrasts
+    assert len(rows) == 1 + len(found) == 7
+    for cells, (_, row) in zip(rows[1:], found.iterrows(), strict=True):
+        assert cells[:2] == [row["subject"], f"{row['one']} against {row['other']}"]
+        numbers = [float(n.replace("−", "-")) for n in re.findall(r"[−\d.]+", cells[2])]
+        assert numbers == pytest.approx([row["difference"], row["low"], row["high"]], abs=6e-4)
+        assert ("**" in cells[4]) == (row["low"] > 0 or row["high"] < 0)
+        assert cells[5] == f"200 ({row['block']} at a time)"
+        assert cells[6] == "3"
+
+
+def test_differences_are_those_of_the_runs_on_disk(clear: Path) -> None:
+    results = read_results(clear)
+    streams = results.errors_by_seed(SCENARIO)
+    row = results.contrasts.set_index("subject").loc["carrying the memory"]
+    expected = np.mean([streams["titans-b"][s] - streams["titans-a"][s] for s in range(3)])
+    assert row["difference"] == pytest.approx(expected)
+    for seed in range(3):
+        run = results.runs[(results.runs["strategy"] == "titans-b") & (results.runs["seed"] == seed)]
+        origins = results.store.read_frame(run["run_id"].iloc[0], "origins.parquet")
+        assert origins is not None
+        assert streams["titans-b"][seed].tolist() == origins["mse"].tolist()
+
+
+def test_what_was_not_run_is_named_and_what_is_too_short_too(readme: Path) -> None:
+    text = section(readme.read_text(encoding="utf-8"))
+    missing = "writing in order (titans-b against titans-b-shuffled) and carrying exactly (titans-b against"
+    assert text.count(missing) == 2
+    etth2 = text.partition("### Memory on etth2")[2]
+    assert "Too few forecasts to tell: writing within the window" in etth2  # 96 forecasts, 24 overlap
+    assert "[" not in re.sub(r"!\[.*?\)", "", etth2)
+
+
+def test_half_lives_are_medians_in_rows_and_seasons(results: Results, readme: Path, fakes: Any) -> None:
+    text = section(readme.read_text(encoding="utf-8"))
+    run = results.runs[(results.runs["strategy"] == "titans-c") & (results.runs["scenario"] == SCENARIO)]
+    lives = [results.store.read_frame(run_id, TRACE) for run_id in run["run_id"]]
+    rows = np.median([f.loc[f["name"] == "memory_half_life", "value"].median() for f in lives if f is not None])
+    assert f"titans-c {rows:.1f} rows ({rows / 24:.3f})" in text
+    assert "Measured 30 times over the stream; median over seeds." in text
+    assert re.search(
+        r"Norm over that of the learned initial memory \(lowest to highest\): titans-b 1\.01 to 1\.\d\d,", text
+    )
+
+
+def test_without_titans_there_is_no_such_section(tmp_path: Path, fakes: Any) -> None:
+    folder = fakes.write_results(tmp_path / "r", strategies=fakes.strategies[:4], seeds=1).folder
+    text = report(folder, tmp_path)
+    assert "memory help" not in text
+    assert not (tmp_path / "report" / "tables" / "contrasts.csv").exists()
+    assert not list((tmp_path / "report" / "figures").glob("contrast-*"))
+
+
+def test_every_strategy_has_its_geometric_mean(page: str) -> None:
+    lines = page.partition(f"### {SCENARIO}\n")[2].partition("\n\n<details>")[0].split("\n")
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
+    column = cells[0].index("vs persistence (geo. mean) ↓")
+    shown = {row[0].partition(" (")[0]: row[column].strip("*") for row in cells[1:]}
+    assert shown.pop("persistence") == "reference"
+    errors = {"frozen": 0.3, "titans-a": 0.2, "titans-b": 0.25, "titans-b-window": 0.35}
+    assert len(shown) == 7
+    for name, error in errors.items():
+        assert float(shown[name]) == pytest.approx(error / 0.4, rel=0.1)
+    assert "Geometric mean over stretches of at least 2 origins." in page
+
+
+def test_no_persistence_no_geometric_mean(tmp_path: Path, fakes: Any) -> None:
+    folder = fakes.write_results(tmp_path / "r", strategies=fakes.strategies[2:5], seeds=1).folder
+    assert "geo. mean" not in report(folder, tmp_path)
+
+
+def lines(axes: Axes) -> dict[str, Any]:
+    return {str(line.get_label()): line for line in axes.get_lines() if not str(line.get_label()).startswith("_")}
+
+
+def test_the_figure_of_differences(clear: Path) -> None:
+    found = read_results(clear).contrasts
+    with drawing_style():
+        figure = draw_contrasts(found, KNOWN).figure
+        figure.draw_without_rendering()
+    axes = figure.axes[0]
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == [f"{one} − {other}" for one, other in zip(found["one"], found["other"], strict=True)]
+    for at, (_, row) in enumerate(found.iterrows()):
+        dot = lines(axes)[names[at]]
+        assert (float(dot.get_xdata()[0]), float(dot.get_ydata()[0])) == (row["difference"], at)
+        clear_one = row["verdict"] in ("lower", "higher")
+        assert dot.get_markerfacecolor() == (KNOWN[row["strategy"]] if clear_one else "white")
+    for label in axes.get_yticklabels():
+        assert label.get_window_extent().x0 >= 0
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first on top
+
+
+def traced(results: Results) -> tuple[pd.DataFrame, list[Look]]:
+    trace = results.traces[results.traces["scenario"] == SCENARIO]
+    board = results.board_of(SCENARIO)
+    return trace, looks(board[board["entry"].isin(trace["entry"])], colours(results.runs["strategy"]))
+
+
+def test_the_figure_of_the_carried_memory(results: Results) -> None:
+    trace, shown = traced(results)
+    panels = [("memory_norm", "norm", 1.0), ("memory_half_life", "rows", 24.0)]
+    times, events = results.times[SCENARIO], results.events_of(SCENARIO)
+    with drawing_style():
+        drawing = draw_memory(trace, panels, times, events, shown)
+    upper, lower = drawing.figure.axes
+    for axes, name in ((upper, "memory_norm"), (lower, "memory_half_life")):
+        assert set(lines(axes)) == {"titans-b", "titans-b-stale", "titans-c"}
+        expected = trace[(trace["entry"] == "titans-b") & (trace["name"] == name)]["value"]
+        assert lines(axes)["titans-b"].get_ydata() == pytest.approx(expected.to_numpy())
+    assert {text.get_text() for text in upper.texts} >= {"lockdown", "reopening", "titans-b", "titans-c"}
+    assert upper.get_xlim() == lower.get_xlim()
+
+
+def test_what_has_no_end_is_not_drawn_and_wide_ranges_are_logarithmic(results: Results) -> None:
+    trace, shown = traced(results)
+    trace = trace.copy()
+    trace.loc[trace["entry"] == "titans-b", "value"] = np.inf
+    panels = [("memory_half_life", "rows", 900.0)]
+    with drawing_style():
+        drawing = draw_memory(trace, panels, results.times[SCENARIO], [], shown)
+    (axes,) = drawing.figure.axes
+    assert np.isnan(np.asarray(lines(axes)["titans-b"].get_ydata(), dtype=float)).all()
+    assert "titans-b" not in {text.get_text() for text in axes.texts}
+    assert axes.get_yscale() == "log"  # the mark is far from the lines
+
+
+def test_a_trace_alone_is_shown_too(tmp_path: Path, fakes: Any) -> None:
+    folder = fakes.write_results(tmp_path / "r", strategies=[fakes.strategies[5]], seeds=1).folder
+    text = section(report(folder, tmp_path))
+    assert "Half-life of the carried memory" in text
+    assert "figures/memory-akl-pedestrians.svg" in text
+    assert "figures/contrast" not in text
