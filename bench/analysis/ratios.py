@@ -21,20 +21,20 @@ def stretch_length(origins: int, overlap: int, season: int | None) -> int:
     return max(1, math.ceil(origins / 100), overlap, season or 0)
 
 
-def geometric_ratio(errors: pd.DataFrame, reference: pd.Series, stretch: int) -> float:
+def geometric_ratio(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int) -> float:
     """Geometric mean, over stretches of the stream and over seeds, of error relative to a reference.
 
     ``exp(mean of log(sum of MSE / sum of the reference's MSE))``, the sums running over a stretch's origins. A mean of
     errors is ruled by where errors are large; in this each stretch counts alike. Below 1 is better than the reference.
 
     Args:
-        errors: ``(origins, seeds)`` MSE, index origin.
-        reference: MSE of the reference, index origin.
+        errors: ``(origins, seeds)`` MSE, index origin, a column for each seed.
+        reference: Likewise; a seed that it lacks is compared with its mean over seeds.
         stretch: Least origins in a stretch; the stream is cut into stretches of equal length, to the nearest origin.
 
     Returns:
-        The ratio; NaN where no origin is common. A sum below a millionth of the reference's mean sum counts as that,
-        so that an exact forecast neither makes the ratio 0 nor endless.
+        The ratio; NaN where no origin is common, or the reference is without error. A sum below a millionth of the
+        reference's mean sum counts as that, so that an exact forecast neither makes the ratio 0 nor endless.
 
     Source: Fleming and Wallace (1986), "How not to lie with statistics": ratios to a reference are averaged by the
         geometric mean.
@@ -42,13 +42,12 @@ def geometric_ratio(errors: pd.DataFrame, reference: pd.Series, stretch: int) ->
     common = errors.dropna().index.intersection(reference.dropna().index).sort_values()
     if common.empty:
         return float("nan")
-    parts = np.array_split(np.arange(len(common)), max(1, len(common) // stretch))
-    against = reference.loc[common].to_numpy(dtype=float)
-    own = errors.loc[common].to_numpy(dtype=float)
-    below = np.array([against[part].sum() for part in parts])
-    above = np.stack([own[part].sum(axis=0) for part in parts])  # (stretches, seeds)
+    pooled = reference.mean(axis=1)
+    against = pd.DataFrame({seed: reference.get(seed, pooled) for seed in errors.columns}).loc[common]
+    starts = np.linspace(0, len(common), max(1, len(common) // stretch), endpoint=False).round().astype(int)
+    above = np.add.reduceat(errors.loc[common].to_numpy(dtype=float), starts)  # (stretches, seeds)
+    below = np.add.reduceat(against.to_numpy(dtype=float), starts)
     least = SMALLEST * below.mean()
     if least == 0:
         return float("nan")
-    ratios = np.log(np.maximum(above, least)) - np.log(np.maximum(below, least))[:, None]
-    return float(np.exp(ratios.mean()))
+    return float(np.exp((np.log(np.maximum(above, least)) - np.log(np.maximum(below, least))).mean()))

@@ -166,8 +166,9 @@ class Results:
             if not reference:
                 continue
             stretch = stretch_length(len(errors), self.overlap(scenario), self.season(scenario))
-            for entry, by_seed in self.errors_by_seed(scenario).items():
-                rows.append((scenario, entry, geometric_ratio(by_seed, errors[reference[0]], stretch), stretch))
+            by_seed = self.errors_by_seed(scenario)
+            for entry, own in sorted(by_seed.items()):
+                rows.append((scenario, entry, geometric_ratio(own, by_seed[reference[0]], stretch), stretch))
         return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "stretch"])
 
     @cached_property

@@ -26,7 +26,7 @@ def test_a_stretch_is_a_hundredth_of_the_stream_or_a_season_or_the_overlap(
 
 
 def test_by_hand() -> None:
-    reference = pd.Series([1.0, 3.0, 2.0, 2.0])
+    reference = errors([1.0, 3.0, 2.0, 2.0])
     one, other = [4.0, 4.0, 1.0, 1.0], [4.0, 4.0, 4.0, 4.0]  # ratios of the two stretches: 2 and 1/2; 2 and 2
     assert geometric_ratio(errors(one), reference, 2) == pytest.approx(1.0)
     assert geometric_ratio(errors(other), reference, 2) == pytest.approx(2.0)
@@ -34,27 +34,33 @@ def test_by_hand() -> None:
     assert geometric_ratio(errors(one), reference, 4) == pytest.approx(10 / 8)
 
 
+def test_a_seed_is_compared_with_the_same_seed_or_else_with_all() -> None:
+    own, reference = errors([2.0, 2.0], [8.0, 8.0]), errors([1.0, 1.0], [4.0, 4.0])
+    assert geometric_ratio(own, reference, 1) == pytest.approx(2.0)
+    assert geometric_ratio(own.set_axis([5, 6], axis=1), reference, 1) == pytest.approx(4.0 / 2.5)
+
+
 def test_a_last_stretch_that_is_too_short_joins_the_others() -> None:
-    reference = pd.Series([1.0] * 5)
-    assert geometric_ratio(errors([4, 4, 1, 1, 1]), reference, 2) == pytest.approx(np.sqrt(9 / 3 * 2 / 2))
+    reference = errors([1.0] * 5)
+    assert geometric_ratio(errors([4, 4, 1, 1, 1]), reference, 2) == pytest.approx(np.sqrt(8 / 2 * 3 / 3))
     assert geometric_ratio(errors([4, 4, 1, 1, 1]), reference, 9) == pytest.approx(11 / 5)
 
 
 def test_a_hard_stretch_rules_the_mean_and_not_this() -> None:
-    reference = pd.Series([1.0] * 98 + [1000.0] * 2)
+    reference = errors([1.0] * 98 + [1000.0] * 2)
     own = errors([2.0] * 98 + [500.0] * 2)
-    assert own[0].mean() < reference.mean()
+    assert own[0].mean() < reference[0].mean()
     assert geometric_ratio(own, reference, 2) > 1.9
 
 
 def test_only_common_origins_count() -> None:
-    reference = pd.Series([1.0, 1.0, 7.0], index=[1, 2, 9])
+    reference = errors([1.0, 1.0, 7.0]).set_axis([1, 2, 9])
     assert geometric_ratio(errors([50, 2, 2]), reference, 1) == pytest.approx(2.0)
     assert np.isnan(geometric_ratio(errors([50]), reference, 1))
 
 
 def test_zeros_make_it_neither_nothing_nor_endless() -> None:
-    reference = pd.Series([0.0, 2.0])
+    reference = errors([0.0, 2.0])
     assert geometric_ratio(errors([0.0, 2.0]), reference, 1) == pytest.approx(1.0)
     assert geometric_ratio(errors([1.0, 0.0]), reference, 1) == pytest.approx(np.sqrt(1e6 * 1e-6 / 2))
     assert 0 < geometric_ratio(errors([0.0, 0.0]), reference, 1) < 1
@@ -63,5 +69,5 @@ def test_zeros_make_it_neither_nothing_nor_endless() -> None:
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=40), st.integers(1, 50), st.floats(0.01, 100))
 def test_a_factor_is_that_factor(values: list[float], stretch: int, factor: float) -> None:
-    reference = pd.Series(values)
-    assert geometric_ratio((reference * factor).to_frame(), reference, stretch) == pytest.approx(factor)
+    reference = errors(values)
+    assert geometric_ratio(reference * factor, reference, stretch) == pytest.approx(factor)

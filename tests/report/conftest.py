@@ -173,7 +173,7 @@ def forecasts(strategy: FakeStrategy, scenario: FakeScenario, seed: int, origins
 
 def trace(strategy: FakeStrategy, seed: int, origins: pd.DataFrame) -> pd.DataFrame:
     """``trace.parquet`` of one run: a memory that grows a little, and a half-life that says which run it is."""
-    asked = origins[["origin", "time"]].iloc[::2]
+    asked = origins[["origin", "time"]].iloc[::12]
     growth = 1 + 0.5 * (1 - np.exp(-np.arange(len(asked)) / 10))
     norm = asked.assign(name="memory_norm", value=growth * (1 + 0.01 * seed))
     life = asked.assign(name="memory_half_life", value=12.0 + hash_text(strategy.name) % 7 + seed)

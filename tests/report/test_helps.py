@@ -118,9 +118,9 @@ def test_half_lives_are_medians_in_rows_and_seasons(results: Results, readme: Pa
     lives = [results.store.read_frame(run_id, TRACE) for run_id in run["run_id"]]
     rows = np.median([f.loc[f["name"] == "memory_half_life", "value"].median() for f in lives if f is not None])
     assert f"titans-c {rows:.1f} rows ({rows / 24:.3f})" in text
-    assert "Measured 30 times over the stream; median over seeds." in text
+    assert "Measured 5 times over the stream; median over seeds." in text
     assert re.search(
-        r"Norm over that of the learned initial memory \(lowest to highest\): titans-b 1\.01 to 1\.\d\d,", text
+        r"Norm over that of the learned initial memory \(lowest to highest\): titans-b 1\.01 to 1\.\d+,", text
     )
 
 
