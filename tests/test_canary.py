@@ -116,12 +116,16 @@ def test_no_cut_is_special(name: str) -> None:
         leak_canary(tiny_maker(name), series, resolved(series, preset), cuts=range(start + 3, start + 11))
 
 
-def test_checking_a_strategy_goes_through_every_preset() -> None:
+def test_checking_a_strategy_goes_through_every_preset_and_asks_for_its_trace() -> None:
     lines = check_strategy("persistence")
-    assert len(lines) == len(set(lines)) == 12
-    assert all(any(f"{preset} (" in line for line in lines) for preset in PRESETS)
-    assert sum("every 4th label" in line for line in lines) == 6
-    assert sum("targets hidden" in line for line in lines) == 6
+    cuts = [line for line in lines if line.startswith("no leak")]
+    assert len(cuts) == len(set(cuts)) == 12
+    assert all(any(f"{preset} (" in line for line in cuts) for preset in PRESETS)
+    assert sum("every 4th label" in line for line in cuts) == 6
+    assert sum("targets hidden" in line for line in cuts) == 6
+    asked = {f"asking for its trace changes nothing, targets {where}" for where in ("hidden", "among the inputs")}
+    assert len(lines) == len(cuts) + len(asked)
+    assert asked <= set(lines)
 
 
 @pytest.mark.slow
