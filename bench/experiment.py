@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, ForecasterConfig, abilities, fits_itself
 from bench.plugins import home
 from bench.protocol import Protocol, ProtocolSpec
-from bench.record import SCHEMA_VERSION
+from bench.record import SCHEMA_VERSION, Rows
 from bench.registry import NAME, unknown
 from bench.series import DriftSeries
 from bench.strategy import STRATEGIES
@@ -73,6 +73,10 @@ class Choice:
         return cls(value["name"], {k: v for k, v in value.items() if k != "name"})
 
 
+Pair = tuple[Choice, Choice | None]
+"""A strategy, and the forecaster that it adapts."""
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """One run, as names and numbers: what travels to a worker.
@@ -88,6 +92,7 @@ class RunSpec:
         threads: For torch.
         run_id: Hash of everything that decides the outcome.
         skip: Why the run cannot be; empty if it can.
+        rows: ``validation`` ends the run where its stream would begin; no later row is in its series.
     """
 
     experiment: str
@@ -100,6 +105,7 @@ class RunSpec:
     threads: int
     run_id: str
     skip: str = ""
+    rows: Rows = "stream"
 
     @property
     def label(self) -> str:
@@ -198,6 +204,27 @@ def expand(experiment: Experiment, device: str) -> list[RunSpec]:
     Raises:
         BenchError: A name or an option is wrong, a dataset cannot be loaded, or nothing is left to run.
     """
+    pairs = pairs_of(experiment)
+    return unique(run for value in experiment.datasets for run in runs_on(experiment, value, pairs, device))
+
+
+def unique(runs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Each run once, as it came first: what is listed twice, or spells out a default, is one run."""
+    first: dict[str, RunSpec] = {}
+    for run in runs:
+        first.setdefault(run.run_id, run)
+    return list(first.values())
+
+
+def pairs_of(experiment: Experiment) -> list[Pair]:
+    """Each strategy with each forecaster that it is to adapt (None for one that adapts none), options checked.
+
+    Args:
+        experiment: Its groups are spread, and its training settings joined to those of each forecaster.
+
+    Raises:
+        BenchError: A name or an option is wrong, or no strategy is left.
+    """
     strategies = [Choice.parse(value, "strategy") for value in _spread_groups(experiment.strategies)]
     forecasters = [Choice.parse(value, "forecaster") for value in experiment.forecasters]
     forecasters = [replace(choice, options=_with_training(choice, experiment.training)) for choice in forecasters]
@@ -211,31 +238,56 @@ def expand(experiment: Experiment, device: str) -> list[RunSpec]:
             )
     for choice in forecasters:
         build(FORECASTERS[choice.name].cls.Config, choice.options, f"forecaster {choice.name!r}")
+    return [
+        (strategy, forecaster)
+        for strategy in strategies
+        for forecaster in (forecasters if STRATEGIES[strategy.name].cls.uses_forecaster else [None])
+    ]
+
+
+def runs_on(
+    experiment: Experiment, value: str | dict[str, Any], pairs: Iterable[Pair], device: str, rows: Rows = "stream"
+) -> list[RunSpec]:
+    """The runs of some pairs on one dataset, pair by pair, one for each seed.
+
+    Args:
+        experiment: For protocol, seeds and threads.
+        value: A dataset as the experiment gives it.
+        pairs: From `pairs_of`, perhaps with other options.
+        device: Device, resolved.
+        rows: What the runs serve.
+
+    Raises:
+        BenchError: The dataset cannot be loaded, or is too short.
+    """
     spec = ProtocolSpec.parse(experiment.protocol)
-    runs: dict[str, RunSpec] = {}  # by id: what is listed twice, or spells out a default, is one run
-    for value in experiment.datasets:
-        dataset = Choice.parse(value, "dataset")
-        series = resolve_dataset(dataset.name, dataset.options).load().validated()
-        protocol = spec.resolve(series)
-        for strategy in strategies:
-            uses = STRATEGIES[strategy.name].cls.uses_forecaster
-            for forecaster in forecasters if uses else [None]:
-                for seed in experiment.seeds:
-                    run = RunSpec(
-                        experiment=experiment.name,
-                        strategy=strategy,
-                        forecaster=forecaster,
-                        dataset=dataset,
-                        protocol=protocol,
-                        seed=seed,
-                        device=device,
-                        threads=experiment.threads,
-                        run_id="",
-                        skip=_why_not(strategy, forecaster),
-                    )
-                    run = replace(run, run_id=run_id(run, series))
-                    runs.setdefault(run.run_id, run)
-    return list(runs.values())
+    dataset = Choice.parse(value, "dataset")
+    loaded = resolve_dataset(dataset.name, dataset.options).load()
+    series = served_rows(loaded, rows)
+    protocol = spec.resolve(loaded)
+    runs = []
+    for strategy, forecaster in pairs:
+        for seed in experiment.seeds:
+            run = RunSpec(
+                experiment=experiment.name,
+                strategy=strategy,
+                forecaster=forecaster,
+                dataset=dataset,
+                protocol=protocol,
+                seed=seed,
+                device=device,
+                threads=experiment.threads,
+                run_id="",
+                skip=_why_not(strategy, forecaster),
+                rows=rows,
+            )
+            runs.append(replace(run, run_id=run_id(run, series)))
+    return runs
+
+
+def served_rows(series: DriftSeries, rows: Rows) -> DriftSeries:
+    """What of a series a run may hold, checked; rows of the stream are neither where only validation rows are served."""
+    return (series.before_stream() if rows == "validation" else series).validated()
 
 
 def strategy_config(choice: Choice) -> Any:
@@ -259,6 +311,8 @@ def run_id(run: RunSpec, series: DriftSeries) -> str:
         "seed": run.seed,
         "device": run.device.partition(":")[0],
     }
+    if run.rows != "stream":
+        decides["rows"] = run.rows
     if run.forecaster:
         forecaster = FORECASTERS[run.forecaster.name]
         config = forecaster_config(run.forecaster)

@@ -10,6 +10,9 @@ from bench.protocol import Protocol
 
 SCHEMA_VERSION = 1
 
+Rows = Literal["stream", "validation"]
+"""What a run serves: the stream, after a warm start if any, or the validation rows and nothing after them."""
+
 
 class Part(BaseModel):
     """Base of the record's parts: closed, but able to hold numbers that are not finite."""
@@ -157,7 +160,10 @@ class Record(Part):
         status: ``ok``, ``failed`` or ``skipped``; ``reason`` says why it is not ``ok``.
         traceback: Of a failed run.
         forecaster: None for a strategy that adapts no forecaster (reported as ``none``).
-        errors: None unless ``ok``.
+        rows: What was served: a run of ``validation`` rows has neither ``errors`` nor ``timing``.
+        errors: Of the stream; None unless ``ok``.
+        val_mse: Scaled MSE over the validation rows of a run that served no others; those of a stream have it in
+            ``errors``.
         timing: Of the accuracy run itself (the machine may have been shared).
         seconds: Wall time of the whole run, pre-training of its own included.
         environment: Versions, device, threads, git state, time of day.
@@ -175,7 +181,9 @@ class Record(Part):
     dataset: DatasetRecord
     protocol: Protocol
     seed: int
+    rows: Rows = "stream"
     errors: Errors | None = None
+    val_mse: float | None = None
     timing: Timing | None = None
     seconds: float = 0.0
     environment: dict[str, Any] = {}

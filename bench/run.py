@@ -17,11 +17,11 @@ import torch
 
 from bench.dataset import resolve_dataset
 from bench.excerpt import Excerpt
-from bench.experiment import RunSpec, forecaster_config, strategy_config
+from bench.experiment import RunSpec, forecaster_config, served_rows, strategy_config
 from bench.forecaster import FORECASTERS
 from bench.metrics import ErrorSums
 from bench.provenance import environment
-from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Timing
+from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, Timing
 from bench.store import FORECASTS, ORIGINS, TRACE
 from bench.strategy import STRATEGIES, Service, Strategy
 from bench.stream import Stage, Stream
@@ -59,12 +59,12 @@ class Workplace:
 
 def load_series(run: RunSpec) -> DriftSeries:
     """The run's dataset, checked; loaded once for each process."""
-    return _loaded(run.dataset.name, json.dumps(run.dataset.options))
+    return _loaded(run.dataset.name, json.dumps(run.dataset.options), run.rows)
 
 
 @lru_cache(maxsize=4)
-def _loaded(name: str, options: str) -> DriftSeries:
-    return resolve_dataset(name, json.loads(options)).load().validated()
+def _loaded(name: str, options: str, rows: Rows) -> DriftSeries:
+    return served_rows(resolve_dataset(name, json.loads(options)).load(), rows)
 
 
 def recipe_of(run: RunSpec, stage: Stage) -> Recipe | None:
@@ -164,6 +164,7 @@ def describe(run: RunSpec, series: DriftSeries, place: Workplace, device: torch.
         ),
         protocol=run.protocol,
         seed=run.seed,
+        rows=run.rows,
         environment=environment(place.command, str(device), device_name(device), run.threads),
     )
 
@@ -178,8 +179,17 @@ def _serve(
     val_mse = None
     if protocol.warm_start:
         warm = ErrorSums(scaler.std, protocol.horizon)
-        stream.run(split.train, split.validation, lambda o, f: warm.add(f, stage.truths(o)))
+        before = len(protocol.origins(split.train, split.validation))
+        told = progress if run.rows == "validation" else lambda *_: None  # a warm start passes unseen
+        stream.run(
+            split.train,
+            split.validation,
+            lambda o, f: warm.add(f, stage.truths(o)),
+            lambda t: told((t - split.train) // protocol.stride + 1, before, warm.mse),
+        )
         val_mse = warm.mse
+    if run.rows == "validation":
+        return {"status": "ok", "val_mse": val_mse}, {}
     sums, kept = ErrorSums(scaler.std, protocol.horizon), Excerpt.around_strongest_event(stage)
     total = len(protocol.origins(split.validation, split.end))
 

@@ -136,16 +136,16 @@ class DriftSeries:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that a result can depend on."""
-        return self._hash(len(self.values))
+        return self._hash(len(self.values), self.split.end)
 
     @cached_property
     def training_fingerprint(self) -> str:
         """The same for the rows before the stream: what pre-training may depend on."""
         return self._hash(self.split.validation)
 
-    def _hash(self, rows: int) -> str:
+    def _hash(self, rows: int, *end: int) -> str:
         # The border before the stream belongs to both hashes; where the stream ends does not decide training.
-        borders = (self.split.train, self.split.validation) + ((self.split.end,) if rows == len(self) else ())
+        borders = (self.split.train, self.split.validation, *end)
         layout = json.dumps([self.columns, self.inputs, self.targets, borders, self.season])
         digest = hashlib.sha256(layout.encode())
         digest.update(np.ascontiguousarray(self.values[:rows]).tobytes())
@@ -157,6 +157,17 @@ class DriftSeries:
     def with_values(self, values: Floats) -> DriftSeries:
         """The same series with other values, unchecked (NaN included)."""
         return replace(self, values=values)
+
+    def before_stream(self) -> DriftSeries:
+        """The same series without its stream: no later row is in it, and what was learnt from it is known to be so."""
+        stop = self.split.validation
+        return replace(
+            self,
+            values=self.values[:stop].copy(),
+            time=self.time[:stop].copy(),
+            split=Split(self.split.train, stop, stop),
+            events=tuple(event for event in self.events if event.row < stop),
+        )
 
     def validated(self) -> DriftSeries:
         """This series, once it is known to be usable.
@@ -192,7 +203,7 @@ class DriftSeries:
                 if name not in self.columns:
                     raise BenchError(f"{who}: {role} column {name!r} is not there. Columns: {', '.join(self.columns)}")
         split = self.split
-        if not 0 < split.train < split.validation < split.end <= T:
+        if not 0 < split.train < split.validation <= split.end <= T:  # the last two meet where the stream is left out
             raise BenchError(
                 f"{who}: borders train={split.train}, validation={split.validation}, end={split.end} "
                 f"must rise within the {T} rows"

@@ -77,16 +77,44 @@ def carry_out(
         BenchError: The experiment cannot be run as given.
     """
     console = console or Console(stderr=True)
-    device = resolve_device(experiment.device)
-    runs = expand(experiment, str(device))
+    runs = expand(experiment, str(resolve_device(experiment.device)))
+    print_notes(runs, console)
+    place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
+    return carry_out_runs(runs, experiment, place, redo=redo, narrowed=narrowed, console=console)
+
+
+def print_notes(runs: list[RunSpec], console: Console) -> None:
+    """Say what the loaders of the runs' datasets guessed or mended."""
     for series in {run.dataset.name: load_series(run) for run in runs}.values():
         for note in series.notes:
             console.print(f"{series.name}: {note}", style="dim", markup=False, highlight=False)
-    place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
+
+
+def carry_out_runs(
+    runs: list[RunSpec],
+    experiment: Experiment,
+    place: Workplace,
+    *,
+    console: Console,
+    redo: Redo = "only-missing",
+    narrowed: bool = False,
+    cells: dict[str, str] | None = None,
+) -> Outcome:
+    """Carry out these runs, whatever they came from.
+
+    Args:
+        runs: What to run.
+        experiment: For engine, threads and the timing pass.
+        place: Where results and checkpoints are.
+        console: Where progress is drawn.
+        redo: As `carry_out` takes it.
+        narrowed: Likewise.
+        cells: What the manifest says of each run id; by default what the run is, apart from versions.
+    """
     store = Store(place.results)
     place.results.mkdir(parents=True, exist_ok=True)
     store.sweep()
-    store.write_manifest({run.run_id: _cell(run) for run in runs}, keep=narrowed)
+    store.write_manifest(cells if cells is not None else {run.run_id: _cell(run) for run in runs}, keep=narrowed)
     missing = [run for run in runs if redo == "always" or not store.has(run.run_id)]
     missing.sort(key=lambda run: not STRATEGIES[run.strategy.name].cls.heavy)
     workers = max(1, cpu_count() // experiment.threads)

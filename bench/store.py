@@ -185,6 +185,7 @@ def _row(record: Record, alone: Timing | None) -> dict[str, Any]:
     errors, timing = record.errors, alone or record.timing
     protocol = record.protocol
     own = record.timing
+    val_mse = errors.val_mse if errors else record.val_mse
     nan = float("nan")
     return {
         "experiment": record.experiment,
@@ -210,7 +211,7 @@ def _row(record: Record, alone: Timing | None) -> dict[str, Any]:
         "mae_original": errors.mae_original if errors else nan,
         "mse_original": errors.mse_original if errors else nan,
         "rmse_original": errors.rmse_original if errors else nan,
-        "val_mse": errors.val_mse if errors and errors.val_mse is not None else nan,
+        "val_mse": val_mse if val_mse is not None else nan,
         "windows_per_s": timing.windows_per_s if timing else nan,
         "predict_p50_ms": timing.predict.p50_ms if timing else nan,
         "predict_p95_ms": timing.predict.p95_ms if timing else nan,
