@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from rich.table import Table
 from bench.errors import BenchError, WorkerLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,7 +65,7 @@ def run(
     load_plugins(paths)
     chosen = join(chosen, *user_plugin_names(paths))
     chosen = narrow(chosen, strategy or (), dataset or (), seed or (), engine=engine, device=device, threads=threads)
-    try:
+    with _kept_when_stopped():
         outcome = carry_out(
             chosen,
             results,
@@ -74,17 +75,82 @@ def run(
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
         )
+    report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
+    err.print(outcome.summary(), highlight=False)
+    out.print(str(report), highlight=False)
+    if outcome.done["failed"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def sweep(
+    experiment: Annotated[str, typer.Argument(help="A TOML file, or the name of one in experiments/.")] = "default",
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLUGIN.OPTION=V,V,...",
+            help="Values that an option takes, in place of the experiment's own grid; may be repeated.",
+        ),
+    ] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="Sweep these only; may be repeated.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")] = None,
+    plugins: Plugins = None,
+    engine: Annotated[str | None, typer.Option(help="serial or processes.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
+    results: Results = Path("results"),
+    reports: Reports = Path("reports"),
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve the stream with what was chosen.")] = True,
+    always: Annotated[
+        bool, typer.Option("--always/--only-missing", help="Run everything again, or only what is missing or failed.")
+    ] = False,
+) -> None:
+    """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
+    from bench.experiment import join, load_experiment, narrow
+    from bench.grid import parse_grid
+    from bench.plugins import load_plugins, user_plugin_names
+    from bench.report import write_report
+    from bench.sweep import carry_out_sweep, grid_of
+
+    paths = tuple(plugins or ())
+    whole = load_experiment(experiment)
+    load_plugins(paths)
+    whole = join(whole, *user_plugin_names(paths))
+    chosen = narrow(whole, strategy or (), dataset or (), seed or (), engine=engine, device=device, threads=threads)
+    with _kept_when_stopped():
+        outcome = carry_out_sweep(
+            chosen,
+            parse_grid(grid) if grid else grid_of(whole, chosen),
+            results,
+            plugins=paths,
+            redo="always" if always else "only-missing",
+            narrowed=bool(strategy or dataset or seed),
+            serve=serve,
+            command=shlex.join(["bench", *sys.argv[1:]]),
+            console=err,
+        )
+    report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
+    for line in outcome.summary():
+        err.print(line, markup=False, highlight=False)
+    for snippet in outcome.snippets:
+        out.print(f"# {snippet}\n{snippet.read_text(encoding='utf-8')}", markup=False, highlight=False)
+    out.print(str(report), highlight=False)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _kept_when_stopped() -> Iterator[None]:
+    """Say that nothing is lost where a session ends early."""
+    try:
+        yield
     except WorkerLostError as error:
         err.print(f"Stopped: {error}. What was done is kept; the same command goes on from there.", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("Interrupted. What was done is kept; the same command goes on from there.", highlight=False)
         raise typer.Exit(130) from None
-    report = write_report(outcome.folder, reports / chosen.name, throughput=outcome.folder.parent / THROUGHPUT)
-    err.print(outcome.summary(), highlight=False)
-    out.print(str(report), highlight=False)
-    if outcome.done["failed"]:
-        raise typer.Exit(1)
 
 
 @app.command()

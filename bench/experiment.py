@@ -26,6 +26,17 @@ from bench.strategy import STRATEGIES
 GROUPS = ("core", "control", "leaky", "literature", "user")
 
 
+class SweepOptions(Config):
+    """What a sweep tries.
+
+    Attributes:
+        grid: Values by ``<strategy or forecaster>.<option>``, nested options by further dots. Several options of one
+            plug-in, and of a strategy and its forecaster, make a product.
+    """
+
+    grid: dict[str, list[Any]] = Field(min_length=1)
+
+
 class Experiment(Config):
     """An experiment as its file gives it; names may be tables with a plug-in's options.
 
@@ -41,6 +52,7 @@ class Experiment(Config):
         engine: ``serial``, or ``processes`` (as many workers as cores allow).
         training: The recipe's settings where they differ from the forecaster's own.
         timing_blocks: Blocks that the timing pass measures; 0 leaves it out.
+        sweep: What ``bench sweep`` tries; ``bench run`` leaves it alone.
     """
 
     name: str
@@ -54,6 +66,7 @@ class Experiment(Config):
     engine: Literal["serial", "processes"] = "processes"
     training: dict[str, Any] = Field({})
     timing_blocks: int = Field(50, ge=0)
+    sweep: SweepOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -286,7 +299,7 @@ def runs_on(
 
 
 def served_rows(series: DriftSeries, rows: Rows) -> DriftSeries:
-    """What of a series a run may hold, checked; rows of the stream are neither where only validation rows are served."""
+    """What of a series a run may hold, checked; stream rows are neither where only validation rows are served."""
     return (series.before_stream() if rows == "validation" else series).validated()
 
 
@@ -329,6 +342,20 @@ def _why_not(strategy: Choice, forecaster: Choice | None) -> str:
         return ""
     missing = STRATEGIES[strategy.name].cls.needs - abilities(FORECASTERS[forecaster.name].cls)
     return f"{strategy.name} needs {' and '.join(sorted(missing))}, which {forecaster.name} lacks" if missing else ""
+
+
+def stated_options(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
+    """A forecaster's options without the training settings that it would have anyway.
+
+    Args:
+        choice: As `pairs_of` gives it.
+        training: The experiment's.
+    """
+    usual = _with_training(Choice(choice.name, {}), training)["training"]
+    given = choice.options["training"]
+    differs = {key: value for key, value in given.items() if key not in usual or usual[key] != value}
+    others = {key: value for key, value in choice.options.items() if key != "training"}
+    return others | ({"training": differs} if differs else {})
 
 
 def _with_training(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:

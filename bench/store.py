@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RECORD, TIMING, MANIFEST = "record.json", "timing.json", "runs.json"
 ORIGINS, FORECASTS, TRACE = "origins.parquet", "forecasts.parquet", "trace.parquet"
+SWEEP = "_sweep"  # no experiment can have this name
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Store:
     ``trace`` said now and then, where it says anything) and, once the run was timed alone, ``timing.json``.
     ``runs.json`` lists the runs that the report is about; what an earlier version of a plug-in left stays on disk, and
     counts again when the plug-in is as it was. A run's folder appears by one rename; what is being written lives under
-    ``.tmp``.
+    ``.tmp``. The runs of a sweep, which serve validation rows only, have a store of their own in ``_sweep``.
 
     Attributes:
         folder: ``results/<experiment>``.
@@ -144,11 +145,16 @@ def experiments_in(results: Path) -> list[Path]:
     Raises:
         BenchError: There is none.
     """
-    folders = [results, *sorted(path for path in results.glob("[!.]*") if path.is_dir())]
-    found = [folder for folder in folders if Store(folder).run_ids()]
+    if _holds_records(results):
+        return [results]
+    found = [folder for folder in sorted(results.glob("[!.]*")) if folder.is_dir() and _holds_records(folder)]
     if not found:
         raise BenchError(f"No results in {results}. Run an experiment first (bench run), or name its folder.")
     return found
+
+
+def _holds_records(folder: Path) -> bool:
+    return any(Store(place).run_ids() for place in (folder, folder / SWEEP))
 
 
 def load_results(results: Path | str = "results") -> pd.DataFrame:

@@ -33,17 +33,30 @@ def write_report(results_folder: Path, report_folder: Path, *, throughput: Path 
     # Imported late: `import bench.report` costs nothing until a report is written.
     from bench.report.document import compose
     from bench.report.exports import write_tables
-    from bench.report.gallery import draw_figures
+    from bench.report.gallery import Gallery, draw_figures
     from bench.report.results import read_results
+    from bench.report.searches import draw_sweeps, read_sweeps, write_sweeps
+    from bench.report.sweeps import compose_sweeps
     from bench.report.throughput import read_throughput
+    from bench.store import Store
 
-    results = read_results(results_folder)
+    sweeps = read_sweeps(results_folder)
+    # what was swept and not served has no results yet
+    results = read_results(results_folder) if sweeps is None or Store(results_folder).run_ids() else None
     with _replacing(report_folder) as work:
-        write_tables(results, work / "tables")
-        figures = draw_figures(results, work / "figures")
-        (work / "README.md").write_text(
-            compose(results, figures, read_throughput(throughput)), encoding="utf-8", newline="\n"
-        )
+        figures: Gallery = {}
+        if results is not None:
+            write_tables(results, work / "tables")
+            figures |= draw_figures(results, work / "figures")
+        if sweeps is not None:
+            write_sweeps(sweeps, work / "tables")
+            figures |= draw_sweeps(sweeps, work / "figures")
+        if results is not None:
+            text = compose(results, figures, read_throughput(throughput), sweeps)
+        else:
+            assert sweeps is not None
+            text = compose_sweeps(sweeps, figures)
+        (work / "README.md").write_text(text, encoding="utf-8", newline="\n")
     return report_folder / "README.md"
 
 

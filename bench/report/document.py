@@ -13,16 +13,21 @@ from bench.report.markdown import count, escape
 from bench.report.problems import problems
 from bench.report.provenance import provenance
 from bench.report.results import Results
+from bench.report.searches import Sweeps
+from bench.report.sweeps import sweeps
 from bench.report.throughput import Throughput
 
 
-def compose(results: Results, gallery: Gallery, measured: Throughput | None = None) -> str:
+def compose(
+    results: Results, gallery: Gallery, measured: Throughput | None = None, searched: Sweeps | None = None
+) -> str:
     """The Markdown of the whole report; sections without data are left out.
 
     Args:
         results: The experiment.
         gallery: The figures that were drawn.
         measured: What `make throughput` left, if anything.
+        searched: The experiment's sweep, if it has one.
     """
     blocks = [
         f"# Benchmark report: {escape(results.name)}",
@@ -35,6 +40,7 @@ def compose(results: Results, gallery: Gallery, measured: Throughput | None = No
         *recovery(results, gallery),
         *leads(results, gallery),
         *channels(results),
+        *(sweeps(searched, gallery) if searched else []),
         *problems(results),
         *provenance(results),
     ]

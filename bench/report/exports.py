@@ -17,8 +17,13 @@ def write_tables(results: Results, folder: Path) -> None:
 
     Numbers have eight digits, so that the same records give the same bytes.
     """
-    folder.mkdir(parents=True)
-    for name, frame in _frames(results).items():
+    write_frames(_frames(results), folder)
+
+
+def write_frames(frames: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write frames as CSV by name; the folder is made, and one without rows is left out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in frames.items():
         if len(frame):
             frame.to_csv(
                 folder / f"{name}.csv", index=False, float_format="%.8g", lineterminator="\n", encoding="utf-8"

@@ -34,6 +34,7 @@ from bench.errors import BenchError
 from bench.record import Record, Timing
 from bench.report.markdown import marked
 from bench.store import FORECASTS, ORIGINS, TRACE, Store, load_results
+from bench.trials import Served, read_served
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,6 +281,7 @@ def read_results(folder: Path) -> Results:
     runs = load_results(folder)
     runs = runs.set_index("run_id").loc[list(records)].reset_index()  # the experiment's own order
     details = pd.DataFrame([_details(records[run_id]) for run_id in runs["run_id"]])
+    _name_chosen(runs, details, read_served(folder))
     current = latest(pd.concat([runs, details], axis=1))
     kept = {run_id: records[run_id] for run_id in current["run_id"]}
     timings = {run_id: timing for run_id in kept if (timing := store.read_timing(run_id))}
@@ -291,6 +293,15 @@ def read_results(folder: Path) -> Results:
         replaced=len(runs) - len(current),
         unreadable=len(store.run_ids()) - len(records),
     )
+
+
+def _name_chosen(runs: pd.DataFrame, details: pd.DataFrame, served: dict[str, Served]) -> None:
+    """What a sweep chose is one entry, though the options that it chose differ from dataset to dataset."""
+    for row, run_id in enumerate(runs["run_id"]):
+        if run_id in served:
+            options = served[run_id].strategy_options | {"options": "chosen"}
+            runs.loc[row, "strategy_config"] = json.dumps(options)
+            details.loc[row, "forecaster_options"] = json.dumps(served[run_id].forecaster_options)
 
 
 def _details(record: Record) -> dict[str, Any]:

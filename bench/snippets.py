@@ -1,0 +1,81 @@
+"""What a sweep chose, written down as experiments that are ready to run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.experiment import Choice, Experiment, Pair, stated_options
+from bench.report.markdown import slug
+from bench.toml_text import toml_lines
+from bench.trials import titled
+
+NOTE = "# Chosen on the validation rows by bench sweep."
+
+
+def write_snippets(
+    experiment: Experiment, choices: Iterable[tuple[str | dict[str, Any], Pair]], folder: Path, *, keep: bool
+) -> list[Path]:
+    """Write one experiment for each dataset and, where strategies want other options of it, each forecaster.
+
+    Args:
+        experiment: For everything that was not chosen.
+        choices: Each dataset with a strategy and its forecaster, options as chosen.
+        folder: Where the files go; made if need be.
+        keep: Whether files for other datasets stay.
+
+    Returns:
+        The files, datasets in the order of ``choices``.
+    """
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    by_dataset: dict[str, list[Pair]] = {}
+    for dataset, pair in choices:
+        by_dataset.setdefault(json.dumps(dataset), []).append(pair)
+    written = []
+    for key, pairs in by_dataset.items():
+        dataset = json.loads(key)
+        choice = Choice.parse(dataset, "dataset")
+        stem = slug(titled(choice.name, choice.options))
+        for old in folder.glob(f"{stem}.*toml"):
+            old.unlink()
+        for i, (forecaster, strategies) in enumerate(_by_forecaster(pairs, experiment)):
+            path = folder / (f"{stem}.{i + 1}.toml" if i else f"{stem}.toml")
+            path.write_text(_experiment(experiment, dataset, forecaster, strategies), encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def _by_forecaster(pairs: Sequence[Pair], experiment: Experiment) -> list[tuple[Choice | None, list[Choice]]]:
+    """Strategies by the forecaster that they adapt; what adapts none goes with the first."""
+    found: dict[str, tuple[Choice | None, list[Choice]]] = {}
+    alone = [strategy for strategy, forecaster in pairs if forecaster is None]
+    for strategy, forecaster in pairs:
+        if forecaster is not None:
+            stated = Choice(forecaster.name, stated_options(forecaster, experiment.training))
+            key = json.dumps([stated.name, stated.options])
+            found.setdefault(key, (stated, [] if found else [*alone]))[1].append(strategy)
+    return list(found.values()) or [(None, alone)]
+
+
+def _experiment(
+    experiment: Experiment, dataset: str | dict[str, Any], forecaster: Choice | None, strategies: Iterable[Choice]
+) -> str:
+    values = {
+        "name": f"{experiment.name}-chosen",
+        "protocol": experiment.protocol,
+        "strategies": [_table(strategy) for strategy in strategies],
+        "forecasters": [_table(forecaster)] if forecaster else [],
+        "datasets": [dataset],
+        "seeds": experiment.seeds,
+        "training": experiment.training or None,
+    }
+    return f"{NOTE}\n{toml_lines(values)}"
+
+
+def _table(choice: Choice) -> str | dict[str, Any]:
+    return {"name": choice.name, **choice.options} if choice.options else choice.name

@@ -1,0 +1,259 @@
+"""A sweep: a grid of options, chosen on validation rows only; then what was chosen, over the stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench.analysis.sweeps import GROUP, grid_table
+from bench.errors import BenchError
+from bench.experiment import Choice, Experiment, Pair, RunSpec, expand, pairs_of, runs_on, stated_options, unique
+from bench.grid import Axis, Point, axes_of, points_of
+from bench.protocol import ProtocolSpec
+from bench.run import Workplace
+from bench.session import Outcome, Redo, carry_out_runs, print_notes
+from bench.snippets import write_snippets
+from bench.store import SWEEP, Store
+from bench.timing import resolve_device
+from bench.trials import CHOSEN, SERVED, Served, Trial, listed_trials, read_served, read_trials, titled
+
+DatasetChoice = str | dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A strategy and forecaster on one dataset, and the points of the grid to choose from.
+
+    Attributes:
+        dataset: As the experiment gives it.
+        pair: With the options that the experiment gives.
+        points: In the order of the grid, by their values as JSON; none where the grid leaves the pair alone.
+        trials: Runs over the validation rows, each with what it stands for.
+    """
+
+    dataset: DatasetChoice
+    pair: Pair
+    points: dict[str, Point]
+    trials: list[tuple[RunSpec, Trial]]
+
+    @property
+    def group(self) -> tuple[str, str, str, str] | None:
+        """What its trials are listed under; None without any."""
+        return self.trials[0][1].group if self.trials else None
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What a sweep did.
+
+    Attributes:
+        folder: The experiment's results.
+        tried: What was done over the validation rows.
+        served: What was done over the stream; None where it was not asked for.
+        snippets: The choice, as experiments in TOML.
+        unchosen: Where every point of the grid failed.
+    """
+
+    folder: Path
+    tried: Outcome
+    served: Outcome | None
+    snippets: list[Path]
+    unchosen: list[str]
+
+    def summary(self) -> list[str]:
+        """Lines for the terminal."""
+        lines = [f"Validation rows: {self.tried.summary()}"]
+        lines += [f"No choice: every point of {name} had a run that failed." for name in self.unchosen]
+        return lines + ([f"Stream: {self.served.summary()}"] if self.served else [])
+
+    @property
+    def failed(self) -> bool:
+        """Whether a choice could not be made, or a run over the stream failed."""
+        return bool(self.unchosen or (self.served and self.served.done["failed"]))
+
+
+def carry_out_sweep(
+    experiment: Experiment,
+    grid: Mapping[str, Sequence[Any]],
+    results: Path,
+    *,
+    plugins: tuple[Path, ...] = (),
+    redo: Redo = "only-missing",
+    narrowed: bool = False,
+    serve: bool = True,
+    command: str = "",
+    console: Console | None = None,
+) -> SweepOutcome:
+    """Run a grid over the validation rows, choose the best point of each search, and serve the stream with those.
+
+    Args:
+        experiment: What the grid changes.
+        grid: Values by ``<strategy or forecaster>.<option>``.
+        results: Folder that holds a folder for each experiment.
+        plugins: Files and folders of plug-ins, for the workers.
+        redo: ``only-missing`` also repeats what failed; ``always`` runs everything again.
+        narrowed: Whether the experiment was narrowed: what was swept before and is not swept now then stays.
+        serve: Whether the stream is served with what was chosen.
+        command: As the user typed it, for the records.
+        console: Where progress is drawn.
+
+    Raises:
+        BenchError: The experiment or the grid is wrong; nothing was run then.
+    """
+    console = console or Console(stderr=True)
+    device = str(resolve_device(experiment.device))
+    searches = plan(experiment, grid, device)
+    if serve:
+        expand(experiment, device)  # what is wrong with the stream is said now, not after the sweep
+    runs = unique(run for search in searches for run, _ in search.trials)
+    print_notes(runs, console)
+    paths = tuple(path.resolve() for path in plugins)
+    folder, checkpoints = results / experiment.name, results / ".checkpoints"
+    place = Workplace(folder / SWEEP, checkpoints, paths, command)
+    untimed = experiment.model_copy(update={"timing_blocks": 0})
+    cells = _cells(searches, listed_trials(folder) if narrowed else {})
+    tried = carry_out_runs(runs, untimed, place, console=console, redo=redo, cells=cells)
+    chosen = choose(searches, folder)
+    choices = [(search.dataset, pair) for search, pair in chosen]
+    snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, keep=narrowed)
+    served = None
+    if serve and chosen:
+        stream = [
+            (search, run) for search, pair in chosen for run in runs_on(experiment, search.dataset, [pair], device)
+        ]
+        _list_served(experiment, stream, folder, keep=narrowed)
+        place = Workplace(folder, checkpoints, paths, command)
+        all_runs = unique(run for _, run in stream)
+        served = carry_out_runs(all_runs, experiment, place, console=console, redo=redo, narrowed=narrowed)
+    made = {id(search) for search, _ in chosen}
+    unchosen = [_name(search) for search in searches if id(search) not in made]
+    return SweepOutcome(folder, tried, served, snippets, unchosen)
+
+
+def grid_of(whole: Experiment, narrowed: Experiment) -> dict[str, list[Any]]:
+    """The grid of an experiment's ``[sweep]``, without the axes of strategies that were left out on the command line.
+
+    Args:
+        whole: As its file gives it.
+        narrowed: What is left to sweep.
+
+    Raises:
+        BenchError: It has no grid, an axis is none of the whole experiment's, or none is left.
+    """
+    if whole.sweep is None:
+        raise BenchError(
+            f"experiment {whole.name!r} has no grid. Give --grid titans-c.online_lr=1e-5,1e-4, or a table in its file: "
+            '[sweep] with grid = { "titans-c.online_lr" = [1e-5, 1e-4] }'
+        )
+    grid = whole.sweep.grid
+    axes = axes_of(grid, _plugins(whole))
+    left = set(_plugins(narrowed))
+    kept = {key: values for (key, values), axis in zip(grid.items(), axes, strict=True) if axis.plugin in left}
+    if not kept:
+        raise BenchError(
+            f"no option of {', '.join(sorted(left))} is in the grid ({', '.join(grid)}). Add one by --grid."
+        )
+    return kept
+
+
+def plan(experiment: Experiment, grid: Mapping[str, Sequence[Any]], device: str) -> list[Search]:
+    """Every search of a sweep, datasets outermost; those without points are what the grid leaves alone.
+
+    Args:
+        experiment: What the grid changes.
+        grid: Values by ``<strategy or forecaster>.<option>``.
+        device: Device, resolved.
+
+    Raises:
+        BenchError: A name, an option or a value is wrong, or there are no validation rows to choose on.
+    """
+    if not ProtocolSpec.parse(experiment.protocol).warm_start:
+        raise BenchError("a sweep chooses on the validation rows, which protocol.warm_start = false leaves out")
+    pairs = pairs_of(experiment)
+    axes = axes_of(grid, _plugins(experiment))
+    searches = [_search(experiment, value, pair, axes, device) for value in experiment.datasets for pair in pairs]
+    if not any(search.trials for search in searches):
+        raise BenchError(f"the grid ({', '.join(grid)}) changes none of the runs: no strategy adapts that forecaster")
+    return searches
+
+
+def _plugins(experiment: Experiment) -> list[str]:
+    """Names of an experiment's strategies and forecasters."""
+    forecasters = [Choice.parse(value, "forecaster").name for value in experiment.forecasters]
+    return [*dict.fromkeys([*(strategy.name for strategy, _ in pairs_of(experiment)), *forecasters])]
+
+
+def _search(experiment: Experiment, value: DatasetChoice, pair: Pair, axes: Iterable[Axis], device: str) -> Search:
+    points = {json.dumps(point.values): point for point in points_of(pair, axes)}
+    strategy, forecaster = pair
+    trials: dict[str, tuple[RunSpec, Trial]] = {}  # points that come to the same options are one, the first
+    for point in points.values():
+        for run in runs_on(experiment, value, [point.pair], device, rows="validation"):
+            if run.skip:  # the record over the stream will say why
+                return Search(value, pair, {}, [])
+            trial = Trial(
+                strategy=titled(strategy.name, strategy.options),
+                forecaster=titled(forecaster.name, stated_options(forecaster, experiment.training))
+                if forecaster
+                else "none",
+                dataset=titled(run.dataset.name, run.dataset.options),
+                protocol=run.protocol.label,
+                seed=run.seed,
+                point=point.values,
+            )
+            trials.setdefault(run.run_id, (run, trial))
+    return Search(value, pair, points, list(trials.values()))
+
+
+def choose(searches: Iterable[Search], folder: Path) -> list[tuple[Search, Pair]]:
+    """The pair that each search comes to: the point with the lowest mean validation error over the seeds.
+
+    Args:
+        searches: From `plan`; those without points keep their pair, those of which every point failed are left out.
+        folder: The experiment's results, trials done.
+    """
+    table = grid_table(read_trials(folder))
+    best = table[table["chosen"]].set_index(GROUP)["point"]
+    found = []
+    for search in searches:
+        if search.group is None:
+            found.append((search, search.pair))
+        elif search.group in best.index:
+            found.append((search, search.points[best.loc[search.group]].pair))
+    return found
+
+
+def _cells(searches: Iterable[Search], before: Mapping[str, Trial]) -> dict[str, str]:
+    """The sweep's manifest: what is swept now, and of what was swept before the searches that are not."""
+    fresh = {run.run_id: trial for search in searches for run, trial in search.trials}
+    groups = {trial.group for trial in fresh.values()}
+    kept = {run_id: trial for run_id, trial in before.items() if trial.group not in groups}
+    return {run_id: trial.model_dump_json() for run_id, trial in (kept | fresh).items()}
+
+
+def _list_served(experiment: Experiment, stream: Sequence[tuple[Search, RunSpec]], folder: Path, *, keep: bool) -> None:
+    """Say which runs over the stream have chosen options, and no longer count what was chosen before in their place."""
+    now = {}
+    for search, run in stream:
+        if search.group is not None:
+            strategy, forecaster = search.pair
+            stated = stated_options(forecaster, experiment.training) if forecaster else {}
+            now[run.run_id] = Served(group=search.group, strategy_options=strategy.options, forecaster_options=stated)
+    groups, before = {served.group for served in now.values()}, read_served(folder)
+    gone = {run_id for run_id, served in before.items() if served.group in groups} - set(now)
+    kept = {run_id: served for run_id, served in before.items() if keep and run_id not in gone} | now
+    text = json.dumps({run_id: served.model_dump() for run_id, served in kept.items()}, indent=1)
+    (folder / SWEEP / SERVED).write_text(text, encoding="utf-8")
+    store = Store(folder)
+    store.write_manifest({i: cell for i, cell in store.read_manifest().items() if i not in gone}, keep=False)
+
+
+def _name(search: Search) -> str:
+    assert search.group is not None
+    strategy, forecaster, dataset, _ = search.group
+    return f"{strategy}{'' if forecaster == 'none' else f' ({forecaster})'} on {dataset}"
