@@ -34,7 +34,7 @@ class SweepOptions(Config):
             plug-in, and of a strategy and its forecaster, make a product.
     """
 
-    grid: dict[str, list[Any]] = Field(min_length=1)
+    grid: dict[str, list[Any]] = Field({})
 
 
 class Experiment(Config):
@@ -66,7 +66,7 @@ class Experiment(Config):
     engine: Literal["serial", "processes"] = "processes"
     training: dict[str, Any] = Field({})
     timing_blocks: int = Field(50, ge=0)
-    sweep: SweepOptions | None = None
+    sweep: SweepOptions = SweepOptions()
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def carry_out_sweep(
     choices = [(search.dataset, pair) for search, pair in chosen]
     snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, keep=narrowed)
     served = None
-    if serve and chosen:
+    if serve:
         stream = [
             (search, run) for search, pair in chosen for run in runs_on(experiment, search.dataset, [pair], device)
         ]
@@ -145,7 +145,7 @@ def grid_of(whole: Experiment, narrowed: Experiment) -> dict[str, list[Any]]:
     Raises:
         BenchError: It has no grid, an axis is none of the whole experiment's, or none is left.
     """
-    if whole.sweep is None:
+    if not whole.sweep.grid:
         raise BenchError(
             f"experiment {whole.name!r} has no grid. Give --grid titans-c.online_lr=1e-5,1e-4, or a table in its file: "
             '[sweep] with grid = { "titans-c.online_lr" = [1e-5, 1e-4] }'

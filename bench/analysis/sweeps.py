@@ -83,4 +83,5 @@ def best_by_option(table: pd.DataFrame) -> pd.DataFrame:
             found = {name: best[name] if best is not None else None for name in ("val_mse", "val_mse_sd", "point")}
             rows.append(row | found)
     frame = pd.DataFrame(rows, columns=["option", "value", "val_mse", "val_mse_sd", "point"])
+    frame["value"] = pd.Series([row["value"] for row in rows], dtype=object)  # None among numbers stays None
     return frame.astype({"val_mse": float, "val_mse_sd": float})

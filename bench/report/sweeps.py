@@ -53,7 +53,7 @@ def _grid(rows: pd.DataFrame) -> list[str]:
     failed = bool(shown["failed"].any())
     headers = [*(escape(option) for option in options), "val MSE ↓", "seeds", "", *(["failed"] if failed else [])]
     lines = []
-    for (_, point), (_, row) in zip(options.iterrows(), shown.iterrows(), strict=True):
+    for point, (_, row) in zip(options.itertuples(index=False, name=None), shown.iterrows(), strict=True):
         error = with_spread(row["val_mse"], row["val_mse_sd"], decimals)
         cells = [escape(value_text(value)) for value in point]
         cells += [f"**{error}**" if row["chosen"] else error, str(row["seeds"]), "chosen" if row["chosen"] else ""]
