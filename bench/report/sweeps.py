@@ -47,7 +47,7 @@ def sweeps(found: Sweeps, gallery: Gallery) -> list[str]:
 
 
 def _grid(rows: pd.DataFrame) -> list[str]:
-    shown = rows if len(rows) <= MOST_ROWS else rows.sort_values("val_mse", kind="stable").head(MOST_ROWS)
+    shown = rows if len(rows) <= MOST_ROWS else rows.sort_values(["failed", "val_mse"]).head(MOST_ROWS)
     options = spread_options(shown)
     decimals = places(shown["val_mse"])
     failed = bool(shown["failed"].any())
@@ -60,7 +60,7 @@ def _grid(rows: pd.DataFrame) -> list[str]:
         lines.append([*cells, *([_failures(row)] if failed else [])])
     blocks = [table(headers, lines, text_columns=0)]
     if len(shown) < len(rows):
-        blocks.append(f"The {MOST_ROWS} of {count(len(rows), 'point')} with the lowest error.")
+        blocks.append(f"The {MOST_ROWS} of {count(len(rows), 'point')} with the lowest error, those that failed last.")
     if not rows["chosen"].any():
         blocks.append("**Nothing was chosen: of every point some run failed.**")
     return blocks

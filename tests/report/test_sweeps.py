@@ -109,7 +109,7 @@ def test_nothing_chosen_is_said(tmp_path: Path, fakes: Any) -> None:
 def test_many_points_are_cut_to_the_best(tmp_path: Path, fakes: Any) -> None:
     write_sweep(tmp_path / "r", fakes, {"titans-c": {"online_lr": [i / 100 for i in range(1, 41)]}}, seeds=1)
     found = section(write_report(tmp_path / "r", tmp_path / "report").read_text(encoding="utf-8"))
-    assert "The 30 of 40 points with the lowest error." in found
+    assert "The 30 of 40 points with the lowest error, those that failed last." in found
     assert found.count("\n|") == 32
 
 
@@ -181,6 +181,14 @@ def test_the_heat_map() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["none", "0.1", "1.0"]
     (frame,) = axes.patches
     assert frame.get_xy() == (0.5, -0.5)  # type: ignore[attr-defined]
+
+
+def test_a_point_of_which_a_seed_failed_has_no_colour() -> None:
+    table = trials(TWO, [3.0, 1.0, 2.0, 4.0, 5.0, 6.0])
+    table.loc[0, ["val_mse", "failed"]] = [0.001, 1]  # the seed that survived would flatter it
+    with drawing_style():
+        (axes,) = draw_heat(table, spread_options(table)).figure.axes
+    assert [text.get_text() for text in axes.texts][:2] == ["failed", "1.050"]
 
 
 @settings(max_examples=15, deadline=None)

@@ -107,7 +107,8 @@ def draw_heat(table: pd.DataFrame, options: pd.DataFrame) -> Drawing:
     down, across = options.columns
     keys = options.map(json.dumps)
     rows, columns = (list(dict.fromkeys(keys[option])) for option in (down, across))
-    best = table.assign(down=keys[down], across=keys[across]).sort_values("val_mse", kind="stable")
+    whole = table["val_mse"].where(table["failed"] == 0)
+    best = table.assign(val_mse=whole, down=keys[down], across=keys[across]).sort_values("val_mse", kind="stable")
     best = best.drop_duplicates(["down", "across"])
     grid = best.pivot(index="down", columns="across", values="val_mse").reindex(index=rows, columns=columns)
     values = grid.to_numpy(dtype=float)
