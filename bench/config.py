@@ -38,6 +38,8 @@ def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
 
 
 def _explain(error: Any, cls: type[BaseModel]) -> str:
+    if error["type"] == "value_error" and not error["loc"]:  # options that do not go together
+        return str(error["ctx"]["error"])
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         return f"option {key!r}: {error['msg'].lower()} (got {error['input']!r})"

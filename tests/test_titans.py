@@ -19,7 +19,8 @@ from bench.config import build
 from bench.forecasters.linear import Ridge, RidgeConfig
 from bench.forecasters.memory import MemoryCache, MemoryState, Weights
 from bench.forecasters.titans import Engine, TimeSeriesTitansTransformer
-from bench.forecasters.titans_options import Titans, TitansConfig, largest_divisor
+from bench.forecasters.titans_limits import largest_divisor
+from bench.forecasters.titans_options import Titans, TitansConfig
 from bench.training import Recipe, seeded
 
 torch.set_num_threads(1)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench.errors import BenchError
 from bench.forecaster import Pairs, Task
+from bench.forecasters.channels import ChannelFold, Channels
 from bench.forecasters.fast.attention import attend
 from bench.forecasters.fast.attention import uncovered as attention_uncovered
 from bench.forecasters.fast.memory import remember, uncovered
@@ -28,6 +29,11 @@ from bench.forecasters.reference import remember_by_library
 Engine = Literal["fast", "reference"]
 Normalization = Literal["none", "last", "mean-std", "blended"]
 BLEND_GAIN = 10.0  # so that the blend moves as fast as the weights do
+HIDDEN_TARGETS = (
+    'titans: channels = "independent" needs targets among the inputs: a target that is not read has no stream of its '
+    'own. Name it among the inputs too, or use channels = "mixed".'
+)
+AFFINE_EPS = 1e-10  # a gain is divided by, as in RevIN
 
 
 class TimeSeriesTitansTransformer(nn.Module):
@@ -46,6 +52,9 @@ class TimeSeriesTitansTransformer(nn.Module):
             deviation; ``blended``, the mean of its last chunk and its deviation, and then the forecast's level is a
             learned blend, for each lead, of that mean and the last row, and its scale never more than one deviation
             of the training rows (a channel that grows tenfold does not make its errors grow tenfold).
+        revin_affine: Whether each input column has a learned gain and shift after that, undone on the forecast.
+        channels: ``mixed``, one sequence of all columns; or ``independent``, a sequence for each target, with the
+            inputs that are not targets beside it, through shared weights and with a memory of its own.
         anchor_rows: Rows of the window that a ridge regression reads to give the level of outputs that are not inputs;
             the transformer then learns what is left. 0 has no such level.
         neural_memory_segment_len: Rows in a memory chunk; None means ``segment_len``.
@@ -57,6 +66,8 @@ class TimeSeriesTitansTransformer(nn.Module):
     Attributes:
         memory_writes: Switch it off and the memory is read, never written.
         chunk: Tokens in a memory chunk.
+        streams: Sequences that a window becomes, each with a memory of its own: the targets, where channels are
+            independent, and otherwise 1. A state of ``B`` windows holds ``B * streams`` memories, window-major.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"memory"})
@@ -72,6 +83,8 @@ class TimeSeriesTitansTransformer(nn.Module):
         *,
         target_index: tuple[int, ...] | None = None,
         normalize: Normalization = "blended",
+        revin_affine: bool = False,
+        channels: Channels = "mixed",
         anchor_rows: int = 0,
         neural_memory_segment_len: int | None = None,
         neural_memory_layers: tuple[int, ...] = (1,),
@@ -85,7 +98,9 @@ class TimeSeriesTitansTransformer(nn.Module):
         self.target_index, self.normalize = target_index, normalize
         self.pred_len, self.output_dim = pred_len, output_dim
         self.memory_writes, self.memory_engine = True, memory_engine
-        self.input_projection = nn.Linear(input_dim, dim)
+        self.fold = _channel_fold(channels, input_dim, target_index)
+        self.streams = len(self.fold.columns) if self.fold else 1
+        self.input_projection = nn.Linear(self.fold.width if self.fold else input_dim, dim)
         # The token embedding and the logits belong to language; neither is called.
         self.transformer = _transformer_class()(
             num_tokens=1,
@@ -99,10 +114,13 @@ class TimeSeriesTitansTransformer(nn.Module):
             **transformer,
         )
         self.transformer.to_logits = nn.Identity()
-        self.prediction_head = nn.Linear(dim, pred_len * output_dim)
+        self.prediction_head = nn.Linear(dim, pred_len * (output_dim // self.streams))
         self.blend: nn.Parameter | None = None
         if normalize == "blended" and target_index:
             self.blend = nn.Parameter(torch.zeros(pred_len))
+        self.affine: nn.Parameter | None = None
+        if revin_affine:
+            self.affine = nn.Parameter(torch.stack([torch.ones(input_dim), torch.zeros(input_dim)]))
         self.anchor: nn.Linear | None = None
         if anchor_rows and not target_index:
             self.anchor = nn.Linear(anchor_rows * input_dim, pred_len * output_dim)
@@ -151,8 +169,10 @@ class TimeSeriesTitansTransformer(nn.Module):
             ``(B, H, C_out)``, and a `MemoryCache` for batch B or None.
         """
         rows, level, scale = self._normalized(x)
+        rows = self.fold.fold(rows) if self.fold else rows
         hidden, states = self._encode(self.input_projection(rows), cache, after)
-        out = self.prediction_head(hidden).unflatten(1, (self.pred_len, self.output_dim))
+        out = self.prediction_head(hidden).unflatten(1, (self.pred_len, self.output_dim // self.streams))
+        out = self.fold.unfold(out) if self.fold else out
         return out * scale + level, None if after is None else MemoryCache(states, len(x))
 
     def forecast_and_write(self, x: Tensor, cache: MemoryCache | None) -> tuple[Tensor, MemoryCache]:
@@ -182,8 +202,9 @@ class TimeSeriesTitansTransformer(nn.Module):
         rows, tokens = self.write_unit(x.shape[1])
         beyond = 1 if self.transformer.num_longterm_mem_tokens else 0  # a segment's tokens stand before the next one
         normalized, _, _ = self._normalized(x)
-        unit = self.input_projection(normalized[:, : rows + beyond])
-        _, states = self._encode(unit, cache, tokens, memories_only=True)
+        unit = normalized[:, : rows + beyond]
+        unit = self.fold.fold(unit) if self.fold else unit
+        _, states = self._encode(self.input_projection(unit), cache, tokens, memories_only=True)
         return MemoryCache(states, len(x))
 
     def _encode(
@@ -192,7 +213,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         """The transformer on embedded rows.
 
         Args:
-            values: ``(B, L, D)``.
+            values: ``(B, L, D)``; where channels are independent, ``B`` counts their sequences.
             cache: Where the memories start.
             after: Hand back the memories after so many tokens, whole chunks; None hands back none.
             memories_only: Stop at the last memory; the hidden state is then of no use.
@@ -202,7 +223,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         """
         model, fast = self.transformer, self.memory_engine == "fast"
         covered = fast and not model.neural_mem_weight_residual  # coupled layers hand on weights that fast never builds
-        starts = iter(cache.layers_for(len(values)) if cache else ())
+        starts = iter(cache.layers_for(len(values) // self.streams) if cache else ())
         tokens = self._with_longterm_tokens(values)
         positions = model.axial_pos_emb.forward_with_seq_len(tokens.shape[1], (self.chunk,))
         x = model.expand_streams(tokens + positions)
@@ -252,11 +273,12 @@ class TimeSeriesTitansTransformer(nn.Module):
         return model.norm(model.reduce_streams(x[:, -1:]))[:, 0], tuple(states)
 
     def initial_cache(self, batch: int = 1) -> MemoryCache:
-        """The learned initial memory, with no momentum yet."""
+        """The learned initial memory for ``batch`` windows, with no momentum yet."""
+        count = batch * self.streams
         layers = tuple(
             MemoryState(
-                {k: w.detach().clone() for k, w in memory.init_weights(batch).items()},
-                {k: m.detach().clone() for k, m in memory.init_momentum(batch).items()} if memory.to_momentum else {},
+                {k: w.detach().clone() for k, w in memory.init_weights(count).items()},
+                {k: m.detach().clone() for k, m in memory.init_momentum(count).items()} if memory.to_momentum else {},
             )
             for memory in self.memories
         )
@@ -335,8 +357,13 @@ class TimeSeriesTitansTransformer(nn.Module):
             if self.blend is not None:
                 level = mean + torch.sigmoid(BLEND_GAIN * self.blend)[:, None] * (last - mean)
                 scale = std / (1 + std.square()).sqrt()
+        index = list(self.target_index)
+        if self.affine is not None:
+            gain, shift = self.affine
+            rows = rows * gain + shift
+            scale = scale / (gain + AFFINE_EPS)
+            level = level - shift * scale
         if self.target_index:
-            index = list(self.target_index)
             return rows, level[..., index], scale[..., index]
         if self.anchor is None:
             return rows, x.new_zeros(()), x.new_ones(())
@@ -365,6 +392,19 @@ def _memory_views(memory_in: Tensor, views: list[Tensor], choose: Any) -> tuple[
         return memory_in, memory_in, memory_in
     q, k, v = torch.einsum("lbnd,vbnl->vbnd", torch.stack([memory_in, *views]), choose(memory_in))
     return q, k, v
+
+
+def _channel_fold(channels: Channels, inputs: int, target_index: tuple[int, ...]) -> ChannelFold | None:
+    """How windows are folded; None where their columns stay together.
+
+    Raises:
+        BenchError: The channels are independent, and targets are not among the inputs.
+    """
+    if channels == "mixed":
+        return None
+    if not target_index:
+        raise BenchError(HIDDEN_TARGETS)
+    return ChannelFold.of(inputs, target_index)
 
 
 def _step_size(logits: Tensor, max_lr: float) -> Tensor:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from bench.errors import BenchError
 from bench.forecaster import ForecasterConfig, Task, register_forecaster
-from bench.forecasters.titans import Normalization, TimeSeriesTitansTransformer, require_whole_chunks
+from bench.forecasters.channels import Channels
+from bench.forecasters.memory_models import (
+    ACTIVATIONS,
+    MemoryActivation,
+    MemoryLoss,
+    MemoryModel,
+    memory_loss,
+    memory_model,
+    model_options,
+)
+from bench.forecasters.titans import Normalization, TimeSeriesTitansTransformer
+from bench.forecasters.titans_limits import option_refusals, task_refusals, window_sizes
 
 
 class TitansConfig(ForecasterConfig):
@@ -22,23 +33,59 @@ class TitansConfig(ForecasterConfig):
         ff_mult: Width of the feed-forward layers, in units of ``dim``.
         segment_len: Rows that attend to each other; None is the whole window, or one memory chunk where there are
             long-term tokens.
-        neural_memory_segment_len: Rows in a memory chunk; None is the largest divisor of the lookback up to 24.
-        neural_memory_batch_size: Tokens written against the same weights; None is the whole window.
-        neural_memory_layers: Layers with a memory, counted from 1.
+        sliding_window_attn: Whether a row also attends to the segment before its own, as far back as a segment is long.
         num_residual_streams: Streams of hyper-connections; 1 is a plain residual.
         num_persist_mem_tokens: Learned tokens that every segment attends to.
-        num_longterm_mem_tokens: Learned tokens that stand after each segment.
-        memory_max_lr: Largest step of a write.
+        num_longterm_mem_tokens: Learned tokens that stand after each segment that another one follows.
+        neural_memory_layers: Layers with a memory, counted from 1.
+        neural_memory_segment_len: Rows in a memory chunk; None is the largest divisor of the lookback up to 24.
+        neural_memory_batch_size: Tokens written against the same weights; None is the whole window.
+        neural_mem_gate_attn_output: Whether what is read gates the output of attention, rather than joining the
+            residual stream.
+        neural_mem_weight_residual: Whether the weights of the memory before are added where a later memory's surprise
+            is taken.
+        neural_memory_qkv_receives_diff_views: Whether a memory's queries, keys and values each choose their input from
+            the inputs and outputs of the layers before.
         memory_heads: Heads of the memory.
         memory_dim_head: Width of a memory head; None is ``dim``, divided by the heads.
-        memory_depth: Layers of the memory's perceptron.
-        memory_expansion: Width of its hidden layers, in units of the head's.
-        memory_momentum: Whether surprise has momentum.
-        attn_pool_chunks: Whether step, momentum and decay of a chunk come from attention rather than a mean.
-        qk_rmsnorm: Whether the memory's queries and keys are normalised.
+        per_head_learned_parameters: Whether each head has an initial memory of its own, or all share one.
+        memory_model: The network whose weights are the memory: ``mlp``, ``attention``, ``factorized_mlp``,
+            ``swiglu_mlp`` or ``gated_residual``.
+        memory_depth: Its layers; None is 2 for ``mlp`` and ``factorized_mlp``, 1 for ``swiglu_mlp`` and
+            ``gated_residual``.
+        memory_expansion: Width of its hidden layers, in units of the head's; None is 2. Not for ``factorized_mlp``.
+        memory_rank: Rank of its factorised weights (``factorized_mlp``); None is 8.
+        memory_attention_scale: Scale of its attention logits (``attention``); None is 8.
+        memory_residual_norm: Whether its output is normalised and added to its input.
+        memory_max_lr: Largest step of a write.
+        memory_step_bias: Where the logit of the step starts, for every token alike; None is a random layer.
+        memory_loss: What a write lowers, between the memory's answer to a key and the value: ``mse``, ``mae`` or
+            ``huber``.
+        num_kv_per_token: Keys and values that each token writes.
+        store_with_lookahead_value: Whether a key is written with the value of the token after it, within a chunk.
+        max_grad_norm: Soft limit on the norm of a chunk's surprise, for each weight; None is no limit.
         per_parameter_lr_modulation: Whether each weight of the memory has a step size of its own.
+        max_mem_layer_modulation: Largest factor of that step size.
+        memory_momentum: Whether surprise has momentum.
+        memory_momentum_order: Times that momentum is taken, each of the one before.
+        memory_momentum_bias: Where the logit of momentum starts, for every chunk alike; None is a random layer.
+        learned_momentum_combine: Whether orders of momentum are weighed, rather than the last one taken.
+        learned_combine_include_zeroth: Whether the surprise itself is weighed among them.
+        memory_decay_bias: Where the logit of forgetting starts, for every chunk alike: -4 keeps 98 % of a memory from
+            chunk to chunk; None is a random layer.
         spectral_norm_surprises: Whether surprises are orthogonalised (Newton-Schulz).
-        normalize: What is taken off each window.
+        gated_transition: Whether a learned gate eases the weights from one batch of writes to the next.
+        attn_pool_chunks: Whether step, momentum and decay of a chunk come from attention rather than a mean.
+        use_accelerated_scan: Whether the scan over chunks is a CUDA kernel.
+        pre_rmsnorm: Whether tokens are normalised before they are read from or written to the memory.
+        post_rmsnorm: Whether what is read is normalised, in each head.
+        qk_rmsnorm: Whether the memory's queries and keys are normalised.
+        memory_activation: What follows the projections to queries, keys and values: ``none``, ``silu``, ``gelu``,
+            ``relu`` or ``tanh``.
+        normalize: What is taken off each window: ``none``, ``last``, ``mean-std`` (RevIN) or ``blended``.
+        revin_affine: Whether each column has a learned gain and shift after that, undone on the forecast.
+        channels: ``mixed`` is one sequence of all columns; ``independent`` is a sequence for each target, with the
+            inputs that are not targets beside it, and with a memory of its own.
     """
 
     dim: PositiveInt = 32
@@ -47,23 +94,61 @@ class TitansConfig(ForecasterConfig):
     heads: PositiveInt = 2
     ff_mult: PositiveInt = 2
     segment_len: PositiveInt | None = None
+    sliding_window_attn: bool = False
+    num_residual_streams: PositiveInt = 1
+    num_persist_mem_tokens: NonNegativeInt = 4
+    num_longterm_mem_tokens: NonNegativeInt = 0
+    neural_memory_layers: tuple[PositiveInt, ...] = (1,)
     neural_memory_segment_len: PositiveInt | None = None
     neural_memory_batch_size: PositiveInt | None = None
-    neural_memory_layers: tuple[PositiveInt, ...] = (1,)
-    num_residual_streams: PositiveInt = 1
-    num_persist_mem_tokens: int = Field(4, ge=0)
-    num_longterm_mem_tokens: int = Field(0, ge=0)
-    memory_max_lr: PositiveFloat = 0.1
+    neural_mem_gate_attn_output: bool = False
+    neural_mem_weight_residual: bool = False
+    neural_memory_qkv_receives_diff_views: bool = False
     memory_heads: PositiveInt = 1
     memory_dim_head: PositiveInt | None = None
-    memory_depth: PositiveInt = 2
-    memory_expansion: PositiveFloat = 2.0
-    memory_momentum: bool = True
-    attn_pool_chunks: bool = False
-    qk_rmsnorm: bool = True
+    per_head_learned_parameters: bool = True
+    memory_model: MemoryModel = "mlp"
+    memory_depth: PositiveInt | None = None
+    memory_expansion: PositiveFloat | None = None
+    memory_rank: PositiveInt | None = None
+    memory_attention_scale: PositiveFloat | None = None
+    memory_residual_norm: bool = True
+    memory_max_lr: PositiveFloat = 0.1
+    memory_step_bias: float | None = None
+    memory_loss: MemoryLoss = "mse"
+    num_kv_per_token: PositiveInt = 1
+    store_with_lookahead_value: bool = False
+    max_grad_norm: PositiveFloat | None = None
     per_parameter_lr_modulation: bool = False
+    max_mem_layer_modulation: PositiveFloat = 1.0
+    memory_momentum: bool = True
+    memory_momentum_order: PositiveInt = 1
+    memory_momentum_bias: float | None = None
+    learned_momentum_combine: bool = False
+    learned_combine_include_zeroth: bool = False
+    memory_decay_bias: float | None = None
     spectral_norm_surprises: bool = False
+    gated_transition: bool = False
+    attn_pool_chunks: bool = False
+    use_accelerated_scan: bool = False
+    pre_rmsnorm: bool = True
+    post_rmsnorm: bool = False
+    qk_rmsnorm: bool = True
+    memory_activation: MemoryActivation = "none"
     normalize: Normalization = "blended"
+    revin_affine: bool = False
+    channels: Channels = "mixed"
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        if reasons := list(option_refusals(self)):
+            raise ValueError("; ".join(reasons))
+        return self
+
+    @property
+    def memory_width(self) -> int:
+        """Width of a memory head."""
+        return self.memory_dim_head or self.dim // self.memory_heads
 
 
 @register_forecaster("titans")
@@ -80,9 +165,8 @@ class Titans(TimeSeriesTitansTransformer):
     }
 
     def __init__(self, config: TitansConfig, task: Task) -> None:
-        chunk = config.neural_memory_segment_len or largest_divisor(task.lookback, 24)
-        segment = config.segment_len or (chunk if config.num_longterm_mem_tokens else task.lookback)
-        _check_config(config, chunk, segment, task.lookback)
+        self.check_task(config, task)
+        chunk, segment = window_sizes(config, task.lookback)
         super().__init__(
             task.inputs,
             task.targets,
@@ -92,47 +176,75 @@ class Titans(TimeSeriesTitansTransformer):
             segment_len=segment,
             target_index=task.target_index or (),
             normalize=config.normalize,
+            revin_affine=config.revin_affine,
+            channels=config.channels,
             anchor_rows=task.lookback,
-            neural_memory_segment_len=chunk,
-            neural_memory_layers=config.neural_memory_layers,
-            neural_memory_batch_size=config.neural_memory_batch_size,
-            num_residual_streams=config.num_residual_streams,
-            num_persist_mem_tokens=config.num_persist_mem_tokens,
-            num_longterm_mem_tokens=config.num_longterm_mem_tokens,
             dim_head=config.dim_head,
             heads=config.heads,
             ff_mult=config.ff_mult,
-            neural_memory_kwargs={
-                "heads": config.memory_heads,
-                "dim_head": config.memory_dim_head or config.dim // config.memory_heads,
-                "momentum": config.memory_momentum,
-                "attn_pool_chunks": config.attn_pool_chunks,
-                "qk_rmsnorm": config.qk_rmsnorm,
-                "per_parameter_lr_modulation": config.per_parameter_lr_modulation,
-                "spectral_norm_surprises": config.spectral_norm_surprises,
-                "default_step_transform_max_lr": config.memory_max_lr,
-                "default_model_kwargs": {"depth": config.memory_depth, "expansion_factor": config.memory_expansion},
-            },
+            sliding_window_attn=config.sliding_window_attn,
+            num_residual_streams=config.num_residual_streams,
+            num_persist_mem_tokens=config.num_persist_mem_tokens,
+            num_longterm_mem_tokens=config.num_longterm_mem_tokens,
+            neural_memory_layers=config.neural_memory_layers,
+            neural_memory_segment_len=chunk,
+            neural_memory_batch_size=config.neural_memory_batch_size,
+            neural_mem_gate_attn_output=config.neural_mem_gate_attn_output,
+            neural_mem_weight_residual=config.neural_mem_weight_residual,
+            neural_memory_qkv_receives_diff_views=config.neural_memory_qkv_receives_diff_views,
+            **_memory_arguments(config),
         )
 
+    @classmethod
+    def check_task(cls, config: TitansConfig, task: Task, device: str | None = None) -> None:
+        """Refuse at once what these options cannot do on a task, or where they would do nothing.
 
-def largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of ``number`` that is at most ``limit``."""
-    return max(d for d in range(1, limit + 1) if number % d == 0)
+        Raises:
+            BenchError: The reasons, and the way out.
+        """
+        if reasons := list(task_refusals(config, task, device)):
+            raise BenchError(f"titans: {'; '.join(reasons)}")
 
 
-def _check_config(config: TitansConfig, chunk: int, segment: int, lookback: int) -> None:
-    """Refuse at once what the library cannot do, and a memory that would never be written."""
-    require_whole_chunks(config.neural_memory_batch_size, chunk)
-    tokens = lookback + (lookback - 1) // segment * config.num_longterm_mem_tokens
-    if chunk > tokens:
-        raise BenchError(
-            f"titans: a window of {tokens} tokens holds no memory chunk of {chunk}, so nothing would be written. "
-            "Use a smaller neural_memory_segment_len."
-        )
-    if too_deep := [layer for layer in config.neural_memory_layers if layer > config.depth]:
-        raise BenchError(f"titans: neural_memory_layers names layer {too_deep[0]}, but depth is {config.depth}")
-    if config.memory_heads == 1 and config.memory_dim_head not in (None, config.dim):
-        raise BenchError(f"titans: memory_dim_head must be dim ({config.dim}) where memory_heads is 1")
-    if config.attn_pool_chunks and chunk == 1:
-        raise BenchError("titans: attn_pool_chunks needs a memory chunk of more than one row")
+def _memory_arguments(config: TitansConfig) -> dict[str, Any]:
+    """The library's arguments for the memory's network, and for what reads and writes it."""
+    options, _ = model_options(
+        config.memory_model,
+        config.memory_depth,
+        config.memory_expansion,
+        config.memory_rank,
+        config.memory_attention_scale,
+    )
+    activation, loss = ACTIVATIONS[config.memory_activation], memory_loss(config.memory_loss)
+    reads_and_writes = {
+        "heads": config.memory_heads,
+        "dim_head": config.memory_width,
+        "per_head_learned_parameters": config.per_head_learned_parameters,
+        "mem_model_norm_add_residual": config.memory_residual_norm,
+        "default_step_transform_max_lr": config.memory_max_lr,
+        "init_adaptive_step_bias": config.memory_step_bias,
+        "num_kv_per_token": config.num_kv_per_token,
+        "store_with_lookahead_value": config.store_with_lookahead_value,
+        "max_grad_norm": config.max_grad_norm,
+        "per_parameter_lr_modulation": config.per_parameter_lr_modulation,
+        "max_mem_layer_modulation": config.max_mem_layer_modulation,
+        "momentum": config.memory_momentum,
+        "momentum_order": config.memory_momentum_order,
+        "init_momentum_bias": config.memory_momentum_bias,
+        "learned_momentum_combine": config.learned_momentum_combine,
+        "learned_combine_include_zeroth": config.learned_combine_include_zeroth,
+        "init_decay_bias": config.memory_decay_bias,
+        "spectral_norm_surprises": config.spectral_norm_surprises,
+        "gated_transition": config.gated_transition,
+        "attn_pool_chunks": config.attn_pool_chunks,
+        "use_accelerated_scan": config.use_accelerated_scan,
+        "pre_rmsnorm": config.pre_rmsnorm,
+        "post_rmsnorm": config.post_rmsnorm,
+        "qk_rmsnorm": config.qk_rmsnorm,
+        "activation": activation() if activation else None,
+        **({"store_memory_loss_fn": loss} if loss else {}),
+    }
+    if config.memory_model == "mlp":  # the library's own, drawn for each layer; another one is copied to each
+        return {"neural_memory_kwargs": reads_and_writes | {"default_model_kwargs": options}}
+    model = memory_model(config.memory_model, config.memory_width, options)
+    return {"neural_memory_model": model, "neural_memory_kwargs": reads_and_writes}
