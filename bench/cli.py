@@ -45,6 +45,12 @@ def run(
     dataset: Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")] = None,
     plugins: Plugins = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME.FIELD=VALUE", help="An option of a strategy, forecaster or dataset; may be repeated."
+        ),
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="serial or processes.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
@@ -56,6 +62,7 @@ def run(
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
     from bench.experiment import join, load_experiment, narrow
+    from bench.override import Override, override
     from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
     from bench.session import carry_out
@@ -65,6 +72,7 @@ def run(
     load_plugins(paths)
     chosen = join(chosen, *user_plugin_names(paths))
     chosen = narrow(chosen, strategy or (), dataset or (), seed or (), engine=engine, device=device, threads=threads)
+    chosen = override(chosen, [Override.parse(text) for text in set_ or ()])
     with _kept_when_stopped():
         outcome = carry_out(
             chosen,
@@ -301,7 +309,7 @@ def describe(
     from bench.plugins import load_plugins
 
     load_plugins(plugins or ())
-    series = resolve_dataset(name).load().validated()
+    series = resolve_dataset(name).series()
     split = series.split
     steps, counts = np.unique(np.diff(series.time), return_counts=True)
     gaps = int(counts.sum() - counts.max())

@@ -12,7 +12,15 @@ from bench.series import DriftSeries
 
 
 class DatasetConfig(Config):
-    """Options of a dataset; subclass it as ``Config`` inside the dataset's class."""
+    """Options that every dataset has; subclass it as ``Config`` inside the dataset's class to add more.
+
+    Attributes:
+        inputs: Columns that a forecaster reads; None leaves it to the dataset.
+        targets: Columns that it forecasts; None leaves it to the dataset, or to the inputs given.
+    """
+
+    inputs: tuple[str, ...] | None = None
+    targets: tuple[str, ...] | None = None
 
 
 class Dataset:
@@ -40,6 +48,22 @@ class Dataset:
             BenchError: The data cannot be had or read; the message says what to do.
         """
         raise NotImplementedError
+
+    def series(self) -> DriftSeries:
+        """What `chosen` gives, checked.
+
+        Raises:
+            BenchError: As `chosen` and `DriftSeries.validated`.
+        """
+        return self.chosen().validated()
+
+    def chosen(self) -> DriftSeries:
+        """What `load` gives, with the inputs and targets that were asked for; not yet checked.
+
+        Raises:
+            BenchError: As `load`; or a column is not there.
+        """
+        return self.load().choosing(self.config.inputs, self.config.targets)
 
 
 DATASETS: Registry[Dataset] = Registry("dataset")
@@ -72,7 +96,7 @@ def load_dataset(name: str, **options: Any) -> DriftSeries:
 
     Args:
         name: As for ``bench run --dataset``: a registered name or ``csv:PATH``.
-        **options: Fields of the dataset's ``Config``, such as ``split="60-20-20"``.
+        **options: Fields of the dataset's ``Config``, such as ``targets=["OT"]`` or ``split="60-20-20"``.
 
     Returns:
         The series, checked; ``values`` are in original units.
@@ -88,4 +112,4 @@ def load_dataset(name: str, **options: Any) -> DriftSeries:
     from bench.plugins import load_plugins
 
     load_plugins()
-    return resolve_dataset(name, options).load().validated()
+    return resolve_dataset(name, options).series()

@@ -15,7 +15,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from bench.config import Config, build
 from bench.dataset import resolve_dataset
 from bench.errors import BenchError
-from bench.forecaster import FORECASTERS, ForecasterConfig, abilities, fits_itself
+from bench.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task, fits_itself
 from bench.plugins import home
 from bench.protocol import Protocol, ProtocolSpec
 from bench.record import SCHEMA_VERSION, Rows
@@ -23,6 +23,7 @@ from bench.registry import NAME, unknown
 from bench.series import DriftSeries
 from bench.strategy import STRATEGIES
 
+KINDS = {"strategies": "strategy", "forecasters": "forecaster", "datasets": "dataset"}
 GROUPS = ("core", "control", "leaky", "literature", "user")
 
 
@@ -199,7 +200,7 @@ def narrow(
     """
     update: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
     if strategies := list(strategies):
-        update["strategies"] = _keep(_spread_groups(experiment.strategies), strategies, "strategy")
+        update["strategies"] = _keep(spread_groups(experiment.strategies), strategies, "strategy")
     if datasets := list(datasets):
         update["datasets"] = _keep(experiment.datasets, datasets, "dataset")
     if seeds := list(seeds):
@@ -238,7 +239,7 @@ def pairs_of(experiment: Experiment) -> list[Pair]:
     Raises:
         BenchError: A name or an option is wrong, or no strategy is left.
     """
-    strategies = [Choice.parse(value, "strategy") for value in _spread_groups(experiment.strategies)]
+    strategies = [Choice.parse(value, "strategy") for value in spread_groups(experiment.strategies)]
     forecasters = [Choice.parse(value, "forecaster") for value in experiment.forecasters]
     forecasters = [replace(choice, options=_with_training(choice, experiment.training)) for choice in forecasters]
     if not strategies:
@@ -275,10 +276,14 @@ def runs_on(
     """
     spec = ProtocolSpec.parse(experiment.protocol)
     dataset = Choice.parse(value, "dataset")
-    loaded = resolve_dataset(dataset.name, dataset.options).load()
+    loaded = resolve_dataset(dataset.name, dataset.options).chosen()
     series = served_rows(loaded, rows)
     protocol = spec.resolve(loaded)
-    runs = []
+    pairs, fitting, runs = list(pairs), list[Choice](), list[RunSpec]()
+    for _, forecaster in pairs:
+        if forecaster is not None and forecaster not in fitting:
+            _require_fit(forecaster, dataset, Task.of(series, protocol), device)
+            fitting.append(forecaster)
     for strategy, forecaster in pairs:
         for seed in experiment.seeds:
             run = RunSpec(
@@ -344,6 +349,8 @@ def _why_not(strategy: Choice, forecaster: Choice | None) -> str:
     return f"{strategy.name} needs {' and '.join(sorted(missing))}, which {forecaster.name} lacks" if missing else ""
 
 
+
+
 def stated_options(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
     """A forecaster's options without the training settings that it would have anyway.
 
@@ -358,6 +365,14 @@ def stated_options(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
     return others | ({"training": differs} if differs else {})
 
 
+def _require_fit(forecaster: Choice, dataset: Choice, task: Task, device: str) -> None:
+    """Refuse a forecaster whose options cannot serve the task that a dataset and the protocol set."""
+    try:
+        check_task(FORECASTERS[forecaster.name].cls, forecaster_config(forecaster), task, device.partition(":")[0])
+    except BenchError as error:
+        raise BenchError(f"forecaster {forecaster.name!r} on dataset {dataset.name!r}: {error}") from None
+
+
 def _with_training(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
     """A forecaster's options, with the experiment's training settings between its own defaults and its own table."""
     config: type[ForecasterConfig] = FORECASTERS[choice.name].cls.Config
@@ -366,7 +381,7 @@ def _with_training(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
     return choice.options | {"training": own | training | given if isinstance(given, dict) else given}
 
 
-def _spread_groups(values: Iterable[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+def spread_groups(values: Iterable[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
     """Replace each ``"@group"`` by the names in it that are not listed on their own."""
     values = list(values)
     named = {_name(value, "strategy") for value in values}

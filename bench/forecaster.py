@@ -14,6 +14,9 @@ from bench.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.protocol import Protocol as ProtocolOf
+    from bench.series import DriftSeries
+
 
 @dataclass(frozen=True)
 class Task:
@@ -32,6 +35,12 @@ class Task:
     inputs: int
     targets: int
     target_index: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, series: DriftSeries, protocol: ProtocolOf) -> Task:
+        """The shapes that serving a series under a protocol takes."""
+        inputs, targets = len(series.inputs), len(series.targets)
+        return cls(protocol.lookback, protocol.horizon, inputs, targets, series.target_index)
 
 
 class TrainingConfig(Config):
@@ -106,7 +115,9 @@ class Forecaster(Protocol):
 
     A class may declare more. ``fit(pairs, validation)`` replaces the gradient recipe and trains the instance in closed
     form; ``prepare(pairs)`` is called before the gradient recipe. ``tiny`` holds the ``Config`` values that make it
-    small, for the contract checks. ``provides`` names abilities that strategies may ask for, such as ``memory``.
+    small, for the contract checks. ``check_task(config, task, device)``, a class method, raises a `BenchError` where
+    the options cannot serve a task; it is asked before anything runs. ``provides`` names abilities that strategies
+    may ask for, such as ``memory``.
     """
 
     Config: ClassVar[type[ForecasterConfig]]
@@ -141,6 +152,22 @@ def register_forecaster(name: str) -> Callable[[type[Any]], type[Any]]:
 def fits_itself(cls: type[Any]) -> bool:
     """Whether a forecaster brings its own ``fit`` in place of the gradient recipe."""
     return callable(getattr(cls, "fit", None))
+
+
+def check_task(cls: type[Any], config: Any, task: Task, device: str) -> None:
+    """Ask a forecaster whether its options can serve a task, where it has a ``check_task`` to say so.
+
+    Args:
+        cls: The forecaster.
+        config: Its options.
+        task: The shapes to serve.
+        device: Kind of device, such as ``cpu``.
+
+    Raises:
+        BenchError: They cannot; the message says why, and the way out.
+    """
+    if hasattr(cls, "check_task"):
+        cls.check_task(config, task, device)
 
 
 def abilities(cls: type[Any]) -> frozenset[str]:

@@ -64,7 +64,7 @@ def load_series(run: RunSpec) -> DriftSeries:
 
 @lru_cache(maxsize=4)
 def _loaded(name: str, options: str, rows: Rows) -> DriftSeries:
-    return served_rows(resolve_dataset(name, json.loads(options)).load(), rows)
+    return served_rows(resolve_dataset(name, json.loads(options)).chosen(), rows)
 
 
 def recipe_of(run: RunSpec, stage: Stage) -> Recipe | None:

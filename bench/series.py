@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.registry import unknown
 
 Floats = NDArray[np.float64]
 
@@ -153,6 +154,37 @@ class DriftSeries:
         time = self.time[:rows].astype("datetime64[us]") if self.time.dtype.kind == "M" else self.time[:rows]
         digest.update(np.ascontiguousarray(time).astype("int64").tobytes())
         return digest.hexdigest()
+
+    def choosing(self, inputs: tuple[str, ...] | None, targets: tuple[str, ...] | None) -> DriftSeries:
+        """The same rows with other inputs and targets; None leaves them as they are.
+
+        Where inputs are chosen and targets are not, what is no longer read is no longer forecast either, unless the
+        targets were not among the inputs to begin with.
+
+        Args:
+            inputs: Names of the columns to read.
+            targets: Names of the columns to forecast.
+
+        Raises:
+            BenchError: A name is not there (the nearest is suggested), or no target is left.
+        """
+        for name in (*(inputs or ()), *(targets or ())):
+            if name not in self.columns:
+                raise unknown(f"column of dataset {self.name!r}:", name, self.columns)
+        if targets is None and inputs is not None and self.target_index is not None:
+            targets = tuple(name for name in self.targets if name in inputs)
+            if not targets:
+                raise BenchError(
+                    f"dataset {self.name!r}: none of the inputs {', '.join(inputs)} is among its targets "
+                    f"({', '.join(self.targets)}). Say what to forecast: targets = [...]"
+                )
+        if inputs is None and targets is None:
+            return self
+        return replace(
+            self,
+            inputs=self.inputs if inputs is None else inputs,
+            targets=self.targets if targets is None else targets,
+        )
 
     def with_values(self, values: Floats) -> DriftSeries:
         """The same series with other values, unchecked (NaN included)."""

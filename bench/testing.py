@@ -250,7 +250,7 @@ def check_dataset(name: str) -> list[str]:
         CheckError: Two loads differ.
         BenchError: The series is unusable; the message says why.
     """
-    first, second = (resolve_dataset(name).load().validated() for _ in range(2))
+    first, second = (resolve_dataset(name).series() for _ in range(2))
     _require(first.fingerprint == second.fingerprint, "two loads give different series")
     lines = [f"{len(first):,} rows, {len(first.inputs)} inputs, {len(first.targets)} targets; loads alike twice"]
     return lines + [f"fits {ProtocolSpec(preset=preset).resolve(first).label}" for preset in PRESETS]

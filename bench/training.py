@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.forecaster import FORECASTERS, Pairs, Task, TrainingConfig, fits_itself
+from bench.forecaster import FORECASTERS, Pairs, Task, TrainingConfig, check_task, fits_itself
 from bench.stream import Stage
 
 CHECKPOINT_VERSION = 1
@@ -63,6 +63,7 @@ class Recipe:
 
     def build(self, device: torch.device) -> Any:
         """An untrained forecaster: the same weights for the same recipe."""
+        check_task(FORECASTERS[self.name].cls, self.config, self.task, device.type)
         with seeded(self.seed):
             forecaster = FORECASTERS[self.name].cls(self.config, self.task)
         if isinstance(forecaster, nn.Module):
@@ -107,8 +108,7 @@ class Recipe:
 
 def task_of(stage: Stage) -> Task:
     """The shapes that a forecaster must serve on a stage."""
-    series, protocol = stage.series, stage.protocol
-    return Task(protocol.lookback, protocol.horizon, len(series.inputs), len(series.targets), series.target_index)
+    return Task.of(stage.series, stage.protocol)
 
 
 def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | None) -> Any:

@@ -84,8 +84,8 @@ def largest_divisor(number: int, limit: int) -> int:
 
 
 def _transformer(config: TitansConfig) -> Iterator[str]:
-    if config.dim_head % 2:
-        yield f"dim_head={config.dim_head} must be even: attention rotates its dimensions in pairs"
+    if config.dim_head % 2 or config.dim_head < 4:
+        yield f"dim_head={config.dim_head} must be even and at least 4: attention rotates its dimensions in pairs"
     if int(config.dim * config.ff_mult * 2 / 3) < 1:
         yield f"dim={config.dim} with ff_mult={config.ff_mult} leaves the feed-forward layers no width: use more"
     if config.sliding_window_attn and config.segment_len is None:

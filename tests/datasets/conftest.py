@@ -35,7 +35,7 @@ def load() -> Load:
     """Load and check a dataset by name, options as keywords."""
 
     def load_checked(name: str, **options: Any) -> DriftSeries:
-        return resolve_dataset(name, options).load().validated()
+        return resolve_dataset(name, options).series()
 
     return load_checked
 
