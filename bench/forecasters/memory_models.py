@@ -33,7 +33,11 @@ _DEFAULTS: dict[str, dict[str, float]] = {
 
 
 def model_options(
-    name: MemoryModel, depth: int | None, expansion: float | None, rank: int | None, scale: float | None
+    name: MemoryModel,
+    depth: int | None = None,
+    expansion: float | None = None,
+    rank: int | None = None,
+    scale: float | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """The arguments of a memory model, and the options given that it has no use for.
 

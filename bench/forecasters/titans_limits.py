@@ -52,6 +52,12 @@ def task_refusals(config: TitansConfig, task: Task, device: str | None = None) -
     for name in ("attn_pool_chunks", "store_with_lookahead_value"):
         if getattr(config, name) and chunk == 1:
             yield f"{name} needs a memory chunk of more than one row. Use a larger neural_memory_segment_len."
+    keys = chunk * config.num_kv_per_token - config.store_with_lookahead_value
+    if config.memory_model == "attention" and config.max_grad_norm is not None and keys == 1:
+        yield (
+            "max_grad_norm divides by the norm of a surprise, which is zero where attention sees one key in a chunk. "
+            "Use a larger neural_memory_segment_len."
+        )
     if segment >= task.lookback:
         if config.num_longterm_mem_tokens:
             yield (
@@ -163,6 +169,11 @@ def _writes(config: TitansConfig) -> Iterator[str]:
         yield (
             "gated_transition eases the memory from one batch of writes to the next: "
             "give neural_memory_batch_size, of fewer tokens than the window"
+        )
+    if config.max_grad_norm is not None and config.memory_activation == "relu":
+        yield (
+            "max_grad_norm divides by the norm of a surprise, which relu can make zero. "
+            'Use another memory_activation, such as "silu".'
         )
     if config.max_mem_layer_modulation != 1 and not config.per_parameter_lr_modulation:
         yield "max_mem_layer_modulation needs per_parameter_lr_modulation = true"
