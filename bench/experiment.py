@@ -349,8 +349,6 @@ def _why_not(strategy: Choice, forecaster: Choice | None) -> str:
     return f"{strategy.name} needs {' and '.join(sorted(missing))}, which {forecaster.name} lacks" if missing else ""
 
 
-
-
 def stated_options(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
     """A forecaster's options without the training settings that it would have anyway.
 

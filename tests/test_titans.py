@@ -186,7 +186,9 @@ def test_the_transformer_is_the_librarys_whatever_the_options(data: st.DataObjec
         options["neural_memory_batch_size"] = options["neural_memory_segment_len"]
     values = normal(data.draw(st.integers(1, 3)), data.draw(st.integers(2, 20)), DIM)
     # Orthogonalised surprises amplify float32's rounding past any bound; in float64 there is no room for excuses.
-    compare_with_the_library(made(**options).double(), values.double(), 1e-9)
+    # Hyper-connections balance their streams in float32 whatever they are given.
+    tolerance = 1e-6 if options.get("num_residual_streams", 1) > 1 else 1e-9
+    compare_with_the_library(made(**options).double(), values.double(), tolerance)
 
 
 def test_the_comparison_notices_a_difference() -> None:
