@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+import math
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from bench import Feedback, Strategy, StrategyConfig, register_strategy
+from bench import BenchError, Feedback, Strategy, StrategyConfig, register_strategy
 from bench.forecasters.carry import Carry, Policy
-from bench.forecasters.memory import MemoryCache
+from bench.forecasters.recent_pairs import RecentPairs
+from bench.forecasters.remedies import Remedies
+from bench.forecasters.shuffled import ShuffledCarry
 
 
 class MemoryConfig(StrategyConfig):
@@ -26,7 +29,27 @@ class MemoryConfig(StrategyConfig):
 
 
 class CarryConfig(MemoryConfig):
-    """The same, and what is carried.
+    """The same, and what keeps a carried memory in bounds; after each unit written, in this order.
+
+    Attributes:
+        memory_pull: Share of the way back to the learned initial memory; momentum shrinks by the same share.
+        memory_norm_bound: Largest norm of each memory layer's weights, in units of the initial memory's; beyond it,
+            the layer goes back towards the initial memory as far as the bound. None has no bound.
+        memory_reset_every: Rows between two returns to the initial memory, counted from where carrying began. None
+            never returns.
+    """
+
+    memory_pull: float = Field(0.0, ge=0, le=1)
+    memory_norm_bound: float | None = Field(None, ge=1)
+    memory_reset_every: PositiveInt | None = None
+
+    def remedies(self) -> Remedies:
+        """The same, for the carried memory."""
+        return Remedies(self.memory_pull, self.memory_norm_bound, self.memory_reset_every)
+
+
+class PolicyConfig(CarryConfig):
+    """The same, and when rows are written.
 
     Attributes:
         carry: ``exact`` writes each row once, when it leaves the window; ``window`` hands on each window's final
@@ -59,24 +82,24 @@ class TitansWithinWindow(Strategy):
 class TitansCarried(TitansWithinWindow):
     """Titans B: the memory is carried from window to window; the backbone is fixed."""
 
-    Config = CarryConfig
+    Config: ClassVar[type[StrategyConfig]] = PolicyConfig
     carries = "the memory"
 
     def setup(self) -> None:
         """Start the carried memory one window before the first origin."""
         super().setup()
         self.forecaster.freeze_non_memory_params()
-        protocol = self.protocol
-        exact, between = self.config.carry == "exact", protocol.stride * protocol.block
-        kept_every = self.forecaster.write_unit(protocol.lookback)[0] if exact else between
-        # How far back the window of a new pair began: two blocks are up to a horizon further apart where the stream
-        # begins, and the position of an exact state already lies a lookback before the origin.
-        back = 2 * protocol.horizon + between + (0 if exact else protocol.lookback)
-        remembered = 2 + back // kept_every
-        self.memory = Carry(
-            self.forecaster, self.history.inputs, protocol.lookback, self.config.carry, remembered=remembered
-        )
+        self.memory = self.begun()
         self.origin = len(self.history)
+
+    def policy(self) -> Policy:
+        """When rows are written."""
+        return self.config.carry  # type: ignore[no-any-return]
+
+    def begun(self, remembered: int = 1) -> Carry:
+        """The memory before anything is carried."""
+        lookback, remedies = self.protocol.lookback, self.config.remedies()
+        return Carry(self.forecaster, self.history.inputs, lookback, self.policy(), remembered, remedies)
 
     def writes(self) -> bool:
         """Whether what is seen now still enters the carried memory."""
@@ -96,26 +119,62 @@ class TitansCarried(TitansWithinWindow):
     def predict(self, windows: Tensor) -> Tensor:
         """Start every window of the block from the memory carried so far."""
         cache = self.memory.cache
-        if self.config.carry == "exact" or not self.writes():
+        if self.policy() == "exact" or not self.writes():
             return self.forecaster(windows, cache)  # type: ignore[no-any-return]
         forecast, after = self.forecaster(windows, cache, return_cache=True)
         last = self.origin + (len(windows) - 1) * self.protocol.stride
         self.memory.hand_over(after.last(), last)
         return forecast  # type: ignore[no-any-return]
 
+    def trace(self) -> dict[str, float]:
+        """Norm of the carried memory, in units of the learned initial one's, and its half-life in rows."""
+        return {"memory_norm": self.memory.norm(), "memory_half_life": self.memory.half_life()}
 
-class BackboneConfig(CarryConfig):
+
+class BackboneConfig(PolicyConfig):
     """The same, and how the backbone learns.
 
     Attributes:
-        online_lr: Adam's step size.
-        online_clip: Largest norm of the gradient.
+        optimizer: ``adam``, ``adamw`` or ``sgd``.
+        online_lr: Step size.
+        weight_decay: As a part of the gradient; with ``adamw``, apart from it.
+        momentum: Of ``sgd``; the others have their own.
+        online_clip: Largest norm of the gradient; None (in TOML, ``"none"``) does not clip.
+        steps: Steps at each release of matured pairs.
+        recent_pairs: Pairs in a batch: the latest that matured, older ones too where fewer are new. None takes the
+            new ones, all of them.
+        pair_memory: What a pair's window starts from: the memory that held ``then``, when that window began, or the
+            one carried ``now``.
         trains: All parameters, those outside the memory, or the prediction head only.
+        trains_anchor: Whether the ridge regression learns too that anchors targets which are not inputs.
     """
 
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     online_lr: PositiveFloat = 1e-4
-    online_clip: PositiveFloat = 1.0
+    weight_decay: NonNegativeFloat = 0.0
+    momentum: float = Field(0.0, ge=0, lt=1)
+    online_clip: Annotated[PositiveFloat | None, BeforeValidator(lambda v: None if v == "none" else v)] = 1.0
+    steps: PositiveInt = 1
+    recent_pairs: PositiveInt | None = None
+    pair_memory: Literal["then", "now"] = "then"
     trains: Literal["all", "backbone", "head"] = "all"
+    trains_anchor: bool = False
+
+    @model_validator(mode="after")
+    def _require_sgd(self) -> Self:
+        if self.momentum and self.optimizer != "sgd":
+            raise BenchError(
+                f"titans-c: momentum={self.momentum} belongs to optimizer 'sgd'; {self.optimizer!r} has its own. "
+                'Leave momentum out, or set optimizer = "sgd".'
+            )
+        return self
+
+    def optimizer_of(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser, over some parameters."""
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(parameters, self.online_lr, momentum=self.momentum, weight_decay=self.weight_decay)
+        kind = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
+        return kind(parameters, self.online_lr, weight_decay=self.weight_decay)
 
 
 @register_strategy("titans-c")
@@ -124,32 +183,71 @@ class TitansTrained(TitansCarried):
 
     Config = BackboneConfig
     needs = frozenset({"memory", "gradients"})
-    carries = "the memory, the weights and Adam's moments"
+    carries = "the memory, the weights, the optimiser's moments and the latest pairs"
 
     def setup(self) -> None:
         """Choose what learns."""
         super().setup()
-        model = self.forecaster
-        memory = {id(p) for module in model.memories for p in module.parameters()}
-        head = {id(p) for p in model.prediction_head.parameters()}
-        for parameter in model.parameters():
-            learns = {"all": True, "backbone": id(parameter) not in memory, "head": id(parameter) in head}
-            parameter.requires_grad_(learns[self.config.trains])
-        for module in model.memories:  # holds no weights of its own: the memory's are poured into it
-            module.memory_model.requires_grad_(requires_grad=False)
-        self.learning = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.learning, lr=self.config.online_lr)
+        learning = self._learning()
+        for parameter in self.forecaster.parameters():
+            parameter.requires_grad_(id(parameter) in learning)
+        self.learning = [p for p in self.forecaster.parameters() if p.requires_grad]
+        self.optimizer = self.config.optimizer_of(self.learning)
+        self.recent: RecentPairs | None = None
+
+    def begun(self, remembered: int = 1) -> Carry:
+        """The memory before anything is carried; it remembers what held when the window of a new pair began."""
+        if self.config.pair_memory == "now":
+            return super().begun(remembered)
+        protocol = self.protocol
+        exact, between = self.policy() == "exact", protocol.stride * protocol.block
+        kept_every = self.forecaster.write_unit(protocol.lookback)[0] if exact else between
+        # How far back the window of a new pair began: two blocks are up to a horizon further apart where the stream
+        # begins, and the position of an exact state already lies a lookback before the origin.
+        back = 2 * protocol.horizon + between + (0 if exact else protocol.lookback)
+        return super().begun(2 + back // kept_every)
 
     def adapt(self, feedback: Feedback) -> None:
-        """One step on the pairs that matured; each starts from the memory that held when its window began."""
+        """Steps on the pairs that matured, and on older ones where so configured."""
         if not len(feedback):
             return
-        caches = [self.memory.at(int(s) - self.protocol.lookback) for s in feedback.origins]
-        loss = nn.functional.mse_loss(self.forecaster(feedback.x, MemoryCache.stack(caches)), feedback.y)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.learning, self.config.online_clip)
-        self.optimizer.step()
+        pairs = self._pairs(feedback)
+        start = pairs.start(self.memory.cache)
+        for _ in range(self.config.steps):
+            loss = nn.functional.mse_loss(self.forecaster(pairs.x, start), pairs.y)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if self.config.online_clip is not None:
+                nn.utils.clip_grad_norm_(self.learning, self.config.online_clip)
+            self.optimizer.step()
+
+    def _pairs(self, feedback: Feedback) -> RecentPairs:
+        """What this release is learned from."""
+        memories = None
+        if self.config.pair_memory == "then":
+            memories = tuple(self.memory.at(int(s) - self.protocol.lookback) for s in feedback.origins)
+        pairs = RecentPairs(feedback.x, feedback.y, memories)
+        if self.config.recent_pairs is not None:
+            pairs = self.recent = (self.recent or pairs.none()).then(pairs, self.config.recent_pairs)
+        return pairs
+
+    def _learning(self) -> set[int]:
+        """Which parameters learn, by identity."""
+        model = self.forecaster
+        parts: dict[str, set[int]] = {
+            "all": _parameters(model),
+            "backbone": _parameters(model) - _parameters(*model.memories),
+            "head": _parameters(model.prediction_head),
+        }
+        # The memory's weights are poured into a module that holds none of its own.
+        fixed = _parameters(*(module.memory_model for module in model.memories))
+        anchor = _parameters(model.anchor) if model.anchor is not None else set()
+        learning = parts[self.config.trains] - fixed - anchor
+        return learning | anchor if self.config.trains_anchor else learning
+
+
+def _parameters(*modules: nn.Module) -> set[int]:
+    return {id(p) for module in modules for p in module.parameters()}
 
 
 @register_strategy("titans-b-stale")
@@ -162,3 +260,54 @@ class TitansStale(TitansCarried):
     def writes(self) -> bool:
         """Only what was released before the stream is written."""
         return self.origin < self.history.stream_start
+
+    def trace(self) -> dict[str, float]:
+        """The same; what is never written again does not fade."""
+        traced = super().trace()
+        if not self.writes() and not math.isnan(traced["memory_half_life"]):
+            traced["memory_half_life"] = math.inf
+        return traced
+
+
+@register_strategy("titans-b-window")
+class TitansWindow(TitansCarried):
+    """Control: Titans B that hands on each window's final memory, even where windows overlap."""
+
+    Config = CarryConfig
+    group = "control"
+
+    def policy(self) -> Policy:
+        """Rows are written by every window that holds them."""
+        return "window"
+
+
+class ShuffledConfig(CarryConfig):
+    """The same, and how far the order is destroyed.
+
+    Attributes:
+        waiting_units: Units in the full pool from which one is drawn and written as each new one arrives; 1 writes in
+            order.
+    """
+
+    waiting_units: PositiveInt = 8
+
+
+@register_strategy("titans-b-shuffled")
+class TitansShuffled(TitansCarried):
+    """Control: Titans B that writes the rows which have left the window in shuffled order."""
+
+    Config = ShuffledConfig
+    group = "control"
+    carries = "the memory, and units that wait to be written"
+    tiny: ClassVar[dict[str, Any]] = {"waiting_units": 3}
+
+    def policy(self) -> Policy:
+        """Each row is written once."""
+        return "exact"
+
+    def begun(self, remembered: int = 1) -> Carry:
+        """The memory before anything is carried, with an empty pool."""
+        lookback, most = self.protocol.lookback, self.config.waiting_units
+        return ShuffledCarry(
+            self.forecaster, self.history.inputs, lookback, self.rng, most, remembered, self.config.remedies()
+        )

@@ -97,6 +97,14 @@ class MemoryCache:
         """Euclidean norm of all weights."""
         return math.sqrt(sum(float(w.square().sum()) for layer in self.layers for w in layer.weights.values()))
 
+    def distance(self, other: MemoryCache) -> float:
+        """Euclidean norm of the difference of all weights."""
+        return math.sqrt(sum(
+            float((w - theirs.weights[name]).square().sum())
+            for layer, theirs in zip(self.layers, other.layers, strict=True)
+            for name, w in layer.weights.items()
+        ))  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Remembered:
