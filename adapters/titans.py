@@ -111,10 +111,6 @@ class TitansCarried(TitansWithinWindow):
             self.memory.observe(rows)
         self.origin += len(rows)
 
-    def trace(self) -> dict[str, float]:
-        """Norm of the carried weights over that of the learned initial memory."""
-        return {"memory_norm": self.memory.cache.norm() / self.forecaster.initial_cache().norm()}
-
     @torch.no_grad()
     def predict(self, windows: Tensor) -> Tensor:
         """Start every window of the block from the memory carried so far."""
@@ -179,11 +175,11 @@ class BackboneConfig(PolicyConfig):
 
 @register_strategy("titans-c")
 class TitansTrained(TitansCarried):
-    """Titans C: the memory is carried, and the backbone takes a clipped Adam step on each newly matured batch."""
+    """Titans C: the memory is carried, and the backbone takes a clipped step on matured pairs."""
 
     Config = BackboneConfig
     needs = frozenset({"memory", "gradients"})
-    carries = "the memory, the weights, the optimiser's moments and the latest pairs"
+    carries = "the memory, the weights, the optimiser's moments, and pairs where `recent_pairs` is set"
 
     def setup(self) -> None:
         """Choose what learns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from bench.config import build
 from bench.forecasters.carry import Carry, Policy
 from bench.forecasters.memory import MemoryCache
 from bench.forecasters.reference import _library_state
+from bench.forecasters.remedies import Remedies
 from bench.forecasters.titans import Normalization, TimeSeriesTitansTransformer
 from bench.forecasters.titans_options import Titans, TitansConfig
 from bench.plugins import load_plugins
@@ -84,10 +86,14 @@ def spy(carry: Any) -> dict[int, MemoryCache]:
 
 
 def carried(
-    model: TimeSeriesTitansTransformer, rows: Tensor, parts: Iterable[int], history: int = L
+    model: TimeSeriesTitansTransformer,
+    rows: Tensor,
+    parts: Iterable[int],
+    history: int = L,
+    remedies: Remedies | None = None,
 ) -> dict[int, MemoryCache]:
     """States by position, where ``rows`` follow the history in parts of the given sizes."""
-    carry = Carry(model, rows[:history], L)
+    carry = Carry(model, rows[:history], L, remedies=remedies)
     seen, start = spy(carry), history
     for part in parts:
         carry.observe(rows[start : start + part])
@@ -109,15 +115,18 @@ def states_under(
     carry: Policy = "exact",
     warm: bool = False,
     series: DriftSeries | None = None,
+    name: str = "titans-b",
+    **options: Any,
 ) -> dict[int, MemoryCache]:
-    """Every state that titans-b holds when the harness serves a series under a schedule (stride, block)."""
+    """Every state that a strategy holds when the harness serves a series under a schedule (stride, block)."""
     stride, block = schedule
     series = series or long_series()
     protocol = Protocol(lookback=16, horizon=3, stride=stride, block=block, warm_start=warm)
     stage = Stage.of(series, protocol)
-    entry = STRATEGIES["titans-b"]
+    entry = STRATEGIES[name]
+    given = options if name == "titans-b-shuffled" else options | {"carry": carry}
     service = Service(
-        entry.cls.Config(carry=carry),  # type: ignore[call-arg]
+        build(entry.cls.Config, given, name),
         titans(16, **forecaster),
         stage.history(CPU),
         protocol,
@@ -152,6 +161,33 @@ def test_no_schedule_changes_a_state(forecaster: dict[str, Any], unit: int) -> N
         assert len(states) > 20, schedule
         for q, state in states.items():
             assert same(state, first[q]), (schedule, q)
+
+
+REMEDIES: dict[str, dict[str, Any]] = {
+    "pull": {"memory_pull": 0.2},
+    "norm bound": {"memory_norm_bound": 1.01},
+    "reset": {"memory_reset_every": 44},
+    "all": {"memory_pull": 0.1, "memory_norm_bound": 1.01, "memory_reset_every": 50},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("titans-b", remedy) for remedy in REMEDIES] + [("titans-b-shuffled", "all")]
+)
+def test_no_schedule_changes_a_state_whatever_the_remedy(name: str, remedy: str) -> None:
+    series = replace(long_series(), split=Split(60, 70, 190))
+    forecaster = {"neural_memory_segment_len": 8, "memory_max_lr": 1.0}
+    first, *others = (
+        states_under(schedule, forecaster, series=series, name=name, **REMEDIES[remedy])
+        for schedule in ((1, 24), (1, 1), (10, 3))
+    )
+    plain = states_under((10, 3), forecaster, series=series, name=name)
+    assert not all(same(first[q], plain[q]) for q in set(first) & set(plain))
+    for states in others:
+        assert len(states) > 10
+        assert len(set(states) & set(first)) > 10
+        assert all(same(states[q], first[q]) for q in set(states) & set(first))
 
 
 def test_the_window_policy_depends_on_the_schedule() -> None:
@@ -198,6 +234,116 @@ def test_how_rows_are_released_changes_no_state(options: dict[str, Any], parts: 
             assert same(state, one_by_one[q])
     unit = model.write_unit(L)[0]
     assert set(in_parts) == set(range(0, sum(parts) + 1, unit))  # fewer rows than a unit wait
+
+
+@pytest.mark.parametrize(
+    "remedies", [Remedies(0.2), Remedies(norm_bound=1.01), Remedies(reset_every=10), Remedies(0.1, 1.01, 10)]
+)
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(parts=parted(30))
+def test_how_rows_are_released_changes_no_state_with_remedies(remedies: Remedies, parts: list[int]) -> None:
+    model, rows = titans(), normal(L + 30, 3)
+    one_by_one, in_parts = (carried(model, rows, p, remedies=remedies) for p in ([1] * 30, parts))
+    assert all(same(state, one_by_one[q]) for q, state in in_parts.items())
+
+
+# Remedies
+
+
+def test_a_remedy_acts_after_each_unit() -> None:
+    model, rows = titans(), normal(L + 12, 3)
+    pulled, plain = carried(model, rows, [12], remedies=Remedies(0.2)), carried(model, rows, [12])
+    initial = model.initial_cache()
+    assert same(pulled[4], Remedies(0.2).tempered(plain[4], initial))
+    with torch.no_grad():
+        assert same(pulled[8], Remedies(0.2).tempered(model.write(rows[None, 4 : 4 + L], pulled[4]), initial))
+
+
+def test_a_reset_starts_again_at_its_period() -> None:
+    model, rows = titans(), normal(L + 30, 3)
+    states = carried(model, rows, [30], remedies=Remedies(reset_every=10))
+    initial = model.initial_cache()
+    assert [q for q, state in states.items() if same(state, initial)] == [0, 12, 20]  # and then 32
+    later = carried(model, rows[12:], [18])
+    assert same(states[16], later[4])
+
+
+def test_a_bound_holds_over_the_stream() -> None:
+    model, rows = titans(memory_max_lr=1.0), normal(L + 30, 3)
+    for bound in (1.0, 1.05):
+        carry = Carry(model, rows[:L], L, remedies=Remedies(norm_bound=bound))
+        plain = Carry(model, rows[:L], L)
+        norms = []
+        for row in rows[L:]:
+            carry.observe(row[None])
+            plain.observe(row[None])
+            norms.append((carry.norm(), plain.norm()))
+        assert max(bounded for bounded, _ in norms) <= bound * (1 + 1e-5)
+        assert max(free for _, free in norms) > bound
+
+
+# What is measured
+
+
+def distance(one: MemoryCache, other: MemoryCache) -> float:
+    pairs = [(x.weights[k], y.weights[k]) for x, y in zip(one.layers, other.layers, strict=True) for k in x.weights]
+    return float(torch.cat([(a - b).flatten() for a, b in pairs]).norm())
+
+
+@pytest.mark.parametrize("name", ["plain", "two memories, streams", "long-term tokens"])
+@pytest.mark.parametrize("pull", [0.0, 0.3])
+def test_the_half_life_is_that_of_the_next_unit(name: str, pull: float) -> None:
+    model, rows = titans(**CONFIGS[name]), normal(L + 22, 3)
+    carry = Carry(model, rows[:L], L, remedies=Remedies(pull))
+    assert math.isnan(carry.half_life())  # nothing has been written
+    carry.observe(rows[L:])
+    unit, _ = model.write_unit(L)
+    q, initial, before = carry.position, model.initial_cache(), carry.cache
+    with torch.no_grad():
+        after, fresh = (model.write(rows[None, q : q + L], cache) for cache in (carry.cache, initial))
+    left = (1 - pull) * distance(after, fresh) / distance(carry.cache, initial)
+    assert 0 < left < 1
+    assert carry.half_life() == pytest.approx(unit * math.log(2) / -math.log(left), rel=1e-3)
+    assert carry.norm() == pytest.approx(carry.cache.norm() / initial.norm())
+    assert (carry.cache, carry.position) == (before, q)
+
+
+def test_the_half_life_of_the_window_policy_is_that_of_a_window() -> None:
+    model, rows = titans(), normal(L + 12, 3)
+    carry = Carry(model, rows[:L], L, "window")
+    with torch.no_grad():
+        for t in range(L, L + 13, 3):
+            if t > L:
+                carry.observe(rows[t - 3 : t])
+            window = rows[None, t - L : t]
+            cache, initial = carry.cache, model.initial_cache()
+            carry.hand_over(model(window, cache, return_cache=True)[1], t)
+        after, fresh = (model(window, cache, return_cache=True)[1] for cache in (carry.cache, initial))
+    left = distance(after, fresh) / distance(carry.cache, initial)
+    assert carry.half_life() == pytest.approx(3 * math.log(2) / -math.log(left), rel=1e-4)
+
+
+def test_half_of_what_was_carried_is_gone_after_a_half_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a memory whose writes keep three quarters of it, whatever is read."""
+    model, rows = titans(), normal(L + 8, 3)
+    carry = Carry(model, rows[:L], L)
+    carry.observe(rows[L:])
+
+    def written(share: float) -> Any:
+        def write(_: Tensor, cache: MemoryCache) -> MemoryCache:
+            layers = (replace(x, weights={k: w * share**U for k, w in x.weights.items()}) for x in cache.layers)
+            return MemoryCache(tuple(layers), cache.batch)
+
+        return write
+
+    monkeypatch.setattr(model, "write", written(0.5))
+    assert carry.half_life() == pytest.approx(1.0, rel=1e-4)  # each row halves it
+    monkeypatch.setattr(model, "write", written(0.5 ** (1 / 10)))
+    assert carry.half_life() == pytest.approx(10.0, rel=1e-4)
+    monkeypatch.setattr(model, "write", written(1.0))
+    assert carry.half_life() == math.inf
+    monkeypatch.setattr(model, "write", written(math.nan))
+    assert carry.half_life() == math.inf or math.isnan(carry.half_life())
 
 
 # What a state is

@@ -99,21 +99,23 @@ class Carry:
         """Rows after which half of what sets the carried memory apart from the learned initial one is gone.
 
         Measured, by writing what comes next (the next unit; with the ``window`` policy the latest window) into both
-        memories, the same memory inputs, with pull and norm bound: where a write leaves a share ``r`` of the difference
-        of their weights and moves ``u`` rows on, ``u ln 2 / -ln r``. Nothing that is carried changes.
+        memories, with pull and norm bound: where a write leaves a share ``r`` of the difference of their weights and
+        moves ``u`` rows on, ``u ln 2 / -ln r``. Nothing that is carried changes.
 
         Returns:
-            NaN while the two are the same, infinity where the difference does not shrink.
+            NaN while the two are the same or where they are not finite, infinity where the difference does not shrink.
         """
         before = self.cache.distance(self.initial)
-        if before == 0:
+        if before == 0 or not math.isfinite(before):
             return math.nan
-        _, _, reads = self.model.run(self._recent[None, : self.lookback], self.cache)
-        tokens = self._tokens
-        if self.policy == "window":
-            tokens = reads[0].tokens.shape[2] // self.model.chunk * self.model.chunk
+        window = self._recent[None, : self.lookback]
         carried, fresh = (
-            self.remedies.tempered(self.model.write(cache, reads, tokens), self.initial)
+            self.remedies.tempered(
+                self.model.write(window, cache)
+                if self.policy == "exact"
+                else self.model(window, cache, return_cache=True)[1],
+                self.initial,
+            )
             for cache in (self.cache, self.initial)
         )
         left = carried.distance(fresh) / before
