@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -280,10 +281,157 @@ def first_step(**options: Any) -> float:
     )
 
 
-def test_the_step_is_adams_and_is_clipped() -> None:
-    assert first_step(online_lr=1e-3) == pytest.approx(1e-3, rel=1e-2)
-    assert first_step(online_lr=1e-4) == pytest.approx(1e-4, rel=1e-2)
-    assert 0 < first_step(online_lr=1e-3, online_clip=1e-12) < 1e-6
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_the_step_is_adams_and_is_clipped(optimizer: str) -> None:
+    assert first_step(optimizer=optimizer, online_lr=1e-3) == pytest.approx(1e-3, rel=1e-2)
+    assert first_step(optimizer=optimizer, online_lr=1e-4) == pytest.approx(1e-4, rel=1e-2)
+    assert 0 < first_step(optimizer=optimizer, online_lr=1e-3, online_clip=1e-12) < 1e-6
+
+
+def learned(releases: int = 1, pairs: int = 2, forecaster: dict[str, Any] | None = None, **options: Any) -> Any:
+    """A titans-c that was given its first pairs, so many at each release."""
+    stage = Stage.of(series_to(100), protocol())
+    strategy = enlisted("titans-c", stage, forecaster, **options)
+    for start in range(START, START + releases * pairs, pairs):
+        origins = np.arange(start, start + pairs)
+        y = torch.from_numpy(stage.truths(origins)).float()
+        strategy.adapt(Feedback(torch.from_numpy(stage.windows(origins)), y, origins))
+    return strategy
+
+
+def moved_by(strategy: Any, start: dict[str, Tensor]) -> Tensor:
+    """How far all learning parameters moved, in one vector."""
+    return torch.cat([
+        (p.detach() - start[name]).flatten()
+        for name, p in strategy.forecaster.named_parameters()
+        if p.requires_grad and p.grad is not None
+    ])  # fmt: skip
+
+
+def test_sgd_goes_down_the_gradient_no_further_than_the_clip() -> None:
+    start = weights(enlisted("titans-c", Stage.of(series_to(100), protocol())))
+    free = learned(optimizer="sgd", online_lr=1e-2, online_clip="none")
+    gradient = torch.cat([p.grad.flatten() for p in free.learning if p.grad is not None])
+    torch.testing.assert_close(moved_by(free, start), -1e-2 * gradient, atol=1e-7, rtol=1e-3)
+    norm = float(gradient.norm())
+    clipped, loose = (
+        moved_by(learned(optimizer="sgd", online_lr=1e-2, online_clip=clip * norm), start) for clip in (0.1, 10)
+    )
+    assert float(clipped.norm()) == pytest.approx(1e-2 * 0.1 * norm, rel=1e-2)
+    torch.testing.assert_close(loose, moved_by(free, start))
+
+
+def test_weight_decay_and_momentum_do_what_they_say() -> None:
+    start = weights(enlisted("titans-c", Stage.of(series_to(100), protocol())))
+    sgd: dict[str, Any] = {"optimizer": "sgd", "online_lr": 1e-2, "online_clip": "none", "trains": "head"}
+    plain, decayed = (learned(**sgd, weight_decay=share) for share in (0.0, 0.5))
+    own = torch.cat([start[f"prediction_head.{part}"].flatten() for part in ("weight", "bias")])
+    torch.testing.assert_close(moved_by(decayed, start) - moved_by(plain, start), -1e-2 * 0.5 * own, atol=1e-6, rtol=0)
+    adamw = [learned(optimizer="adamw", online_lr=1e-2, trains="head", weight_decay=share) for share in (0.0, 0.5)]
+    decay = moved_by(adamw[1], start) - moved_by(adamw[0], start)
+    torch.testing.assert_close(decay, -1e-2 * 0.5 * own, atol=1e-6, rtol=0)
+    coasting = learned(2, **sgd, momentum=0.9)
+    before = weights(coasting)
+    coasting.optimizer.zero_grad(set_to_none=False)
+    coasting.optimizer.step()
+    assert changed(coasting, before) == {"prediction_head.weight", "prediction_head.bias"}
+
+
+def test_momentum_belongs_to_sgd() -> None:
+    with pytest.raises(BenchError, match=r"momentum=0.9 belongs to optimizer 'sgd'; 'adam' has its own. Leave"):
+        learned(momentum=0.9)
+
+
+def test_several_steps_are_as_many_releases_of_the_same_pairs() -> None:
+    three = learned(steps=3)
+    one = learned()
+    stage, origins = Stage.of(series_to(100), protocol()), np.arange(START, START + 2)
+    for _ in range(2):
+        y = torch.from_numpy(stage.truths(origins)).float()
+        one.adapt(Feedback(torch.from_numpy(stage.windows(origins)), y, origins))
+    assert changed(three, weights(one)) == set()
+
+
+def noted(**options: Any) -> list[tuple[Tensor, MemoryCache, MemoryCache]]:
+    """Windows, starting memory and the memory carried at the time, at every step of a stream."""
+    seen: list[tuple[Tensor, MemoryCache, MemoryCache]] = []
+
+    def watch(strategy: Any) -> None:
+        adapt, forward = strategy.adapt, strategy.forecaster.forward
+
+        def adapting(feedback: Feedback) -> None:
+            def stepping(x: Tensor, cache: MemoryCache) -> Any:
+                seen.append((x, cache, strategy.memory.cache))
+                return forward(x, cache)
+
+            strategy.forecaster.forward = stepping
+            adapt(feedback)
+            strategy.forecaster.forward = forward
+
+        strategy.adapt = adapting
+
+    serve("titans-c", protocol(), 100, watch, **options)
+    return seen
+
+
+def test_a_batch_holds_the_latest_pairs() -> None:
+    rows = torch.from_numpy(Stage.of(series_to(100), protocol()).inputs)
+    # A rate at which the encoding of what is written stays the same, so that states can be compared across streams.
+    alone, five = noted(online_lr=1e-30), noted(online_lr=1e-30, recent_pairs=5)
+    assert len(alone) == len(five) > 15
+    for step, (x, cache, _) in enumerate(five):
+        origins = range(START + max(0, step - 4), START + step + 1)
+        assert torch.equal(x, torch.stack([rows[s - L : s] for s in origins]))
+        # Each older pair still starts from the memory that held when its own window began.
+        assert same(cache, MemoryCache.stack([alone[s - START][1] for s in origins]))
+
+
+def test_fewer_pairs_than_were_released_leave_the_older_out() -> None:
+    stage, origins = Stage.of(series_to(100), protocol()), np.arange(START, START + 6)
+    strategy = enlisted("titans-c", stage, recent_pairs=2)
+    y = torch.from_numpy(stage.truths(origins)).float()
+    strategy.adapt(Feedback(torch.from_numpy(stage.windows(origins)), y, origins))
+    assert torch.equal(strategy.recent.x, torch.from_numpy(stage.windows(origins[-2:])))
+    assert torch.equal(strategy.recent.y, y[-2:])
+
+
+def test_a_pair_may_start_from_the_present_memory() -> None:
+    now, then = noted(pair_memory="now"), noted()
+    assert all(cache is present for _, cache, present in now)
+    assert not all(same(cache, present) for _, cache, present in then)
+    assert all(cache is present for _, cache, present in noted(pair_memory="now", recent_pairs=4))
+
+
+@pytest.mark.parametrize("trains", ["all", "backbone", "head"])
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_anchor_stays_unless_it_is_asked_to_learn(trains: str, asked: bool) -> None:
+    series = replace(small_series(hidden_targets=True, rows=100), split=Split(TRAIN, START, 100))
+    stage = Stage.of(series, protocol())
+    task = Task(L, H, 2, 1, None)
+    config = build(TitansConfig, TINY, "forecaster 'titans'")
+    cls = STRATEGIES["titans-c"].cls
+    options = build(cls.Config, {"trains": trains, "trains_anchor": asked}, "titans-c")
+    forecaster = Recipe("titans", config, task, seed=0).build(CPU)
+    rng = np.random.default_rng(0)
+    strategy: Any = cls(Service(options, forecaster, stage.history(CPU), stage.protocol, rng, CPU))
+    before = weights(strategy)
+    Stream(stage, strategy, CPU).run(START, 90, lambda *_: None)
+    anchor = {"anchor.weight", "anchor.bias"}
+    moved = changed(strategy, before)
+    assert anchor <= set(before)
+    assert moved & anchor == (anchor if asked else set())
+    assert "prediction_head.bias" in moved
+
+
+@pytest.mark.parametrize("options", [{}, {"optimizer": "adamw", "weight_decay": 0.1}, {"pair_memory": "now"}])
+def test_the_learned_initial_memory_is_not_trained(options: dict[str, Any]) -> None:
+    before: dict[str, Tensor] = {}
+    served = serve("titans-c", protocol(), 90, lambda s: before.update(weights(s)), online_lr=1e-3, **options)
+    moved = changed(served.strategy, before)
+    initial = {name for name in before if ".memory_model_parameters." in name}
+    assert initial
+    assert not moved & initial
+    assert moved & {name for name in before if name.startswith("transformer.layers.0.4.")}  # how it writes is
 
 
 @pytest.mark.parametrize("carry", ["exact", "window"])
@@ -364,6 +512,109 @@ def test_stale_from_a_cold_start_is_a() -> None:
     assert all(np.array_equal(a[t], stale[t]) for t in a)
 
 
+# The other controls
+
+
+@pytest.mark.parametrize(("stride", "block"), [(1, 1), (3, 2)])
+def test_the_window_control_is_b_with_the_window_policy(stride: int, block: int) -> None:
+    rules = protocol(stride=stride, block=block, warm_start=True)
+    control, b = serve("titans-b-window", rules), serve("titans-b", rules, carry="window")
+    assert all(np.array_equal(control.forecasts[t], b.forecasts[t]) for t in b.forecasts)
+    assert same(control.strategy.memory.cache, b.strategy.memory.cache)
+    with pytest.raises(BenchError, match="unknown option 'carry'"):
+        serve("titans-b-window", rules, carry="exact")
+
+
+def test_the_window_control_writes_a_row_as_often_as_windows_hold_it() -> None:
+    written: dict[str, int] = {}
+
+    def count(name: str) -> Watch:
+        def watch(strategy: Any) -> None:
+            model = strategy.forecaster
+            run, write = model.run, model.write
+
+            def running(x: Tensor, cache: MemoryCache | None) -> Any:
+                if name == "titans-b-window":  # whose windows' own writes are handed on
+                    written[name] = written.get(name, 0) + x.shape[1]
+                return run(x, cache)
+
+            def writing(cache: MemoryCache, reads: Any, tokens: int) -> Any:
+                written[name] = written.get(name, 0) + tokens
+                return write(cache, reads, tokens)
+
+            model.run, model.write = running, writing
+
+        return watch
+
+    for name in ("titans-b", "titans-b-window"):
+        serve(name, protocol(), 100, count(name))
+    windows = 100 - START - H + 1
+    assert written == {"titans-b": (windows - 1) // U * U, "titans-b-window": windows * L}
+
+
+def test_shuffled_in_a_pool_of_one_is_b_and_otherwise_is_not() -> None:
+    rules = protocol(warm_start=True)
+    b = serve("titans-b", rules)
+    one, four = (serve("titans-b-shuffled", rules, waiting_units=units) for units in (1, 4))
+    assert all(np.array_equal(b.forecasts[t], one.forecasts[t]) for t in b.forecasts)
+    assert not np.array_equal(b.forecasts[97], four.forecasts[97])
+    assert four.strategy.memory.position == b.strategy.memory.position
+
+
+# Traces
+
+
+@pytest.mark.parametrize("name", [*CARRYING, "titans-b-window", "titans-b-shuffled"])
+def test_a_trace_changes_no_result(name: str) -> None:
+    """Whatever is traced, and however often."""
+    traces: list[dict[str, float]] = []
+    options: dict[str, Any] = {"waiting_units": 2} if name == "titans-b-shuffled" else {}
+
+    def watch(strategy: Any) -> None:
+        predict = strategy.predict
+
+        def traced(windows: Tensor) -> Tensor:
+            traces.append(strategy.trace())
+            result = predict(windows)
+            traces.append(strategy.trace())
+            assert isinstance(result, Tensor)
+            return result
+
+        strategy.predict = traced
+
+    rules = protocol(stride=4, warm_start=True)
+    untraced, served = serve(name, rules, **options), serve(name, rules, watch=watch, **options)
+    assert all(np.array_equal(untraced.forecasts[t], served.forecasts[t]) for t in untraced.forecasts)
+    assert same(untraced.strategy.memory.cache, served.strategy.memory.cache)
+    assert all(set(trace) == {"memory_norm", "memory_half_life"} for trace in traces)
+    assert traces[0]["memory_norm"] == 1
+    assert math.isnan(traces[0]["memory_half_life"])
+    assert traces[-1]["memory_norm"] != 1
+    assert traces[-1]["memory_half_life"] > 0
+    if name != "titans-b-window":  # which may well pile up what it is given
+        assert (traces[-1]["memory_half_life"] == math.inf) == (name == "titans-b-stale")
+
+
+def test_what_carries_nothing_has_no_trace() -> None:
+    assert serve("titans-a", protocol(), 80).strategy.trace() == {}
+    assert serve("frozen", protocol(), 80).strategy.trace() == {}
+
+
+def test_remedies_reach_the_carried_memory() -> None:
+    rules = protocol(stride=3)
+    plain, still = serve("titans-b", rules), serve("titans-b", rules, memory_pull=1.0)
+    a = serve("titans-a", rules)
+    assert all(np.array_equal(a.forecasts[t], still.forecasts[t]) for t in a.forecasts)  # nothing is carried
+    remedies: list[dict[str, Any]] = [{"memory_pull": 0.3}, {"memory_norm_bound": 1.0}, {"memory_reset_every": U}]
+    other = serve("titans-b", rules, forecaster={"memory_max_lr": 1.0})
+    for options in remedies:
+        remedied = serve("titans-b", rules, forecaster={"memory_max_lr": 1.0}, **options)
+        assert not same(remedied.strategy.memory.cache, other.strategy.memory.cache)
+    assert not same(plain.strategy.memory.cache, still.strategy.memory.cache)
+    with pytest.raises(BenchError, match=r"option 'memory_norm_bound': input should be greater than or equal to 1"):
+        serve("titans-b", rules, memory_norm_bound=0.5)
+
+
 # A long stream
 
 
@@ -394,8 +645,16 @@ def test_what_is_held_is_counted() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("titans-b", {}), ("titans-b", {"carry": "window"}), ("titans-b-stale", {}), ("titans-c", {"online_lr": 1e-4})],
-    ids=["b", "b, window", "stale", "c"],
+    [
+        ("titans-b", {}),
+        ("titans-b-window", {}),
+        ("titans-b-stale", {}),
+        ("titans-b-shuffled", {"waiting_units": 3}),
+        ("titans-c", {"online_lr": 1e-4}),
+        ("titans-c", {"recent_pairs": 16}),
+        ("titans-c", {"recent_pairs": 16, "pair_memory": "now", "optimizer": "sgd", "momentum": 0.9}),
+    ],
+    ids=["b", "b, window", "stale", "shuffled", "c", "c, recent pairs", "c, recent pairs, present memory"],
 )
 def test_five_hundred_windows_later_nothing_more_is_held(name: str, options: dict[str, Any]) -> None:
     end = START + 500 + H - 1
