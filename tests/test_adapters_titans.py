@@ -533,14 +533,14 @@ def test_the_window_control_writes_a_row_as_often_as_windows_hold_it() -> None:
             model = strategy.forecaster
             run, write = model.run, model.write
 
-            def running(x: Tensor, cache: MemoryCache | None) -> Any:
-                if name == "titans-b-window":  # whose windows' own writes are handed on
-                    written[name] = written.get(name, 0) + x.shape[1]
-                return run(x, cache)
+            def running(x: Tensor, cache: MemoryCache | None, after: int | None = None) -> Any:
+                if after is not None:  # the memory at the end of each window is handed on
+                    written[name] = written.get(name, 0) + after
+                return run(x, cache, after)
 
-            def writing(cache: MemoryCache, reads: Any, tokens: int) -> Any:
-                written[name] = written.get(name, 0) + tokens
-                return write(cache, reads, tokens)
+            def writing(x: Tensor, cache: MemoryCache) -> Any:
+                written[name] = written.get(name, 0) + U
+                return write(x, cache)
 
             model.run, model.write = running, writing
 
