@@ -110,14 +110,28 @@ class Pairs:
         return self.inputs[origins + back], self.targets[origins + ahead]
 
 
+class Objective(Protocol):
+    """What the gradient recipe lowers, and what it stops on."""
+
+    def loss(self, windows: int) -> Tensor:
+        """Loss of one more step, a scalar with a graph: the MSE over ``windows`` windows, or over all there are."""
+        ...
+
+    def validation_error(self) -> float:
+        """MSE on the validation pairs with the present weights; the model is left in ``eval()``."""
+        ...
+
+
 class Forecaster(Protocol):
     """What a class must have to be registered; most subclass ``torch.nn.Module`` and need nothing else.
 
     A class may declare more. ``fit(pairs, validation)`` replaces the gradient recipe and trains the instance in closed
-    form; ``prepare(pairs)`` is called before the gradient recipe. ``tiny`` holds the ``Config`` values that make it
-    small, for the contract checks. ``check_task(config, task, device)``, a class method, raises a `BenchError` where
-    the options cannot serve a task; it is asked before anything runs. ``provides`` names abilities that strategies
-    may ask for, such as ``memory``.
+    form; ``prepare(pairs)`` is called before the gradient recipe. ``objective(plain, pairs, validation, training,
+    seed)`` returns an `Objective` for the recipe, in place of ``plain``, which draws windows at random; it may ask
+    ``plain`` for a part of them, or hand it back. ``tiny`` holds the ``Config`` values that make it small, for the
+    contract checks. ``check_task(config, task, device)``, a class method, raises a `BenchError` where the options
+    cannot serve a task; it is asked before anything runs. ``provides`` names abilities that strategies may ask for,
+    such as ``memory``.
     """
 
     Config: ClassVar[type[ForecasterConfig]]

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.forecaster import FORECASTERS, Pairs, Task, TrainingConfig, check_task, fits_itself
+from bench.forecaster import FORECASTERS, Objective, Pairs, Task, TrainingConfig, check_task, fits_itself
 from bench.stream import Stage
 
 CHECKPOINT_VERSION = 1
@@ -144,7 +144,7 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
 
 
 def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config: TrainingConfig, seed: int) -> None:
-    """AdamW on the MSE of shuffled windows; keeps the weights that validated best.
+    """AdamW on the MSE of shuffled windows, or on the model's own objective; keeps the weights that validated best.
 
     Args:
         model: Trained in place, left in ``eval()``.
@@ -163,19 +163,20 @@ def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, total))
     looks = {round(total * (i + 1) / config.evaluations) for i in range(config.evaluations)}
     best_error, best_weights, misses = math.inf, copy.deepcopy(model.state_dict()), 0
-    batches = _batches(len(pairs), config.batch, seed, pairs.origins.device)
+    objective: Objective = RandomWindows(model, pairs, validation, config, seed)
+    if callable(choose := getattr(model, "objective", None)):
+        objective = choose(objective, pairs, validation, config, seed)
     with seeded(seed):
         for step in range(1, total + 1):
             model.train()
-            x, y = pairs.take(next(batches))
-            loss = nn.functional.mse_loss(model(x), y)
+            loss = objective.loss(config.batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             schedule.step()
             if step in looks:
-                error = validation_error(model, validation, config)
+                error = objective.validation_error()
                 if error < best_error:
                     best_error, best_weights, misses = error, copy.deepcopy(model.state_dict()), 0
                 else:
@@ -186,6 +187,36 @@ def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config
         raise TrainingError("training diverged: no validation error was finite. Try a smaller lr or clip.")
     model.load_state_dict(best_weights)
     model.eval()
+
+
+class RandomWindows:
+    """The plain `Objective`: windows in shuffled order, every pass over them shows each once.
+
+    Args:
+        model: Whose error it is.
+        pairs: Training pairs.
+        validation: Validation pairs.
+        config: The recipe's settings.
+        seed: Of the order.
+    """
+
+    def __init__(self, model: nn.Module, pairs: Pairs, validation: Pairs, config: TrainingConfig, seed: int) -> None:
+        self.model, self.pairs, self.validation, self.config = model, pairs, validation, config
+        self._rng = np.random.default_rng(seed)
+        self._order = np.empty(0, dtype=np.int64)
+
+    def loss(self, windows: int) -> Tensor:
+        """MSE of the next ``windows`` windows, or of all where there are fewer."""
+        size = min(windows, len(self.pairs))
+        while len(self._order) < size:
+            self._order = np.concatenate([self._order, self._rng.permutation(len(self.pairs))])
+        chosen, self._order = self._order[:size], self._order[size:]
+        x, y = self.pairs.take(torch.from_numpy(chosen).to(self.pairs.origins.device))
+        return nn.functional.mse_loss(self.model(x), y)
+
+    def validation_error(self) -> float:
+        """MSE over evenly spaced validation windows."""
+        return validation_error(self.model, self.validation, self.config)
 
 
 def validation_error(model: nn.Module, pairs: Pairs, config: TrainingConfig) -> float:
@@ -207,18 +238,6 @@ def _learning_rate(step: int, total: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-
-def _batches(count: int, size: int, seed: int, device: torch.device) -> Iterator[Tensor]:
-    """Shuffled index batches without end; every pass shows each pair once."""
-    rng = np.random.default_rng(seed)
-    size = min(size, count)
-    order = np.empty(0, dtype=np.int64)
-    while True:
-        while len(order) < size:
-            order = np.concatenate([order, rng.permutation(count)])
-        yield torch.from_numpy(order[:size]).to(device)
-        order = order[size:]
 
 
 def _save(forecaster: Any, path: Path) -> None:

@@ -93,6 +93,18 @@ class MemoryCache:
             layers.append(MemoryState(weights, {k: m[:, -heads:].clone() for k, m in layer.momentum.items()}))
         return MemoryCache(tuple(layers), 1)
 
+    def restarted(self, which: Tensor, start: MemoryCache) -> MemoryCache:
+        """The same memory, where ``which`` ``(B,)`` holds that of ``start``, a cache for batch 1 or B."""
+        layers = []
+        for own, fresh in zip(self.layers, start.expand(self.batch).layers, strict=True):
+            heads = which.repeat_interleave(next(iter(own.weights.values())).shape[0] // len(which))
+            pick = {k: heads.view(-1, *(1,) * (w.ndim - 1)) for k, w in own.weights.items()}
+            layers.append(MemoryState(
+                {k: torch.where(pick[k], fresh.weights[k], w) for k, w in own.weights.items()},
+                {k: torch.where(pick[k], fresh.momentum[k], m) for k, m in own.momentum.items()},
+            ))  # fmt: skip
+        return MemoryCache(tuple(layers), self.batch)
+
     def norm(self) -> float:
         """Euclidean norm of all weights."""
         return math.sqrt(sum(float(w.square().sum()) for layer in self.layers for w in layer.weights.values()))

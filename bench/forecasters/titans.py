@@ -272,17 +272,21 @@ class TimeSeriesTitansTransformer(nn.Module):
             views += [attention_in, attended, feedforward_in, fed]
         return model.norm(model.reduce_streams(x[:, -1:]))[:, 0], tuple(states)
 
-    def initial_cache(self, batch: int = 1) -> MemoryCache:
-        """The learned initial memory for ``batch`` windows, with no momentum yet."""
+    def initial_cache(self, batch: int = 1, *, detach: bool = True) -> MemoryCache:
+        """The learned initial memory for ``batch`` windows, with no momentum yet.
+
+        Undetached, gradients reach what was learned.
+        """
         count = batch * self.streams
         layers = tuple(
             MemoryState(
-                {k: w.detach().clone() for k, w in memory.init_weights(count).items()},
+                {k: w.clone() for k, w in memory.init_weights(count).items()},
                 {k: m.detach().clone() for k, m in memory.init_momentum(count).items()} if memory.to_momentum else {},
             )
             for memory in self.memories
         )
-        return MemoryCache(layers, batch)
+        cache = MemoryCache(layers, batch)
+        return cache.detached() if detach else cache
 
     def prepare(self, pairs: Pairs) -> None:
         """Solve the ridge regression that anchors outputs which are not inputs; called before training."""

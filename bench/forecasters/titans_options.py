@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from bench.errors import BenchError
-from bench.forecaster import ForecasterConfig, Task, register_forecaster
+from bench.forecaster import ForecasterConfig, Objective, Pairs, Task, TrainingConfig, register_forecaster
 from bench.forecasters.channels import Channels
 from bench.forecasters.memory_models import (
     ACTIVATIONS,
@@ -20,6 +20,7 @@ from bench.forecasters.memory_models import (
 )
 from bench.forecasters.titans import Normalization, TimeSeriesTitansTransformer
 from bench.forecasters.titans_limits import option_refusals, task_refusals, window_sizes
+from bench.forecasters.walk import Walk, Walking
 
 
 class TitansConfig(ForecasterConfig):
@@ -86,6 +87,11 @@ class TitansConfig(ForecasterConfig):
         revin_affine: Whether each column has a learned gain and shift after that, undone on the forecast.
         channels: ``mixed`` is one sequence of all columns; ``independent`` is a sequence for each target, with the
             inputs that are not targets beside it, and with a memory of its own.
+        walk_share: Share of each training step's windows that start from a carried memory, as they do in service; the
+            others are drawn at random and start from the learned initial memory. Above 0, training also stops on the
+            error of both.
+        walk_truncation: Consecutive windows whose writes the gradient is followed through.
+        walk_age: Units of rows that a memory is carried for before it starts afresh.
     """
 
     dim: PositiveInt = 32
@@ -138,6 +144,9 @@ class TitansConfig(ForecasterConfig):
     normalize: Normalization = "blended"
     revin_affine: bool = False
     channels: Channels = "mixed"
+    walk_share: float = Field(0.0, ge=0, le=1)
+    walk_truncation: PositiveInt = 4
+    walk_age: PositiveInt = 64
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
@@ -194,6 +203,15 @@ class Titans(TimeSeriesTitansTransformer):
             neural_memory_qkv_receives_diff_views=config.neural_memory_qkv_receives_diff_views,
             **_memory_arguments(config),
         )
+        self.walking = Walking(config.walk_share, config.walk_truncation, config.walk_age)
+
+    def objective(
+        self, plain: Objective, pairs: Pairs, validation: Pairs, training: TrainingConfig, seed: int
+    ) -> Objective:
+        """Plain windows, or a mix of them with windows that start from a carried memory; see `Walk`."""
+        if not self.walking.share:
+            return plain
+        return Walk(self, plain, pairs, validation, self.walking, training, seed)
 
     @classmethod
     def check_task(cls, config: TitansConfig, task: Task, device: str | None = None) -> None:
