@@ -265,6 +265,17 @@ def test_a_neural_memory_is_read_only_before_and_after() -> None:
     assert trainings[0].forecaster is not trainings[1].forecaster
 
 
+@pytest.mark.parametrize(("label_every", "hidden"), [(1, False), (5, True)])
+def test_it_walks_where_the_recipe_does(label_every: int, hidden: bool) -> None:
+    stage = staged(protocol(stride=6, label_every=label_every), hidden=hidden)
+    walking = GRADIENTS["titans"] | {"walk_share": 0.5, "walk_age": 4}
+    trainings, forecasts, strategy = serve(stage, "titans", walking, every=30)
+    assert len(trainings) > 1
+    compare(trainings, stage)
+    assert all(np.isfinite(forecast).all() for forecast in forecasts.values())
+    assert strategy.forecaster.walking.share == 0.5
+
+
 @pytest.mark.parametrize(("rows", "fits"), [(5, False), (18, False), (19, True)])
 def test_a_sliding_window_that_could_never_train_is_refused(rows: int, fits: bool) -> None:
     stage = staged(protocol(stride=9))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bench import BenchError, DriftSeries, ForecasterConfig, Pairs, Task, register_forecaster, training
 from bench.config import build
-from bench.forecaster import FORECASTERS, TrainingConfig, abilities
+from bench.forecaster import FORECASTERS, Objective, TrainingConfig, abilities
 from bench.protocol import ProtocolSpec
 from bench.stream import Stage
 from bench.testing import small_series
@@ -438,6 +438,37 @@ def test_prepare_is_called_before_the_recipe() -> None:
 
     pretrain(recipe("prepared", options={"training": {"steps": 2, "evaluations": 1}}), stage(), CPU, None)
     assert calls == ["prepare 68", "train", "train", "look"]
+
+
+class Choosy(Spy):
+    """Brings an objective of its own: half the plain windows, pulled to 3; it validates on how near it came."""
+
+    def objective(
+        self, plain: Objective, pairs: Pairs, validation: Pairs, config: TrainingConfig, seed: int
+    ) -> Objective:
+        assert (len(pairs), len(validation), config.batch, seed) == (20, 5, 4, 7)
+        model = self
+
+        class Pull:
+            def loss(self, windows: int) -> Tensor:
+                plain.loss(windows // 2)
+                return (model.weight - 3).square().sum()
+
+            def validation_error(self) -> float:
+                assert plain.validation_error() > 0
+                model.log.looks.append(1)
+                return abs(model.weight.item() - 3)
+
+        return Pull()
+
+
+def test_a_forecaster_may_bring_its_own_objective() -> None:
+    model = Choosy(Log())
+    config = TrainingConfig(steps=120, batch=4, evaluations=6, lr=0.2)
+    train_by_gradients(model, pairs(20), pairs(5), config, seed=7)
+    assert [len(batch) for batch in model.log.batches] == [2] * 120
+    assert len(model.log.looks) == 6
+    assert model.weight.item() == pytest.approx(3, abs=0.1)
 
 
 @pytest.mark.parametrize("options", [{"steps": 0}, {"batch": 0}, {"lr": 0}, {"patience": 0}, {"stepz": 1}])
