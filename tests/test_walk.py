@@ -248,6 +248,16 @@ def test_walkers_start_anywhere_live_for_their_age_and_stay_within_the_pairs() -
     assert max(stood) > 150 - L - H - 3 * U
 
 
+def test_first_lives_differ_in_length() -> None:
+    walking = walk(titans(), pairs_of(rows_of(300)), truncation=2, age=8)
+    walking.loss(8)
+    assert walking.left.tolist() == [0, 2, 4, 6]
+    place(walking, [0, 10, 20, 30])
+    walking.left[:] = 0
+    walking.loss(8)
+    assert walking.left.tolist() == [6, 6, 6, 6]  # later ones do not
+
+
 def test_nothing_is_learned_from_beyond_the_training_rows() -> None:
     rows = rows_of(200)
     hidden = rows.clone()
