@@ -101,7 +101,10 @@ STARTS = {
     "memory_momentum_bias": "to_momentum",
     "memory_decay_bias": "to_decay_factor",
 }
-ELSEWHERE = {"training", "use_accelerated_scan"}  # the recipe, and a CUDA kernel
+# The recipe, a CUDA kernel, how training walks, and what computes the same: test_training, test_walk, test_fast_memory.
+ELSEWHERE = {
+    "training", "use_accelerated_scan", "walk_share", "walk_truncation", "walk_age", "memory_engine"
+}  # fmt: skip
 
 
 def test_every_option_is_tried() -> None:

@@ -129,7 +129,7 @@ def test_forecast_and_write_is_a_forecast_and_a_write(options: dict[str, Any]) -
         carry.observe(rows[len(rows) :])
         carry._write_unit()
     for ours, theirs in zip(tensors(after), tensors(carry.cache), strict=True):
-        assert torch.equal(ours, theirs)
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)  # the carry encodes the unit alone
 
 
 # The gradient

@@ -18,7 +18,7 @@ from bench.forecasters.memory_models import (
     memory_model,
     model_options,
 )
-from bench.forecasters.titans import Normalization, TimeSeriesTitansTransformer
+from bench.forecasters.titans import Engine, Normalization, TimeSeriesTitansTransformer
 from bench.forecasters.titans_limits import option_refusals, task_refusals, window_sizes
 from bench.forecasters.walk import Walk, Walking
 
@@ -85,6 +85,7 @@ class TitansConfig(ForecasterConfig):
             ``relu`` or ``tanh``.
         normalize: What is taken off each window: ``none``, ``last``, ``mean-std`` (RevIN) or ``blended``.
         revin_affine: Whether each column has a learned gain and shift after that, undone on the forecast.
+        memory_engine: ``fast`` computes what the library does another way, where it can; ``reference`` calls the library.
         channels: ``mixed`` is one sequence of all columns; ``independent`` is a sequence for each target, with the
             inputs that are not targets beside it, and with a memory of its own.
         walk_share: Share of each training step's windows that start from a carried memory, as they do in service; the
@@ -143,6 +144,7 @@ class TitansConfig(ForecasterConfig):
     memory_activation: MemoryActivation = "none"
     normalize: Normalization = "blended"
     revin_affine: bool = False
+    memory_engine: Engine = "fast"
     channels: Channels = "mixed"
     walk_share: float = Field(0.0, ge=0, le=1)
     walk_truncation: PositiveInt = 4
@@ -201,6 +203,7 @@ class Titans(TimeSeriesTitansTransformer):
             neural_mem_gate_attn_output=config.neural_mem_gate_attn_output,
             neural_mem_weight_residual=config.neural_mem_weight_residual,
             neural_memory_qkv_receives_diff_views=config.neural_memory_qkv_receives_diff_views,
+            memory_engine=config.memory_engine,
             **_memory_arguments(config),
         )
         self.walking = Walking(config.walk_share, config.walk_truncation, config.walk_age)
