@@ -85,7 +85,7 @@ class TitansConfig(ForecasterConfig):
             ``relu`` or ``tanh``.
         normalize: What is taken off each window: ``none``, ``last``, ``mean-std`` (RevIN) or ``blended``.
         revin_affine: Whether each column has a learned gain and shift after that, undone on the forecast.
-        memory_engine: ``fast`` computes what the library does another way, where it can; ``reference`` calls the library.
+        memory_engine: ``fast`` computes the same as the library another way, where it can; ``reference`` calls it.
         channels: ``mixed`` is one sequence of all columns; ``independent`` is a sequence for each target, with the
             inputs that are not targets beside it, and with a memory of its own.
         walk_share: Share of each training step's windows that start from a carried memory, as they do in service; the
