@@ -103,7 +103,7 @@ STARTS = {
 }
 # The recipe, a CUDA kernel, how training walks, and what computes the same: test_training, test_walk, test_fast_memory.
 ELSEWHERE = {
-    "training", "use_accelerated_scan", "walk_share", "walk_truncation", "walk_age", "memory_engine"
+    "training", "use_accelerated_scan", "walk_share", "walk_truncation", "walk_age", "memory_engine", "compile"
 }  # fmt: skip
 
 

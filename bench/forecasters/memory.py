@@ -84,6 +84,17 @@ class MemoryCache:
         )
         return MemoryCache(layers, sum(cache.batch for cache in caches))
 
+    def first(self, windows: int) -> MemoryCache:
+        """The memories of the first windows of the batch."""
+        if windows == self.batch:
+            return self
+        layers = []
+        for layer in self.layers:
+            rows = len(layer) // self.batch * windows
+            weights = {k: w[:rows] for k, w in layer.weights.items()}
+            layers.append(MemoryState(weights, {k: m[:, :rows] for k, m in layer.momentum.items()}))
+        return MemoryCache(tuple(layers), windows)
+
     def last(self) -> MemoryCache:
         """The memory of the last window of the batch."""
         layers = []

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bench.errors import BenchError
 from bench.forecaster import Pairs, Task
 from bench.forecasters.channels import ChannelFold, Channels
+from bench.forecasters.compiled import Compiled
 from bench.forecasters.fast.attention import attend
 from bench.forecasters.fast.attention import uncovered as attention_uncovered
 from bench.forecasters.fast.memory import remember, uncovered
@@ -61,6 +62,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         neural_memory_layers: Layers with a memory, counted from 1.
         memory_engine: ``fast`` computes the same as the library another way, where it can (`bench.forecasters.fast`);
             ``reference`` calls the library's modules as released.
+        compile: Whether ``forward`` runs as a compiled graph; for the ``fast`` engine.
         **transformer: Further arguments of `titans_pytorch.MemoryAsContextTransformer`.
 
     Attributes:
@@ -90,6 +92,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         neural_memory_layers: tuple[int, ...] = (1,),
         num_residual_streams: int = 1,
         memory_engine: Engine = "fast",
+        compile: bool = False,  # noqa: A002 - the word that torch has for it
         **transformer: Any,
     ) -> None:
         super().__init__()
@@ -98,6 +101,8 @@ class TimeSeriesTitansTransformer(nn.Module):
         self.target_index, self.normalize = target_index, normalize
         self.pred_len, self.output_dim = pred_len, output_dim
         self.memory_writes, self.memory_engine = True, memory_engine
+        self.compile_forward = compile
+        self._compiled: Compiled | None = None
         self.fold = _channel_fold(channels, input_dim, target_index)
         self.streams = len(self.fold.columns) if self.fold else 1
         self.input_projection = nn.Linear(self.fold.width if self.fold else input_dim, dim)
@@ -147,13 +152,21 @@ class TimeSeriesTitansTransformer(nn.Module):
             ``(B, H, C_out)``, and with ``return_cache`` also a `MemoryCache` for batch B: what it started from, where
             writes are switched off.
         """
+        run = self.compiled if self.compile_forward else self.run
         if not return_cache:
-            return self.run(x, cache)[0]
+            return run(x, cache)[0]
         if not self.memory_writes:
-            return self.run(x, cache)[0], (cache or self.initial_cache()).expand(len(x))
-        forecast, after = self.run(x, cache, self._whole_chunks(x.shape[1]))
+            return run(x, cache)[0], (cache or self.initial_cache()).expand(len(x))
+        forecast, after = run(x, cache, self._whole_chunks(x.shape[1]))
         assert after is not None
         return forecast, after.detached()
+
+    @property
+    def compiled(self) -> Compiled:
+        """`run` as compiled graphs, made at the first call of each kind."""
+        if self._compiled is None:
+            self._compiled = Compiled(self.run)
+        return self._compiled
 
     def run(
         self, x: Tensor, cache: MemoryCache | None = None, after: int | None = None

@@ -19,6 +19,21 @@ def option_refusals(config: TitansConfig) -> Iterator[str]:
     yield from _memory_layers(config)
     yield from _memory_model(config)
     yield from _writes(config)
+    if config.compile and (reasons := list(_uncovered(config))):
+        yield f"compile needs the fast memory engine, which does not cover {' and '.join(reasons)}. Leave compile out."
+
+
+def _uncovered(config: TitansConfig) -> Iterator[str]:
+    """Options that are left to the library's own modules, which do not compile."""
+    if config.memory_engine != "fast":
+        yield f'memory_engine = "{config.memory_engine}"'
+    if config.memory_model != "mlp":
+        yield f'memory_model = "{config.memory_model}"'
+    if config.memory_loss != "mse":
+        yield f'memory_loss = "{config.memory_loss}"'
+    for name in ("neural_mem_weight_residual", "store_with_lookahead_value", "sliding_window_attn"):
+        if getattr(config, name):
+            yield name
 
 
 def task_refusals(config: TitansConfig, task: Task, device: str | None = None) -> Iterator[str]:

@@ -86,6 +86,8 @@ class TitansConfig(ForecasterConfig):
         normalize: What is taken off each window: ``none``, ``last``, ``mean-std`` (RevIN) or ``blended``.
         revin_affine: Whether each column has a learned gain and shift after that, undone on the forecast.
         memory_engine: ``fast`` computes the same as the library another way, where it can; ``reference`` calls it.
+        compile: Whether forecasts and training steps run as compiled graphs (`torch.compile`); compiling takes a minute
+            or so at the start of each run.
         channels: ``mixed`` is one sequence of all columns; ``independent`` is a sequence for each target, with the
             inputs that are not targets beside it, and with a memory of its own.
         walk_share: Share of each training step's windows that start from a carried memory, as they do in service; the
@@ -145,6 +147,7 @@ class TitansConfig(ForecasterConfig):
     normalize: Normalization = "blended"
     revin_affine: bool = False
     memory_engine: Engine = "fast"
+    compile: bool = False
     channels: Channels = "mixed"
     walk_share: float = Field(0.0, ge=0, le=1)
     walk_truncation: PositiveInt = 4
@@ -204,6 +207,7 @@ class Titans(TimeSeriesTitansTransformer):
             neural_mem_weight_residual=config.neural_mem_weight_residual,
             neural_memory_qkv_receives_diff_views=config.neural_memory_qkv_receives_diff_views,
             memory_engine=config.memory_engine,
+            compile=config.compile,
             **_memory_arguments(config),
         )
         self.walking = Walking(config.walk_share, config.walk_truncation, config.walk_age)

@@ -76,11 +76,13 @@ def recurrence(decay: Tensor, momentum: Tensor | None, combine: Tensor | None = 
     kept, decays = products(retention(decay.to(exact)))
     n = decay.shape[-1]
     eye = torch.eye(n, dtype=exact, device=decay.device).expand(decays.shape)
-    update, starts = eye, list[Tensor]()
+    update = eye
+    starts: list[Tensor] = []
     orders: list[Tensor] = []
     first: list[list[Tensor]] = []
     if momentum is not None:
-        of_surprise, of_first = eye, list[Tensor]()
+        of_surprise = eye
+        of_first: list[Tensor] = []
         for logits in momentum:
             share, runs = products(nn.functional.logsigmoid(logits.to(exact)))
             of_surprise = runs @ of_surprise

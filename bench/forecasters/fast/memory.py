@@ -332,14 +332,15 @@ def _state(memory: Any, held: Held, batch: int) -> MemoryState:
     def rows(tensor: Tensor) -> Tensor:
         return tensor.expand(-1, batch, *tensor.shape[2:]).transpose(0, 1).flatten(0, 1)
 
-    names = _names(memory)
-    weights = {name: rows(w) for name, w in zip(names, held.weights, strict=True)}
+    at = {name: i for i, name in enumerate(_names(memory))}
+    names = list(memory.memory_model_parameter_names)  # in the library's order, whoever made the state
+    weights = {name: rows(held.weights[at[name]]) for name in names}
     if memory.to_momentum is None:
         return MemoryState(weights, {})
     orders = held.momentum or tuple(
         tuple(torch.zeros_like(w) for w in held.weights) for _ in range(memory.momentum_order)
     )
-    momentum = {name: torch.stack([rows(order[i]) for order in orders]) for i, name in enumerate(names)}
+    momentum = {name: torch.stack([rows(order[at[name]]) for order in orders]) for name in names}
     return MemoryState(weights, momentum)
 
 

@@ -61,7 +61,8 @@ def surprise(memory: Perceptron, keys: Tensor, values: Tensor, steps: Tensor) ->
         values: ``(h, B, M, d)``.
         steps: ``(h, B, M)``, weight of each token's loss.
     """
-    activations, sums = [keys], list[Tensor]()
+    activations = [keys]
+    sums: list[Tensor] = []
     for i, layer in enumerate(memory.layers):
         if i:
             activations.append(nn.functional.gelu(sums[-1]))
