@@ -31,8 +31,10 @@ report: $(READY)  ## write the reports again from the results on disk
 test: $(READY)  ## the test suite
 	$(BIN)/python -m pytest -n 2 -q
 
-throughput: $(READY)  ## the benchmarks: ratios measured on this machine
-	$(BIN)/python -m pytest tests/throughput -q -s --benchmark-enable --benchmark-only
+throughput: $(READY)  ## the benchmarks: ratios measured on this machine, kept in results/throughput/
+	mkdir -p results/throughput
+	$(BIN)/python -m pytest tests/throughput -q -s --benchmark-enable --benchmark-only \
+	  --benchmark-json=results/throughput/$$(date -u +%Y-%m-%dT%H-%M-%SZ).json
 
 verify: $(READY)  ## recompute the calibration tables
 	$(BIN)/bench verify

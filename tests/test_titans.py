@@ -171,7 +171,9 @@ def compare_with_the_library(model: TimeSeriesTitansTransformer, values: Tensor,
 @pytest.mark.parametrize("length", [L, 13, 7])
 @pytest.mark.parametrize("options", LIBRARY.values(), ids=LIBRARY)
 def test_the_transformer_is_the_librarys(options: dict[str, Any], length: int) -> None:
-    compare_with_the_library(made(**options), normal(3, length, DIM))
+    # Hyper-connections balance their streams in float32 whatever they are given.
+    tolerance = 1e-6 if options.get("num_residual_streams", 1) > 1 else 1e-9
+    compare_with_the_library(made(**options).double(), normal(3, length, DIM).double(), tolerance)
 
 
 @few

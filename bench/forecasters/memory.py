@@ -55,6 +55,15 @@ class MemoryCache:
         """
         return self.layers if self.batch == 1 else self.expand(batch).layers
 
+    def cloned(self) -> MemoryCache:
+        """The same values in tensors of its own."""
+        return replace(self, layers=tuple(
+            MemoryState(
+                {k: w.clone() for k, w in layer.weights.items()}, {k: m.clone() for k, m in layer.momentum.items()}
+            )
+            for layer in self.layers
+        ))  # fmt: skip
+
     def detached(self) -> MemoryCache:
         """The same values, through which no gradient flows."""
         return replace(self, layers=tuple(

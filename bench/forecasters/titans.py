@@ -152,14 +152,27 @@ class TimeSeriesTitansTransformer(nn.Module):
             ``(B, H, C_out)``, and with ``return_cache`` also a `MemoryCache` for batch B: what it started from, where
             writes are switched off.
         """
-        run = self.compiled if self.compile_forward else self.run
+        after = self._whole_chunks(x.shape[1]) if return_cache and self.memory_writes else None
+        if self.compile_forward:
+            forecast, left = self.compiled(x, cache, after)
+        elif torch.is_grad_enabled() or not self._is_all_fast():
+            forecast, left = self.run(x, cache, after)
+        else:
+            forecast, left = self._inferred(x, cache, after)
         if not return_cache:
-            return run(x, cache)[0]
-        if not self.memory_writes:
-            return run(x, cache)[0], (cache or self.initial_cache()).expand(len(x))
-        forecast, after = run(x, cache, self._whole_chunks(x.shape[1]))
-        assert after is not None
-        return forecast, after.detached()
+            return forecast
+        return forecast, (left.detached() if left else (cache or self.initial_cache()).expand(len(x)))
+
+    def _inferred(self, x: Tensor, cache: MemoryCache | None, after: int | None) -> tuple[Tensor, MemoryCache | None]:
+        """`run` without the bookkeeping of gradients, a tenth of the time of one window; gives ordinary tensors."""
+        with torch.inference_mode():
+            forecast, left = self.run(x, cache, after)
+        return forecast.clone(), left.cloned() if left else None
+
+    def _is_all_fast(self) -> bool:
+        """Whether nothing is left to the library's memory, which takes gradients even where it is only asked."""
+        fast = self.memory_engine == "fast" and not self.transformer.neural_mem_weight_residual
+        return fast and not any(uncovered(memory) for memory in self.memories)
 
     @property
     def compiled(self) -> Compiled:
@@ -214,11 +227,12 @@ class TimeSeriesTitansTransformer(nn.Module):
         """
         rows, tokens = self.write_unit(x.shape[1])
         beyond = 1 if self.transformer.num_longterm_mem_tokens else 0  # a segment's tokens stand before the next one
-        normalized, _, _ = self._normalized(x)
-        unit = normalized[:, : rows + beyond]
-        unit = self.fold.fold(unit) if self.fold else unit
-        _, states = self._encode(self.input_projection(unit), cache, tokens, memories_only=True)
-        return MemoryCache(states, len(x))
+        with torch.inference_mode(self._is_all_fast()):
+            normalized, _, _ = self._normalized(x)
+            unit = normalized[:, : rows + beyond]
+            unit = self.fold.fold(unit) if self.fold else unit
+            _, states = self._encode(self.input_projection(unit), cache, tokens, memories_only=True)
+        return MemoryCache(states, len(x)).cloned()
 
     def _encode(
         self, values: Tensor, cache: MemoryCache | None, after: int | None, *, memories_only: bool = False
@@ -238,8 +252,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         covered = fast and not model.neural_mem_weight_residual  # coupled layers hand on weights that fast never builds
         starts = iter(cache.layers_for(len(values) // self.streams) if cache else ())
         tokens = self._with_longterm_tokens(values)
-        positions = model.axial_pos_emb.forward_with_seq_len(tokens.shape[1], (self.chunk,))
-        x = model.expand_streams(tokens + positions)
+        x = model.expand_streams(tokens + self._positions(tokens.shape[1]))
         states: list[MemoryState] = []
         views: list[Tensor] = []  # what later memories may choose their queries, keys and values from
         first_values = coupled = None
@@ -368,13 +381,15 @@ class TimeSeriesTitansTransformer(nn.Module):
         elif self.normalize == "last":
             rows, level, scale = x - last, last, one
         else:
-            std = (x.var(dim=1, keepdim=True, unbiased=False) + 1e-5).sqrt()
-            mean = (x if self.normalize == "mean-std" else x[:, -self.chunk :]).mean(dim=1, keepdim=True)
+            variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
+            if self.normalize == "blended":
+                mean = x[:, -self.chunk :].mean(dim=1, keepdim=True)
+            std = (variance + 1e-5).sqrt()
             rows, level, scale = (x - mean) / std, mean, std
             if self.blend is not None:
                 level = mean + torch.sigmoid(BLEND_GAIN * self.blend)[:, None] * (last - mean)
                 scale = std / (1 + std.square()).sqrt()
-        index = list(self.target_index)
+        index = slice(None) if self.target_index == tuple(range(x.shape[-1])) else list(self.target_index)
         if self.affine is not None:
             gain, shift = self.affine
             rows = rows * gain + shift
@@ -390,6 +405,16 @@ class TimeSeriesTitansTransformer(nn.Module):
         """Tokens of a window of ``length`` rows that fill whole chunks."""
         tokens: int = length + (length - 1) // self.transformer.segment_len * self.transformer.num_longterm_mem_tokens
         return tokens // self.chunk * self.chunk
+
+    def _positions(self, length: int) -> Tensor:
+        """Embeddings of the tokens' places, ``(N, D)``: a network for the chunk, and one for the place within it."""
+        chunks = -(-length // self.chunk)
+        outer, inner = (
+            mlp(torch.arange(size, device=mlp[0].weight.device, dtype=mlp[0].weight.dtype).unsqueeze(1))
+            for mlp, size in zip(self.transformer.axial_pos_emb.mlps, (chunks, self.chunk), strict=True)
+        )
+        positions: Tensor = (outer.unsqueeze(1) + inner).flatten(0, 1)
+        return positions[:length]
 
     def _with_longterm_tokens(self, values: Tensor) -> Tensor:
         """Put the long-term tokens after each segment that another one follows."""

@@ -18,6 +18,7 @@ COLUMNS = {
     "batch": "windows",
     "lookback": "lookback",
     "chunk": "chunk",
+    "memory": "memory",
 }
 
 

@@ -20,6 +20,7 @@ load_plugins()
 def test_predict(benchmark: BenchmarkFixture, name: str, windows: int) -> None:
     torch.set_num_threads(1)
     strategy, stage, origins = in_service(name, windows)
+    benchmark.extra_info.update(strategy=name, kind="predict, tiny", batch=windows, lookback=stage.protocol.lookback)
     forecast = benchmark(lambda: strategy.predict(torch.from_numpy(stage.windows(origins))))
     assert forecast.shape == (windows, 3, 3)
 
@@ -32,6 +33,7 @@ def test_adapt(benchmark: BenchmarkFixture, name: str) -> None:
     x = torch.from_numpy(stage.windows(origins))
     y = torch.from_numpy(stage.truths(origins)).float()
     strategy.observe(torch.from_numpy(stage.inputs[stage.first_origin : stage.first_origin + 6]))
+    benchmark.extra_info.update(strategy=name, kind="adapt, tiny", batch=len(origins), lookback=stage.protocol.lookback)
     benchmark(lambda: strategy.adapt(Feedback(x, y, origins)))
 
 

@@ -35,8 +35,8 @@ def attend(
     segment, length = attention.total_segment_len, x.shape[1]
     start = (length - 1) // segment * segment if last_only else 0
     normed = attention.norm(x[:, start:])
-    q, k, v = _queries_keys_values(attention, normed, last_only=last_only)
-    own = v
+    q, k, own = _queries_keys_values(attention, normed, last_only=last_only)
+    v = own
     if attention.to_learned_v_mix is not None:
         assert first_values is not None
         mix = attention.to_learned_v_mix[0](normed).sigmoid().transpose(1, 2).unsqueeze(-1)
@@ -80,16 +80,23 @@ def _queries_keys_values(attention: Any, normed: Tensor, *, last_only: bool) -> 
 
 
 def _rotations(rotary: Any, start: int, end: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of every pair's angle at positions ``start`` to ``end``, each ``(n, d / 2)``."""
+    """Cosine and sine of every pair's angle at positions ``start`` to ``end``, as `_rotated` takes them."""
     positions = torch.arange(start, end, device=rotary.freqs.device, dtype=rotary.freqs.dtype)
-    angles = positions.unsqueeze(1) * rotary.freqs.detach()
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+    angles = (positions.unsqueeze(1) * rotary.freqs.detach()).to(dtype)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([cos, cos], dim=-1).flatten(1), torch.stack([-sin, sin], dim=-1).flatten(1)
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions: neighbouring numbers are a pair, turned by its angle."""
-    a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+    """Rotary positions: neighbouring numbers are a pair, turned by its angle.
+
+    Args:
+        x: ``(..., n, d)``.
+        cos: ``(n, d)``, that of each pair twice.
+        sin: ``(n, d)``, the same; negative for the first of a pair.
+    """
+    other = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return torch.addcmul(x * cos, other, sin)
 
 
 def _folded(x: Tensor, segment: int) -> Tensor:

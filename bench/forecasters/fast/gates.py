@@ -18,15 +18,15 @@ class Recurrence:
     """How a segment's surprises, and what it starts from, become updates, weights and momentum.
 
     ``n`` chunks and ``o`` orders of momentum; heads and batch stand in front. What concerns momentum is empty where
-    there is none.
+    there is none. `keep` and `surprise`, which every query needs, are of the gates' type; the others are in double
+    precision.
 
     Attributes:
         keep: ``(h, B, n + 1)``, factor of the first weights in the weights after 0 to ``n`` chunks.
         decay: ``(h, B, n + 1, n)``, factor of each chunk's update in those weights.
         surprise: ``(h, B, n + 1, n)``, factor of each chunk's surprise in them, where updates are linear in it.
-        momentum: For each order ``(h, B, n + 1)``, factor of its first momentum in them, likewise.
         update: ``(h, B, n, n)``, factor of each chunk's surprise in each update.
-        update_start: For each order ``(h, B, n)``, factor of its first momentum in each update.
+        starts: For each order ``(h, B, n)``, factor of its first momentum in each update.
         orders: For each order ``(h, B, n, n)``, factor of each chunk's surprise in the momentum after each chunk.
         order_starts: For each order, and each order up to it, ``(h, B, n)``: factor of the first momentum there.
     """
@@ -34,16 +34,14 @@ class Recurrence:
     keep: Tensor
     decay: Tensor
     surprise: Tensor
-    momentum: tuple[Tensor, ...]
     update: Tensor
-    update_start: tuple[Tensor, ...]
+    starts: tuple[Tensor, ...]
     orders: tuple[Tensor, ...]
     order_starts: tuple[tuple[Tensor, ...], ...]
 
-
-def retention(decay_logits: Tensor) -> Tensor:
-    """Logarithm of the share that is kept, ``1 - sigmoid(logits)``."""
-    return nn.functional.logsigmoid(-decay_logits)
+    def momentum(self) -> tuple[Tensor, ...]:
+        """For each order ``(h, B, n + 1)``, factor of its first momentum in the weights after 0 to ``n`` chunks."""
+        return tuple((self.decay @ start.unsqueeze(-1)).squeeze(-1).to(self.keep.dtype) for start in self.starts)
 
 
 def products(log_gates: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,8 +56,8 @@ def products(log_gates: Tensor) -> tuple[Tensor, Tensor]:
     """
     total = log_gates.cumsum(-1)
     runs = total.unsqueeze(-1) - total.unsqueeze(-2)
-    lower = torch.ones(runs.shape[-2:], dtype=torch.bool, device=runs.device).tril()
-    return total.exp(), runs.masked_fill(~lower, -torch.inf).exp()
+    above = torch.ones(runs.shape[-2:], dtype=torch.bool, device=runs.device).triu(1)
+    return total.exp(), runs.masked_fill(above, -torch.inf).exp()
 
 
 def recurrence(decay: Tensor, momentum: Tensor | None, combine: Tensor | None = None) -> Recurrence:
@@ -73,42 +71,36 @@ def recurrence(decay: Tensor, momentum: Tensor | None, combine: Tensor | None = 
     """
     dtype = decay.dtype
     exact = torch.float32 if decay.device.type == "mps" else torch.float64  # sums of logarithms cancel
-    kept, decays = products(retention(decay.to(exact)))
-    n = decay.shape[-1]
-    eye = torch.eye(n, dtype=exact, device=decay.device).expand(decays.shape)
-    update = eye
-    starts: list[Tensor] = []
+    logits = -decay.unsqueeze(0) if momentum is None else torch.cat([-decay.unsqueeze(0), momentum])
+    shares, runs = products(nn.functional.logsigmoid(logits.to(exact)))  # of weights first, then of each order
+    kept, decays = shares[0], runs[0]
     orders: list[Tensor] = []
     first: list[list[Tensor]] = []
-    if momentum is not None:
-        of_surprise = eye
-        of_first: list[Tensor] = []
-        for logits in momentum:
-            share, runs = products(nn.functional.logsigmoid(logits.to(exact)))
-            of_surprise = runs @ of_surprise
-            of_first = [(runs @ factor.unsqueeze(-1)).squeeze(-1) for factor in of_first] + [share]
-            orders.append(of_surprise)
-            first.append(of_first)
-        update, starts = _combined(eye, orders, first, combine)
+    for share, run in zip(shares[1:], runs[1:], strict=True):
+        of_first = [(run @ factor.unsqueeze(-1)).squeeze(-1) for factor in first[-1]] if first else []
+        orders.append(run @ orders[-1] if orders else run)
+        first.append([*of_first, share])
+    if momentum is None or combine is not None:
+        eye = torch.eye(decay.shape[-1], dtype=exact, device=decay.device).expand(decays.shape)
+        update, starts = (eye, []) if combine is None else _combined(eye, orders, first, combine)
+    else:
+        update, starts = orders[-1], first[-1]
     decays = nn.functional.pad(decays, (0, 0, 1, 0))
     return Recurrence(
         keep=nn.functional.pad(kept, (1, 0), value=1.0).to(dtype),
-        decay=decays.to(dtype),
+        decay=decays,
         surprise=(decays if momentum is None else decays @ update).to(dtype),
-        momentum=tuple((decays @ start.unsqueeze(-1)).squeeze(-1).to(dtype) for start in starts),
-        update=update.to(dtype),
-        update_start=tuple(start.to(dtype) for start in starts),
-        orders=tuple(order.to(dtype) for order in orders),
-        order_starts=tuple(tuple(factor.to(dtype) for factor in factors) for factors in first),
+        update=update,
+        starts=tuple(starts),
+        orders=tuple(orders),
+        order_starts=tuple(tuple(factors) for factors in first),
     )
 
 
 def _combined(
-    eye: Tensor, orders: list[Tensor], first: list[list[Tensor]], combine: Tensor | None
+    eye: Tensor, orders: list[Tensor], first: list[list[Tensor]], combine: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
     """The update of each chunk as factors of surprises and of the first momenta."""
-    if combine is None:
-        return orders[-1], first[-1]
     shares = combine.to(eye.dtype)
     linear = orders if len(shares) == len(orders) else [eye, *orders]
     update = torch.stack([share.unsqueeze(-1) * matrix for share, matrix in zip(shares, linear, strict=True)]).sum(0)

@@ -207,12 +207,13 @@ class _Segment:
 
     def _momentum_factors(self) -> tuple[Tensor, ...]:
         assert self.scan is not None
-        return self.scan.momentum if self.held.momentum else ()
+        return self.scan.momentum() if self.held.momentum else ()
 
     def _sum(self, row: Tensor, keep: Tensor | None, starts: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Weights or momentum after a chunk: factors of surprises, of the first weights, of the first momenta."""
         assert self.surprise is not None
-        tokens = row.repeat_interleave(self.surprise.errors[0].shape[2] // row.shape[-1], dim=-1).unsqueeze(-1)
+        errors = self.surprise.errors[0]
+        tokens = row.to(errors).repeat_interleave(errors.shape[2] // row.shape[-1], dim=-1).unsqueeze(-1)
         sums = [
             -((a * tokens).transpose(-1, -2) @ e)
             for a, e in zip(self.surprise.activations, self.surprise.errors, strict=True)
@@ -223,7 +224,7 @@ class _Segment:
             if keep is not None:
                 sums[i] = sums[i] + _as(keep, first) * first
             for share, momentum in zip(starts, self.held.momentum, strict=False):
-                sums[i] = sums[i] + _as(share, momentum[i]) * momentum[i]
+                sums[i] = sums[i] + _as(share.to(momentum[i]), momentum[i]) * momentum[i]
         return tuple(sums)
 
     def _gamma(self) -> Tensor:
@@ -245,11 +246,12 @@ class _Segment:
         n, built = self.scan.update.shape[-1], []
         for i, (a, e) in enumerate(zip(self.surprise.activations, self.surprise.errors, strict=True)):
             grads = -(a.unflatten(2, (n, -1)).transpose(-1, -2) @ e.unflatten(2, (n, -1)))
-            updates = self.scan.update @ grads.flatten(3)
-            for share, momentum in zip(self.scan.update_start, self.held.momentum, strict=False):
-                updates = updates + share.unsqueeze(-1) * momentum[i].flatten(2).unsqueeze(2)
+            dtype = grads.dtype
+            updates = self.scan.update.to(dtype) @ grads.flatten(3)
+            for share, momentum in zip(self.scan.starts, self.held.momentum, strict=False):
+                updates = updates + share.to(dtype).unsqueeze(-1) * momentum[i].flatten(2).unsqueeze(2)
             updates = orthogonalized(updates.view(grads.shape))
-            weights = self.scan.decay @ updates.flatten(3)
+            weights = self.scan.decay.to(dtype) @ updates.flatten(3)
             weights = weights + self.scan.keep.unsqueeze(-1) * self.held.weights[i].flatten(2).unsqueeze(2)
             built.append(weights.unflatten(3, grads.shape[-2:]))
         return _Segment(self.memory, self.held, self.surprise, self.factors, self.scan, tuple(built))

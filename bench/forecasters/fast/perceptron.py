@@ -49,6 +49,8 @@ def times(x: Tensor, weights: Tensor) -> Tensor:
     if weights.shape[1] == x.shape[1] and x.shape[1] > 1:
         return x @ weights
     h, B, N, d = x.shape
+    if h == 1:
+        return (x.reshape(B * N, d) @ weights[0, 0]).view(h, B, N, -1)
     return (x.reshape(h, B * N, d) @ weights[:, 0]).view(h, B, N, -1)
 
 
