@@ -77,6 +77,10 @@ class TitansWithinWindow(Strategy):
         """Start each window from the learned initial memory."""
         return self.forecaster(windows)  # type: ignore[no-any-return]
 
+    def trace(self) -> dict[str, float]:
+        """Seconds that compiling took so far, where the forecaster is compiled."""
+        return {"compile_s": self.forecaster.compiled.seconds} if self.forecaster.compile_forward else {}
+
 
 @register_strategy("titans-b")
 class TitansCarried(TitansWithinWindow):
@@ -123,8 +127,8 @@ class TitansCarried(TitansWithinWindow):
         return forecast  # type: ignore[no-any-return]
 
     def trace(self) -> dict[str, float]:
-        """Norm of the carried memory, in units of the learned initial one's, and its half-life in rows."""
-        return {"memory_norm": self.memory.norm(), "memory_half_life": self.memory.half_life()}
+        """The same, the norm of the carried memory in units of the learned initial one's, and its half-life in rows."""
+        return super().trace() | {"memory_norm": self.memory.norm(), "memory_half_life": self.memory.half_life()}
 
 
 class BackboneConfig(PolicyConfig):

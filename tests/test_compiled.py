@@ -104,7 +104,7 @@ def test_a_smaller_batch_is_filled_up() -> None:
     assert model.compiled.seconds > 0
 
 
-def served(name: str, **forecaster: Any) -> tuple[list[NDArray[np.float32]], Titans]:
+def served(name: str, **forecaster: Any) -> tuple[list[NDArray[np.float32]], Any]:
     """A stream in blocks of 5, the last one shorter; a graph that is compiled again after two blocks is an error."""
     rules = Protocol(lookback=L, horizon=H, stride=1, block=5, warm_start=False)
     stage = Stage.of(replace(small_series(rows=104), split=Split(60, 74, 104)), rules)
@@ -119,7 +119,7 @@ def served(name: str, **forecaster: Any) -> tuple[list[NDArray[np.float32]], Tit
     stream.run(74, 92, lambda _, forecasts: made.append(forecasts))
     with torch.compiler.set_stance("fail_on_recompile"):
         stream.run(92, 104, lambda _, forecasts: made.append(forecasts))
-    return made, model
+    return made, strategy
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,12 @@ def served(name: str, **forecaster: Any) -> tuple[list[NDArray[np.float32]], Tit
 )
 def test_a_stream_compiles_in_its_first_blocks_and_never_again(name: str, graphs: int) -> None:
     eager, _ = served(name)
-    compiled, model = served(name, compile=True)
+    compiled, strategy = served(name, compile=True)
     assert len({len(block) for block in eager}) == 2
     for ours, theirs in zip(compiled, eager, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-4)
-    assert model.compiled.graphs == graphs
+    assert strategy.forecaster.compiled.graphs == graphs
+    assert strategy.trace()["compile_s"] == strategy.forecaster.compiled.seconds > 0
 
 
 @pytest.mark.parametrize(

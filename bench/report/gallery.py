@@ -96,11 +96,12 @@ def _contrast(results: Results, scenario: str, palette: dict[str, str], _: list[
 
 
 def _memory(results: Results, scenario: str, palette: dict[str, str], _: list[Look]) -> Drawing | None:
-    trace = results.traces[results.traces["scenario"] == scenario]
-    if trace["origin"].nunique() < 2:
-        return None
     season = results.first(scenario).dataset.season
     known = [("memory_norm", "norm ÷ initial", 1.0), ("memory_half_life", "half-life, rows", season)]
+    trace = results.traces[results.traces["scenario"] == scenario]
+    trace = trace[trace["name"].isin([name for name, _, _ in known])]
+    if trace["origin"].nunique() < 2:
+        return None
     panels = [panel for panel in known if np.isfinite(trace.loc[trace["name"] == panel[0], "value"]).any()]
     if not panels:
         return None

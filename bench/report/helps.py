@@ -105,6 +105,7 @@ def _unasked(here: pd.DataFrame) -> list[str]:
 def _carried(results: Results, scenario: str) -> list[str]:
     """How long the carried memory lasts and how large it gets, in a line."""
     trace = results.traces[results.traces["scenario"] == scenario]
+    trace = trace[trace["name"].isin([HALF_LIFE, NORM])]
     lines = []
     season = results.first(scenario).dataset.season
     lives = trace[trace["name"] == HALF_LIFE].groupby("entry", sort=True)["value"].median()

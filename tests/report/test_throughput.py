@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from bench import load_results
 from bench.report import write_report
 from bench.report.throughput import read_throughput, throughput
-from bench.store import experiments_in
+from bench.store import TRACE, experiments_in
 
 from ..conftest import Bench
 
@@ -110,3 +111,13 @@ def test_the_folder_is_no_experiment_and_the_command_line_reads_it(
     assert re.findall("^### Throughput.*", (tmp_path / "reports" / "r" / "README.md").read_text(), re.MULTILINE)
     done = bench("report", "--results", one_run, "--reports", tmp_path / "again")
     assert "### Throughput" in (tmp_path / "again" / "r" / "README.md").read_text()
+
+
+def test_what_compiling_took_stands_apart(one_run: Path, tmp_path: Path) -> None:
+    assert "Compiling" not in write_report(one_run, tmp_path / "p").read_text()
+    record = next(iter(one_run.glob("[!.]*/record.json")))
+    frame = pd.DataFrame({"origin": [100, 200], "time": [100, 200], "name": "compile_s", "value": [20.0, 41.5]})
+    frame.to_parquet(record.parent / TRACE)
+    text = write_report(one_run, tmp_path / "p").read_text()
+    assert re.search(r"Compiling took [\w-]+ 41\.5 s \(median over seeds\)", text)
+    assert "Half-life" not in text
