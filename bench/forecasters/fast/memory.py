@@ -127,7 +127,6 @@ class _Segment:
     memory: Any
     held: Held
     surprise: Surprise | None
-    factors: tuple[Tensor, ...] | None
     scan: Recurrence | None
     built: tuple[Tensor, ...] | None
 
@@ -135,14 +134,14 @@ class _Segment:
     def of(cls, memory: Any, held: Held, given: Projections) -> _Segment:
         """Take the surprises of a run of chunks."""
         if given.decay.shape[-1] == 0:
-            return cls(memory, held, None, None, None, None)
+            return cls(memory, held, None, None, None)
         scan = recurrence(given.decay, given.momentum, given.combine)
         model = _perceptron(held.weights, memory)
         grads = surprise(model, given.keys, given.values, given.steps)
         factors = _factors(memory, grads, given.modulation, given.decay.shape[-1])
         if factors is not None:  # scale errors once, and not each product with them
             grads = _scaled(grads, factors)
-        segment = cls(memory, held, grads, factors, scan, None)
+        segment = cls(memory, held, grads, scan, None)
         return segment._with_weights_built() if memory.spectral_norm_surprises else segment
 
     def answer(self, queries: Tensor, place: Tensor, front: int) -> Tensor:
@@ -254,7 +253,7 @@ class _Segment:
             weights = self.scan.decay.to(dtype) @ updates.flatten(3)
             weights = weights + self.scan.keep.unsqueeze(-1) * self.held.weights[i].flatten(2).unsqueeze(2)
             built.append(weights.unflatten(3, grads.shape[-2:]))
-        return _Segment(self.memory, self.held, self.surprise, self.factors, self.scan, tuple(built))
+        return _Segment(self.memory, self.held, self.surprise, self.scan, tuple(built))
 
 
 def _by_chunk(x: Tensor, weights: Tensor, front: int, chunk: int) -> Tensor:

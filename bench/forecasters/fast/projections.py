@@ -78,10 +78,7 @@ def project(memory: Any, queries: Tensor, keys: Tensor, values: Tensor, written:
     gate = memory.retrieve_gate(asked) if memory.retrieve_gate is not None else None
     steps = memory.adaptive_step_transform(steps + memory.to_adaptive_step[0].bias)  # (B, N, h * u)
     steps = steps.unflatten(2, (heads, updates)).permute(2, 0, 1, 3).flatten(2)
-    if memory.reduce_to_chunk_rep.__class__.__name__ == "AveragePool":
-        pooled = stored.unflatten(1, (-1, chunk)).mean(2)
-    else:
-        pooled = memory.reduce_to_chunk_rep(stored, chunk_size=chunk)
+    pooled = _pooled(memory.reduce_to_chunk_rep, stored, chunk)
     decay = memory.to_decay_factor[0](pooled).permute(2, 0, 1)
     momentum = combine = modulation = None
     if memory.to_momentum is not None:
@@ -122,6 +119,15 @@ def _linear(memory: Any, queries: Tensor, keys: Tensor, values: Tensor, written:
     q, k, v, steps = together.split([len(weight) for weight in maps], dim=2)
     asked = normed * asking if memory.retrieve_gate is not None else normed
     return asked, normed[:, :written] * storing, (q, k[:, :written], v[:, :written], steps[:, :written])
+
+
+def _pooled(pool: Any, stored: Tensor, chunk: int) -> Tensor:
+    """One vector for each chunk, ``(B, n, D)``."""
+    from titans_pytorch.neural_memory import AveragePool
+
+    if isinstance(pool, AveragePool):
+        return stored.unflatten(1, (-1, chunk)).mean(2)  # type: ignore[no-any-return]
+    return pool(stored, chunk_size=chunk)  # type: ignore[no-any-return]
 
 
 def _weight(layer: Any) -> Tensor:
