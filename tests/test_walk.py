@@ -351,7 +351,7 @@ def test_training_walks_where_the_configuration_says_so() -> None:
         model = recipe(**options, training=quick).train(learn, check, CPU)
         return torch.cat([p.detach().flatten() for p in model.parameters()])
 
-    plain, walked = weights(), weights(walk_share=0.5)
+    plain, walked = weights(walk_share=0.0), weights(walk_share=0.5)
     assert torch.equal(plain, weights(walk_share=0.0, walk_age=3))
     assert torch.equal(walked, weights(walk_share=0.5))
     others = [

@@ -149,7 +149,7 @@ class TitansConfig(ForecasterConfig):
     memory_engine: Engine = "fast"
     compile: bool = False
     channels: Channels = "mixed"
-    walk_share: float = Field(0.0, ge=0, le=1)
+    walk_share: float = Field(0.25, ge=0, le=1)
     walk_truncation: PositiveInt = 4
     walk_age: PositiveInt = 64
 
