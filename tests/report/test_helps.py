@@ -212,3 +212,11 @@ def test_a_trace_alone_is_shown_too(tmp_path: Path, fakes: Any) -> None:
     assert "Half-life of the carried memory" in text
     assert "figures/memory-akl-pedestrians.svg" in text
     assert "figures/contrast" not in text
+
+
+def test_a_memory_is_drawn_beside_a_dataset_with_another_kind_of_clock() -> None:
+    days = pd.DataFrame({"time": pd.date_range("2020-01-01", periods=3), "entry": "titans-b", "value": [1.0, 2.0, 3.0]})
+    steps = days.assign(time=[10, 20, 30])
+    both = pd.concat([days, steps], ignore_index=True)
+    for part, kind in ((both[:3], "M"), (both[3:], "i")):
+        assert _wide(part).index.dtype.kind == kind

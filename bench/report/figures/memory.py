@@ -71,6 +71,7 @@ def draw_memory(
 def _wide(trace: pd.DataFrame) -> pd.DataFrame:
     """Index time, a column for each entry; what is not finite is not drawn."""
     wide = trace.pivot(index="time", columns="entry", values="value")
+    wide.index = wide.index.infer_objects()  # datasets with clocks of different kinds share the frame it comes from
     return wide.where(np.isfinite(wide))
 
 
