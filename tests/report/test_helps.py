@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from bench.report import write_report
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.contrast import draw_contrasts
-from bench.report.figures.memory import draw_memory
+from bench.report.figures.memory import _wide, draw_memory
 from bench.report.figures.palette import KNOWN, Look, colours, looks
 from bench.report.results import Results, read_results
 from bench.store import TRACE
