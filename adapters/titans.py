@@ -241,7 +241,7 @@ class TitansTrained(TitansCarried):
         }
         # The memory's weights are poured into a module that holds none of its own.
         fixed = _parameters(*(module.memory_model for module in model.memories))
-        anchor = _parameters(model.anchor) if model.anchor is not None else set()
+        anchor = _parameters(model.normalization.anchor) if model.normalization.anchor is not None else set()
         learning = parts[self.config.trains] - fixed - anchor
         return learning | anchor if self.config.trains_anchor else learning
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench import BenchError, DriftSeries, Feedback, Protocol, Split, Task
 from bench.config import build
-from bench.forecasters.fast import memory, perceptron
+from bench.forecasters.fast import perceptron, surprises
 from bench.forecasters.memory import MemoryCache
 from bench.forecasters.titans_options import TitansConfig
 from bench.plugins import load_plugins
@@ -207,7 +207,7 @@ def test_frozen_never_writes(monkeypatch: pytest.MonkeyPatch) -> None:
         return surprise(*args)
 
     def count(_: Any) -> None:  # in service, not in training
-        monkeypatch.setattr(memory, "surprise", counted)
+        monkeypatch.setattr(surprises, "surprise", counted)
 
     frozen = serve("frozen", protocol(), watch=count)
     assert writes == []
@@ -416,7 +416,7 @@ def test_the_anchor_stays_unless_it_is_asked_to_learn(trains: str, asked: bool) 
     strategy: Any = cls(Service(options, forecaster, stage.history(CPU), stage.protocol, rng, CPU))
     before = weights(strategy)
     Stream(stage, strategy, CPU).run(START, 90, lambda *_: None)
-    anchor = {"anchor.weight", "anchor.bias"}
+    anchor = {"normalization.anchor.weight", "normalization.anchor.bias"}
     moved = changed(strategy, before)
     assert anchor <= set(before)
     assert moved & anchor == (anchor if asked else set())

@@ -20,8 +20,9 @@ from bench.forecasters.carry import Carry, Policy
 from bench.forecasters.memory import MemoryCache
 from bench.forecasters.reference import _library_state
 from bench.forecasters.remedies import Remedies
-from bench.forecasters.titans import Normalization, TimeSeriesTitansTransformer
+from bench.forecasters.titans import TimeSeriesTitansTransformer
 from bench.forecasters.titans_options import Titans, TitansConfig
+from bench.forecasters.window_normalization import Normalization
 from bench.plugins import load_plugins
 from bench.strategy import STRATEGIES, Service
 from bench.stream import Stage, Stream

@@ -462,9 +462,9 @@ def test_a_blended_level_lies_between_the_last_chunk_and_the_last_row() -> None:
     model = made(normalize="blended")
     nn.init.zeros_(model.prediction_head.weight)
     nn.init.zeros_(model.prediction_head.bias)
-    assert model.blend is not None
+    assert model.normalization.blend is not None
     mean, last = x[:, -model.chunk :].mean(dim=1), x[:, -1]
-    model.blend.copy_(torch.tensor([-20.0, 0.0, 20.0]))
+    model.normalization.blend.copy_(torch.tensor([-20.0, 0.0, 20.0]))
     torch.testing.assert_close(model(x), torch.stack([mean, (mean + last) / 2, last], dim=1))
     nn.init.constant_(model.prediction_head.bias, 1.0)
     for growth in (
@@ -473,7 +473,7 @@ def test_a_blended_level_lies_between_the_last_chunk_and_the_last_row() -> None:
     ):  # however much a channel grows, a forecast is at most one training deviation off its level
         off = model(growth * x)[:, 0] - growth * mean
         assert 0 < off.min() <= off.max() < 1.001
-    assert made(normalize="last").blend is None
+    assert made(normalize="last").normalization.blend is None
 
 
 @torch.no_grad()
@@ -503,8 +503,8 @@ def test_hidden_targets_are_anchored_by_ridge_regression() -> None:
     ridge.fit(pairs, pairs)
     windows = normal(4, L, 2, seed=1)
     torch.testing.assert_close(model(windows), ridge(windows), atol=1e-4, rtol=1e-4)  # the head starts at zero
-    assert model.anchor is not None
-    assert not any(p.requires_grad for p in model.anchor.parameters())
+    assert model.normalization.anchor is not None
+    assert not any(p.requires_grad for p in model.normalization.anchor.parameters())
     again = titans(task)
     again.load_state_dict(model.state_dict())
     assert torch.equal(again(windows), model(windows))
@@ -515,7 +515,7 @@ def test_hidden_targets_are_anchored_by_ridge_regression() -> None:
 def test_targets_among_the_inputs_need_no_ridge() -> None:
     task = Task(L, H, 2, 2, (0, 1))
     model = titans(task)
-    assert model.anchor is None
+    assert model.normalization.anchor is None
     before = {name: t.clone() for name, t in model.state_dict().items()}
     model.prepare(Pairs(normal(60, 2), normal(60, 2), torch.arange(L, 50), L, H))
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())

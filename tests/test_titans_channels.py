@@ -64,8 +64,8 @@ def alone(model: Titans, columns: tuple[int, ...], **options: Any) -> Titans:
     """The model of one channel with the same weights, on the columns of its sequence, its target first."""
     single = titans(len(columns), (0,), **options)
     weights = dict(model.state_dict())
-    if "affine" in weights:
-        weights["affine"] = weights["affine"][:, list(columns)]
+    if "normalization.affine" in weights:
+        weights["normalization.affine"] = weights["normalization.affine"][:, list(columns)]
     single.load_state_dict(weights)
     return single
 
@@ -252,20 +252,20 @@ def test_one_channel_is_the_same_either_way() -> None:
 def test_a_learned_gain_and_shift_are_undone_on_the_forecast(channels: str, normalize: str) -> None:
     """An output of the head that equals the shift is a forecast at the window's level."""
     model = titans(3, (2, 0), revin_affine=True, normalize=normalize, channels=channels)
-    assert model.affine is not None
+    assert model.normalization.affine is not None
     x, level = 3 * normal(2, L, 3), titans(3, (2, 0), normalize=normalize)
     for head in (model.prediction_head, level.prediction_head):
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
-    if model.blend is not None and level.blend is not None:
-        level.blend.copy_(model.blend)
-    model.affine[1] = 0.5
+    if model.normalization.blend is not None and level.normalization.blend is not None:
+        level.normalization.blend.copy_(model.normalization.blend)
+    model.normalization.affine[1] = 0.5
     model.prediction_head.bias.fill_(0.5)
     assert close(model(x), level(x))
-    model.affine[0] = 2.0
+    model.normalization.affine[0] = 2.0
     model.prediction_head.bias.fill_(2.5)  # gain 2, shift 0.5: one deviation
     one = model(x)
-    model.affine[0] = 1.0
+    model.normalization.affine[0] = 1.0
     model.prediction_head.bias.fill_(1.5)
     assert close(one, model(x))
     assert not close(one, level(x))

@@ -73,7 +73,7 @@ class Carry:
 
     def _take_window(self) -> Tensor:
         """The window ``(L, C_in)`` that the next unit heads; the unit waits no longer."""
-        window, self._recent = self._recent[: self.lookback], self._recent[self._rows :].clone()
+        window, self._recent = self._recent[: self.lookback], self._recent[self._rows :]
         return window
 
     def _written(self, window: Tensor, cache: MemoryCache) -> MemoryCache:

@@ -55,8 +55,10 @@ class MemoryCache:
         """
         return self.layers if self.batch == 1 else self.expand(batch).layers
 
-    def cloned(self) -> MemoryCache:
-        """The same values in tensors of its own."""
+    def ordinary(self) -> MemoryCache:
+        """The same values in tensors that gradients may be taken with, where these were made in inference mode."""
+        if not next(iter(self.layers[0].weights.values())).is_inference():
+            return self
         return replace(self, layers=tuple(
             MemoryState(
                 {k: w.clone() for k, w in layer.weights.items()}, {k: m.clone() for k, m in layer.momentum.items()}

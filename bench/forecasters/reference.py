@@ -20,6 +20,7 @@ def remember_by_library(
     writes: bool = True,
     reads: bool = True,
     after: int | None = None,
+    derived: Any = None,
 ) -> Remembered:
     """Write a window's tokens into a memory, and read it; what `bench.forecasters.fast.memory.remember` does.
 
@@ -31,7 +32,9 @@ def remember_by_library(
         writes: False leaves the memory as it starts.
         reads: False leaves out the answers.
         after: Hand back the state after so many tokens, whole chunks; None hands back none.
+        derived: Not used; the library computes everything each time.
     """
+    del derived
     batch = len(views[0])
     if start is not None and (missing := batch * memory.heads // len(start)) > 1:
         start = start.repeated(missing)

@@ -12,29 +12,26 @@ import warnings
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.errors import BenchError
-from bench.forecaster import Pairs, Task
+from bench.forecaster import Pairs
 from bench.forecasters.channels import ChannelFold, Channels
 from bench.forecasters.compiled import Compiled
 from bench.forecasters.fast.attention import attend
 from bench.forecasters.fast.attention import uncovered as attention_uncovered
+from bench.forecasters.fast.derived import Derived
 from bench.forecasters.fast.memory import remember, uncovered
-from bench.forecasters.linear import normal_equations
 from bench.forecasters.memory import MemoryCache, MemoryState
 from bench.forecasters.reference import remember_by_library
+from bench.forecasters.window_normalization import Normalization, WindowNormalization
 
 Engine = Literal["fast", "reference"]
-Normalization = Literal["none", "last", "mean-std", "blended"]
-BLEND_GAIN = 10.0  # so that the blend moves as fast as the weights do
 HIDDEN_TARGETS = (
     'titans: channels = "independent" needs targets among the inputs: a target that is not read has no stream of its '
     'own. Name it among the inputs too, or use channels = "mixed".'
 )
-AFFINE_EPS = 1e-10  # a gain is divided by, as in RevIN
 
 
 class TimeSeriesTitansTransformer(nn.Module):
@@ -49,10 +46,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         segment_len: Rows that attend to each other.
         target_index: Where each output stands among the inputs; None takes ``0 .. C_out - 1`` if there are as many
             inputs as outputs, and otherwise says that outputs are not inputs, as ``()`` does.
-        normalize: What is taken off each window. ``none``; ``last``, its last row; ``mean-std``, its mean and
-            deviation; ``blended``, the mean of its last chunk and its deviation, and then the forecast's level is a
-            learned blend, for each lead, of that mean and the last row, and its scale never more than one deviation
-            of the training rows (a channel that grows tenfold does not make its errors grow tenfold).
+        normalize: What is taken off each window, see `WindowNormalization`; the latest rows are the last chunk.
         revin_affine: Whether each input column has a learned gain and shift after that, undone on the forecast.
         channels: ``mixed``, one sequence of all columns; or ``independent``, a sequence for each target, with the
             inputs that are not targets beside it, through shared weights and with a memory of its own.
@@ -98,7 +92,6 @@ class TimeSeriesTitansTransformer(nn.Module):
         super().__init__()
         if target_index is None:
             target_index = tuple(range(output_dim)) if input_dim == output_dim else ()
-        self.target_index, self.normalize = target_index, normalize
         self.pred_len, self.output_dim = pred_len, output_dim
         self.memory_writes, self.memory_engine = True, memory_engine
         self.compile_forward = compile
@@ -120,20 +113,28 @@ class TimeSeriesTitansTransformer(nn.Module):
         )
         self.transformer.to_logits = nn.Identity()
         self.prediction_head = nn.Linear(dim, pred_len * (output_dim // self.streams))
-        self.blend: nn.Parameter | None = None
-        if normalize == "blended" and target_index:
-            self.blend = nn.Parameter(torch.zeros(pred_len))
-        self.affine: nn.Parameter | None = None
-        if revin_affine:
-            self.affine = nn.Parameter(torch.stack([torch.ones(input_dim), torch.zeros(input_dim)]))
-        self.anchor: nn.Linear | None = None
-        if anchor_rows and not target_index:
-            self.anchor = nn.Linear(anchor_rows * input_dim, pred_len * output_dim)
-            self.anchor.requires_grad_(requires_grad=False)
+        self.chunk: int = self.transformer.neural_memory_segment_len
+        self.normalization = WindowNormalization(
+            normalize,
+            input_dim,
+            (pred_len, output_dim),
+            target_index,
+            self.chunk,
+            affine=revin_affine,
+            anchor_rows=anchor_rows,
+        )
+        if self.normalization.anchor is not None:
             nn.init.zeros_(self.prediction_head.weight)
             nn.init.zeros_(self.prediction_head.bias)
-        self.chunk: int = self.transformer.neural_memory_segment_len
         _own_memory_parameters(self.memories)
+        self._derived = Derived(
+            self.transformer.axial_pos_emb,
+            *self.memories,
+            *(layer[5].rotary_emb for layer in self.transformer.layers),
+        )
+        # Coupled layers hand on weights that the fast engine never builds.
+        coupled = self.transformer.neural_mem_weight_residual
+        self._covered = tuple(not coupled and not uncovered(memory) for memory in self.memories)
 
     @property
     def memories(self) -> list[Any]:
@@ -153,26 +154,27 @@ class TimeSeriesTitansTransformer(nn.Module):
             writes are switched off.
         """
         after = self._whole_chunks(x.shape[1]) if return_cache and self.memory_writes else None
-        if self.compile_forward:
-            forecast, left = self.compiled(x, cache, after)
-        elif torch.is_grad_enabled() or not self._is_all_fast():
-            forecast, left = self.run(x, cache, after)
-        else:
+        is_plain = not self.compile_forward and not torch.is_grad_enabled() and self._is_all_fast
+        if is_plain:
             forecast, left = self._inferred(x, cache, after)
+        else:
+            run = self.compiled if self.compile_forward else self.run
+            forecast, left = run(x, cache.ordinary() if cache else None, after)
         if not return_cache:
             return forecast
         return forecast, (left.detached() if left else (cache or self.initial_cache()).expand(len(x)))
 
     def _inferred(self, x: Tensor, cache: MemoryCache | None, after: int | None) -> tuple[Tensor, MemoryCache | None]:
-        """`run` without the bookkeeping of gradients, a tenth of the time of one window; gives ordinary tensors."""
+        """`run` without the bookkeeping of gradients, a tenth of the time of one window; gives an ordinary forecast."""
+        self._derived.begin()
         with torch.inference_mode():
             forecast, left = self.run(x, cache, after)
-        return forecast.clone(), left.cloned() if left else None
+        return forecast.clone(), left
 
+    @property
     def _is_all_fast(self) -> bool:
         """Whether nothing is left to the library's memory, which takes gradients even where it is only asked."""
-        fast = self.memory_engine == "fast" and not self.transformer.neural_mem_weight_residual
-        return fast and not any(uncovered(memory) for memory in self.memories)
+        return self.memory_engine == "fast" and all(self._covered)
 
     @property
     def compiled(self) -> Compiled:
@@ -194,7 +196,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         Returns:
             ``(B, H, C_out)``, and a `MemoryCache` for batch B or None.
         """
-        rows, level, scale = self._normalized(x)
+        rows, level, scale = self.normalization(x)
         rows = self.fold.fold(rows) if self.fold else rows
         hidden, states = self._encode(self.input_projection(rows), cache, after)
         out = self.prediction_head(hidden).unflatten(1, (self.pred_len, self.output_dim // self.streams))
@@ -207,11 +209,10 @@ class TimeSeriesTitansTransformer(nn.Module):
         Returns:
             ``(B, H, C_out)``, and the memory after the first unit, for batch B.
         """
-        forecast, after = self.run(x, cache, self.write_unit(x.shape[1])[1])
+        forecast, after = self.run(x, cache.ordinary() if cache else None, self.write_unit(x.shape[1])[1])
         assert after is not None
         return forecast, after
 
-    @torch.no_grad()
     def write(self, x: Tensor, cache: MemoryCache) -> MemoryCache:
         """Write the first unit of each window into the memory that the window starts from.
 
@@ -227,12 +228,12 @@ class TimeSeriesTitansTransformer(nn.Module):
         """
         rows, tokens = self.write_unit(x.shape[1])
         beyond = 1 if self.transformer.num_longterm_mem_tokens else 0  # a segment's tokens stand before the next one
-        with torch.inference_mode(self._is_all_fast()):
-            normalized, _, _ = self._normalized(x)
-            unit = normalized[:, : rows + beyond]
+        self._derived.begin()
+        with torch.inference_mode() if self._is_all_fast else torch.no_grad():
+            unit = self.normalization.head(x, rows + beyond)
             unit = self.fold.fold(unit) if self.fold else unit
             _, states = self._encode(self.input_projection(unit), cache, tokens, memories_only=True)
-        return MemoryCache(states, len(x)).cloned()
+        return MemoryCache(states, len(x))
 
     def _encode(
         self, values: Tensor, cache: MemoryCache | None, after: int | None, *, memories_only: bool = False
@@ -243,27 +244,27 @@ class TimeSeriesTitansTransformer(nn.Module):
             values: ``(B, L, D)``; where channels are independent, ``B`` counts their sequences.
             cache: Where the memories start.
             after: Hand back the memories after so many tokens, whole chunks; None hands back none.
-            memories_only: Stop at the last memory; the hidden state is then of no use.
+            memories_only: Stop at the last memory.
 
         Returns:
-            ``(B, D)``, the hidden state of the last row before any logits; and the memories, first layer first.
+            ``(B, D)``, the hidden state of the last row before any logits, of no use with ``memories_only``; and the
+            memories, first layer first.
         """
         model, fast = self.transformer, self.memory_engine == "fast"
-        covered = fast and not model.neural_mem_weight_residual  # coupled layers hand on weights that fast never builds
         starts = iter(cache.layers_for(len(values) // self.streams) if cache else ())
         tokens = self._with_longterm_tokens(values)
         x = model.expand_streams(tokens + self._positions(tokens.shape[1]))
         states: list[MemoryState] = []
         views: list[Tensor] = []  # what later memories may choose their queries, keys and values from
         first_values = coupled = None
-        memories_left = len(self.memories)
+        covered, memories_left = iter(self._covered), len(self._covered)
         for i, layer in enumerate(model.layers, 1):
             memory_branch, attention_branch, feedforward_branch, choose, memory, attention, feedforward = layer
             gates = None
             if memory is not None:
                 memories_left -= 1
                 memory_in, add = memory_branch(x)
-                serve = remember if covered and not uncovered(memory) else remember_by_library
+                serve = remember if next(covered) and fast else remember_by_library
                 remembered = serve(
                     memory,
                     _memory_views(memory_in, views, choose),
@@ -272,6 +273,7 @@ class TimeSeriesTitansTransformer(nn.Module):
                     writes=self.memory_writes,
                     reads=not memories_only or memories_left > 0,
                     after=after,
+                    derived=self._derived,
                 )
                 states += [remembered.state] if remembered.state else []
                 if memories_only and not memories_left:
@@ -284,7 +286,9 @@ class TimeSeriesTitansTransformer(nn.Module):
             attention_in, add = attention_branch(x)
             if fast and not attention_uncovered(attention):
                 last_only = i == len(model.layers)  # the head reads the last row only
-                attended, own_values = attend(attention, attention_in, first_values, gates, last_only=last_only)
+                attended, own_values = attend(
+                    attention, attention_in, first_values, gates, last_only=last_only, derived=self._derived
+                )
                 if last_only:
                     _, add = attention_branch(x[:, -1:])
             else:
@@ -296,6 +300,8 @@ class TimeSeriesTitansTransformer(nn.Module):
             fed = feedforward(feedforward_in)
             x = add(fed)
             views += [attention_in, attended, feedforward_in, fed]
+        if memories_only:
+            return x, tuple(states)
         return model.norm(model.reduce_streams(x[:, -1:]))[:, 0], tuple(states)
 
     def initial_cache(self, batch: int = 1, *, detach: bool = True) -> MemoryCache:
@@ -316,14 +322,7 @@ class TimeSeriesTitansTransformer(nn.Module):
 
     def prepare(self, pairs: Pairs) -> None:
         """Solve the ridge regression that anchors outputs which are not inputs; called before training."""
-        if self.anchor is None:
-            return
-        task = Task(pairs.lookback, pairs.horizon, pairs.inputs.shape[1], pairs.targets.shape[1])
-        gram, moment = normal_equations(pairs, task, "last", constant=True)
-        solution = torch.from_numpy(np.linalg.solve(gram + np.eye(len(gram)), moment))
-        with torch.no_grad():
-            self.anchor.weight.copy_(solution[:-1].T)
-            self.anchor.bias.copy_(solution[-1])
+        self.normalization.prepare(pairs)
 
     def freeze_non_memory_params(self) -> None:
         """Leave only the parameters of the neural memories trainable."""
@@ -366,48 +365,17 @@ class TimeSeriesTitansTransformer(nn.Module):
             )
         return rows, segments * (segment + longterm)
 
-    def _normalized(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows without the window's level and scale, and the level and scale of the forecast.
-
-        Args:
-            x: ``(B, L, C_in)``.
-
-        Returns:
-            ``(B, L, C_in)``, and two that broadcast to ``(B, H, C_out)``.
-        """
-        last, one = x[:, -1:], torch.ones_like(x[:, -1:])
-        if self.normalize == "none":
-            rows, level, scale = x, torch.zeros_like(last), one
-        elif self.normalize == "last":
-            rows, level, scale = x - last, last, one
-        else:
-            variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
-            if self.normalize == "blended":
-                mean = x[:, -self.chunk :].mean(dim=1, keepdim=True)
-            std = (variance + 1e-5).sqrt()
-            rows, level, scale = (x - mean) / std, mean, std
-            if self.blend is not None:
-                level = mean + torch.sigmoid(BLEND_GAIN * self.blend)[:, None] * (last - mean)
-                scale = std / (1 + std.square()).sqrt()
-        index = slice(None) if self.target_index == tuple(range(x.shape[-1])) else list(self.target_index)
-        if self.affine is not None:
-            gain, shift = self.affine
-            rows = rows * gain + shift
-            scale = scale / (gain + AFFINE_EPS)
-            level = level - shift * scale
-        if self.target_index:
-            return rows, level[..., index], scale[..., index]
-        if self.anchor is None:
-            return rows, x.new_zeros(()), x.new_ones(())
-        return rows, self.anchor(x.flatten(1)).unflatten(1, (self.pred_len, self.output_dim)), x.new_ones(())
-
     def _whole_chunks(self, length: int) -> int:
         """Tokens of a window of ``length`` rows that fill whole chunks."""
         tokens: int = length + (length - 1) // self.transformer.segment_len * self.transformer.num_longterm_mem_tokens
         return tokens // self.chunk * self.chunk
 
     def _positions(self, length: int) -> Tensor:
-        """Embeddings of the tokens' places, ``(N, D)``: a network for the chunk, and one for the place within it."""
+        """Embeddings of the tokens' places, ``(N, D)``."""
+        return self._derived(("positions", length), lambda: self._placed(length))
+
+    def _placed(self, length: int) -> Tensor:
+        """What `_positions` keeps: a network for the chunk, and one for the place within it."""
         chunks = -(-length // self.chunk)
         outer, inner = (
             mlp(torch.arange(size, device=mlp[0].weight.device, dtype=mlp[0].weight.dtype).unsqueeze(1))

@@ -18,9 +18,10 @@ from bench.forecasters.memory_models import (
     memory_model,
     model_options,
 )
-from bench.forecasters.titans import Engine, Normalization, TimeSeriesTitansTransformer
+from bench.forecasters.titans import Engine, TimeSeriesTitansTransformer
 from bench.forecasters.titans_limits import option_refusals, task_refusals, window_sizes
 from bench.forecasters.walk import Walk, Walking
+from bench.forecasters.window_normalization import Normalization
 
 
 class TitansConfig(ForecasterConfig):

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.forecasters.fast.derived import Derived
+
 
 def uncovered(attention: Any) -> str:
     """Why a `titans_pytorch` attention module is left to the library; empty if it need not be."""
@@ -18,7 +20,13 @@ def uncovered(attention: Any) -> str:
 
 
 def attend(
-    attention: Any, x: Tensor, first_values: Tensor | None, gates: Tensor | None, *, last_only: bool
+    attention: Any,
+    x: Tensor,
+    first_values: Tensor | None,
+    gates: Tensor | None,
+    *,
+    last_only: bool,
+    derived: Derived | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Causal attention within segments, learned tokens first.
 
@@ -28,6 +36,7 @@ def attend(
         first_values: ``(B, h, N, d)``, values of the first layer, which later ones mix in.
         gates: What the output is multiplied by, of its shape; or None.
         last_only: Whether only the last token's output is wanted.
+        derived: Keeps what follows from parameters alone; None keeps nothing.
 
     Returns:
         ``(B, N, D)`` or ``(B, 1, D)``, and this layer's own values (of its last segment only with ``last_only``).
@@ -41,7 +50,9 @@ def attend(
         assert first_values is not None
         mix = attention.to_learned_v_mix[0](normed).sigmoid().transpose(1, 2).unsqueeze(-1)
         v = v.lerp(first_values[:, :, start:], mix)
-    cos, sin = _rotations(attention.rotary_emb, start, length, x.dtype)
+    rotary, kept = attention.rotary_emb, derived or Derived()
+    name = (rotary, start, length, x.dtype)
+    cos, sin = kept(name, lambda: _rotations(rotary, start, length, x.dtype))
     q, k = _rotated(q, cos[-q.shape[2] :], sin[-q.shape[2] :]), _rotated(k, cos, sin)
     folded = length - start > segment
     if folded:
@@ -52,7 +63,11 @@ def attend(
         k, v = torch.cat([first_keys, k], dim=2), torch.cat([other_values, v], dim=2)
     mask = None
     if q.shape[2] > 1:
-        mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=x.device).tril(persistent)
+        shape = (q.shape[2], k.shape[2])
+        mask = kept(
+            ("causal", *shape, x.device),
+            lambda: torch.ones(shape, dtype=torch.bool, device=x.device).tril(persistent),
+        )
     out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     out = out.transpose(1, 2).flatten(2)
     if folded:

@@ -41,7 +41,7 @@ class Recurrence:
 
     def momentum(self) -> tuple[Tensor, ...]:
         """For each order ``(h, B, n + 1)``, factor of its first momentum in the weights after 0 to ``n`` chunks."""
-        return tuple((self.decay @ start.unsqueeze(-1)).squeeze(-1).to(self.keep.dtype) for start in self.starts)
+        return tuple((self.decay * start.unsqueeze(-2)).sum(-1).to(self.keep.dtype) for start in self.starts)
 
 
 def products(log_gates: Tensor) -> tuple[Tensor, Tensor]:

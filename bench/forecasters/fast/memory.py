@@ -13,32 +13,21 @@ Only where surprises are orthogonalised, which is not linear, weights are built.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bench.forecasters.fast.derived import Derived
 from bench.forecasters.fast.gates import Recurrence, recurrence
+from bench.forecasters.fast.held import Held, held_at, is_normed, perceptron, state_of
+from bench.forecasters.fast.one_chunk import after_one_chunk
 from bench.forecasters.fast.orthogonal import orthogonalized
-from bench.forecasters.fast.perceptron import EPSILON, Perceptron, Surprise, surprise, times
+from bench.forecasters.fast.perceptron import EPSILON, Surprise, times
 from bench.forecasters.fast.projections import Projections, project
+from bench.forecasters.fast.surprises import surprises
 from bench.forecasters.memory import MemoryState, Remembered
-
-TINY = 1e-20
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a memory holds between two chunks; tensors by layer, the norm's scale last where there is one.
-
-    Attributes:
-        weights: ``(h, 1 or B, ...)`` each.
-        momentum: For each order, the same; no orders where there is no momentum, or none yet.
-    """
-
-    weights: tuple[Tensor, ...]
-    momentum: tuple[tuple[Tensor, ...], ...]
 
 
 def uncovered(memory: Any) -> str:
@@ -70,6 +59,7 @@ def remember(
     writes: bool = True,
     reads: bool = True,
     after: int | None = None,
+    derived: Derived | None = None,
 ) -> Remembered:
     """Write a window's tokens into a memory, and read it.
 
@@ -81,17 +71,20 @@ def remember(
         writes: False leaves the memory as it starts.
         reads: False leaves out the answers.
         after: Hand back the state after so many tokens, whole chunks; None hands back none.
+        derived: Keeps what follows from the memory's parameters alone; None keeps nothing.
     """
     del coupled
     (batch, length), chunk = views[0].shape[:2], memory.store_chunk_size
     reach = length if reads else after or 0
     chunks = reach // chunk if writes else 0
-    given = project(memory, *views, chunks * chunk)
-    if start is not None and len(start) not in (memory.heads, batch * memory.heads):
-        start = start.repeated(batch * memory.heads // len(start))
-    held, state = _held(memory, start), None
+    derived = derived or Derived()
+    if chunks == 1 and not reads and start is not None and len(start) == batch * memory.heads:
+        given = project(memory, views, chunk, derived, reads=False, rows=True)
+        return Remembered(views[0], after_one_chunk(memory, start, given))
+    given = project(memory, views, chunks * chunk, derived, reads=reads)
+    held, state = held_at(memory, start, batch), None
     if writes and after == 0:
-        state = _state(memory, held, batch)
+        state = state_of(memory, held, batch)
     place = torch.arange(1, length + 1, device=views[0].device) // chunk
     answers: list[Tensor] = []
     segments = _segments(memory, chunks, ragged=length > chunks * chunk)
@@ -103,7 +96,7 @@ def remember(
             where = place[begin:end] - first
             answers.append(segment.answer(given.queries[:, :, begin:end], where, front=int(first == 0)))
         if after and first < after // chunk <= last:
-            state = _state(memory, segment.held_after(after // chunk - first), batch)
+            state = state_of(memory, segment.held_after(after // chunk - first), batch)
         if not is_final:
             held = segment.held_after(last - first)
     if not reads:
@@ -129,6 +122,7 @@ class _Segment:
     surprise: Surprise | None
     scan: Recurrence | None
     built: tuple[Tensor, ...] | None
+    momentum: tuple[Tensor, ...] = ()  # factors of the first momenta in the weights, where there are any
 
     @classmethod
     def of(cls, memory: Any, held: Held, given: Projections) -> _Segment:
@@ -136,12 +130,8 @@ class _Segment:
         if given.decay.shape[-1] == 0:
             return cls(memory, held, None, None, None)
         scan = recurrence(given.decay, given.momentum, given.combine)
-        model = _perceptron(held.weights, memory)
-        grads = surprise(model, given.keys, given.values, given.steps)
-        factors = _factors(memory, grads, given.modulation, given.decay.shape[-1])
-        if factors is not None:  # scale errors once, and not each product with them
-            grads = _scaled(grads, factors)
-        segment = cls(memory, held, grads, scan, None)
+        grads = surprises(memory, perceptron(held.weights, memory), given)
+        segment = cls(memory, held, grads, scan, None, scan.momentum() if held.momentum else ())
         return segment._with_weights_built() if memory.spectral_norm_surprises else segment
 
     def answer(self, queries: Tensor, place: Tensor, front: int) -> Tensor:
@@ -152,29 +142,32 @@ class _Segment:
             place: ``(Q,)``, how many of the segment's chunks each query finds written.
             front: How far the first query stands from the beginning of its chunk.
         """
-        x, layers = queries, len(self.held.weights) - _is_normed(self.memory)
+        x, layers = queries, len(self.held.weights) - is_normed(self.memory)
         linear = self.built is None and self.scan is not None
         if linear:
             assert self.scan is not None
             assert self.surprise is not None
             keep = self.scan.keep.index_select(-1, place).unsqueeze(-1)
-            starts = [s.index_select(-1, place).unsqueeze(-1) for s in self._momentum_factors()]
+            starts = [s.index_select(-1, place).unsqueeze(-1) for s in self.momentum]
             seen = self.scan.surprise.index_select(-2, place)
-            seen = seen.repeat_interleave(self.surprise.errors[0].shape[2] // seen.shape[-1], dim=-1)
+            seen = seen.repeat_interleave(self.surprise.errors[0].shape[2] // seen.shape[-1], dim=-1).flatten(0, 1)
         for i in range(layers):
             if i:
                 x = nn.functional.gelu(x)
             if linear:
                 out = keep * times(x, self.held.weights[i])
                 for share, momentum in zip(starts, self.held.momentum, strict=False):
-                    out = out + share * times(x, momentum[i])
-                scores = x @ self.surprise.activations[i].transpose(-1, -2) * seen  # type: ignore[union-attr]
-                x = out - scores @ self.surprise.errors[i]  # type: ignore[union-attr]
+                    out.addcmul_(share, times(x, momentum[i]))
+                assert self.surprise is not None
+                written, errors = self.surprise.activations[i].flatten(0, 1), self.surprise.errors[i].flatten(0, 1)
+                scores = torch.bmm(x.flatten(0, 1), written.transpose(1, 2)) * seen
+                out.view(scores.shape[0], *out.shape[2:]).baddbmm_(scores, errors, alpha=-1)
+                x = out
             elif self.built is not None:
                 x = _by_chunk(x, self.built[i], front, self.memory.store_chunk_size)
             else:
                 x = times(x, self.held.weights[i])
-        if not _is_normed(self.memory):
+        if not is_normed(self.memory):
             return x
         gamma = self.held.weights[-1].unsqueeze(2)
         if self.scan is not None:
@@ -187,7 +180,7 @@ class _Segment:
             return self.held
         assert self.surprise is not None
         row = self.scan.surprise[..., chunks, :]
-        starts = [s[..., chunks] for s in self._momentum_factors()]
+        starts = [s[..., chunks] for s in self.momentum]
         weights = self._sum(row, self.scan.keep[..., chunks], starts)
         if self.built is not None:
             weights = (*(w[:, :, chunks] for w in self.built), *weights[len(self.built) :])
@@ -203,10 +196,6 @@ class _Segment:
     def _is_complete(self, chunks: int) -> bool:
         """Whether the segment ends there because the memory's batch is full."""
         return bool(self.memory.batch_size) and chunks * self.memory.store_chunk_size == self.memory.batch_size
-
-    def _momentum_factors(self) -> tuple[Tensor, ...]:
-        assert self.scan is not None
-        return self.scan.momentum() if self.held.momentum else ()
 
     def _sum(self, row: Tensor, keep: Tensor | None, starts: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Weights or momentum after a chunk: factors of surprises, of the first weights, of the first momenta."""
@@ -234,7 +223,7 @@ class _Segment:
         by_chunk = self.surprise.gamma.unflatten(2, (self.scan.update.shape[-1], -1)).sum(3)
         gamma: Tensor = self.scan.keep.unsqueeze(-1) * self.held.weights[-1].unsqueeze(2)
         gamma = gamma - self.scan.surprise @ by_chunk
-        for share, momentum in zip(self._momentum_factors(), self.held.momentum, strict=False):
+        for share, momentum in zip(self.momentum, self.held.momentum, strict=False):
             gamma = gamma + share.unsqueeze(-1) * momentum[-1].unsqueeze(2)
         return gamma
 
@@ -253,7 +242,7 @@ class _Segment:
             weights = self.scan.decay.to(dtype) @ updates.flatten(3)
             weights = weights + self.scan.keep.unsqueeze(-1) * self.held.weights[i].flatten(2).unsqueeze(2)
             built.append(weights.unflatten(3, grads.shape[-2:]))
-        return _Segment(self.memory, self.held, self.surprise, self.scan, tuple(built))
+        return replace(self, built=tuple(built))
 
 
 def _by_chunk(x: Tensor, weights: Tensor, front: int, chunk: int) -> Tensor:
@@ -265,84 +254,8 @@ def _by_chunk(x: Tensor, weights: Tensor, front: int, chunk: int) -> Tensor:
     return answers[:, :, front : front + count]
 
 
-def _factors(memory: Any, grads: Surprise, modulation: Tensor | None, chunks: int) -> tuple[Tensor, ...] | None:
-    """What each chunk's surprise is multiplied by, ``(h, B, n)`` for each tensor, or None for nothing."""
-    if memory.max_grad_norm is None and modulation is None:
-        return None
-    ones = grads.errors[0].new_ones((*grads.errors[0].shape[:2], chunks))
-    factors = [ones] * (len(grads.errors) + (grads.gamma is not None))
-    if memory.max_grad_norm is not None:
-        squares = []
-        for a, e in zip(grads.activations, grads.errors, strict=True):
-            a, e = a.unflatten(2, (chunks, -1)), e.unflatten(2, (chunks, -1))
-            squares.append(((a @ a.transpose(-1, -2)) * (e @ e.transpose(-1, -2))).sum((-1, -2)))
-        if grads.gamma is not None:
-            squares.append(grads.gamma.unflatten(2, (chunks, -1)).sum(3).square().sum(-1))
-        half = memory.max_grad_norm / 2
-        norms = [square.clamp(min=TINY).sqrt() for square in squares]
-        factors = [((norm / half).tanh() * half + half) / norm for norm in norms]
-    if modulation is not None:  # the library's order: the norm's scale first
-        by_tensor = [*modulation[1:], modulation[0]] if grads.gamma is not None else list(modulation)
-        factors = [factor * own for factor, own in zip(factors, by_tensor, strict=True)]
-    return tuple(factors)
-
-
-def _scaled(grads: Surprise, factors: tuple[Tensor, ...]) -> Surprise:
-    def spread(factor: Tensor) -> Tensor:
-        return factor.repeat_interleave(grads.errors[0].shape[2] // factor.shape[-1], dim=-1).unsqueeze(-1)
-
-    errors = tuple(e * spread(f) for e, f in zip(grads.errors, factors, strict=False))
-    gamma = None if grads.gamma is None else grads.gamma * spread(factors[-1])
-    return Surprise(grads.activations, errors, gamma)
-
-
 def _as(factor: Tensor, like: Tensor) -> Tensor:
     return factor.reshape(*factor.shape, *(1,) * (like.ndim - 2))
-
-
-def _is_normed(memory: Any) -> bool:
-    return str(memory.memory_model_parameter_names[0]) == "norm.gamma"
-
-
-def _perceptron(weights: tuple[Tensor, ...], memory: Any) -> Perceptron:
-    return Perceptron(weights[:-1], weights[-1]) if _is_normed(memory) else Perceptron(weights, None)
-
-
-def _names(memory: Any) -> list[str]:
-    """Names of the memory's tensors: its layers, and the norm's scale last."""
-    names = list(memory.memory_model_parameter_names)
-    return [*names[1:], names[0]] if _is_normed(memory) else names
-
-
-def _held(memory: Any, start: MemoryState | None) -> Held:
-    names, heads = _names(memory), memory.heads
-    if start is None:
-        own = dict(zip(memory.memory_model_parameter_names, memory.memory_model_parameters, strict=True))
-        if memory.per_head_learned_parameters:
-            return Held(tuple(own[name].unsqueeze(1) for name in names), ())
-        return Held(tuple(own[name].expand(heads, 1, *own[name].shape) for name in names), ())
-    weights = tuple(start.weights[name].unflatten(0, (-1, heads)).transpose(0, 1) for name in names)
-    orders = range(memory.momentum_order if start.momentum else 0)
-    momentum = tuple(
-        tuple(start.momentum[name][o].unflatten(0, (-1, heads)).transpose(0, 1) for name in names) for o in orders
-    )
-    return Held(weights, momentum)
-
-
-def _state(memory: Any, held: Held, batch: int) -> MemoryState:
-    def rows(tensor: Tensor) -> Tensor:
-        return tensor.expand(-1, batch, *tensor.shape[2:]).transpose(0, 1).flatten(0, 1)
-
-    at = {name: i for i, name in enumerate(_names(memory))}
-    names = list(memory.memory_model_parameter_names)  # in the library's order, whoever made the state
-    weights = {name: rows(held.weights[at[name]]) for name in names}
-    if memory.to_momentum is None:
-        return MemoryState(weights, {})
-    orders = held.momentum or tuple(
-        tuple(torch.zeros_like(w) for w in held.weights) for _ in range(memory.momentum_order)
-    )
-    momentum = {name: torch.stack([rows(order[at[name]]) for order in orders]) for name in names}
-    return MemoryState(weights, momentum)
 
 
 def _merged(memory: Any, answers: Tensor, gate: Tensor | None) -> Tensor:

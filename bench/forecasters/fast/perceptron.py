@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 EPSILON = 1e-5  # of the library's layer norm
-NORM, LAYER = "norm.gamma", "weights."
+gelu_backward = torch.ops.aten.gelu_backward.default
+layer_norm_backward = torch.ops.aten.native_layer_norm_backward.default
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Surprise:
     """Gradients of the loss, layer by layer, as factors: ``activations^T @ errors`` of a chunk's tokens.
 
     Attributes:
-        activations: ``(h, B, M, d_in)`` each: what entered the layer.
+        activations: ``(h, B, M, d_in)`` each: what entered the layer. Or with heads and batch in one, as all others.
         errors: ``(h, B, M, d_out)`` each: gradient at what left it.
         gamma: ``(h, B, M, d)``, gradient of ``gamma`` by token, or None.
     """
@@ -43,9 +44,22 @@ class Surprise:
     errors: tuple[Tensor, ...]
     gamma: Tensor | None
 
+    def taken_from(self, tensors: list[Tensor]) -> list[Tensor]:
+        """``(G, ...)`` tensors, layers and then the norm's scale, less the gradients; heads and batch are in one."""
+        less = [
+            torch.baddbmm(t, a.transpose(1, 2), e, alpha=-1)
+            for t, a, e in zip(tensors, self.activations, self.errors, strict=False)
+        ]
+        return less if self.gamma is None else [*less, tensors[-1] - self.gamma.sum(1)]
+
 
 def times(x: Tensor, weights: Tensor) -> Tensor:
-    """``(h, B, N, d_in) @ (h, 1 or B, d_in, d_out)``; weights that the batch shares are one product."""
+    """``(h, B, N, d_in) @ (h, 1 or B, d_in, d_out)``; weights that the batch shares are one product.
+
+    Both may have heads and batch in one, ``(G, N, d_in) @ (G, d_in, d_out)``.
+    """
+    if x.ndim == 3:
+        return torch.bmm(x, weights)
     if weights.shape[1] == x.shape[1] and x.shape[1] > 1:
         return x @ weights
     h, B, N, d = x.shape
@@ -59,7 +73,7 @@ def surprise(memory: Perceptron, keys: Tensor, values: Tensor, steps: Tensor) ->
 
     Args:
         memory: The weights at which gradients are taken.
-        keys: ``(h, B, M, d)``.
+        keys: ``(h, B, M, d)``; or, as all others, with heads and batch in one.
         values: ``(h, B, M, d)``.
         steps: ``(h, B, M)``, weight of each token's loss.
     """
@@ -75,14 +89,12 @@ def surprise(memory: Perceptron, keys: Tensor, values: Tensor, steps: Tensor) ->
     if memory.gamma is None:
         error = weight * (answer - values)
     else:
-        scale = 1.0 + memory.gamma.unsqueeze(2)
+        scale = 1.0 + memory.gamma.unsqueeze(-2)
         normed, mean, rstd = torch.native_layer_norm(answer, (d,), None, None, EPSILON)
         off = weight * (torch.addcmul(keys, normed, scale) - values)
         gamma = off * normed
-        error, _, _ = torch.ops.aten.native_layer_norm_backward(
-            off * scale, answer, (d,), mean, rstd, None, None, (True, False, False)
-        )
+        error, _, _ = layer_norm_backward(off * scale, answer, (d,), mean, rstd, None, None, (True, False, False))
     errors = [error]
     for layer, summed in zip(memory.layers[:0:-1], sums[-2::-1], strict=True):
-        errors.append(torch.ops.aten.gelu_backward(times(errors[-1], layer.transpose(-1, -2)), summed))
+        errors.append(gelu_backward(times(errors[-1], layer.transpose(-1, -2)), summed))
     return Surprise(tuple(activations), tuple(reversed(errors)), gamma)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-Parts = tuple[Tensor, Tensor, Tensor, Tensor]
+from bench.forecasters.fast.derived import Derived
+from bench.forecasters.fast.maps import Layers, in_one_product, one_by_one
 
 
 @dataclass(frozen=True)
 class Projections:
-    """Heads in front, then batch.
+    """Heads in front, then batch; or both in one, ``G = B * h``, as states have them.
 
     Attributes:
         queries: ``(h, B, N, d)``.
         gate: ``(B, h, N, 1)``, or None where answers are not gated.
-        keys: ``(h, B, M, d)``: ``u`` of them for each token that is written.
-        values: ``(h, B, M, d)``.
-        steps: ``(h, B, M)`` step sizes.
-        decay: ``(h, B, n)`` logits, one for each chunk.
-        momentum: ``(o, h, B, n)`` logits, or None.
-        combine: ``(o, h, B, n)`` shares of the orders of momentum, or None.
-        modulation: ``(w, h, B, n)`` factors for each of the memory's tensors, or None.
+        keys: ``(h, B, M, d)`` or ``(G, M, d)``: ``u`` of them for each token that is written.
+        values: As the keys.
+        steps: ``(h, B, M)`` or ``(G, M)`` step sizes.
+        decay: ``(h, B, n)`` or ``(G, n)`` logits, one for each chunk.
+        momentum: ``(o, h, B, n)`` or ``(o, G, n)`` logits, or None.
+        combine: As momentum, shares of its orders, or None.
+        modulation: ``(w, h, B, n)`` or ``(w, G, n)`` factors for each of the memory's tensors, or None.
     """
 
     queries: Tensor
@@ -57,83 +58,49 @@ class Projections:
         )
 
 
-def project(memory: Any, queries: Tensor, keys: Tensor, values: Tensor, written: int) -> Projections:
+def project(
+    memory: Any, views: Sequence[Tensor], written: int, derived: Derived, *, reads: bool = True, rows: bool = False
+) -> Projections:
     """Queries of every token given, the rest of the first ``written`` tokens, whole chunks.
 
     Args:
         memory: A `titans_pytorch.NeuralMemory`.
-        queries: ``(B, N, D)`` tokens.
-        keys: ``(B, N, D)`` tokens; gates come from them too.
-        values: ``(B, N, D)`` tokens.
+        views: Queries', keys' and values' tokens, ``(B, N, D)`` each; gates come from the keys' too.
         written: How many tokens are written.
+        derived: Keeps what follows from the parameters alone.
+        reads: False leaves out the queries, which are then empty, and needs nothing but what is written.
+        rows: Whether heads and batch are in one.
     """
-    heads, updates, chunk = memory.heads, memory.num_kv_per_token, memory.store_chunk_size
-    asked, stored, (q, k, v, steps) = _linear(memory, queries, keys, values, written)
-    q, k = _normed_heads(
-        memory,
-        _by_head(_activated(memory.to_queries, q), heads),
-        _by_head(_activated(memory.to_keys, k), heads, updates),
-    )
-    v = _by_head(_activated(memory.to_values, v), heads, updates)
-    gate = memory.retrieve_gate(asked) if memory.retrieve_gate is not None else None
-    steps = memory.adaptive_step_transform(steps + memory.to_adaptive_step[0].bias)  # (B, N, h * u)
-    steps = steps.unflatten(2, (heads, updates)).permute(2, 0, 1, 3).flatten(2)
-    pooled = _pooled(memory.reduce_to_chunk_rep, stored, chunk)
-    decay = memory.to_decay_factor[0](pooled).permute(2, 0, 1)
-    momentum = combine = modulation = None
-    if memory.to_momentum is not None:
-        momentum = memory.to_momentum[0](pooled).unflatten(2, (heads, -1)).permute(3, 2, 0, 1)
-    if memory.to_learned_momentum_combine is not None:
-        logits = memory.to_learned_momentum_combine[0](pooled).unflatten(2, (heads, -1)).permute(3, 2, 0, 1)
-        combine = logits.softmax(0)
-    if memory.to_layer_modulation is not None:
-        logits = memory.to_layer_modulation[0](pooled).unflatten(2, (heads, -1)).permute(3, 2, 0, 1)
-        modulation = logits.sigmoid() * memory.max_mem_layer_modulation
-    return Projections(q, gate, k, v, steps, decay, momentum, combine, modulation)
+    layers = derived((memory, "layers"), lambda: Layers.of(memory))
+    if not reads:
+        views = _heads_of(views, written)
+    queries, keys, values = views
+    if layers.is_one_product and queries is keys and keys is values:
+        maps = in_one_product(memory, layers, queries, written, derived, reads=reads)
+    else:
+        maps = one_by_one(memory, layers, views, written)
+    heads, updates = memory.heads, memory.num_kv_per_token
+    by_head, by_chunk = (_rows, _chunk_rows) if rows else (_heads_in_front, _chunk_heads_in_front)
+    k = _normed(memory.k_norm, by_head(_activated(memory.to_keys, maps.keys), heads, updates), derived)
+    v = by_head(_activated(memory.to_values, maps.values), heads, updates)
+    q, gate = maps.queries, None
+    if reads:
+        q = _normed(memory.q_norm, _heads_in_front(_activated(memory.to_queries, q), heads), derived)
+        gate = memory.retrieve_gate(maps.asked()) if memory.retrieve_gate is not None else None
+    steps = memory.adaptive_step_transform(by_head(maps.steps, heads, updates).squeeze(-1))
+    gates = {name: by_chunk(logits, heads) for name, logits in zip(layers.gates, maps.gates, strict=True)}
+    combine, modulation = gates.get("combine"), gates.get("modulation")
+    if combine is not None:
+        combine = combine.softmax(0)
+    if modulation is not None:
+        modulation = modulation.sigmoid() * memory.max_mem_layer_modulation
+    return Projections(q, gate, k, v, steps, gates["decay"][0], gates.get("momentum"), combine, modulation)
 
 
-def rms_normed(x: Tensor) -> Tensor:
-    """Each vector over the root of its mean square, as `torch.nn.RMSNorm` without its scale."""
-    square = x.square().mean(dim=-1, keepdim=True)
-    return x * torch.rsqrt(square + torch.finfo(x.dtype).eps)
-
-
-def _linear(memory: Any, queries: Tensor, keys: Tensor, values: Tensor, written: int) -> tuple[Tensor, Tensor, Parts]:
-    """Tokens as they are asked with and as they are stored, ``(B, N, D)``, and their four linear maps.
-
-    Where all are the same tokens, their norms differ by a scale of each column at most, which the weights take on, and
-    one product does for all.
-    """
-    maps = [_weight(memory.to_queries), _weight(memory.to_keys), _weight(memory.to_values)]
-    maps.append(memory.to_adaptive_step[0].weight)
-    if not (queries is keys and keys is values and isinstance(memory.store_norm, nn.RMSNorm)):
-        asked, stored = memory.retrieve_norm(queries), memory.store_norm(keys[:, :written])
-        valued = stored if values is keys else memory.store_norm(values[:, :written])
-        tokens = (asked, stored, valued, stored)
-        q, k, v, steps = (t @ weight.T for t, weight in zip(tokens, maps, strict=True))
-        return asked, stored, (q, k, v, steps)
-    normed = rms_normed(queries)
-    asking, storing = memory.retrieve_norm.weight, memory.store_norm.weight
-    scaled = torch.cat([maps[0] * asking, *(weight * storing for weight in maps[1:])])
-    together = (normed.flatten(0, 1) @ scaled.T).view(*normed.shape[:2], len(scaled))
-    q, k, v, steps = together.split([len(weight) for weight in maps], dim=2)
-    asked = normed * asking if memory.retrieve_gate is not None else normed
-    return asked, normed[:, :written] * storing, (q, k[:, :written], v[:, :written], steps[:, :written])
-
-
-def _pooled(pool: Any, stored: Tensor, chunk: int) -> Tensor:
-    """One vector for each chunk, ``(B, n, D)``."""
-    from titans_pytorch.neural_memory import AveragePool
-
-    if isinstance(pool, AveragePool):
-        return stored.unflatten(1, (-1, chunk)).mean(2)  # type: ignore[no-any-return]
-    return pool(stored, chunk_size=chunk)  # type: ignore[no-any-return]
-
-
-def _weight(layer: Any) -> Tensor:
-    linear: Any = layer[0] if isinstance(layer, nn.Sequential) else layer
-    weight: Tensor = linear.weight
-    return weight
+def _heads_of(views: Sequence[Tensor], written: int) -> list[Tensor]:
+    """The first tokens of each; what was one tensor stays one."""
+    first = {id(t): t if t.shape[1] == written else t[:, :written] for t in views}
+    return [first[id(t)] for t in views]
 
 
 def _activated(layer: Any, x: Tensor) -> Tensor:
@@ -141,17 +108,44 @@ def _activated(layer: Any, x: Tensor) -> Tensor:
     return layer[1](x) if isinstance(layer, nn.Sequential) else x
 
 
-def _normed_heads(memory: Any, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-    """Queries and keys, ``(h, B, ., d)``, normed as the library does with heads behind the batch."""
-    if isinstance(memory.q_norm, nn.Identity):
-        return q, k
-    q_scale, k_scale = torch.stack([memory.q_norm.gamma, memory.k_norm.gamma]).add(1.0).unsqueeze(2)
-    return rms_normed(q) * q_scale, rms_normed(k) * k_scale
+def _normed(norm: Any, x: Tensor, derived: Derived) -> Tensor:
+    """Queries or keys by head, normed as the library does with heads behind the batch."""
+    if isinstance(norm, nn.Identity):
+        return x
+    width = x.shape[-1:]
+    if len(norm.gamma) == 1:
+        return nn.functional.rms_norm(x, width, derived((norm, "scale"), lambda: norm.gamma[0, 0] + 1.0))
+    scale: Tensor = derived((norm, "scales"), lambda: norm.gamma + 1.0)  # (h, 1, d)
+    if x.ndim == 3:
+        return nn.functional.rms_norm(x, width) * scale.repeat(len(x) // len(scale), 1, 1)
+    return nn.functional.rms_norm(x, width) * scale.unsqueeze(1)
 
 
-def _by_head(x: Tensor, heads: int, updates: int = 1) -> Tensor:
+def _heads_in_front(x: Tensor, heads: int, updates: int = 1) -> Tensor:
     """``(B, N, h * u * d)`` to ``(h, B, N * u, d)``."""
     if heads == 1 and updates == 1:
         return x.unsqueeze(0)
     split: Tensor = x.unflatten(2, (heads, updates, -1))
     return split.permute(2, 0, 1, 3, 4).flatten(2, 3)
+
+
+def _rows(x: Tensor, heads: int, updates: int = 1) -> Tensor:
+    """``(B, N, h * u * d)`` to ``(B * h, N * u, d)``."""
+    if heads == 1 and updates == 1:
+        return x
+    split: Tensor = x.unflatten(2, (heads, updates, -1))
+    return split.permute(0, 2, 1, 3, 4).flatten(0, 1).flatten(1, 2)
+
+
+def _chunk_heads_in_front(x: Tensor, heads: int) -> Tensor:
+    """``(B, n, h * w)`` to ``(w, h, B, n)``."""
+    split: Tensor = x.unflatten(2, (heads, -1))
+    return split.permute(3, 2, 0, 1)
+
+
+def _chunk_rows(x: Tensor, heads: int) -> Tensor:
+    """``(B, n, h * w)`` to ``(w, B * h, n)``."""
+    if heads == 1:
+        return x.permute(2, 0, 1)
+    split: Tensor = x.unflatten(2, (heads, -1))
+    return split.permute(3, 0, 2, 1).flatten(1, 2)

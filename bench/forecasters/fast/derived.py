@@ -1,0 +1,55 @@
+"""What follows from parameters alone, such as embeddings of positions: computed once in service, not at every step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+class Derived:
+    """Keeps what was made from a module's parameters until one of them changes.
+
+    Nothing is kept where a gradient may be asked for, or where a graph is compiled: only in inference mode.
+
+    Args:
+        *modules: Whose parameters and buffers count, those of modules within them included; with none, nothing is kept.
+    """
+
+    def __init__(self, *modules: nn.Module) -> None:
+        self._modules = modules
+        within = [inner for module in modules for inner in module.modules()]
+        self._holders: list[dict[str, Any]] = [d for m in within for d in (m._parameters, m._buffers) if d]
+        self._sources: list[Tensor] = []
+        self._stamps: list[tuple[int, int, int]] = []
+        self._kept: dict[Hashable, Any] = {}
+
+    def begin(self) -> None:
+        """Forget all if a parameter has changed, in place or by another taking its place; once before each pass."""
+        sources = [t for holder in self._holders for t in holder.values() if t is not None]
+        stamps = [(id(t), t._version, t.data_ptr()) for t in sources]
+        if stamps != self._stamps:
+            self._kept.clear()
+            self._sources, self._stamps = sources, stamps  # sources too: what is alive shares no id
+
+    def __call__(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` gives, or gave since a parameter last changed.
+
+        Args:
+            name: Of what is made; whatever it depends on besides the parameters is part of the name.
+            make: Makes it.
+        """
+        if not self._holders or torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
+            return make()
+        if name not in self._kept:
+            self._kept[name] = make()
+        made: T = self._kept[name]
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Derived:
+        return Derived(*copy.deepcopy(self._modules, memo))

@@ -1,0 +1,130 @@
+"""What is taken off each window before a network sees it, and given back to the forecast."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.forecaster import Pairs, Task
+from bench.forecasters.linear import normal_equations
+
+Normalization = Literal["none", "last", "mean-std", "blended"]
+BLEND_GAIN = 10.0  # so that the blend moves as fast as the weights do
+AFFINE_EPS = 1e-10  # a gain is divided by, as in RevIN
+VARIANCE_EPS = 1e-5
+
+
+class WindowNormalization(nn.Module):
+    """A window's level and scale.
+
+    Args:
+        kind: ``none``; ``last``, the last row is taken off; ``mean-std``, the mean and deviation; ``blended``, the mean
+            of the latest rows and the deviation, and then the forecast's level is a learned blend, for each lead, of
+            that mean and the last row, and its scale never more than one deviation of the training rows (a channel that
+            grows tenfold does not make its errors grow tenfold).
+        columns: ``C_in``.
+        shape: ``(H, C_out)`` of a forecast.
+        target_index: Where each output stands among the inputs; empty where outputs are not inputs.
+        latest: Rows of a window whose mean ``blended`` takes.
+        affine: Whether each column has a learned gain and shift after that, undone on the forecast. Source: RevIN, Kim
+            and others (ICLR 2022).
+        anchor_rows: Rows of the window that a ridge regression reads to give the level of outputs that are not inputs;
+            0 has no such level.
+
+    Attributes:
+        blend: ``(H,)`` logits, or None.
+        affine: ``(2, C_in)``, gains and shifts, or None.
+        anchor: The ridge regression, which training leaves alone, or None.
+    """
+
+    def __init__(
+        self,
+        kind: Normalization,
+        columns: int,
+        shape: tuple[int, int],
+        target_index: tuple[int, ...],
+        latest: int,
+        *,
+        affine: bool = False,
+        anchor_rows: int = 0,
+    ) -> None:
+        super().__init__()
+        self.kind, self.shape, self.latest = kind, shape, latest
+        self.target_index = target_index
+        self.blend: nn.Parameter | None = None
+        if kind == "blended" and target_index:
+            self.blend = nn.Parameter(torch.zeros(shape[0]))
+        self.affine: nn.Parameter | None = None
+        if affine:
+            self.affine = nn.Parameter(torch.stack([torch.ones(columns), torch.zeros(columns)]))
+        self.anchor: nn.Linear | None = None
+        if anchor_rows and not target_index:
+            self.anchor = nn.Linear(anchor_rows * columns, shape[0] * shape[1])
+            self.anchor.requires_grad_(requires_grad=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows without the window's level and scale, and the level and scale of the forecast.
+
+        Args:
+            x: ``(B, L, C_in)``.
+
+        Returns:
+            ``(B, L, C_in)``, and two that broadcast to ``(B, H, C_out)``.
+        """
+        taken, std = self._statistics(x)
+        rows = self._taken_off(x, taken, std)
+        if not self.target_index:
+            if self.anchor is None:
+                return rows, x.new_zeros(()), x.new_ones(())
+            return rows, self.anchor(x.flatten(1)).unflatten(1, self.shape), x.new_ones(())
+        last = x[:, -1:]
+        level = torch.zeros_like(last) if taken is None else taken
+        scale = torch.ones_like(last) if std is None else std
+        if self.blend is not None and std is not None:
+            level = torch.lerp(level, last, torch.sigmoid(BLEND_GAIN * self.blend)[:, None])
+            scale = std / (1 + std.square()).sqrt()
+        if self.affine is not None:
+            gain, shift = self.affine
+            scale = scale / (gain + AFFINE_EPS)
+            level = level - shift * scale
+        if self.target_index == tuple(range(x.shape[-1])):
+            return rows, level, scale
+        index = list(self.target_index)
+        return rows, level[..., index], scale[..., index]
+
+    def head(self, x: Tensor, rows: int) -> Tensor:
+        """The first rows of a window without its level and scale: ``(B, L, C_in)`` to ``(B, rows, C_in)``."""
+        return self._taken_off(x[:, :rows], *self._statistics(x))
+
+    def prepare(self, pairs: Pairs) -> None:
+        """Solve the ridge regression that anchors outputs which are not inputs."""
+        if self.anchor is None:
+            return
+        task = Task(pairs.lookback, pairs.horizon, pairs.inputs.shape[1], pairs.targets.shape[1])
+        gram, moment = normal_equations(pairs, task, "last", constant=True)
+        solution = torch.from_numpy(np.linalg.solve(gram + np.eye(len(gram)), moment))
+        with torch.no_grad():
+            self.anchor.weight.copy_(solution[:-1].T)
+            self.anchor.bias.copy_(solution[-1])
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """What is taken off a window, and what it is divided by, ``(B, 1, C_in)`` each; None for nothing."""
+        if self.kind == "none":
+            return None, None
+        if self.kind == "last":
+            return x[:, -1:], None
+        variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
+        if self.kind == "blended":
+            mean = x[:, -self.latest :].mean(dim=1, keepdim=True)
+        return mean, (variance + VARIANCE_EPS).sqrt()
+
+    def _taken_off(self, rows: Tensor, taken: Tensor | None, std: Tensor | None) -> Tensor:
+        rows = rows if taken is None else rows - taken
+        rows = rows if std is None else rows / std
+        if self.affine is None:
+            return rows
+        gain, shift = self.affine
+        return torch.addcmul(shift, rows, gain)
