@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import torch
 
+from bench.allocator import keep_freed_memory
 from bench.dataset import resolve_dataset
 from bench.excerpt import Excerpt
 from bench.experiment import RunSpec, forecaster_config, served_rows, strategy_config
@@ -86,6 +87,7 @@ def execute(run: RunSpec, place: Workplace, progress: Progress = lambda *_: None
         The record, and its frames by file name.
     """
     begun = time.perf_counter()
+    keep_freed_memory()
     torch.set_num_threads(run.threads)
     device = resolve_device(run.device)
     series = load_series(run)
@@ -122,6 +124,7 @@ def time_alone(run: RunSpec, place: Workplace, blocks: int) -> Timing:
         place: Where checkpoints are.
         blocks: How many are measured, after the warm-up.
     """
+    keep_freed_memory()
     torch.set_num_threads(run.threads)
     device = resolve_device(run.device)
     load = psutil.cpu_percent(interval=0.1) / 100

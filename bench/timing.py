@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
+from bench.allocator import give_back_freed_memory
 from bench.record import StepTimes
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class PeakMemory:
             with contextlib.suppress(RuntimeError, AttributeError):  # not every backend keeps count
                 torch.accelerator.reset_peak_memory_stats(device)
         else:
+            give_back_freed_memory()
             _reset_high_water_mark()
             self._baseline, self._anonymous = _resident_kib("VmRSS"), _resident_kib("RssAnon")
             self._peak = 0

@@ -242,7 +242,7 @@ def test_products_of_gates(n: int, seed: int) -> None:
 
 def test_a_gate_that_is_shut_leaves_nothing_and_no_nan() -> None:
     decay = torch.tensor([[[200.0, 0.0, -200.0]]], requires_grad=True)
-    scan = recurrence(decay, decay.unsqueeze(0))
+    scan = recurrence(torch.stack([-decay, decay]))
     assert scan.keep[0, 0].tolist() == pytest.approx([1, 0, 0, 0])
     scan.surprise.sum().backward()
     assert decay.grad is not None

@@ -11,6 +11,8 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.allocator import keep_freed_memory
+
 Step = Callable[[], object]
 Pairs = Callable[..., float]
 
@@ -32,6 +34,7 @@ def pairs(benchmark: BenchmarkFixture) -> Pairs:
             rounds: Pairs.
             **info: What the report shows beside the ratio.
         """
+        keep_freed_memory()
         torch.set_num_threads(min(2, os.cpu_count() or 1))
         if benchmark.disabled:
             other()

@@ -60,19 +60,18 @@ def products(log_gates: Tensor) -> tuple[Tensor, Tensor]:
     return total.exp(), runs.masked_fill(above, -torch.inf).exp()
 
 
-def recurrence(decay: Tensor, momentum: Tensor | None, combine: Tensor | None = None) -> Recurrence:
+def recurrence(keeps: Tensor, combine: Tensor | None = None) -> Recurrence:
     """Multiply out the gates of one segment.
 
     Args:
-        decay: ``(h, B, n)``, logits of the share of the weights that each chunk takes away.
-        momentum: ``(o, h, B, n)``, logits of the share of momentum that each chunk keeps; None has no momentum.
+        keeps: ``(1 + o, h, B, n)``, for each chunk the logits of the share that is kept of the weights, and then of
+            each order of momentum.
         combine: ``(o, h, B, n)`` shares of each order in the update, or ``(o + 1, ...)`` with the bare surprise
             first; None takes the highest order.
     """
-    dtype = decay.dtype
-    exact = torch.float32 if decay.device.type == "mps" else torch.float64  # sums of logarithms cancel
-    logits = -decay.unsqueeze(0) if momentum is None else torch.cat([-decay.unsqueeze(0), momentum])
-    shares, runs = products(nn.functional.logsigmoid(logits.to(exact)))  # of weights first, then of each order
+    dtype = keeps.dtype
+    exact = torch.float32 if keeps.device.type == "mps" else torch.float64  # sums of logarithms cancel
+    shares, runs = products(nn.functional.logsigmoid(keeps.to(exact)))
     kept, decays = shares[0], runs[0]
     orders: list[Tensor] = []
     first: list[list[Tensor]] = []
@@ -80,8 +79,8 @@ def recurrence(decay: Tensor, momentum: Tensor | None, combine: Tensor | None = 
         of_first = [(run @ factor.unsqueeze(-1)).squeeze(-1) for factor in first[-1]] if first else []
         orders.append(run @ orders[-1] if orders else run)
         first.append([*of_first, share])
-    if momentum is None or combine is not None:
-        eye = torch.eye(decay.shape[-1], dtype=exact, device=decay.device).expand(decays.shape)
+    if not orders or combine is not None:
+        eye = torch.eye(keeps.shape[-1], dtype=exact, device=keeps.device).expand(decays.shape)
         update, starts = (eye, []) if combine is None else _combined(eye, orders, first, combine)
     else:
         update, starts = orders[-1], first[-1]
@@ -89,7 +88,7 @@ def recurrence(decay: Tensor, momentum: Tensor | None, combine: Tensor | None = 
     return Recurrence(
         keep=nn.functional.pad(kept, (1, 0), value=1.0).to(dtype),
         decay=decays,
-        surprise=(decays if momentum is None else decays @ update).to(dtype),
+        surprise=(decays @ update if orders else decays).to(dtype),
         update=update,
         starts=tuple(starts),
         orders=tuple(orders),

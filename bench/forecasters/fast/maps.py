@@ -22,7 +22,8 @@ class Layers:
         values: Of values.
         steps: Of step sizes.
         gates: By name, those that give each chunk its ``decay``, and where there are any ``momentum``, ``combine``
-            (shares of its orders) and ``modulation`` (factors for each of the memory's tensors).
+            (shares of its orders) and ``modulation`` (factors for each of the memory's tensors); heads by ``widths``.
+        widths: Logits that each gate has for one head.
         is_one_product: Whether one product does for all of them: norms are root mean squares, which differ by a scale
             of each column at most, and gates see the mean of a chunk's tokens.
     """
@@ -32,6 +33,7 @@ class Layers:
     values: nn.Linear
     steps: nn.Linear
     gates: dict[str, nn.Linear]
+    widths: dict[str, int]
     is_one_product: bool
 
     @classmethod
@@ -39,25 +41,37 @@ class Layers:
         """Those of a `titans_pytorch.NeuralMemory`."""
         from titans_pytorch.neural_memory import AveragePool
 
-        gates = {
+        found = {
             "decay": memory.to_decay_factor,
             "momentum": memory.to_momentum,
             "combine": memory.to_learned_momentum_combine,
             "modulation": memory.to_layer_modulation,
         }
+        gates = {name: layer[0] for name, layer in found.items() if layer is not None}
         return cls(
             queries=_linear(memory.to_queries),
             keys=_linear(memory.to_keys),
             values=_linear(memory.to_values),
             steps=memory.to_adaptive_step[0],
-            gates={name: layer[0] for name, layer in gates.items() if layer is not None},
+            gates=gates,
+            widths={name: len(layer.weight) // memory.heads for name, layer in gates.items()},
             is_one_product=isinstance(memory.store_norm, nn.RMSNorm)
             and isinstance(memory.reduce_to_chunk_rep, AveragePool),
         )
 
-    def all(self) -> tuple[nn.Linear, ...]:
-        """In the order of the one product."""
-        return (self.queries, self.keys, self.values, self.steps, *self.gates.values())
+    def of_tokens(self) -> tuple[nn.Linear, ...]:
+        """All but the gates, in the order of the one product."""
+        return (self.queries, self.keys, self.values, self.steps)
+
+    def joined(self, of_gates: Sequence[Tensor], dim: int) -> Tensor:
+        """What belongs to gates, one of them after another for each head; of the decay, the share that is kept.
+
+        Args:
+            of_gates: For each gate, heads and widths in one at ``dim``.
+            dim: Where they are.
+        """
+        split = [t.unflatten(dim, (-1, width)) for t, width in zip(of_gates, self.widths.values(), strict=True)]
+        return torch.cat([-split[0], *split[1:]], dim + 1).flatten(dim, dim + 1)
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,8 @@ class Maps:
         keys: ``(B, M, h * u * d)``.
         values: ``(B, M, h * u * d)``.
         steps: ``(B, M, h * u)`` logits.
-        gates: ``(B, n, ...)`` logits for each of `Layers.gates`.
+        gates: ``(B, n, h * w)`` logits, for each head those of the share of the weights that is kept, then of all other
+            gates.
         asked: Gives the tokens ``(B, N, D)`` as the gate of answers takes them.
     """
 
@@ -77,7 +92,7 @@ class Maps:
     keys: Tensor
     values: Tensor
     steps: Tensor
-    gates: Sequence[Tensor]
+    gates: Tensor
     asked: Callable[[], Tensor]
 
 
@@ -99,7 +114,7 @@ def one_by_one(memory: Any, layers: Layers, views: Sequence[Tensor], written: in
         layers.keys(stored),
         layers.values(valued),
         layers.steps(stored),
-        [layer(pooled) for layer in layers.gates.values()],
+        layers.joined([layer(pooled) for layer in layers.gates.values()], 2),
         lambda: asked,
     )
 
@@ -119,27 +134,28 @@ def in_one_product(memory: Any, layers: Layers, tokens: Tensor, written: int, de
     """
     asking, storing = memory.retrieve_norm, memory.store_norm
 
-    def together() -> tuple[Tensor, Tensor, list[int], list[int]]:
-        asks, *stores = (layer.weight for layer in layers.all())
+    def together() -> tuple[Tensor, Tensor, list[int]]:
+        gates = list(layers.gates.values())
+        asks, *stores = [layer.weight for layer in layers.of_tokens()]
+        stores.append(layers.joined([layer.weight for layer in gates], 0))
         weight = torch.cat([asks * asking.weight, *(w * storing.weight for w in stores)])
-        bias = torch.cat(
-            [w.new_zeros(len(w)) if b is None else b for w, b in ((e.weight, e.bias) for e in layers.all())]
-        )
-        gates = [len(layer.weight) for layer in layers.gates.values()]
-        sizes = [*(len(layer.weight) for layer in layers.all()[:4]), sum(gates)]
+        biases = [layer.weight.new_zeros(len(layer.weight)) for layer in layers.of_tokens()[:3]]
+        biases += [layers.steps.bias, layers.joined([layer.bias for layer in gates], 0)]
+        bias, sizes = torch.cat(biases), [len(b) for b in biases]
         if not reads:
             weight, bias, sizes = weight[sizes[0] :], bias[sizes[0] :], [0, *sizes[1:]]
-        return weight.T, bias, sizes, gates
+        return weight.T, bias, sizes
 
-    weight, bias, sizes, gates = derived((memory, "maps", reads), together)
+    weight, bias, sizes = derived((memory, "maps", reads), together)
     normed = nn.functional.rms_norm(tokens, tokens.shape[-1:])
-    product = torch.addmm(bias, normed.flatten(0, 1), weight).unflatten(0, normed.shape[:2])
-    queries, *stored = product.split(sizes, dim=2)
-    if written < tokens.shape[1]:
+    batch, length, width = tokens.shape
+    product = torch.addmm(bias, normed.view(-1, width), weight).view(batch, length, -1)
+    queries, *stored = product.split_with_sizes(sizes, dim=2)
+    if written < length:
         stored = [t[:, :written] for t in stored]
     keys, values, steps, by_token = stored
-    by_chunk = by_token.unflatten(1, (-1, memory.store_chunk_size)).mean(2)
-    return Maps(queries, keys, values, steps, by_chunk.split(gates, dim=2), lambda: normed * asking.weight)
+    gates = by_token.view(batch, -1, memory.store_chunk_size, sizes[-1]).mean(2)
+    return Maps(queries, keys, values, steps, gates, lambda: normed * asking.weight)
 
 
 def _linear(layer: Any) -> nn.Linear:

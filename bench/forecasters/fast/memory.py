@@ -127,9 +127,9 @@ class _Segment:
     @classmethod
     def of(cls, memory: Any, held: Held, given: Projections) -> _Segment:
         """Take the surprises of a run of chunks."""
-        if given.decay.shape[-1] == 0:
+        if given.keeps.shape[-1] == 0:
             return cls(memory, held, None, None, None)
-        scan = recurrence(given.decay, given.momentum, given.combine)
+        scan = recurrence(given.keeps, given.combine)
         grads = surprises(memory, perceptron(held.weights, memory), given)
         segment = cls(memory, held, grads, scan, None, scan.momentum() if held.momentum else ())
         return segment._with_weights_built() if memory.spectral_norm_surprises else segment

@@ -32,10 +32,10 @@ def after_one_chunk(memory: Any, start: MemoryState, given: Projections) -> Memo
     layers = len(held) - is_normed(memory)
     grads = surprises(memory, Perceptron(tuple(held[:layers]), held[-1] if is_normed(memory) else None), given)
     orders: list[list[Tensor]] = []
-    if given.momentum is not None:
-        for order, share in enumerate(given.momentum.sigmoid()):
-            old = [start.momentum[name][order] for name in names]
-            orders.append(_added(orders[-1], share, old) if orders else grads.taken_from(_times(share, old)))
+    keep, *shares = given.keeps.sigmoid()
+    for order, share in enumerate(shares):
+        old = [start.momentum[name][order] for name in names]
+        orders.append(_added(orders[-1], share, old) if orders else grads.taken_from(_times(share, old)))
     if orders and given.combine is None:
         update = orders[-1]
     else:
@@ -43,7 +43,7 @@ def after_one_chunk(memory: Any, start: MemoryState, given: Projections) -> Memo
         update = bare if given.combine is None else _combined(given.combine, bare, orders)
     if memory.spectral_norm_surprises:
         update = [*(orthogonalized(u) for u in update[:layers]), *update[layers:]]
-    weights = _added(update, (-given.decay).sigmoid(), held)
+    weights = _added(update, keep, held)
     if memory.transition_gate is not None and memory.batch_size == memory.store_chunk_size:
         share = memory.transition_gate.sigmoid()
         weights = [old.lerp(new, share) for old, new in zip(held, weights, strict=True)]

@@ -22,9 +22,10 @@ class Projections:
         keys: ``(h, B, M, d)`` or ``(G, M, d)``: ``u`` of them for each token that is written.
         values: As the keys.
         steps: ``(h, B, M)`` or ``(G, M)`` step sizes.
-        decay: ``(h, B, n)`` or ``(G, n)`` logits, one for each chunk.
-        momentum: ``(o, h, B, n)`` or ``(o, G, n)`` logits, or None.
-        combine: As momentum, shares of its orders, or None.
+        keeps: ``(1 + o, h, B, n)`` or ``(1 + o, G, n)``, for each chunk the logits of the share that is kept of the
+            weights, and then of each order of momentum.
+        combine: ``(o, h, B, n)``, or one more with the bare surprise first, or with heads and batch in one: shares of
+            the orders of momentum in the update. None takes the highest.
         modulation: ``(w, h, B, n)`` or ``(w, G, n)`` factors for each of the memory's tensors, or None.
     """
 
@@ -33,14 +34,13 @@ class Projections:
     keys: Tensor
     values: Tensor
     steps: Tensor
-    decay: Tensor
-    momentum: Tensor | None
+    keeps: Tensor
     combine: Tensor | None
     modulation: Tensor | None
 
     def chunks(self, first: int, last: int) -> Projections:
         """What belongs to chunks ``first`` to ``last`` (left out); queries stay."""
-        n = self.decay.shape[-1]
+        n = self.keeps.shape[-1]
         if (first, last) == (0, n):
             return self
         per_chunk = self.keys.shape[2] // n
@@ -51,8 +51,7 @@ class Projections:
             self.keys[:, :, tokens],
             self.values[:, :, tokens],
             self.steps[..., tokens],
-            self.decay[..., some],
-            None if self.momentum is None else self.momentum[..., some],
+            self.keeps[..., some],
             None if self.combine is None else self.combine[..., some],
             None if self.modulation is None else self.modulation[..., some],
         )
@@ -88,13 +87,14 @@ def project(
         q = _normed(memory.q_norm, _heads_in_front(_activated(memory.to_queries, q), heads), derived)
         gate = memory.retrieve_gate(maps.asked()) if memory.retrieve_gate is not None else None
     steps = memory.adaptive_step_transform(by_head(maps.steps, heads, updates).squeeze(-1))
-    gates = {name: by_chunk(logits, heads) for name, logits in zip(layers.gates, maps.gates, strict=True)}
-    combine, modulation = gates.get("combine"), gates.get("modulation")
-    if combine is not None:
-        combine = combine.softmax(0)
-    if modulation is not None:
-        modulation = modulation.sigmoid() * memory.max_mem_layer_modulation
-    return Projections(q, gate, k, v, steps, gates["decay"][0], gates.get("momentum"), combine, modulation)
+    keeps, combine, modulation = by_chunk(maps.gates, heads), None, None
+    if layers.widths.keys() & {"combine", "modulation"}:
+        gates = dict(zip(layers.widths, keeps.split_with_sizes([*layers.widths.values()]), strict=True))
+        keeps = keeps[: 1 + layers.widths.get("momentum", 0)]
+        combine = gates["combine"].softmax(0) if "combine" in gates else None
+        if "modulation" in gates:
+            modulation = gates["modulation"].sigmoid() * memory.max_mem_layer_modulation
+    return Projections(q, gate, k, v, steps, keeps, combine, modulation)
 
 
 def _heads_of(views: Sequence[Tensor], written: int) -> list[Tensor]:

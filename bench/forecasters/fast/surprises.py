@@ -21,7 +21,7 @@ def surprises(memory: Any, held: Perceptron, given: Projections) -> Surprise:
         given: Keys, values and gates of these chunks; heads and batch may be in one, in both.
     """
     grads = surprise(held, given.keys, given.values, given.steps)
-    factors = _factors(memory, grads, given.modulation, given.decay.shape[-1])
+    factors = _factors(memory, grads, given.modulation, given.keeps.shape[-1])
     return grads if factors is None else _scaled(grads, factors)  # errors scaled once, and not each product with them
 
 
