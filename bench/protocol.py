@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import PositiveInt
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from bench.config import Config, build
 from bench.errors import BenchError
 from bench.registry import unknown
 from bench.series import DriftSeries
+
+Labels = Literal["matured", "instant"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "day-ahead": {"stride": None, "block": 1},
@@ -27,8 +31,12 @@ class Protocol(Config):
         horizon: Rows forecast, ``H``.
         stride: Rows between two forecast origins, ``S``.
         block: Origins forecast together between two releases, ``K``.
-        labels: When targets arrive: ``matured``, once the whole horizon is over.
+        labels: When targets arrive: ``matured``, once the whole horizon is over; or ``instant``, with the next block,
+            which leaks on purpose: it bounds what waiting for labels costs, and is never ranked.
         label_every: Release every n-th matured pair only.
+        label_rate: Release that share of the pairs only, drawn one by one.
+        label_seed: Of that draw; the same for all strategies and seeds.
+        delay: Rows that labels come later still.
         warm_start: Whether the validation rows go through the same loop first.
     """
 
@@ -37,9 +45,35 @@ class Protocol(Config):
     horizon: PositiveInt
     stride: PositiveInt
     block: PositiveInt = 1
-    labels: Literal["matured"] = "matured"
+    labels: Labels = "matured"
     label_every: PositiveInt = 1
+    label_rate: float = Field(1.0, gt=0, le=1)
+    label_seed: NonNegativeInt = 0
+    delay: NonNegativeInt = 0
     warm_start: bool = True
+
+    @property
+    def is_leaky(self) -> bool:
+        """Whether labels come before they could be known; nothing measured so is ranked."""
+        return self.labels == "instant"
+
+    @property
+    def lag(self) -> int:
+        """Rows from a pair's origin to the first row at which it may be released."""
+        return 1 if self.is_leaky else self.horizon + self.delay
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether some labels never come, or come late."""
+        return self.label_every > 1 or self.label_rate < 1 or self.delay > 0
+
+    def is_labelled(self, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which pairs are ever released, ``(n,)``, given how many rows after the very first pair each begins.
+
+        Whether a pair is does not depend on the others: the draw is a hash of its offset and of ``label_seed``.
+        """
+        chosen: NDArray[np.bool_] = offsets % self.label_every == 0
+        return chosen if self.label_rate == 1 else chosen & (_uniform(offsets, self.label_seed) < self.label_rate)
 
     def origins(self, start: int, end: int) -> range:
         """Every origin ``t`` from ``start`` on whose truth ``[t, t + horizon)`` ends by ``end``."""
@@ -49,6 +83,11 @@ class Protocol(Config):
     def label(self) -> str:
         """One line for tables."""
         sparse = f", every {self.label_every}th label" if self.label_every > 1 else ""
+        if self.label_rate < 1:
+            draw = f", draw {self.label_seed}" if self.label_seed else ""
+            sparse += f", {100 * self.label_rate:g} % of labels{draw}"
+        sparse += f", labels {self.delay} rows late" if self.delay else ""
+        sparse += ", instant labels (leaky)" if self.is_leaky else ""
         cold = "" if self.warm_start else ", cold start"
         return f"{self.name} (L={self.lookback}, H={self.horizon}, S={self.stride}, K={self.block}{sparse}{cold})"
 
@@ -62,6 +101,7 @@ class ProtocolSpec(Config):
         horizon: ``None`` takes the dataset's.
         stride: ``None`` takes the preset's.
         block: ``None`` takes the preset's.
+        labels: As in `Protocol`, like what follows.
     """
 
     preset: str = "day-ahead"
@@ -69,8 +109,11 @@ class ProtocolSpec(Config):
     horizon: PositiveInt | None = None
     stride: PositiveInt | None = None
     block: PositiveInt | None = None
-    labels: Literal["matured"] = "matured"
+    labels: Labels = "matured"
     label_every: PositiveInt = 1
+    label_rate: float = Field(1.0, gt=0, le=1)
+    label_seed: NonNegativeInt = 0
+    delay: NonNegativeInt = 0
     warm_start: bool = True
 
     @classmethod
@@ -101,10 +144,29 @@ class ProtocolSpec(Config):
             block=self.block or preset["block"],
             labels=self.labels,
             label_every=self.label_every,
+            label_rate=self.label_rate,
+            label_seed=self.label_seed,
+            delay=self.delay,
             warm_start=self.warm_start,
         )
+        if protocol.is_leaky and protocol.delay:
+            raise BenchError('protocol: labels = "instant" and a delay exclude each other. Leave one out.')
         _require_rows(protocol, series)
         return protocol
+
+
+def _uniform(offsets: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """A number from 0 to 1 for each offset, as if drawn.
+
+    Source: the mixing function of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    """
+    with np.errstate(over="ignore"):
+        z = (offsets.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = z + np.uint64(seed % 2**64) * np.uint64(0xD1B54A32D192ED03)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(11)).astype(np.float64) / 2**53
 
 
 def _require_rows(protocol: Protocol, series: DriftSeries) -> None:

@@ -165,9 +165,10 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
 
     Returns:
         Columns ``experiment, run_id, strategy, group, forecaster, dataset, protocol, lookback, horizon, stride,
-        block, label_every, warm_start, seed, status, reason, windows, mae, mse, rmse, mae_original, mse_original,
-        rmse_original, val_mse, windows_per_s, predict_p50_ms, predict_p95_ms, adapt_p50_ms, adapt_p95_ms,
-        peak_memory_mb, timed_alone, service_s, seconds, device, threads, strategy_config``. Timings are those of the
+        block, label_every, label_rate, label_seed, delay, labels, warm_start, seed, status, reason, windows, mae, mse,
+        rmse, mae_original, mse_original, rmse_original, val_mse, windows_per_s, predict_p50_ms, predict_p95_ms,
+        adapt_p50_ms, adapt_p95_ms, peak_memory_mb, timed_alone, service_s, seconds, device, threads,
+        strategy_config``. Timings are those of the
         timing pass where the run has one (``timed_alone``), otherwise of the run itself; ``service_s`` is predict
         and adapt over the whole stream, as measured in the run itself.
 
@@ -206,6 +207,10 @@ def _row(record: Record, alone: Timing | None) -> dict[str, Any]:
         "stride": protocol.stride,
         "block": protocol.block,
         "label_every": protocol.label_every,
+        "label_rate": protocol.label_rate,
+        "label_seed": protocol.label_seed,
+        "delay": protocol.delay,
+        "labels": protocol.labels,
         "warm_start": protocol.warm_start,
         "seed": record.seed,
         "status": record.status,

@@ -63,10 +63,10 @@ class Stage:
         return split.train if self.protocol.warm_start else split.validation
 
     def history(self, device: torch.device) -> History:
-        """The rows before the first origin. Unreleased labels of a sparse protocol are NaN, unless they are inputs."""
+        """The rows before the first origin. Labels that were not released are NaN, unless they are inputs."""
         n = self.first_origin
         targets = self.targets[:n].copy()
-        if self.series.target_index is None and self.protocol.label_every > 1:
+        if self.series.target_index is None and self.protocol.is_sparse:
             first = self.series.split.train
             released = np.zeros(n, dtype=bool)
             released[:first] = True
@@ -98,15 +98,14 @@ def matured_origins(next_pair: int, t: int, protocol: Protocol, first: int) -> N
     Args:
         next_pair: First row whose pair has not been looked at.
         t: The first origin of the block at hand.
-        protocol: Horizon and ``label_every``.
-        first: Row of the very first pair; every ``label_every``-th one from there on is released.
+        protocol: When labels come, and which of them.
+        first: Row of the very first pair.
 
     Returns:
-        Rows ``s`` in order, each with ``s + horizon <= t``.
+        Rows ``s`` in order, each with ``s + horizon + delay <= t`` (with ``instant`` labels, ``s < t``).
     """
-    every = protocol.label_every
-    start = next_pair + (first - next_pair) % every
-    return np.arange(start, t - protocol.horizon + 1, every, dtype=np.int64)
+    origins = np.arange(next_pair, t - protocol.lag + 1, dtype=np.int64)
+    return origins[protocol.is_labelled(origins - first)]
 
 
 def blocks(protocol: Protocol, start: int, end: int) -> Iterator[NDArray[np.int64]]:
@@ -202,7 +201,7 @@ class Stream:
         rows = torch.from_numpy(stage.inputs[self._seen : t].copy())
         self._seen = t
         origins = matured_origins(self._next_pair, t, protocol, self._first)
-        self._next_pair = max(self._next_pair, t - protocol.horizon + 1)
+        self._next_pair = max(self._next_pair, t - protocol.lag + 1)
         x = torch.from_numpy(stage.windows(origins))
         y = torch.from_numpy(stage.targets[origins[:, None] + np.arange(protocol.horizon)])
         return rows, Feedback(x, y, origins)

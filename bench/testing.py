@@ -34,6 +34,9 @@ Singles = NDArray[np.float32]
 MakeStrategy = Callable[[Stage], Strategy]
 
 
+LABEL_REGIMES: tuple[dict[str, Any], ...] = ({}, {"label_every": 4}, {"label_rate": 0.4}, {"delay": 2})
+
+
 class CheckError(AssertionError):
     """A plug-in does not keep its contract; the message says which part."""
 
@@ -178,7 +181,7 @@ def tiny_maker(name: str, seed: int = 0) -> MakeStrategy:
 
 
 def check_strategy(name: str) -> list[str]:
-    """Run the canary over all presets, with targets among the inputs and hidden, dense and sparse labels.
+    """Run the canary over all presets, with targets among the inputs and hidden, under each of `LABEL_REGIMES`.
 
     Returns:
         What was checked, a line each.
@@ -190,8 +193,10 @@ def check_strategy(name: str) -> list[str]:
     for hidden in (False, True):
         series = small_series(hidden_targets=hidden)
         for preset in PRESETS:
-            for every in (1, 4):
-                spec = ProtocolSpec(preset=preset, label_every=every, block=5 if preset == "dense" else None)
+            for labels in LABEL_REGIMES:
+                spec = build(
+                    ProtocolSpec, {"preset": preset, "block": 5 if preset == "dense" else None} | labels, "check"
+                )
                 protocol = spec.resolve(series)
                 start = series.split.validation
                 leak_canary(tiny_maker(name), series, protocol, cuts=(start + 7,))

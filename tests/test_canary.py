@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench import DriftSeries, Feedback, Protocol, Strategy
+from bench import DriftSeries, Feedback, Protocol, Strategy, testing
+from bench.config import build
 from bench.experiment import Choice, RunSpec
 from bench.forecaster import FORECASTERS
 from bench.metrics import ErrorSums
@@ -119,10 +120,10 @@ def test_no_cut_is_special(name: str) -> None:
 def test_checking_a_strategy_goes_through_every_preset_and_asks_for_its_trace() -> None:
     lines = check_strategy("persistence")
     cuts = [line for line in lines if line.startswith("no leak")]
-    assert len(cuts) == len(set(cuts)) == 12
+    assert len(cuts) == len(set(cuts)) == 24
     assert all(any(f"{preset} (" in line for line in cuts) for preset in PRESETS)
-    assert sum("every 4th label" in line for line in cuts) == 6
-    assert sum("targets hidden" in line for line in cuts) == 6
+    assert all(sum(regime in line for line in cuts) == 6 for regime in ("every 4th", "40 % of", "2 rows late"))
+    assert sum("targets hidden" in line for line in cuts) == 12
     asked = {f"asking for its trace changes nothing, targets {where}" for where in ("hidden", "among the inputs")}
     assert len(lines) == len(cuts) + len(asked)
     assert asked <= set(lines)
@@ -452,3 +453,24 @@ def test_a_check_that_fails_inside_a_strategy_is_not_swallowed() -> None:
 
     with pytest.raises(AssertionError):
         canary(Fails)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_instant_labels_leak_and_the_canary_says_so(hidden: bool) -> None:
+    series = small_series(hidden_targets=hidden)
+    protocol = ProtocolSpec(preset="online", labels="instant").resolve(series)
+    with pytest.raises(LeakError, match="leaks"):
+        leak_canary(tiny_maker("rls"), series, protocol, cuts=(series.split.validation + 7,))
+
+
+@pytest.mark.parametrize("labels", [{"label_rate": 0.1}, {"label_every": 10}, {"delay": 5}])
+@pytest.mark.parametrize("name", ["titans-a", "titans-b"])
+def test_titans_without_gradients_do_not_hear_labels(name: str, labels: dict[str, Any]) -> None:
+    """Bit for bit, where targets are among the inputs."""
+    series = small_series()
+    forecasts = [
+        testing._forecasts(tiny_maker(name), series, build(ProtocolSpec, options, "test").resolve(series))
+        for options in ({}, labels)
+    ]
+    assert forecasts[0].keys() == forecasts[1].keys()
+    assert all(np.array_equal(forecasts[0][origin], forecasts[1][origin]) for origin in forecasts[0])

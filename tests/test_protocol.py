@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,7 +57,10 @@ def test_day_ahead_follows_the_horizon_that_is_given() -> None:
         ({"horizon": 0}, "protocol: option 'horizon': input should be greater than 0"),
         ({"stride": -1}, "protocol: option 'stride': input should be greater than 0"),
         ({"block": 1.5}, "protocol: option 'block': input should be a valid integer"),
-        ({"labels": "partial"}, "protocol: option 'labels': input should be 'matured'"),
+        ({"labels": "early"}, "protocol: option 'labels': input should be 'matured' or 'instant'"),
+        ({"label_rate": 0}, "protocol: option 'label_rate': input should be greater than 0"),
+        ({"label_rate": 1.5}, "protocol: option 'label_rate': input should be less than or equal to 1"),
+        ({"delay": -1}, "protocol: option 'delay': input should be greater than or equal to 0"),
     ],
 )
 def test_mistakes(value: str | dict[str, Any], message: str) -> None:
@@ -94,3 +98,34 @@ def test_labels_name_all_that_differs() -> None:
     assert plain.label == "day-ahead (L=96, H=24, S=24, K=1)"
     sparse = plain.model_copy(update={"label_every": 7, "warm_start": False})
     assert sparse.label == "day-ahead (L=96, H=24, S=24, K=1, every 7th label, cold start)"
+
+
+def test_a_label_that_is_late_cannot_be_instant() -> None:
+    with pytest.raises(BenchError, match="exclude each other"):
+        ProtocolSpec.parse({"labels": "instant", "delay": 1}).resolve(series())
+
+
+@given(st.floats(0.01, 1), st.integers(0, 99), st.integers(0, 10_000))
+def test_whether_a_pair_is_labelled_depends_on_nothing_but_the_pair(rate: float, seed: int, start: int) -> None:
+    protocol = Protocol(lookback=1, horizon=1, stride=1, label_rate=rate, label_seed=seed)
+    together = protocol.is_labelled(np.arange(start, start + 50))
+    assert together.tolist() == [bool(protocol.is_labelled(np.array([i]))[0]) for i in range(start, start + 50)]
+    denser = protocol.model_copy(update={"label_rate": min(1.0, 2 * rate)})
+    assert not (together & ~denser.is_labelled(np.arange(start, start + 50))).any()
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_the_rate_is_kept_and_seeds_differ(rate: float) -> None:
+    rows = np.arange(20_000)
+    first, second = (
+        Protocol(lookback=1, horizon=1, stride=1, label_rate=rate, label_seed=seed).is_labelled(rows) for seed in (0, 1)
+    )
+    assert abs(first.mean() - rate) < 0.01
+    assert abs((first & second).mean() - rate**2) < 0.01  # as independent draws would have it
+    assert abs((first[1:] & first[:-1]).mean() - rate**2) < 0.01
+
+
+def test_labels_in_the_protocols_name() -> None:
+    one = Protocol(lookback=4, horizon=2, stride=1, label_rate=0.1, label_seed=3, delay=5)
+    assert one.label.endswith(", 10 % of labels, draw 3, labels 5 rows late)")
+    assert "instant labels (leaky)" in Protocol(lookback=4, horizon=2, stride=1, labels="instant").label

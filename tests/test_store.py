@@ -251,7 +251,10 @@ PROMISED = """
     mae_original mse_original rmse_original val_mse windows_per_s predict_p50_ms predict_p95_ms adapt_p50_ms
     adapt_p95_ms peak_memory_mb device
 """  # by the design
-MORE = "experiment run_id group label_every warm_start timed_alone service_s seconds threads strategy_config"
+MORE = """
+    experiment run_id group label_every label_rate label_seed delay labels warm_start timed_alone service_s seconds
+    threads strategy_config
+"""
 WHOLE = "lookback horizon stride block seed windows label_every threads"
 TEXT = "experiment run_id group strategy forecaster dataset protocol status reason device strategy_config"
 NUMBERS = PROMISED.split("windows ")[1].removesuffix("device\n").split()

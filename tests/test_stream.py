@@ -231,12 +231,59 @@ def test_sparse_labels_are_every_nth_pair() -> None:
     assert released.tolist() == [20, 27, 34, 41, 48]
 
 
-@given(st.integers(0, 30), st.integers(0, 60), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9))
-def test_matured_origins_by_their_definition(first: int, ahead: int, horizon: int, every: int, done: int) -> None:
+@given(
+    st.integers(0, 30), st.integers(0, 60), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9), st.integers(0, 5)
+)
+def test_matured_origins_by_their_definition(
+    first: int, ahead: int, horizon: int, every: int, done: int, delay: int
+) -> None:
     t, next_pair = first + ahead, first + done
-    protocol = Protocol(lookback=1, horizon=horizon, stride=1, label_every=every)
-    expected = [s for s in range(next_pair, t) if s + horizon <= t and (s - first) % every == 0]
+    protocol = Protocol(lookback=1, horizon=horizon, stride=1, label_every=every, delay=delay)
+    expected = [s for s in range(next_pair, t) if s + horizon + delay <= t and (s - first) % every == 0]
     assert matured_origins(next_pair, t, protocol, first).tolist() == expected
+
+
+@st.composite
+def protocols(draw: st.DrawFn) -> Protocol:
+    """Every schedule and label regime that leaks nothing."""
+    return Protocol(
+        lookback=draw(st.integers(1, 8)),
+        horizon=draw(st.integers(1, 6)),
+        stride=draw(st.integers(1, 7)),
+        block=draw(st.integers(1, 9)),
+        label_every=draw(st.integers(1, 5)),
+        label_rate=draw(st.sampled_from([1.0, 0.5, 0.1])),
+        label_seed=draw(st.integers(0, 3)),
+        delay=draw(st.integers(0, 6)),
+        warm_start=draw(st.booleans()),
+    )
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True)
+@given(protocol=protocols(), rows=st.integers(40, 70))
+def test_each_pair_once_in_order_and_never_early(protocol: Protocol, rows: int) -> None:
+    """Over whole streams: what is released, and when, by its definition."""
+    stage = Stage.of(numbered(rows, Split(16, 24, rows)), protocol)
+    recorder = Recorder(protocol, 2)
+    service = Stream(stage, cast(Strategy, recorder), CPU)
+    first = stage.first_origin
+    starts = []
+    for start, end in [(16, 24)] * protocol.warm_start + [(24, rows)]:
+        starts += [int(block[0]) for block in blocks(protocol, start, end)]
+        service.run(start, end, lambda *_: None)
+    released = [what.origins.tolist() for what in recorder.of("adapt")]
+    assert len(released) == len(starts)
+    seen: list[int] = []
+    for t, origins in zip(starts, released, strict=True):
+        assert all(s + protocol.horizon + protocol.delay <= t for s in origins)
+        seen += origins
+    due = np.arange(first, starts[-1] - protocol.horizon - protocol.delay + 1) if starts else np.arange(0)
+    assert seen == due[protocol.is_labelled(due - first)].tolist()
+
+
+def test_instant_labels_come_with_the_next_block() -> None:
+    protocol = Protocol(lookback=1, horizon=5, stride=1, labels="instant")
+    assert matured_origins(10, 12, protocol, 10).tolist() == [10, 11]
 
 
 def test_the_last_block_may_be_short() -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from bench.protocol import Protocol
 
 PROTOCOL = ["lookback", "horizon", "stride", "block", "label_every", "warm_start"]
+LABELS = ["labels", "label_rate", "label_seed", "delay"]  # results from before there was a choice lack them
 
 
 def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
@@ -53,7 +54,7 @@ def latest(runs: pd.DataFrame) -> pd.DataFrame:
         A subset of the rows, in the same order, with the columns of `with_entries`.
     """
     current = runs.sort_values(["started", "run_id"], kind="stable")
-    current = _newest(current, ["dataset", "dataset_options", "protocol", *PROTOCOL], "fingerprint")
+    current = _newest(current, ["dataset", "dataset_options", *_protocol_columns(runs)], "fingerprint")
     current = _newest(with_entries(current), ["scenario", "entry"], "version")
     return current.drop_duplicates(["scenario", "entry", "seed"], keep="last").sort_index()
 
@@ -77,22 +78,17 @@ def _options(text: str) -> str:
 
 
 def _protocol_labels(runs: pd.DataFrame) -> pd.Series:
-    columns = ["protocol", *PROTOCOL]
-    distinct = runs[columns].drop_duplicates()
-    labels = {}
-    for name, lookback, horizon, stride, block, label_every, warm_start in distinct.itertuples(index=False):
-        protocol = Protocol(
-            name=name,
-            lookback=int(lookback),
-            horizon=int(horizon),
-            stride=int(stride),
-            block=int(block),
-            label_every=int(label_every),
-            warm_start=bool(warm_start),
-        )
-        labels[name, lookback, horizon, stride, block, label_every, warm_start] = protocol.label
+    columns = _protocol_columns(runs)
+    labels = {
+        values: Protocol(**dict(zip(["name", *columns[1:]], values, strict=True))).label
+        for values in runs[columns].drop_duplicates().itertuples(index=False, name=None)
+    }
     keys = zip(*(runs[column] for column in columns), strict=True)
     return pd.Series([labels[key] for key in keys], index=runs.index)
+
+
+def _protocol_columns(runs: pd.DataFrame) -> list[str]:
+    return ["protocol", *PROTOCOL, *(column for column in LABELS if column in runs)]
 
 
 def _scenarios(runs: pd.DataFrame) -> pd.Series:

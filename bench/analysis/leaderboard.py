@@ -69,14 +69,15 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
         Columns ``scenario, rank, entry, strategy, base, group, seeds`` (that ended well), ``failed, skipped,
         diverged`` (seeds whose error is not finite), ``windows``, each metric's mean over seeds and ``<metric>_sd``
         (NaN with one seed), ``skill_persistence, skill_frozen`` (percent). A diverged seed makes the mean infinite.
-        ``rank`` is by MSE; leaky entries and those without a result have none.
+        ``rank`` is by MSE; leaky entries, those served with instant labels and those without a result have none.
     """
     runs = with_entries(runs).copy()
     runs["skill_persistence"] = skill(runs, PERSISTENCE)
     runs["skill_frozen"] = skill(runs, FROZEN)
     rows = [_entry_row(group) for _, group in runs.groupby(["scenario", "entry"], sort=True)]
     board = pd.DataFrame(rows)
-    ranked = (board["group"] != "leaky") & (board["seeds"] > 0)
+    leaky = set(runs.loc[runs["labels"] == "instant", "scenario"]) if "labels" in runs else set()
+    ranked = (board["group"] != "leaky") & (board["seeds"] > 0) & ~board["scenario"].isin(leaky)
     board["rank"] = board["mse"].where(ranked).groupby(board["scenario"]).rank(method="average")
     board = board.sort_values(["scenario", "rank", "mse", "entry"], kind="stable", ignore_index=True)
     first = ["scenario", "rank"]
