@@ -82,14 +82,12 @@ def test_a_model_in_service_follows_its_parameters(copied: bool) -> None:
         model = copy.deepcopy(model)
     for name, parameter in model.named_parameters():
         cache = model.write(x, model.initial_cache())
-        before = model(x, cache)
         parameter.add_(0.1 * torch.randn_like(parameter))
         fresh = copy.deepcopy(model)
         fresh._derived = Derived()
         assert torch.equal(model(x, cache), fresh(x, cache)), name
         assert torch.equal(model.write(x, cache).layers[0].weights["norm.gamma"],
                            fresh.write(x, cache).layers[0].weights["norm.gamma"]), name  # fmt: skip
-        assert before.shape == (1, 3, 2)
 
 
 def test_a_carried_memory_takes_part_in_training() -> None:
@@ -101,5 +99,6 @@ def test_a_carried_memory_takes_part_in_training() -> None:
     model(x, cache).sum().backward()
     forecast, _ = model.forecast_and_write(x, cache)
     forecast.sum().backward()
-    assert cache.ordinary() is not cache
-    assert cache.ordinary().ordinary().layers[0].weights["norm.gamma"].is_inference() is False
+    plain = cache.ordinary()
+    assert plain is not cache
+    assert plain.ordinary() is plain

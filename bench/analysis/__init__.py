@@ -3,7 +3,7 @@
 from bench.analysis.breakdown import error_shares, mean_by
 from bench.analysis.contrasts import MEMORY_QUESTIONS, Question, contrasts
 from bench.analysis.cost import cost_table, undominated
-from bench.analysis.entries import latest, with_entries
+from bench.analysis.entries import latest, leaky_scenarios, with_entries
 from bench.analysis.forecasts import forecast_line
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
 from bench.analysis.paired import Difference, block_length, paired_difference
@@ -27,6 +27,7 @@ __all__ = [
     "geometric_ratio",
     "latest",
     "leaderboard",
+    "leaky_scenarios",
     "mean_by",
     "mean_over_seeds",
     "median_trace",

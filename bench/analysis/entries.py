@@ -9,7 +9,7 @@ import pandas as pd
 from bench.protocol import Protocol
 
 PROTOCOL = ["lookback", "horizon", "stride", "block", "label_every", "warm_start"]
-LABELS = ["labels", "label_rate", "label_seed", "delay"]  # results from before there was a choice lack them
+LABELS = ["labels", "label_rate", "label_seed", "delay"]  # tell more protocols apart, where they are there
 
 
 def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
@@ -37,6 +37,15 @@ def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
         entry += (" + " + runs["base"]).where(runs["base"] != "none", "")
     runs["entry"] = entry
     return runs
+
+
+def leaky_scenarios(runs: pd.DataFrame) -> set[str]:
+    """Scenarios in which labels came before they could be known, on purpose; nothing in them is ranked.
+
+    Args:
+        runs: With the columns of `with_entries`; without a column ``labels``, none is.
+    """
+    return set(runs.loc[runs["labels"] == "instant", "scenario"]) if "labels" in runs else set()
 
 
 def latest(runs: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis.entries import with_entries
+from bench.analysis.entries import leaky_scenarios, with_entries
 
 PERSISTENCE, FROZEN = "persistence", "frozen"
 METRICS = ["mse", "mae", "rmse", "mse_original", "mae_original", "rmse_original", "val_mse"]
@@ -76,8 +76,7 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     runs["skill_frozen"] = skill(runs, FROZEN)
     rows = [_entry_row(group) for _, group in runs.groupby(["scenario", "entry"], sort=True)]
     board = pd.DataFrame(rows)
-    leaky = set(runs.loc[runs["labels"] == "instant", "scenario"]) if "labels" in runs else set()
-    ranked = (board["group"] != "leaky") & (board["seeds"] > 0) & ~board["scenario"].isin(leaky)
+    ranked = (board["group"] != "leaky") & (board["seeds"] > 0) & ~board["scenario"].isin(leaky_scenarios(runs))
     board["rank"] = board["mse"].where(ranked).groupby(board["scenario"]).rank(method="average")
     board = board.sort_values(["scenario", "rank", "mse", "entry"], kind="stable", ignore_index=True)
     first = ["scenario", "rank"]

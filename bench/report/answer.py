@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.analysis import Contest, contest
+from bench.analysis import Contest, contest, leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.markdown import count, escape, words
 from bench.report.numbers import brief, fixed, places
@@ -52,6 +52,8 @@ def _line(results: Results, scenario: str) -> str:
     board = results.board_of(scenario)
     found = contest(board)
     name = escape(scenario)
+    if scenario in leaky_scenarios(results.runs):
+        return f"- **{name}**: nothing is ranked, because labels came before they could be known (instant labels)."
     if found is None:
         return f"- **{name}**: no ranked strategy has a result."
     sentences = [_winner(found), _gap(found), _cost(results, scenario, found), _losers(board)]

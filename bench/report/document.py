@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.analysis import leaky_scenarios
 from bench.report.accuracy import accuracy
 from bench.report.answer import answer
 from bench.report.breakdown import channels, leads
@@ -53,7 +54,10 @@ def _question(results: Results) -> list[str]:
         f"{count(runs['entry'].nunique(), 'strategy')}, {count(runs['dataset'].nunique(), 'dataset')}, "
         f"{count(runs['seed'].nunique(), 'seed')}: {count(len(runs), 'run')}."
     ).replace("strategys", "strategies")
+    seen = "none saw a row before its time"
+    if leaky := leaky_scenarios(runs):
+        seen += f", except that with instant labels ({escape(', '.join(sorted(leaky)))}) all did, on purpose"
     return [
         "When the data drift, which way of adapting a forecaster at test time is worth its cost? Every strategy "
-        f"forecast the same stream, and none saw a row before its time. {size}"
+        f"forecast the same stream, and {seen}. {size}"
     ]

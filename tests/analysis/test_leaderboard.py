@@ -136,3 +136,18 @@ def test_one_seed_has_no_spread(make_runs: MakeRuns) -> None:
     found = contest(leaderboard(make_runs({"strategy": "a", "mse": 1.0}, {"strategy": "b", "mse": 2.0})))
     assert found is not None
     assert np.isnan(found.spread)
+
+
+def test_what_was_served_with_instant_labels_is_listed_and_not_ranked(make_runs: MakeRuns) -> None:
+    board = leaderboard(
+        make_runs(
+            {"strategy": "rls", "mse": 1.0, "labels": "instant"},
+            {"strategy": "persistence", "mse": 2.0, "labels": "instant"},
+            {"strategy": "rls", "mse": 1.5, "labels": "matured"},
+            {"strategy": "persistence", "mse": 2.0, "labels": "matured"},
+        )
+    )
+    instant = board["scenario"].str.contains("instant")
+    assert instant.sum() == 2
+    assert board.loc[instant, "rank"].isna().all()
+    assert board.loc[~instant, "rank"].tolist() == [1, 2]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.report.answer import answer
+from bench.report.document import _question
 from bench.report.results import read_results
 
 
@@ -55,3 +57,17 @@ def test_the_cost_stands_beside_the_next_and_frozen(tmp_path: Path, fakes: Any) 
     ]
     text = text_of(fakes, tmp_path, strategies)
     assert "It costs 33.0 s per 1,000 windows (rls: 1.00 s, frozen: 2.00 s)." in text
+
+
+def test_instant_labels_are_owned_up_to(tmp_path: Path, fakes: Any) -> None:
+    strategies = [fakes.Strategy("persistence", 0.5), fakes.Strategy("rls", 0.1)]
+    folder = fakes.write_results(tmp_path, [fakes.Scenario(origins=40, events=())], strategies, 1).folder
+    assert "none saw a row before its time." in _question(read_results(folder))[0]
+    for path in folder.glob("*/record.json"):
+        record = json.loads(path.read_text())
+        record["protocol"]["labels"] = "instant"
+        path.write_text(json.dumps(record))
+    results = read_results(folder)
+    assert "nothing is ranked" in "\n".join(answer(results))
+    assert "lowest MSE" not in "\n".join(answer(results))
+    assert "all did, on purpose" in _question(results)[0]

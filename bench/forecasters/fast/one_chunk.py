@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.forecasters.fast.held import is_normed, names_by_layer
+from bench.forecasters.fast.held import names_by_layer, perceptron
 from bench.forecasters.fast.orthogonal import orthogonalized
-from bench.forecasters.fast.perceptron import Perceptron
 from bench.forecasters.fast.projections import Projections
 from bench.forecasters.fast.surprises import surprises
 from bench.forecasters.memory import MemoryState
@@ -29,8 +28,7 @@ def after_one_chunk(memory: Any, start: MemoryState, given: Projections) -> Memo
     """
     names = names_by_layer(memory)
     held = [start.weights[name] for name in names]
-    layers = len(held) - is_normed(memory)
-    grads = surprises(memory, Perceptron(tuple(held[:layers]), held[-1] if is_normed(memory) else None), given)
+    grads = surprises(memory, perceptron(tuple(held), memory), given)
     orders: list[list[Tensor]] = []
     keep, *shares = given.keeps.sigmoid()
     for order, share in enumerate(shares):
@@ -42,6 +40,7 @@ def after_one_chunk(memory: Any, start: MemoryState, given: Projections) -> Memo
         bare = grads.taken_from([torch.zeros_like(w) for w in held])
         update = bare if given.combine is None else _combined(given.combine, bare, orders)
     if memory.spectral_norm_surprises:
+        layers = len(grads.errors)
         update = [*(orthogonalized(u) for u in update[:layers]), *update[layers:]]
     weights = _added(update, keep, held)
     if memory.transition_gate is not None and memory.batch_size == memory.store_chunk_size:

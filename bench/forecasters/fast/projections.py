@@ -72,7 +72,7 @@ def project(
     """
     layers = derived((memory, "layers"), lambda: Layers.of(memory))
     if not reads:
-        views = _heads_of(views, written)
+        views = _first_of(views, written)
     queries, keys, values = views
     if layers.is_one_product and queries is keys and keys is values:
         maps = in_one_product(memory, layers, queries, written, derived, reads=reads)
@@ -97,7 +97,7 @@ def project(
     return Projections(q, gate, k, v, steps, keeps, combine, modulation)
 
 
-def _heads_of(views: Sequence[Tensor], written: int) -> list[Tensor]:
+def _first_of(views: Sequence[Tensor], written: int) -> list[Tensor]:
     """The first tokens of each; what was one tensor stays one."""
     first = {id(t): t if t.shape[1] == written else t[:, :written] for t in views}
     return [first[id(t)] for t in views]
