@@ -119,7 +119,7 @@ class WindowNormalization(nn.Module):
         variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
         if self.kind == "blended":
             mean = x[:, -self.latest :].mean(dim=1, keepdim=True)
-        return mean, (variance + VARIANCE_EPS).sqrt()
+        return mean, variance.add_(VARIANCE_EPS).sqrt_()
 
     def _taken_off(self, rows: Tensor, taken: Tensor | None, std: Tensor | None) -> Tensor:
         rows = rows if taken is None else rows - taken

@@ -45,12 +45,12 @@ class Surprise:
     gamma: Tensor | None
 
     def taken_from(self, tensors: list[Tensor]) -> list[Tensor]:
-        """``(G, ...)`` tensors, layers and then the norm's scale, less the gradients; heads and batch are in one."""
-        less = [
-            torch.baddbmm(t, a.transpose(1, 2), e, alpha=-1)
-            for t, a, e in zip(tensors, self.activations, self.errors, strict=False)
-        ]
-        return less if self.gamma is None else [*less, tensors[-1] - self.gamma.sum(1)]
+        """Tensors ``(G, ...)``, layers and then the norm's scale, less the gradients, in place; all in one batch."""
+        for t, a, e in zip(tensors, self.activations, self.errors, strict=False):
+            t.baddbmm_(a.mT, e, alpha=-1)
+        if self.gamma is not None:
+            tensors[-1].sub_(self.gamma.sum(1))
+        return tensors
 
 
 def times(x: Tensor, weights: Tensor) -> Tensor:
