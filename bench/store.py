@@ -92,7 +92,7 @@ class Store:
         fresh = set(cells.values())
         before = {run_id: cell for run_id, cell in self.read_manifest().items() if keep and cell not in fresh}
         work = self._work_folder()
-        _write_durably(work / MANIFEST, json.dumps(before | cells, indent=1))
+        write_durably(work / MANIFEST, json.dumps(before | cells, indent=1))
         (work / MANIFEST).rename(self.folder / MANIFEST)
         work.rmdir()
 
@@ -105,7 +105,7 @@ class Store:
         work = self._work_folder()
         for name, frame in frames.items():
             frame.to_parquet(work / name, index=False)
-        _write_durably(work / RECORD, record.model_dump_json(indent=1))
+        write_durably(work / RECORD, record.model_dump_json(indent=1))
         final = self.folder / record.run_id
         if final.exists():
             final.rename(self._work_folder() / "replaced")
@@ -115,7 +115,7 @@ class Store:
     def write_timing(self, run_id: str, timing: Timing) -> None:
         """Write the timing pass of a run beside its record."""
         work = self._work_folder()
-        _write_durably(work / TIMING, timing.model_dump_json(indent=1))
+        write_durably(work / TIMING, timing.model_dump_json(indent=1))
         (work / TIMING).rename(self.folder / run_id / TIMING)
         work.rmdir()
 
@@ -132,7 +132,8 @@ class Store:
         return work
 
 
-def _write_durably(path: Path, text: str) -> None:
+def write_durably(path: Path, text: str) -> None:
+    """Write a file, and see it on disk."""
     with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench import DriftSeries, Feedback, Protocol, Strategy, testing
+from bench import DriftSeries, Feedback, Protocol, Strategy
 from bench.config import build
 from bench.experiment import Choice, RunSpec
 from bench.forecaster import FORECASTERS
@@ -30,6 +30,7 @@ from bench.testing import (
     MakeStrategy,
     NondeterministicError,
     check_strategy,
+    forecasts_of,
     leak_canary,
     small_series,
     tiny_maker,
@@ -469,7 +470,7 @@ def test_titans_without_gradients_do_not_hear_labels(name: str, labels: dict[str
     """Bit for bit, where targets are among the inputs."""
     series = small_series()
     forecasts = [
-        testing._forecasts(tiny_maker(name), series, build(ProtocolSpec, options, "test").resolve(series))
+        forecasts_of(tiny_maker(name), series, build(ProtocolSpec, options, "test").resolve(series))
         for options in ({}, labels)
     ]
     assert forecasts[0].keys() == forecasts[1].keys()
