@@ -1,4 +1,4 @@
-"""Carrying out an experiment: what is missing, once each, then the timing pass, then nothing twice."""
+"""Carrying out an experiment: what is missing, once each, then audits, the timing pass, and nothing twice."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Literal
 from joblib import cpu_count
 from rich.console import Console
 
+from bench.auditing import audit_missing
 from bench.engines import engine
 from bench.errors import WorkerLostError
 from bench.experiment import Experiment, RunSpec, expand
@@ -130,6 +131,7 @@ def carry_out_runs(
             assert bar is not None
             done[status] += 1
             sight.advance(bar, f"{status}: {run.label}: {reason}" if reason else "")
+        audit_missing(runs, place, store, sight, experiment.engine, workers, experiment.threads)
         timed = _time_each(runs, experiment, place, store, sight, redo)
     return Outcome(place.results, done, len(runs) - len(missing), timed)
 

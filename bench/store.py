@@ -169,7 +169,8 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
         block, label_every, label_rate, label_seed, delay, labels, warm_start, seed, status, reason, windows, mae, mse,
         rmse, mae_original, mse_original, rmse_original, val_mse, windows_per_s, predict_p50_ms, predict_p95_ms,
         adapt_p50_ms, adapt_p95_ms, peak_memory_mb, timed_alone, service_s, seconds, device, threads,
-        strategy_config``. Timings are those of the
+        strategy_config, audit``. ``audit`` says whether this version of strategy and forecaster went through the leak
+        canary: ``passed``, ``failed`` or ``unaudited``. Timings are those of the
         timing pass where the run has one (``timed_alone``), otherwise of the run itself; ``service_s`` is predict
         and adapt over the whole stream, as measured in the run itself.
 
@@ -178,10 +179,15 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
     """
     import pandas as pd
 
+    from bench.audit import AUDITS, audit_of
+
     rows = []
     for folder in experiments_in(Path(results)):
         store = Store(folder)
-        rows += [_row(record, store.read_timing(record.run_id)) for record in store.records()]
+        for record in store.records():
+            audit = audit_of(folder.parent / AUDITS, record)
+            row = _row(record, store.read_timing(record.run_id))
+            rows.append(row | {"audit": audit.standing if audit else "unaudited"})
     if not rows:
         raise BenchError(f"No readable results in {results}. Run an experiment first (bench run), or name its folder.")
     frame = pd.DataFrame(rows)

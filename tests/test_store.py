@@ -253,10 +253,10 @@ PROMISED = """
 """  # by the design
 MORE = """
     experiment run_id group label_every label_rate label_seed delay labels warm_start timed_alone service_s seconds
-    threads strategy_config
+    threads strategy_config audit
 """
 WHOLE = "lookback horizon stride block seed windows label_every threads"
-TEXT = "experiment run_id group strategy forecaster dataset protocol status reason device strategy_config"
+TEXT = "experiment run_id group strategy forecaster dataset protocol status reason device strategy_config audit"
 NUMBERS = PROMISED.split("windows ")[1].removesuffix("device\n").split()
 
 

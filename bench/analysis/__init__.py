@@ -3,7 +3,7 @@
 from bench.analysis.breakdown import error_shares, mean_by
 from bench.analysis.contrasts import MEMORY_QUESTIONS, Question, contrasts
 from bench.analysis.cost import cost_table, undominated
-from bench.analysis.entries import latest, leaky_scenarios, with_entries
+from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
 from bench.analysis.forecasts import forecast_line
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
 from bench.analysis.paired import Difference, block_length, paired_difference
@@ -25,6 +25,7 @@ __all__ = [
     "error_shares",
     "forecast_line",
     "geometric_ratio",
+    "is_barred",
     "latest",
     "leaderboard",
     "leaky_scenarios",

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bench.analysis import is_barred
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.audits import audited
 from bench.report.markdown import NONE, count, escape, table, words
 from bench.report.numbers import MINUS, fixed, percent, places, with_spread
 from bench.report.results import Results
@@ -45,6 +47,7 @@ def _how_to_read(results: Results) -> list[str]:
         lines.append("val MSE is the error over the validation rows; choices are made on it, not on the stream.")
     if (results.board["group"] == "leaky").any():
         lines.append("Leaky strategies see what they should not. They show what delay costs, and are never ranked.")
+    lines += audited(results)
     missing = [name for name in (PERSISTENCE, FROZEN) if results.board[f"skill_{name}"].isna().all()]
     lines += [f"No {name} run ended well, so there is no skill against {name}." for name in missing]
     return ["\n".join(f"- {line}" for line in lines)]
@@ -70,7 +73,7 @@ def _together(results: Results) -> list[str]:
     ranked = overall["mean_rank"].notna()
     columns = [_column(overall["mean_rank"], ranked, 1)]
     columns += [[_skill(row, name) for _, row in overall.iterrows()] for name in skills]
-    columns += [_column(overall[f"mse {scenario}"], overall["group"] != "leaky", None) for scenario in shown]
+    columns += [_column(overall[f"mse {scenario}"], ~is_barred(overall), None) for scenario in shown]
     rows = [
         [results.names[row["entry"]], *cells]
         for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)

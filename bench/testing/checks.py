@@ -26,11 +26,12 @@ from bench.strategy import STRATEGIES, Strategy
 from bench.stream import Stage
 from bench.testing.canary import DISTURBANCES, Disturbance, leak_canary, probe, require_unmoved
 from bench.testing.findings import CheckError, DeafError, OutOfTimeError, require
-from bench.testing.passes import CPU, Forecasts, MakeStrategy, first_difference, forecasts_of
+from bench.testing.passes import CPU, MakeStrategy, Marks, first_difference, marks_of
 from bench.testing.schedules import LABEL_REGIMES, draw_schedule, label_of
 from bench.testing.tiny import fitting_forecasters, small_series, tiny_maker
 from bench.training import Recipe, pretrain
 
+LEAKLESS = "no leak: "
 DRAWN = 8
 QUICK_ROWS, ROWS = 60, 90
 
@@ -62,12 +63,12 @@ class Findings:
     Attributes:
         lines: What was checked, a line each.
         refused: What it would not serve, and why.
-        made: Turns, and the forecasts that were made in them.
+        made: Turns, and marks of the forecasts that were made in them.
     """
 
     lines: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    made: list[tuple[Turn, Forecasts]] = field(default_factory=list)
+    made: list[tuple[Turn, Marks]] = field(default_factory=list)
 
     @contextmanager
     def during(self, line: str) -> Iterator[None]:
@@ -78,7 +79,7 @@ class Findings:
         except BenchError as error:
             self.refused.append(f"refused ({line}): {error}")
         except CheckError as error:
-            raise type(error)(f"{error} (While checking: {line}.)") from None
+            raise type(error)(f"{error} (Found in: {line.removeprefix(LEAKLESS)}.)") from None
 
 
 def check_strategy(
@@ -177,10 +178,10 @@ def _turns(quick: bool) -> Iterator[Turn]:
 
 def _take_through_presets(make: MakeStrategy, quick: bool, found: Findings) -> None:
     for turn in _turns(quick):
-        with found.during(f"no leak: {label_of(turn.protocol, turn.series)}"):
-            forecasts = leak_canary(make, turn.series, turn.protocol, (turn.cut,), turn.disturbances)
+        with found.during(f"{LEAKLESS}{label_of(turn.protocol, turn.series)}"):
+            marks = leak_canary(make, turn.series, turn.protocol, (turn.cut,), turn.disturbances)
             if quick or not turn.protocol.is_sparse:
-                found.made.append((turn, forecasts))
+                found.made.append((turn, marks))
 
 
 def _take_through_drawn(make: MakeStrategy, forecaster: str, found: Findings, *, reads: bool) -> None:
@@ -188,7 +189,7 @@ def _take_through_drawn(make: MakeStrategy, forecaster: str, found: Findings, *,
     heard = []
     for _ in range(DRAWN):
         schedule = draw_schedule(lambda options: options[int(rng.integers(len(options)))], forecaster)
-        with found.during(f"no leak: {schedule}"):
+        with found.during(f"{LEAKLESS}{schedule}"):
             heard.append(probe(make, schedule.series, schedule.protocol, schedule.cut, schedule.disturbance))
     if reads and heard and not any(heard):
         raise DeafError(f"reads nothing: in {len(heard)} drawn schedules no forecast moved when rows before it did")
@@ -196,8 +197,8 @@ def _take_through_drawn(make: MakeStrategy, forecaster: str, found: Findings, *,
 
 def _take_in_another_order(make: MakeStrategy, found: Findings) -> None:
     """The first turn was run before all others, the last one after them: now the other way round."""
-    for turn, forecasts in reversed(found.made):
-        require_unmoved(make, turn.series, turn.protocol, forecasts)
+    for turn, marks in reversed(found.made):
+        require_unmoved(make, turn.series, turn.protocol, marks)
     if found.made:
         found.lines.append(f"{len(found.made)} runs again, in the opposite order: the same forecasts")
 
@@ -221,7 +222,7 @@ def trace_changes_nothing(make: MakeStrategy, series: DriftSeries, protocol: Pro
     Raises:
         CheckError: Asking after every block changed a forecast.
     """
-    silent, asked = (forecasts_of(make, series, protocol, asks=asks) for asks in (False, True))
+    silent, asked = (marks_of(make, series, protocol, asks=asks) for asks in (False, True))
     bad = first_difference(silent, asked, len(series))
     require(bad is None, f"trace() changed the forecast with origin {bad}: asking for it must change nothing")
 

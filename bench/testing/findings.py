@@ -12,7 +12,7 @@ class LeakError(CheckError):
 
 
 class TamperingError(CheckError):
-    """The harness's own rows were written to: those that forecasts are made from, or scored against."""
+    """The harness's own rows or protocol were written to: what forecasts are made from, or scored against."""
 
 
 class NondeterministicError(CheckError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import hashlib
 import pickle
 import sys
 from collections.abc import Callable, Iterator
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import numpy as np
 import torch
@@ -17,13 +19,16 @@ from bench.protocol import Protocol
 from bench.series import DriftSeries
 from bench.strategy import Strategy
 from bench.stream import Stage, Stream
-from bench.testing.findings import TamperingError
+from bench.testing.findings import OrderError, TamperingError
 from bench.trace import Watch
 from bench.training import seeded
+
+MOST_VISITED = 5000  # objects behind one name
 
 CPU = torch.device("cpu")
 Singles = NDArray[np.float32]
 Forecasts = dict[int, Singles]
+Marks = dict[int, bytes]
 MakeStrategy = Callable[[Stage], Strategy]
 
 
@@ -37,10 +42,11 @@ def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *,
         asks: Whether the strategy is asked for its trace after every block.
 
     Raises:
-        TamperingError: The harness's own rows were written to.
+        TamperingError: The harness's own rows or protocol were written to.
+        OrderError: They were kept where they outlast the run.
     """
     stage = Stage.of(series, protocol)
-    before = {name: rows.copy() for name, rows in _own_rows(stage).items()}
+    before = _own(stage)
     strategy = make(stage)
     stream = Stream(stage, strategy, CPU, finite=False)
     sums = ErrorSums(series.scaler.select(series.target_column).std, protocol.horizon)
@@ -61,32 +67,44 @@ def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *,
     except Exception:
         if not disturbed:
             raise
-    for name, rows in _own_rows(stage).items():
-        if not np.array_equal(rows, before[name], equal_nan=True):
+    for name, digest in _own(stage).items():
+        if digest != before[name]:
             raise TamperingError(
-                f"tampers: its run left other {name} in the harness than there were. It got hold of them by the frames "
-                "of its callers or by the garbage collector, and wrote to them; its score means nothing"
+                f"tampers: its run left the harness with another {name} than it began with. It got hold of it by the "
+                "frames of its callers or by the garbage collector, and wrote to it; its score means nothing"
             )
+    if names := _harness_kept_by(type(strategy)):
+        raise OrderError(
+            f"keeps the harness's own rows from one run to the next, in {', '.join(names)}: what it forecasts may come "
+            "from a stream that it has seen to its end"
+        )
     return made
 
 
-def _own_rows(stage: Stage) -> dict[str, NDArray[np.floating]]:
-    return {
-        "values of the series": stage.series.values,
-        "inputs": stage.inputs,
-        "targets": stage.targets,
-        "truth (what forecasts are scored against)": stage.truth,
-    }
+def marks_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = False) -> Marks:
+    """A mark for each origin that stands for the bits of its forecast: the same takes and errors as `forecasts_of`.
+
+    Marks are compared where forecasts would do, as forecasts that a cheat made are rows of the future to the next one.
+    """
+    made = forecasts_of(make, series, protocol, asks=asks)
+    return {origin: hashlib.sha256(forecast.tobytes()).digest() for origin, forecast in made.items()}
 
 
-def first_difference(one: Forecasts, other: Forecasts, up_to: int) -> int | None:
+def first_difference(one: Marks, other: Marks, up_to: int) -> int | None:
     """First origin up to ``up_to`` at which the forecasts of one are not the same bits in the other."""
-    for origin in sorted(one):
-        if origin > up_to:
-            return None
-        if origin not in other or not np.array_equal(one[origin], other[origin], equal_nan=True):
-            return origin
-    return None
+    return next((origin for origin in sorted(one) if origin <= up_to and one[origin] != other.get(origin)), None)
+
+
+def _own(stage: Stage) -> dict[str, bytes]:
+    """Digests of what the harness goes by: a copy would be one more place to find the future in."""
+    rows = {
+        "series": stage.series.values,
+        "table of inputs": stage.inputs,
+        "table of targets": stage.targets,
+        "truth to score forecasts against": stage.truth,
+    }
+    digests = {name: hashlib.sha256(np.ascontiguousarray(values).tobytes()).digest() for name, values in rows.items()}
+    return digests | {"protocol": stage.protocol.model_dump_json().encode()}
 
 
 @contextlib.contextmanager
@@ -102,7 +120,12 @@ def generators_pinned(seed: int) -> Iterator[None]:
 
 
 def lasting_state(cls: type[Strategy]) -> dict[str, object]:
-    """What outlasts an instance, by name: data in its classes and in their modules, each as something to compare."""
+    """What outlasts an instance, by name, each as something to compare."""
+    return {name: _comparable(value) for name, value in _lasting(cls).items()}
+
+
+def _lasting(cls: type[Strategy]) -> dict[str, object]:
+    """Data in the strategy's classes and in their modules, by name."""
     found: dict[str, object] = {}
     for owner in cls.__mro__:
         if owner.__module__.partition(".")[0] in ("bench", "builtins"):
@@ -110,7 +133,7 @@ def lasting_state(cls: type[Strategy]) -> dict[str, object]:
         for scope, where in ((owner, owner.__qualname__), (sys.modules[owner.__module__], owner.__module__)):
             for name, value in vars(scope).items():
                 if not name.startswith("__") and not callable(value) and not isinstance(value, ModuleType):
-                    found[f"{where}.{name}"] = _comparable(value)
+                    found[f"{where}.{name}"] = value
     return found
 
 
@@ -119,3 +142,21 @@ def _comparable(value: object) -> object:
         return pickle.dumps(value)
     except Exception:  # what cannot be pickled says so in many ways
         return id(value)
+
+
+def _harness_kept_by(cls: type[Strategy]) -> list[str]:
+    """Names behind which the harness's series, stages or streams outlast the strategy."""
+    return [name for name, value in _lasting(cls).items() if _reaches_harness(value)]
+
+
+def _reaches_harness(value: object) -> bool:
+    seen, waiting = {id(value)}, [value]
+    while waiting and len(seen) < MOST_VISITED:
+        one = waiting.pop()
+        if isinstance(one, DriftSeries | Stage | Stream):
+            return True
+        for other in gc.get_referents(one):
+            if id(other) not in seen and not isinstance(other, type | ModuleType | FunctionType):
+                seen.add(id(other))
+                waiting.append(other)
+    return False
