@@ -86,7 +86,8 @@ def _audits(subjects: list[Subject], place: Workplace, engine_name: str, workers
     except WorkerLostError:
         for subject in left.values():
             try:
-                yield from engine(engine_name)(audit, [subject], 1, threads)
+                # two workers for the one: where one is asked for, the work is done in this process, which must live on
+                yield from engine(engine_name)(audit, [subject], 2, threads)
             except WorkerLostError as error:
                 yield _lost(subject, str(error))
 
