@@ -700,6 +700,8 @@ LAST_BIAS: list[Tensor] = []
 class StartsWhereTheLastRunEnded(Honest):
     """Like `Honest` within runs on the same data, where the bias at the end is the same; and not after other data."""
 
+    shows_from: ClassVar[int] = 0
+
     def setup(self) -> None:
         super().setup()
         self.added = float(LAST_BIAS[0].sum() != EXPECTED[0]) if LAST_BIAS and EXPECTED else 0.0
@@ -709,14 +711,13 @@ class StartsWhereTheLastRunEnded(Honest):
         LAST_BIAS[:] = [self.bias]
 
     def predict(self, windows: Tensor) -> Tensor:
-        return super().predict(windows) + self.added
+        return super().predict(windows) + (self.added if self.origin >= self.shows_from else 0.0)
 
 
 class AndShowsItLate(StartsWhereTheLastRunEnded):
     """The same, beyond the cut only: where no leak is looked for."""
 
-    def predict(self, windows: Tensor) -> Tensor:
-        return super().predict(windows) - (self.added if self.origin < 75 else 0.0)
+    shows_from = 75
 
 
 EXPECTED: list[float] = []
