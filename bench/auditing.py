@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.audit import AUDITS, Audit, audited_sha, code_sha, read_audit, subject_of, write_audit
 from bench.engines import engine
 from bench.errors import WorkerLostError
-from bench.experiment import RunSpec
+from bench.experiment import Experiment, RunSpec
 from bench.forecaster import FORECASTERS
 from bench.plugins import load_plugins
 from bench.progress import Sight
@@ -42,18 +42,27 @@ def audits_folder(place: Workplace) -> Path:
 
 
 def audit_missing(
-    runs: Iterable[RunSpec], place: Workplace, store: Store, sight: Sight, engine_name: str, workers: int, threads: int
+    runs: Iterable[RunSpec],
+    experiment: Experiment,
+    place: Workplace,
+    store: Store,
+    sight: Sight,
+    workers: int,
+    *,
+    again: bool = False,
 ) -> None:
     """Audit each strategy that served the stream and that nobody audited in this version.
 
+    What `bench check` found at length to be at fault stands until `bench check` finds otherwise.
+
     Args:
-        runs: Of an experiment; those over validation rows only, and those that did not end well, count for nothing.
+        runs: Those over validation rows only, and those that did not end well, count for nothing.
+        experiment: For engine and threads.
         place: Where audits and plug-ins are.
         store: Holds the runs' records.
         sight: Where progress is drawn.
-        engine_name: Who carries the audits out.
-        workers: How many at a time.
-        threads: For each.
+        workers: How many audits at a time.
+        again: Whether those are audited too that are known to have passed.
     """
     folder = audits_folder(place)
     served = {
@@ -61,18 +70,20 @@ def audit_missing(
         for run in runs
         if run.rows == "stream" and (record := store.read(run.run_id)) is not None and record.status == "ok"
     }
-    missing = [subject for subject in served if not _is_known(folder, subject)]
+    missing = [subject for subject in served if not _stands(folder, subject, again=again)]
     missing.sort(key=lambda subject: not STRATEGIES[subject.strategy].cls.heavy)
     bar = sight.stage("leak canary", len(missing)) if missing else None
-    for audit in _audits(missing, place, engine_name, workers, threads):
+    for audit in _audits(missing, place, experiment.engine, workers, experiment.threads):
         assert bar is not None
         write_audit(folder, audit)
         sight.advance(bar, _remark(audit))
 
 
-def _is_known(folder: Path, subject: Subject) -> bool:
+def _stands(folder: Path, subject: Subject, *, again: bool) -> bool:
     audit = read_audit(folder, subject.strategy, subject.forecaster, subject.sha)
-    return audit is not None and audit.code == code_sha()
+    if audit is None:
+        return False
+    return (audit.status == "failed" and not audit.quick) or (not again and audit.code == code_sha())
 
 
 def _audits(subjects: list[Subject], place: Workplace, engine_name: str, workers: int, threads: int) -> Iterator[Audit]:

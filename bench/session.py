@@ -131,7 +131,7 @@ def carry_out_runs(
             assert bar is not None
             done[status] += 1
             sight.advance(bar, f"{status}: {run.label}: {reason}" if reason else "")
-        audit_missing(runs, place, store, sight, experiment.engine, workers, experiment.threads)
+        audit_missing(runs, experiment, place, store, sight, workers, again=redo == "always")
         timed = _time_each(runs, experiment, place, store, sight, redo)
     return Outcome(place.results, done, len(runs) - len(missing), timed)
 

@@ -129,6 +129,20 @@ def test_another_version_of_the_harness_audits_again(tiny: Path, bench: Bench, m
     assert {audit.code for audit in audits(tiny).values()} == {"another"}
 
 
+def test_what_a_check_found_at_length_is_not_overruled_in_passing(
+    tiny: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench("run", tiny)
+    folder, persistence = tiny.parent / "results" / AUDITS, audits(tiny)["persistence"]
+    write_audit(folder, persistence.model_copy(update={"status": "failed", "reason": "leaks", "quick": False}))
+    write_audit(folder, audits(tiny)["rls"].model_copy(update={"status": "failed", "reason": "leaks"}))
+    monkeypatch.setattr("bench.auditing.code_sha", lambda: "another")
+    bench("run", tiny, "--always")
+    assert {name: audit.status for name, audit in audits(tiny).items()} == {"persistence": "failed", "rls": "passed"}
+    assert bench("check", "persistence").status == 0
+    assert audits(tiny)["persistence"].status == "passed"
+
+
 def test_who_fails_the_canary_is_run_and_said_to_fail(tiny: Path, bench: Bench, write: Write) -> None:
     ran = bench("run", tiny, "--plugins", write("mean.py", PEEKS))
     assert ran.status == 0
