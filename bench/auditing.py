@@ -19,7 +19,7 @@ from bench.run import Workplace
 from bench.store import Store
 from bench.strategy import STRATEGIES
 
-SECONDS = 60.0
+SECONDS = 120.0
 """What an audit in passing may take; who needs longer stays unaudited until `bench check`."""
 
 
