@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveInt
+from scipy.linalg import lapack
 from torch import Tensor
 
 from bench import Feedback, Pairs, Strategy, StrategyConfig, Task, register_strategy
@@ -114,17 +116,32 @@ class RecursiveLeastSquares(Strategy):
         self.weights = self.inverse @ moment
 
     def adapt(self, feedback: Feedback) -> None:
-        """One update for each pair, all of its channels together (Woodbury identity)."""
+        """One update for each pair, all of its channels together."""
         if not len(feedback):
             return
         rows, level = design(feedback.x.double(), self.task, "last", constant=True)
         target = outcome(feedback.y.double(), level, self.task)
         for x, y in zip(rows.cpu().numpy(), target.cpu().numpy(), strict=True):
-            gain = self.inverse @ x.T
-            gain = gain @ np.linalg.inv(self.config.forgetting * np.eye(len(x)) + x @ gain)
-            self.weights += gain @ (y - x @ self.weights)
-            self.inverse = (self.inverse - gain @ (x @ self.inverse)) / self.config.forgetting
-            self.inverse = (self.inverse + self.inverse.T) / 2  # rounding must not make it lopsided
+            self._update(x, y)
+
+    def _update(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        """One pair: ``(R, F)`` regressors and ``(R, M)`` outcomes.
+
+        By the Woodbury identity; with the Cholesky factor of the innovations' covariance, what is taken off the inverse
+        is a product of a matrix with its own transpose, so that rounding cannot make it lopsided.
+        """
+        seen = x @ self.inverse
+        covariance = seen @ x.T
+        covariance.flat[:: len(x) + 1] += self.config.forgetting
+        factor, failed = lapack.dpotrf(covariance, lower=1)
+        if failed:
+            raise np.linalg.LinAlgError("rls: the covariance of the innovations is not positive definite")
+        solved, _ = lapack.dtrtrs(factor, np.concatenate([seen, y - x @ self.weights], axis=1), lower=1)
+        gain, innovation = solved[:, : len(self.weights)], solved[:, len(self.weights) :]
+        self.weights += gain.T @ innovation
+        self.inverse -= gain.T @ gain
+        if self.config.forgetting < 1:
+            self.inverse *= 1 / self.config.forgetting
 
     def predict(self, windows: Tensor) -> Tensor:
         """Apply the weights of the moment."""
@@ -145,7 +162,7 @@ class Frozen(Strategy):
         if "memory" in getattr(self.forecaster, "provides", ()):
             self.forecaster.memory_writes = False
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def predict(self, windows: Tensor) -> Tensor:
         """Forecast, and remember nothing."""
         return self.forecaster(windows)  # type: ignore[no-any-return]

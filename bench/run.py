@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 WARMUP_BLOCKS = 3
 
-Progress = Callable[[int, int, float], None]
-"""Told the windows done, the windows there are, and the rolling MSE."""
+Progress = Callable[[int, int, Callable[[], float]], None]
+"""Told the windows done, the windows there are, and how to learn the rolling MSE."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _serve(
             split.train,
             split.validation,
             lambda o, f: warm.add(f, stage.truths(o)),
-            lambda t: told((t - split.train) // protocol.stride + 1, before, warm.mse),
+            lambda t: told((t - split.train) // protocol.stride + 1, before, lambda: warm.mse),
         )
         val_mse = warm.mse
     if run.rows == "validation":
@@ -204,7 +204,7 @@ def _serve(
 
     def on_block(origin: int) -> None:
         watch.after_block(origin)
-        progress((origin - split.validation) // protocol.stride + 1, total, sums.mse)
+        progress((origin - split.validation) // protocol.stride + 1, total, lambda: sums.mse)
 
     stream.start_watches()
     memory = PeakMemory(device)

@@ -163,7 +163,7 @@ def _run(run: RunSpec, place: Workplace) -> tuple[str, str, str]:
     """One run, in whatever process; its record is on disk when this returns."""
     load_plugins(place.plugins)
     trail = Trail(place.results / PROGRESS, run.run_id, run.label)
-    trail(0, 1, float("nan"))
+    trail(0, 1, lambda: float("nan"))
     record, frames = execute(run, place, trail)
     Store(place.results).write(record, frames)
     trail.erase()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,8 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Score = Callable[[NDArray[np.int64], Singles], None]
 
-SCORED_TOGETHER = 64
+SCORED_TOGETHER = 50_000
+"""Forecast values, about so many, that are scored at once."""
 
 
 class StreamError(Exception):
@@ -83,13 +85,44 @@ class Stage:
 
     def windows(self, origins: NDArray[np.int64]) -> Singles:
         """``(n, L, C_in)``: the rows before each origin, copied."""
-        rows: Singles = self.inputs[origins[:, None] + np.arange(-self.protocol.lookback, 0)]
-        return rows
+        return self.windows_at(origins).numpy()
+
+    def windows_at(self, origins: NDArray[np.int64], apart: int = 0) -> torch.Tensor:
+        """The same, as a tensor; quicker where all origins are known to be so many rows ``apart``."""
+        lookback = self.protocol.lookback
+        return _stretches(self._input_rows, origins - lookback, lookback, apart)
+
+    def labels_at(self, origins: NDArray[np.int64], apart: int = 0) -> torch.Tensor:
+        """``(n, H, C_out)`` float32: the targets' rows from each origin on, copied."""
+        return _stretches(self._target_rows, origins, self.protocol.horizon, apart)
 
     def truths(self, origins: NDArray[np.int64]) -> Floats:
         """``(n, H, C_out)``: the rows forecast from each origin, copied."""
-        rows: Floats = self.truth[origins[:, None] + np.arange(self.protocol.horizon)]
-        return rows
+        return _stretches(self._truth_rows, origins, self.protocol.horizon, apart=0).numpy()
+
+    @cached_property
+    def _input_rows(self) -> torch.Tensor:
+        return torch.from_numpy(self.inputs).contiguous()
+
+    @cached_property
+    def _target_rows(self) -> torch.Tensor:
+        return torch.from_numpy(self.targets).contiguous()
+
+    @cached_property
+    def _truth_rows(self) -> torch.Tensor:
+        return torch.from_numpy(self.truth).contiguous()
+
+
+def _stretches(rows: torch.Tensor, starts: NDArray[np.int64], length: int, apart: int) -> torch.Tensor:
+    """``(n, length, C)`` copies of contiguous ``(T, C)`` rows, from each start on.
+
+    Where all starts are known to be so many rows ``apart``, no index is built; 0 is any distance.
+    """
+    if not apart or len(starts) == 0:
+        return rows[torch.from_numpy(starts[:, None] + np.arange(length))]
+    columns, first = rows.shape[1], int(starts[0])
+    shape, strides = (len(starts), length, columns), (apart * columns, columns, 1)
+    return rows.as_strided(shape, strides, first * columns).clone()
 
 
 def matured_origins(next_pair: int, t: int, protocol: Protocol, first: int) -> NDArray[np.int64]:
@@ -105,7 +138,7 @@ def matured_origins(next_pair: int, t: int, protocol: Protocol, first: int) -> N
         Rows ``s`` in order, each with ``s + horizon + delay <= t`` (with ``instant`` labels, ``s < t``).
     """
     origins = np.arange(next_pair, t - protocol.lag + 1, dtype=np.int64)
-    return origins[protocol.is_labelled(origins - first)]
+    return origins[protocol.is_labelled(origins - first)] if protocol.is_sparse else origins
 
 
 def blocks(protocol: Protocol, start: int, end: int) -> Iterator[NDArray[np.int64]]:
@@ -137,6 +170,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._seen = self._first = self._next_pair = self.stage.first_origin
+        self._observes, self._adapts = (_has_own(self.strategy, name) for name in ("observe", "adapt"))
         self.start_watches()
 
     def start_watches(self) -> None:
@@ -170,49 +204,71 @@ class Stream:
         served = count = 0
         try:
             for origins in blocks(self.stage.protocol, start, end):
-                waiting.append((origins, self._serve(origins)))
+                forecasts = self._serve(origins)
+                waiting.append((origins, forecasts))
                 self._block_sizes.append(len(origins))
-                served, count = served + 1, count + len(origins)
+                served, count = served + 1, count + forecasts.size
                 if count >= SCORED_TOGETHER:
-                    _flush(waiting, score)
+                    self._flush(waiting, score)
                     count = 0
                 on_block(int(origins[0]))
                 if served == limit:
                     break
         finally:
-            _flush(waiting, score)
+            self._flush(waiting, score)
         return served
 
     def _serve(self, origins: NDArray[np.int64]) -> Singles:
         t = int(origins[0])
         rows, feedback = self._release(t)
-        windows = torch.from_numpy(self.stage.windows(origins))
+        windows = self.stage.windows_at(origins, self.stage.protocol.stride)
         with self.adapt_watch:
-            if len(rows):
+            if rows is not None:
                 self.strategy.observe(rows.to(self.device))
-            self.strategy.adapt(Feedback(feedback.x.to(self.device), feedback.y.to(self.device), feedback.origins))
+            if feedback is not None:
+                x, y = feedback.x.to(self.device), feedback.y.to(self.device)
+                self.strategy.adapt(Feedback(x, y, feedback.origins))
         with self.predict_watch:
             forecast = _to_array(self.strategy.predict(windows.to(self.device)))
         return self._checked(forecast, origins)
 
-    def _release(self, t: int) -> tuple[torch.Tensor, Feedback]:
-        """What became known by ``t``: new rows, and newly matured pairs."""
+    def _release(self, t: int) -> tuple[torch.Tensor | None, Feedback | None]:
+        """What became known by ``t``: new rows, and newly matured pairs; None for what the strategy does not take."""
         stage, protocol = self.stage, self.stage.protocol
-        rows = torch.from_numpy(stage.inputs[self._seen : t].copy())
+        rows = feedback = None
+        if self._observes and t > self._seen:
+            rows = stage._input_rows[self._seen : t].clone()
+        if self._adapts:
+            origins = matured_origins(self._next_pair, t, protocol, self._first)
+            apart = 0 if protocol.is_sparse else 1
+            feedback = Feedback(stage.windows_at(origins, apart), stage.labels_at(origins, apart), origins)
         self._seen = t
-        origins = matured_origins(self._next_pair, t, protocol, self._first)
         self._next_pair = max(self._next_pair, t - protocol.lag + 1)
-        x = torch.from_numpy(stage.windows(origins))
-        y = torch.from_numpy(stage.targets[origins[:, None] + np.arange(protocol.horizon)])
-        return rows, Feedback(x, y, origins)
+        return rows, feedback
 
     def _checked(self, forecast: Singles, origins: NDArray[np.int64]) -> Singles:
         expected = (len(origins), self.stage.protocol.horizon, self.stage.targets.shape[1])
         if forecast.shape != expected:
             raise StreamError(f"predict returned shape {forecast.shape}, expected (K, H, C_out) = {expected}")
-        if self.finite and not np.isfinite(forecast).all():
-            raise StreamError(f"diverged: the forecast at origin {origins[0]:,} is not finite")
         return forecast
+
+    def _flush(self, waiting: list[tuple[NDArray[np.int64], Singles]], score: Score) -> None:
+        """Score what waits, up to a forecast that is not finite."""
+        if not waiting:
+            return
+        origins, forecasts = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
+        waiting.clear()
+        fit = np.isfinite(forecasts).all(axis=(1, 2)) if self.finite else np.ones(len(origins), dtype=bool)
+        good = len(fit) if fit.all() else int(fit.argmin())
+        if good:
+            score(origins[:good], forecasts[:good])
+        if good < len(fit):
+            raise StreamError(f"diverged: the forecast at origin {origins[good]:,} is not finite")
+
+
+def _has_own(strategy: Strategy, method: str) -> bool:
+    """Whether a strategy does anything in a method that does nothing by itself."""
+    return method in vars(strategy) or getattr(type(strategy), method, None) is not getattr(Strategy, method)
 
 
 def _to_array(forecast: Any) -> Singles:
@@ -220,9 +276,3 @@ def _to_array(forecast: Any) -> Singles:
         forecast = forecast.detach().cpu().numpy()
     # copied: a strategy that returns one buffer again and again must not rewrite forecasts already made
     return np.array(forecast, dtype=np.float32)
-
-
-def _flush(waiting: list[tuple[NDArray[np.int64], Singles]], score: Score) -> None:
-    if waiting:
-        score(np.concatenate([o for o, _ in waiting]), np.concatenate([f for _, f in waiting]))
-        waiting.clear()
