@@ -158,7 +158,9 @@ class Frozen(Strategy):
     uses_forecaster: ClassVar[bool] = True
 
     def setup(self) -> None:
-        """Switch memory writes off, where there is a memory."""
+        """Switch memory writes off, where there is a memory, and gradients."""
+        if isinstance(self.forecaster, torch.nn.Module):
+            self.forecaster.requires_grad_(requires_grad=False)
         if "memory" in getattr(self.forecaster, "provides", ()):
             self.forecaster.memory_writes = False
 

@@ -69,7 +69,8 @@ class TitansWithinWindow(Strategy):
     needs = frozenset({"memory"})
 
     def setup(self) -> None:
-        """Set the memory as configured."""
+        """Set the memory as configured; nothing learns by gradients."""
+        self.forecaster.requires_grad_(requires_grad=False)
         self.forecaster.set_memory(self.config.memory_max_lr, self.config.neural_memory_batch_size)
 
     @torch.no_grad()

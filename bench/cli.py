@@ -59,6 +59,9 @@ def run(
     always: Annotated[
         bool, typer.Option("--always/--only-missing", help="Run everything again, or only what is missing or failed.")
     ] = False,
+    retime: Annotated[
+        bool, typer.Option("--retime", help="Time again what other processes disturbed, or an earlier version timed.")
+    ] = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
     from bench.experiment import join, load_experiment, narrow
@@ -79,6 +82,7 @@ def run(
             results,
             plugins=paths,
             redo="always" if always else "only-missing",
+            retime=retime,
             narrowed=bool(strategy or dataset or seed),
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,

@@ -18,6 +18,7 @@ from bench.errors import WorkerLostError
 from bench.experiment import Experiment, RunSpec, expand
 from bench.plugins import load_plugins
 from bench.progress import Sight, Trail
+from bench.record import Timing
 from bench.run import Workplace, describe, execute, load_series, recipe_of, time_alone
 from bench.store import Store
 from bench.strategy import STRATEGIES
@@ -58,6 +59,7 @@ def carry_out(
     *,
     plugins: tuple[Path, ...] = (),
     redo: Redo = "only-missing",
+    retime: bool = False,
     narrowed: bool = False,
     command: str = "",
     console: Console | None = None,
@@ -69,6 +71,7 @@ def carry_out(
         results: Folder that holds a folder for each experiment.
         plugins: Files and folders of plug-ins, for the workers.
         redo: ``only-missing`` also repeats what failed; ``always`` runs everything again.
+        retime: Whether timing passes are repeated that other processes disturbed, or that lack what is measured now.
         narrowed: Whether the experiment was narrowed (to some strategies, say): other rows of its report then stay.
         command: As the user typed it, for the records.
         console: Where progress is drawn.
@@ -80,7 +83,7 @@ def carry_out(
     runs = expand(experiment, str(resolve_device(experiment.device)))
     print_notes(runs, console)
     place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
-    return carry_out_runs(runs, experiment, place, redo=redo, narrowed=narrowed, console=console)
+    return carry_out_runs(runs, experiment, place, redo=redo, retime=retime, narrowed=narrowed, console=console)
 
 
 def print_notes(runs: list[RunSpec], console: Console) -> None:
@@ -97,6 +100,7 @@ def carry_out_runs(
     *,
     console: Console,
     redo: Redo = "only-missing",
+    retime: bool = False,
     narrowed: bool = False,
     cells: dict[str, str] | None = None,
 ) -> Outcome:
@@ -108,6 +112,7 @@ def carry_out_runs(
         place: Where results and checkpoints are.
         console: Where progress is drawn.
         redo: As `carry_out` takes it.
+        retime: Likewise.
         narrowed: Likewise.
         cells: What the manifest says of each run id; by default what the run is, apart from versions.
     """
@@ -130,7 +135,7 @@ def carry_out_runs(
             assert bar is not None
             done[status] += 1
             sight.advance(bar, f"{status}: {run.label}: {reason}" if reason else "")
-        timed = _time_each(runs, experiment, place, store, sight, redo)
+        timed = _time_each(runs, experiment, place, store, sight, redo, retime=retime)
     return Outcome(place.results, done, len(runs) - len(missing), timed)
 
 
@@ -200,7 +205,14 @@ def _untrained(runs: list[RunSpec], place: Workplace) -> list[RunSpec]:
 
 
 def _time_each(
-    runs: list[RunSpec], experiment: Experiment, place: Workplace, store: Store, sight: Sight, redo: Redo
+    runs: list[RunSpec],
+    experiment: Experiment,
+    place: Workplace,
+    store: Store,
+    sight: Sight,
+    redo: Redo,
+    *,
+    retime: bool,
 ) -> int:
     """The timing pass: the first seed's runs, one after the other, with nothing else running."""
     if not experiment.timing_blocks:
@@ -211,7 +223,7 @@ def _time_each(
         if run.seed == experiment.seeds[0]
         and (record := store.read(run.run_id)) is not None
         and record.status == "ok"
-        and (redo == "always" or store.read_timing(run.run_id) is None)
+        and (redo == "always" or _is_untimed(store.read_timing(run.run_id), retime=retime))
     ]
     timed = 0
     bar = sight.stage("timing, one at a time", len(chosen)) if chosen else None
@@ -224,6 +236,11 @@ def _time_each(
         except Exception as error:  # the report then says that this run was not timed
             sight.advance(bar, f"not timed: {run.label}: {error}")
     return timed
+
+
+def _is_untimed(timing: Timing | None, *, retime: bool) -> bool:
+    """Whether a timing pass is missing, or would be worth repeating."""
+    return timing is None or (retime and (timing.is_disturbed or timing.cores == 0))
 
 
 def _cell(run: RunSpec) -> str:

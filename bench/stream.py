@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+Watches = tuple[AbstractContextManager[object], AbstractContextManager[object]]
 Score = Callable[[NDArray[np.int64], Singles], None]
 
 SCORED_TOGETHER = 50_000
@@ -183,7 +185,13 @@ class Stream:
         return sum(self._block_sizes[skip:])
 
     def run(
-        self, start: int, end: int, score: Score, on_block: Callable[[int], None] = lambda _: None, limit: int = 0
+        self,
+        start: int,
+        end: int,
+        score: Score,
+        on_block: Callable[[int], None] = lambda _: None,
+        limit: int = 0,
+        watches: Watches | None = None,
     ) -> int:
         """Serve every origin from ``start`` on whose truth ends by ``end``.
 
@@ -193,6 +201,7 @@ class Stream:
             score: Called off the clock with origins ``(n,)`` and forecasts ``(n, H, C_out)``, in order, in bulk.
             on_block: Called off the clock with each block's first origin.
             limit: Stop after this many blocks; 0 means never.
+            watches: Entered around adapting and around predicting, in place of the stream's own.
 
         Returns:
             Blocks served.
@@ -204,7 +213,7 @@ class Stream:
         served = count = 0
         try:
             for origins in blocks(self.stage.protocol, start, end):
-                forecasts = self._serve(origins)
+                forecasts = self._serve(origins, watches or (self.adapt_watch, self.predict_watch))
                 waiting.append((origins, forecasts))
                 self._block_sizes.append(len(origins))
                 served, count = served + 1, count + forecasts.size
@@ -218,17 +227,17 @@ class Stream:
             self._flush(waiting, score)
         return served
 
-    def _serve(self, origins: NDArray[np.int64]) -> Singles:
-        t = int(origins[0])
+    def _serve(self, origins: NDArray[np.int64], watches: Watches) -> Singles:
+        t, (adapting, predicting) = int(origins[0]), watches
         rows, feedback = self._release(t)
         windows = self.stage.windows_at(origins, self.stage.protocol.stride)
-        with self.adapt_watch:
+        with adapting:
             if rows is not None:
                 self.strategy.observe(rows.to(self.device))
             if feedback is not None:
                 x, y = feedback.x.to(self.device), feedback.y.to(self.device)
                 self.strategy.adapt(Feedback(x, y, feedback.origins))
-        with self.predict_watch:
+        with predicting:
             forecast = _to_array(self.strategy.predict(windows.to(self.device)))
         return self._checked(forecast, origins)
 

@@ -569,3 +569,20 @@ def test_a_run_that_kills_its_worker_is_recorded_and_the_others_go_on(tiny: Path
     assert without.returncode == 0
     assert f"; {len(kept)} kept from before" in without.stderr
     assert clean(tiny)
+
+
+def test_what_other_work_disturbed_is_timed_again_when_asked(tiny: Path, bench: Bench) -> None:
+    change(tiny, strategies='["persistence", "rls"]')
+    bench("run", str(tiny))
+    store = store_of(tiny)
+    disturbed, quiet = sorted(store.run_ids())
+    for run_id, others in ((disturbed, 1000.0), (quiet, 0.0)):
+        timing = store.read_timing(run_id)
+        assert timing is not None
+        store.write_timing(run_id, timing.model_copy(update={"others": others, "warmup": 77}))
+    again = bench("run", str(tiny))
+    assert "Now: nothing to do; 2 kept from before; 0 timed alone." in again.err
+    again = bench("run", str(tiny), "--retime")
+    assert "Now: nothing to do; 2 kept from before; 1 timed alone." in again.err
+    warmups = [store.read_timing(run_id) for run_id in (disturbed, quiet)]
+    assert [timing.warmup for timing in warmups if timing] == [3, 77]
