@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Literal
 from joblib import cpu_count
 from rich.console import Console
 
+from bench.cell import cell_of_run
 from bench.engines import engine
 from bench.errors import WorkerLostError
 from bench.experiment import Experiment, RunSpec, expand
@@ -119,7 +119,7 @@ def carry_out_runs(
     store = Store(place.results)
     place.results.mkdir(parents=True, exist_ok=True)
     store.sweep()
-    store.write_manifest(cells if cells is not None else {run.run_id: _cell(run) for run in runs}, keep=narrowed)
+    store.write_manifest(cells if cells is not None else {run.run_id: cell_of_run(run) for run in runs}, keep=narrowed)
     missing = [run for run in runs if redo == "always" or not store.has(run.run_id)]
     missing.sort(key=lambda run: not STRATEGIES[run.strategy.name].cls.heavy)
     workers = max(1, cpu_count() // experiment.threads)
@@ -241,10 +241,3 @@ def _time_each(
 def _is_untimed(timing: Timing | None, *, retime: bool) -> bool:
     """Whether a timing pass is missing, or would be worth repeating."""
     return timing is None or (retime and (timing.is_disturbed or timing.cores == 0))
-
-
-def _cell(run: RunSpec) -> str:
-    """What a run is, apart from versions of code and data."""
-    forecaster = [run.forecaster.name, run.forecaster.options] if run.forecaster else None
-    what = [run.strategy.name, run.strategy.options, forecaster, run.dataset.name, run.dataset.options]
-    return json.dumps([*what, run.protocol.model_dump(), run.seed], sort_keys=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.footprint import FlopCount, ParameterCount, state_bytes
 from bench.gauge import count_flops
+from bench.plugins import load_plugins
 from bench.protocol import ProtocolSpec
 from bench.strategy import STRATEGIES, Strategy
 from bench.stream import Stage, Stream
@@ -98,6 +99,7 @@ def test_operations_of_a_step_are_counted_whatever_the_mode(context: Any) -> Non
 
 
 def stream_of(name: str, preset: str = "dense") -> Stream:
+    load_plugins()
     series = small_series()
     stage = Stage.of(series, ProtocolSpec(preset=preset, warm_start=False).resolve(series))
     return Stream(stage, tiny_maker(name)(stage), torch.device("cpu"))

@@ -280,9 +280,9 @@ def read_results(folder: Path) -> Results:
         raise BenchError(f"No readable results in {folder}. Run an experiment first (bench run), or name its folder.")
     runs = load_results(folder)
     runs = runs.set_index("run_id").loc[list(records)].reset_index()  # the experiment's own order
-    details = pd.DataFrame([_details(records[run_id]) for run_id in runs["run_id"]])
-    _name_chosen(runs, details, read_served(folder))
-    current = latest(pd.concat([runs, details], axis=1))
+    more = pd.DataFrame([details(records[run_id]) for run_id in runs["run_id"]])
+    _name_chosen(runs, more, read_served(folder))
+    current = latest(pd.concat([runs, more], axis=1))
     kept = {run_id: records[run_id] for run_id in current["run_id"]}
     timings = {run_id: timing for run_id in kept if (timing := store.read_timing(run_id))}
     return Results(
@@ -304,7 +304,7 @@ def _name_chosen(runs: pd.DataFrame, details: pd.DataFrame, served: dict[str, Se
             details.loc[row, "forecaster_options"] = json.dumps(served[run_id].forecaster_options)
 
 
-def _details(record: Record) -> dict[str, Any]:
+def details(record: Record) -> dict[str, Any]:
     """What `bench.load_results` leaves out and the report needs."""
     forecaster, timing = record.forecaster, record.timing
     seconds = (timing.predict.total_ms + timing.adapt.total_ms) / 1000 if timing else float("nan")
