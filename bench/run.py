@@ -34,6 +34,7 @@ from bench.training import Recipe, pretrain, task_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from bench.series import DriftSeries
 
@@ -212,27 +213,48 @@ def _serve(
         val_mse = warm.mse
     if run.rows == "validation":
         return {"status": "ok", "val_mse": val_mse}, {}
+    stream.start_watches()
+    timing, sums, frames = serve_stream(stream, run.threads, progress)
+    return {"status": "ok", "errors": sums.errors(val_mse), "timing": timing}, frames
+
+
+def serve_stream(
+    stream: Stream, threads: int, progress: Progress = lambda *_: None
+) -> tuple[Timing, ErrorSums, dict[str, pd.DataFrame]]:
+    """The stream itself, after any warm start: served, scored, watched and timed.
+
+    Args:
+        stream: With its watches started afresh.
+        threads: That torch was given.
+        progress: Told after each block.
+
+    Returns:
+        What it cost, its errors, and the run's frames by file name.
+    """
+    stage, split, protocol = stream.stage, stream.stage.series.split, stream.stage.protocol
+    scaler = stage.series.scaler.select(stage.series.target_column)
     sums, kept = ErrorSums(scaler.std, protocol.horizon), Excerpt.around_strongest_event(stage)
     total = len(protocol.origins(split.validation, split.end))
 
-    def score(origins: np.ndarray[Any, np.dtype[np.int64]], forecasts: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+    def score(origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
         sums.add(forecasts, stage.truths(origins))
         kept.add(origins, forecasts)
 
-    watch = Watch.over(strategy, protocol, split.validation, split.end)
+    watch = Watch.over(stream.strategy, protocol, split.validation, split.end)
+
+    def rolling_mse() -> float:
+        return sums.mse
 
     def on_block(origin: int) -> None:
         watch.after_block(origin)
-        progress((origin - split.validation) // protocol.stride + 1, total, lambda: sums.mse)
+        progress((origin - split.validation) // protocol.stride + 1, total, rolling_mse)
 
-    stream.start_watches()
     gauge = Gauge(stream)
     stream.run(split.validation, split.end, score, on_block)
-    timing = gauge.read(run.threads, load=float("nan"), alone=False)
-    update = {"status": "ok", "errors": sums.errors(val_mse), "timing": timing}
+    timing = gauge.read(threads, load=float("nan"), alone=False)
     frames = {ORIGINS: _origins_frame(stage, sums), FORECASTS: kept.frame()}
     trace = watch.frame(stage.series.time)
-    return update, frames if trace is None else frames | {TRACE: trace}
+    return timing, sums, frames if trace is None else frames | {TRACE: trace}
 
 
 def _origins_frame(stage: Stage, sums: ErrorSums) -> pd.DataFrame:

@@ -149,5 +149,10 @@ class Strategy:
         return {}
 
 
+def has_own(strategy: Strategy, method: str) -> bool:
+    """Whether a strategy does anything in a method that does nothing by itself."""
+    return method in vars(strategy) or getattr(type(strategy), method, None) is not getattr(Strategy, method)
+
+
 STRATEGIES: Registry[Strategy] = Registry("strategy")
 register_strategy = STRATEGIES.register

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.strategy import Feedback, History, Strategy
+from bench.strategy import Feedback, History, Strategy, has_own
 from bench.timing import Stopwatch, stopwatch
 
 if TYPE_CHECKING:
@@ -58,7 +57,8 @@ class Stage:
         scaled = series.scaler.scale(series.values)
         truth = scaled[:, list(series.target_column)]
         inputs = scaled[:, list(series.input_index)]
-        return cls(series, protocol, inputs.astype(np.float32), truth.astype(np.float32), truth)
+        inputs, targets = inputs.astype(np.float32, order="C"), truth.astype(np.float32, order="C")
+        return cls(series, protocol, inputs, targets, np.ascontiguousarray(truth))
 
     @property
     def first_origin(self) -> int:
@@ -92,39 +92,29 @@ class Stage:
     def windows_at(self, origins: NDArray[np.int64], apart: int = 0) -> torch.Tensor:
         """The same, as a tensor; quicker where all origins are known to be so many rows ``apart``."""
         lookback = self.protocol.lookback
-        return _stretches(self._input_rows, origins - lookback, lookback, apart)
+        return _stretches(self.inputs, origins - lookback, lookback, apart)
 
     def labels_at(self, origins: NDArray[np.int64], apart: int = 0) -> torch.Tensor:
         """``(n, H, C_out)`` float32: the targets' rows from each origin on, copied."""
-        return _stretches(self._target_rows, origins, self.protocol.horizon, apart)
+        return _stretches(self.targets, origins, self.protocol.horizon, apart)
 
     def truths(self, origins: NDArray[np.int64]) -> Floats:
         """``(n, H, C_out)``: the rows forecast from each origin, copied."""
-        return _stretches(self._truth_rows, origins, self.protocol.horizon, apart=0).numpy()
-
-    @cached_property
-    def _input_rows(self) -> torch.Tensor:
-        return torch.from_numpy(self.inputs).contiguous()
-
-    @cached_property
-    def _target_rows(self) -> torch.Tensor:
-        return torch.from_numpy(self.targets).contiguous()
-
-    @cached_property
-    def _truth_rows(self) -> torch.Tensor:
-        return torch.from_numpy(self.truth).contiguous()
+        return _stretches(self.truth, origins, self.protocol.horizon, apart=0).numpy()
 
 
-def _stretches(rows: torch.Tensor, starts: NDArray[np.int64], length: int, apart: int) -> torch.Tensor:
-    """``(n, length, C)`` copies of contiguous ``(T, C)`` rows, from each start on.
+def _stretches(rows: NDArray[Any], starts: NDArray[np.int64], length: int, apart: int) -> torch.Tensor:
+    """``(n, length, C)`` copies of ``(T, C)`` contiguous rows, from each start on.
 
     Where all starts are known to be so many rows ``apart``, no index is built; 0 is any distance.
     """
     if not apart or len(starts) == 0:
-        return rows[torch.from_numpy(starts[:, None] + np.arange(length))]
-    columns, first = rows.shape[1], int(starts[0])
+        return torch.from_numpy(rows[starts[:, None] + np.arange(length)])
+    first, columns = int(starts[0]), rows.shape[1]
+    if len(starts) == 1:
+        return torch.from_numpy(rows[None, first : first + length].copy())
     shape, strides = (len(starts), length, columns), (apart * columns, columns, 1)
-    return rows.as_strided(shape, strides, first * columns).clone()
+    return torch.from_numpy(rows).as_strided(shape, strides, first * columns).clone()
 
 
 def matured_origins(next_pair: int, t: int, protocol: Protocol, first: int) -> NDArray[np.int64]:
@@ -172,7 +162,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._seen = self._first = self._next_pair = self.stage.first_origin
-        self._observes, self._adapts = (_has_own(self.strategy, name) for name in ("observe", "adapt"))
+        self._observes, self._adapts = (has_own(self.strategy, name) for name in ("observe", "adapt"))
         self.start_watches()
 
     def start_watches(self) -> None:
@@ -246,7 +236,7 @@ class Stream:
         stage, protocol = self.stage, self.stage.protocol
         rows = feedback = None
         if self._observes and t > self._seen:
-            rows = stage._input_rows[self._seen : t].clone()
+            rows = torch.from_numpy(stage.inputs[self._seen : t].copy())
         if self._adapts:
             origins = matured_origins(self._next_pair, t, protocol, self._first)
             apart = 0 if protocol.is_sparse else 1
@@ -273,11 +263,6 @@ class Stream:
             score(origins[:good], forecasts[:good])
         if good < len(fit):
             raise StreamError(f"diverged: the forecast at origin {origins[good]:,} is not finite")
-
-
-def _has_own(strategy: Strategy, method: str) -> bool:
-    """Whether a strategy does anything in a method that does nothing by itself."""
-    return method in vars(strategy) or getattr(type(strategy), method, None) is not getattr(Strategy, method)
 
 
 def _to_array(forecast: Any) -> Singles:
