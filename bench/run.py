@@ -22,6 +22,7 @@ from bench.experiment import RunSpec, forecaster_config, served_rows, strategy_c
 from bench.footprint import ParameterCount
 from bench.forecaster import FORECASTERS
 from bench.gauge import WARMUP_BLOCKS, Gauge, count_flops
+from bench.isolation import isolated
 from bench.metrics import ErrorSums
 from bench.provenance import environment
 from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, Timing
@@ -92,14 +93,13 @@ def execute(run: RunSpec, place: Workplace, progress: Progress = lambda *_: None
     """
     begun = time.perf_counter()
     keep_freed_memory()
-    torch.set_num_threads(run.threads)
     device = resolve_device(run.device)
     series = load_series(run)
     record = describe(run, series, place, device)
     if run.skip:
         return record.model_copy(update={"status": "skipped", "reason": run.skip}), {}
     try:
-        with torch.random.fork_rng(devices=[]):
+        with isolated(run.seed, run.threads):
             stage = Stage.of(series, run.protocol)
             update, frames = _serve(run, stage, device, place.checkpoints, progress)
     except Exception as error:  # a plug-in may raise anything; the record says what
@@ -131,7 +131,6 @@ def time_alone(run: RunSpec, place: Workplace, blocks: int) -> Timing:
         blocks: How many are measured, after the warm-up.
     """
     keep_freed_memory()
-    torch.set_num_threads(run.threads)
     passes: list[Timing] = []
     for _ in range(TIMING_ATTEMPTS):
         passes.append(_time_once(run, place, blocks))
@@ -143,7 +142,7 @@ def time_alone(run: RunSpec, place: Workplace, blocks: int) -> Timing:
 def _time_once(run: RunSpec, place: Workplace, blocks: int) -> Timing:
     device = resolve_device(run.device)
     load = psutil.cpu_percent(interval=0.1) / 100
-    with torch.random.fork_rng(devices=[]):
+    with isolated(run.seed, run.threads):
         stage = Stage.of(load_series(run), run.protocol.model_copy(update={"warm_start": False}))
         strategy = make_strategy(run, stage, device, place.checkpoints)
         parameters = ParameterCount(strategy.forecaster)

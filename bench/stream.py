@@ -56,9 +56,8 @@ class Stage:
         """Scale a series by its training rows."""
         scaled = series.scaler.scale(series.values)
         truth = scaled[:, list(series.target_column)]
-        inputs = scaled[:, list(series.input_index)]
-        inputs, targets = inputs.astype(np.float32, order="C"), truth.astype(np.float32, order="C")
-        return cls(series, protocol, inputs, targets, np.ascontiguousarray(truth))
+        inputs = scaled[:, list(series.input_index)].astype(np.float32, order="C")
+        return cls(series, protocol, inputs, truth.astype(np.float32, order="C"), np.ascontiguousarray(truth))
 
     @property
     def first_origin(self) -> int:
