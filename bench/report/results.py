@@ -20,7 +20,11 @@ from bench.analysis import (
     contrasts,
     cost_table,
     error_shares,
+    fullest,
     geometric_ratio,
+    label_curves,
+    label_gains,
+    label_worth,
     latest,
     leaderboard,
     mean_by,
@@ -183,6 +187,48 @@ class Results:
                 found.insert(0, "scenario", scenario)
                 frames.append(found)
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    @cached_property
+    def label_curves(self) -> pd.DataFrame:
+        """`label_curves` of all runs."""
+        return label_curves(self.runs)
+
+    @property
+    def label_families(self) -> list[pd.DataFrame]:
+        """The rows of each family of `label_curves`."""
+        return [here for _, here in self.label_curves.groupby(["kind", "family"], sort=False)]
+
+    @cached_property
+    def label_worth(self) -> pd.DataFrame:
+        """`label_worth` of each family of `label_curves`."""
+        frames = []
+        for here in self.label_families:
+            main = fullest(here)
+            overlap = self.overlap(main)
+            stretch = stretch_length(len(self.streams.get(main, [])), overlap, self.season(main))
+            frames.append(label_worth(here, self._errors_of(here), overlap, stretch))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    @cached_property
+    def label_gains(self) -> pd.DataFrame:
+        """`label_gains` of each family of `label_curves`."""
+        found = [label_gains(here, self._errors_of(here), self.overlap(fullest(here))) for here in self.label_families]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+    def _errors_of(self, family: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
+        """`errors_by_seed` of each scenario of a family."""
+        return {str(scenario): self.errors_by_seed(str(scenario)) for scenario in family["scenario"].unique()}
+
+    @cached_property
+    def in_detail(self) -> list[str]:
+        """Of scenarios that differ in their labels alone, only the one with most of them and earliest; all others."""
+        aside = {str(s) for here in self.label_families for s in set(here["scenario"]) - {fullest(here)}}
+        return [scenario for scenario in self.scenarios if scenario not in aside]
+
+    @cached_property
+    def aside(self) -> list[str]:
+        """The other scenarios: those with fewer, later or leaked labels."""
+        return [scenario for scenario in self.scenarios if scenario not in self.in_detail]
 
     @cached_property
     def traces(self) -> pd.DataFrame:

@@ -71,11 +71,17 @@ class FakeScenario:
     preset: str = "day-ahead"
     dates: bool = True
     scale: float = 1.0
+    regime: dict[str, Any] = field(default_factory=dict)  # of labels, as the protocol takes it
 
     @property
     def protocol(self) -> Protocol:
         return Protocol(
-            name=self.preset, lookback=96, horizon=self.horizon, stride=self.stride, block=self.block, label_every=1
+            name=self.preset,
+            lookback=96,
+            horizon=self.horizon,
+            stride=self.stride,
+            block=self.block,
+            **self.regime,
         )
 
     @property

@@ -253,7 +253,7 @@ def test_several_forecasters_and_protocols(tmp_path: Path, fakes: Any) -> None:
     }
     assert "strategies without a forecaster with frozen on titans" in text
     assert "### akl-pedestrians, dense" in text
-    assert "Over the 2 datasets and protocols" in text
+    assert "Over the 2 protocols" in text  # of one dataset
 
 
 def test_runs_of_an_edited_plugin_are_left_out_and_counted(tmp_path: Path, fakes: Any) -> None:
