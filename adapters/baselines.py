@@ -35,10 +35,14 @@ class LatestTargets(Strategy):
         self.origin += len(rows)
 
     def adapt(self, feedback: Feedback) -> None:
-        """Targets that are not inputs are known when their pair matures."""
-        if self.history.target_index is None:
-            for s, y in zip(feedback.origins.tolist(), feedback.y, strict=True):
-                self.latest = self._with(s, y)
+        """Targets that are not inputs are known when their pair matures, or as far as it has."""
+        if self.history.target_index is not None:
+            return
+        for s, y in zip(feedback.origins.tolist(), feedback.y, strict=True):
+            self.latest = self._with(s, y)
+        if young := feedback.young:
+            for s, y, known in zip(young.origins.tolist(), young.y, young.known, strict=True):
+                self.latest = self._with(s, y[known])
 
     def predict(self, windows: Tensor) -> Tensor:
         """The last known value of each forecast row's phase: the block's, and what each window adds to it."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.strategy import Feedback, History, Strategy, has_own
+from bench.strategy import Feedback, History, Prefixes, Strategy, has_own
 from bench.timing import Stopwatch, stopwatch
 
 if TYPE_CHECKING:
@@ -217,15 +217,14 @@ class Stream:
         return served
 
     def _serve(self, origins: NDArray[np.int64], watches: Watches) -> Singles:
-        t, (adapting, predicting) = int(origins[0]), watches
+        t, (adapting, predicting), is_here = int(origins[0]), watches, self.device.type == "cpu"
         rows, feedback = self._release(t)
         windows = self.stage.windows_at(origins, self.stage.protocol.stride)
         with adapting:
             if rows is not None:
                 self.strategy.observe(rows.to(self.device))
             if feedback is not None:
-                x, y = feedback.x.to(self.device), feedback.y.to(self.device)
-                self.strategy.adapt(Feedback(x, y, feedback.origins))
+                self.strategy.adapt(feedback if is_here else feedback.to(self.device))
         with predicting:
             forecast = _to_array(self.strategy.predict(windows.to(self.device)))
         return self._checked(forecast, origins)
@@ -239,10 +238,22 @@ class Stream:
         if self._adapts:
             origins = matured_origins(self._next_pair, t, protocol, self._first)
             apart = 0 if protocol.is_sparse else 1
-            feedback = Feedback(stage.windows_at(origins, apart), stage.labels_at(origins, apart), origins)
+            young = self._young(t) if protocol.labels == "partial" else None
+            feedback = Feedback(stage.windows_at(origins, apart), stage.labels_at(origins, apart), origins, young)
         self._seen = t
         self._next_pair = max(self._next_pair, t - protocol.lag + 1)
         return rows, feedback
+
+    def _young(self, t: int) -> Prefixes:
+        """The pairs whose truth has begun by ``t`` and is not over, of those that are released at all."""
+        stage, protocol = self.stage, self.stage.protocol
+        known_rows = t - protocol.delay  # rows before it are known
+        origins = np.arange(max(self._first, t - protocol.lag + 1), known_rows, dtype=np.int64)
+        origins = origins[protocol.is_labelled(origins - self._first)]
+        rows = origins[:, None] + np.arange(protocol.horizon)
+        known = rows < known_rows
+        y = stage.targets[np.minimum(rows, known_rows - 1)] * known[..., None]
+        return Prefixes(stage.windows_at(origins), torch.from_numpy(y), torch.from_numpy(known), origins)
 
     def _checked(self, forecast: Singles, origins: NDArray[np.int64]) -> Singles:
         expected = (len(origins), self.stage.protocol.horizon, self.stage.targets.shape[1])
