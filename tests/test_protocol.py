@@ -57,7 +57,7 @@ def test_day_ahead_follows_the_horizon_that_is_given() -> None:
         ({"horizon": 0}, "protocol: option 'horizon': input should be greater than 0"),
         ({"stride": -1}, "protocol: option 'stride': input should be greater than 0"),
         ({"block": 1.5}, "protocol: option 'block': input should be a valid integer"),
-        ({"labels": "early"}, "protocol: option 'labels': input should be 'matured' or 'instant'"),
+        ({"labels": "early"}, "protocol: option 'labels': input should be 'matured', 'partial' or 'instant'"),
         ({"label_rate": 0}, "protocol: option 'label_rate': input should be greater than 0"),
         ({"label_rate": 1.5}, "protocol: option 'label_rate': input should be less than or equal to 1"),
         ({"delay": -1}, "protocol: option 'delay': input should be greater than or equal to 0"),
