@@ -34,7 +34,7 @@ class Retrain(Strategy):
     uses_forecaster: ClassVar[bool] = True
     heavy = True
     carries = "the weights, until the next training"
-    tiny: ClassVar[dict[str, Any]] = {"every": 40}
+    tiny: ClassVar[dict[str, Any]] = {"every": 10}
 
     def setup(self) -> None:
         """Keep the history and the origins of its pairs."""

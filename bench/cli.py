@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -229,8 +230,9 @@ def list_all(plugins: Plugins = None) -> None:
 def check(
     name: Annotated[str, typer.Argument(help="A strategy, forecaster or dataset.")],
     plugins: Plugins = None,
+    results: Results = Path("results"),
 ) -> None:
-    """Check that a plug-in keeps its contract: no leak, deterministic, right shapes."""
+    """Check that a plug-in keeps its contract: no leak, deterministic, right shapes. A strategy's audit is kept."""
     import torch
 
     from bench import testing
@@ -243,7 +245,7 @@ def check(
     load_plugins(plugins or ())
     torch.set_num_threads(1)
     checks: list[tuple[str, Callable[[str], list[str]], bool]] = [
-        ("strategy", testing.check_strategy, name in STRATEGIES),
+        ("strategy", partial(_audited, results=results), name in STRATEGIES),
         ("forecaster", testing.check_forecaster, name in FORECASTERS),
         ("dataset", testing.check_dataset, name.partition(":")[0] in DATASETS),
     ]
@@ -261,6 +263,23 @@ def check(
         for line in lines:
             out.print(f"  ok  {line}", markup=False, highlight=False)
         out.print(f"{kind} {name!r} passes", markup=False, highlight=False)
+
+
+def _audited(name: str, results: Path) -> list[str]:
+    """Check a strategy on each forecaster that offers what it needs, and leave an audit of each behind."""
+    from bench.audit import AUDITS, write_audit
+    from bench.strategy import STRATEGIES
+    from bench.testing import CheckError, audit_strategy, fitting_forecasters
+
+    lines = []
+    for forecaster in fitting_forecasters(STRATEGIES[name].cls) or [""]:
+        audit = audit_strategy(name, forecaster)
+        write_audit(results / AUDITS, audit)
+        if audit.status != "passed":
+            on = f" (On forecaster {forecaster!r}.)" if forecaster else ""
+            raise CheckError(f"{audit.reason}{on}")
+        lines += [f"{forecaster}: {line}" if forecaster else line for line in audit.checks]
+    return lines
 
 
 @app.command()

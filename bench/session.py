@@ -1,4 +1,4 @@
-"""Carrying out an experiment: what is missing, once each, then the timing pass, then nothing twice."""
+"""Carrying out an experiment: what is missing, once each, then audits, the timing pass, and nothing twice."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Literal
 from joblib import cpu_count
 from rich.console import Console
 
+from bench.auditing import audit_missing
 from bench.cell import cell_of_run
 from bench.engines import engine
 from bench.errors import WorkerLostError
@@ -135,6 +136,7 @@ def carry_out_runs(
             assert bar is not None
             done[status] += 1
             sight.advance(bar, f"{status}: {run.label}: {reason}" if reason else "")
+        audit_missing(runs, place, store, sight, experiment.engine, workers, experiment.threads)
         timed = _time_each(runs, experiment, place, store, sight, redo, retime=retime)
     return Outcome(place.results, done, len(runs) - len(missing), timed)
 

@@ -92,7 +92,7 @@ class Store:
         fresh = set(cells.values())
         before = {run_id: cell for run_id, cell in self.read_manifest().items() if keep and cell not in fresh}
         work = self._work_folder()
-        _write_durably(work / MANIFEST, json.dumps(before | cells, indent=1))
+        write_durably(work / MANIFEST, json.dumps(before | cells, indent=1))
         (work / MANIFEST).rename(self.folder / MANIFEST)
         work.rmdir()
 
@@ -105,7 +105,7 @@ class Store:
         work = self._work_folder()
         for name, frame in frames.items():
             frame.to_parquet(work / name, index=False)
-        _write_durably(work / RECORD, record.model_dump_json(indent=1))
+        write_durably(work / RECORD, record.model_dump_json(indent=1))
         final = self.folder / record.run_id
         if final.exists():
             final.rename(self._work_folder() / "replaced")
@@ -115,7 +115,7 @@ class Store:
     def write_timing(self, run_id: str, timing: Timing) -> None:
         """Write the timing pass of a run beside its record."""
         work = self._work_folder()
-        _write_durably(work / TIMING, timing.model_dump_json(indent=1))
+        write_durably(work / TIMING, timing.model_dump_json(indent=1))
         (work / TIMING).rename(self.folder / run_id / TIMING)
         work.rmdir()
 
@@ -132,7 +132,8 @@ class Store:
         return work
 
 
-def _write_durably(path: Path, text: str) -> None:
+def write_durably(path: Path, text: str) -> None:
+    """Write a file, and see it on disk."""
     with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -169,19 +170,25 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
         rmse, mae_original, mse_original, rmse_original, val_mse, windows_per_s, predict_p50_ms, predict_p95_ms,
         predict_p99_ms, adapt_p50_ms, adapt_p95_ms, adapt_p99_ms, first_predict_ms, peak_memory_mb, state_bytes,
         parameters, trainable, updated, predict_flops, adapt_flops, harness_us, timed_alone, disturbed, service_s,
-        seconds, device, threads, strategy_config``. Timings are those of the timing pass where the run has one
+        seconds, device, threads, strategy_config, audit``. Timings are those of the timing pass where the run has one
         (``timed_alone``), otherwise of the run itself, and ``disturbed`` where other processes took its cores;
-        ``service_s`` is predict and adapt over the whole stream, as measured in the run itself.
+        ``service_s`` is predict and adapt over the whole stream, as measured in the run itself. ``audit`` says whether
+        this version of strategy and forecaster went through the leak canary: ``passed``, ``failed`` or ``unaudited``.
 
     Raises:
         BenchError: There are no results.
     """
     import pandas as pd
 
+    from bench.audit import AUDITS, audit_of
+
     rows = []
     for folder in experiments_in(Path(results)):
         store = Store(folder)
-        rows += [_row(record, store.read_timing(record.run_id)) for record in store.records()]
+        for record in store.records():
+            audit = audit_of(folder.parent / AUDITS, record)
+            row = _row(record, store.read_timing(record.run_id))
+            rows.append(row | {"audit": audit.standing if audit else "unaudited"})
     if not rows:
         raise BenchError(f"No readable results in {results}. Run an experiment first (bench run), or name its folder.")
     frame = pd.DataFrame(rows)

@@ -102,6 +102,10 @@ class Service:
     rng: np.random.Generator
     device: torch.device
 
+    def __post_init__(self) -> None:
+        # its own copy: one that is written to, past its being frozen, must not decide what is released when
+        object.__setattr__(self, "protocol", self.protocol.model_copy())
+
 
 class Strategy:
     """Serves forecasts over a stream; subclass it and write ``predict``.

@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench import DriftSeries, Protocol
 from bench.cli import main
 from bench.dataset import DATASETS
 from bench.forecaster import FORECASTERS
 from bench.plugins import load_plugins
+from bench.protocol import ProtocolSpec
 from bench.registry import Registry
 from bench.run import _loaded
 from bench.strategy import STRATEGIES
+from bench.testing import small_series
 
 REGISTRIES: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
 
@@ -117,3 +120,14 @@ def tiny(tmp_path: Path, write: Write) -> Path:
         timing_blocks = 2
         """,
     )
+
+
+def tiny_series(hidden: bool = False) -> DriftSeries:
+    """Ninety rows for a canary."""
+    return small_series(hidden_targets=hidden, rows=90)
+
+
+def resolved(series: DriftSeries, preset: str = "dense", **changes: Any) -> Protocol:
+    """A preset; ``dense`` in blocks of five, so that cuts fall inside a block."""
+    block = 5 if preset == "dense" else None
+    return ProtocolSpec.model_validate({"preset": preset, "block": block} | changes).resolve(series)

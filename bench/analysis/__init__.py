@@ -3,7 +3,7 @@
 from bench.analysis.breakdown import error_shares, mean_by
 from bench.analysis.contrasts import MEMORY_QUESTIONS, Question, contrasts
 from bench.analysis.cost import cost_table, undominated
-from bench.analysis.entries import latest, leaky_scenarios, with_entries
+from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
 from bench.analysis.forecasts import forecast_line
 from bench.analysis.label_curves import fullest, label_curves, label_gains, label_worth, labels_released
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
@@ -27,6 +27,7 @@ __all__ = [
     "forecast_line",
     "fullest",
     "geometric_ratio",
+    "is_barred",
     "label_curves",
     "label_gains",
     "label_worth",

@@ -51,6 +51,19 @@ def leaky_scenarios(runs: pd.DataFrame) -> set[str]:
     return set(runs.loc[runs["labels"] == "instant", "scenario"]) if "labels" in runs else set()
 
 
+def is_barred(frame: pd.DataFrame) -> pd.Series:
+    """Which rows are never ranked: leaky on purpose, or of a version that failed the leak canary.
+
+    Args:
+        frame: With the column ``group``, and ``audit`` where it is known.
+
+    Returns:
+        Booleans on the same index.
+    """
+    barred = frame["group"] == "leaky"
+    return barred | (frame["audit"] == "failed") if "audit" in frame else barred
+
+
 def latest(runs: pd.DataFrame) -> pd.DataFrame:
     """Leave out what a later run replaced.
 

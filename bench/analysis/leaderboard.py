@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis.entries import leaky_scenarios, with_entries
+from bench.analysis.entries import is_barred, leaky_scenarios, with_entries
 
 PERSISTENCE, FROZEN = "persistence", "frozen"
+STANDINGS = ("failed", "unaudited", "passed")  # worst first
 METRICS = ["mse", "mae", "rmse", "mse_original", "mae_original", "rmse_original", "val_mse"]
 
 
@@ -66,17 +67,19 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
         runs: A row for each run (see `with_entries`).
 
     Returns:
-        Columns ``scenario, rank, entry, strategy, base, group, seeds`` (that ended well), ``failed, skipped,
+        Columns ``scenario, rank, entry, strategy, base, group, audit`` (the worst of its runs' ``failed``,
+        ``unaudited`` and ``passed``, where ``runs`` say), ``seeds`` (that ended well), ``failed, skipped,
         diverged`` (seeds whose error is not finite), ``windows``, each metric's mean over seeds and ``<metric>_sd``
         (NaN with one seed), ``skill_persistence, skill_frozen`` (percent). A diverged seed makes the mean infinite.
-        ``rank`` is by MSE; leaky entries, those served with instant labels and those without a result have none.
+        ``rank`` is by MSE; leaky entries, those that failed the leak canary, those served with instant labels and
+        those without a result have none.
     """
     runs = with_entries(runs).copy()
     runs["skill_persistence"] = skill(runs, PERSISTENCE)
     runs["skill_frozen"] = skill(runs, FROZEN)
     rows = [_entry_row(group) for _, group in runs.groupby(["scenario", "entry"], sort=True)]
     board = pd.DataFrame(rows)
-    ranked = (board["group"] != "leaky") & (board["seeds"] > 0) & ~board["scenario"].isin(leaky_scenarios(runs))
+    ranked = ~is_barred(board) & (board["seeds"] > 0) & ~board["scenario"].isin(leaky_scenarios(runs))
     board["rank"] = board["mse"].where(ranked).groupby(board["scenario"]).rank(method="average")
     board = board.sort_values(["scenario", "rank", "mse", "entry"], kind="stable", ignore_index=True)
     first = ["scenario", "rank"]
@@ -87,6 +90,8 @@ def _entry_row(group: pd.DataFrame) -> dict[str, object]:
     ok = group[group["status"] == "ok"]
     one = group.iloc[0]
     row: dict[str, object] = {key: one[key] for key in ("scenario", "entry", "strategy", "base", "group")}
+    if "audit" in group:
+        row["audit"] = min(group["audit"], key=STANDINGS.index)
     row |= {"seeds": len(ok), "windows": int(ok["windows"].max()) if len(ok) else 0}
     row |= {status: int((group["status"] == status).sum()) for status in ("failed", "skipped")}
     row["diverged"] = int((~np.isfinite(ok["mse"].to_numpy(dtype=float))).sum())
@@ -112,10 +117,10 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
         board: From `leaderboard`.
 
     Returns:
-        Columns ``entry, strategy, group, scenarios`` (with a result), ``mean_rank`` (NaN unless ranked in every
-        scenario), ``skill_persistence, skill_frozen`` (percent, means over scenarios; NaN unless known in each
-        scenario), and a column ``mse <scenario>`` for each one. Scenarios in which nothing may be ranked, as labels
-        were instant, count in none of the means. Best mean rank first.
+        Columns ``entry, strategy, group, audit`` (as there), ``scenarios`` (with a result), ``mean_rank`` (NaN unless
+        ranked in every scenario), ``skill_persistence, skill_frozen`` (percent, means over scenarios; NaN unless known
+        in each scenario), and a column ``mse <scenario>`` for each one. Scenarios in which nothing may be ranked, as
+        labels were instant, count in none of the means. Best mean rank first.
     """
     scenarios = list(dict.fromkeys(board["scenario"]))
     counted = [scenario for scenario in scenarios if not _is_unranked(board[board["scenario"] == scenario])]
@@ -127,6 +132,8 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
             "strategy": group["strategy"].iloc[0],
             "group": group["group"].iloc[0],
         }
+        if "audit" in group:
+            row["audit"] = min(group["audit"], key=STANDINGS.index)
         row["scenarios"] = int((by_scenario["seeds"] > 0).sum())
         honest = by_scenario.loc[counted]
         row["mean_rank"] = honest["rank"].mean(skipna=False)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.analysis import leaky_scenarios
+from bench.analysis import is_barred, leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.audits import audited
 from bench.report.markdown import NONE, count, escape, table, words
 from bench.report.numbers import MINUS, fixed, percent, places, with_spread
 from bench.report.results import Results
@@ -51,6 +52,7 @@ def _how_to_read(results: Results) -> list[str]:
         lines.append("val MSE is the error over the validation rows; choices are made on it, not on the stream.")
     if (results.board["group"] == "leaky").any():
         lines.append("Leaky strategies see what they should not. They show what delay costs, and are never ranked.")
+    lines += audited(results)
     missing = [name for name in (PERSISTENCE, FROZEN) if results.board[f"skill_{name}"].isna().all()]
     lines += [f"No {name} run ended well, so there is no skill against {name}." for name in missing]
     return ["\n".join(f"- {line}" for line in lines)]
@@ -78,9 +80,7 @@ def _together(results: Results) -> list[str]:
     columns += [[_skill(row, name) for _, row in overall.iterrows()] for name in skills]
     leaky = leaky_scenarios(results.runs)
     for scenario in shown:
-        columns.append(
-            _column(overall[f"mse {scenario}"], (overall["group"] != "leaky") & (scenario not in leaky), None)
-        )
+        columns.append(_column(overall[f"mse {scenario}"], ~is_barred(overall) & (scenario not in leaky), None))
     rows = [
         [results.names[row["entry"]], *cells]
         for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)

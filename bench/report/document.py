@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.analysis import leaky_scenarios
 from bench.report.accuracy import accuracy
 from bench.report.answer import answer
+from bench.report.audits import strategies_that
 from bench.report.breakdown import channels, leads
 from bench.report.drift import over_the_stream, recovery
 from bench.report.expense import expense
@@ -57,8 +58,12 @@ def _question(results: Results) -> list[str]:
         f"{count(runs['seed'].nunique(), 'seed')}: {count(len(runs), 'run')}."
     ).replace("strategys", "strategies")
     seen = "none saw a row before its time"
+    if failed := strategies_that(results, "failed"):
+        seen += f", except for what failed the leak canary ({escape(', '.join(failed))})"
     if leaky := leaky_scenarios(runs):
         seen += f", except that with instant labels ({escape(', '.join(sorted(leaky)))}) all did, on purpose"
+    if unaudited := strategies_that(results, "unaudited"):
+        seen += f", as far as is known: nobody has audited {escape(', '.join(unaudited))}"
     return [
         "When the data drift, which way of adapting a forecaster at test time is worth its cost? Every strategy "
         f"forecast the same stream, and {seen}. {size}"

@@ -20,10 +20,15 @@ def escape(text: object) -> str:
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", line)
 
 
-def marked(entry: str, group: str) -> str:
-    """An entry's name with its group behind it, where that is not ``core``."""
+MARKS = {"failed": "**FAILED the leak canary**, not ranked", "unaudited": "unaudited"}
+
+
+def marked(entry: str, group: str, audit: str = "") -> str:
+    """An entry's name with its group behind it, where that is not ``core``, and what its audit said, where not well."""
     mark = "leaky, not ranked" if group == "leaky" else group
-    return escape(entry) + (f" ({escape(mark)})" if mark not in ("core", "") else "")
+    marks = [escape(mark)] if mark not in ("core", "") else []
+    marks += [MARKS[audit]] if audit in MARKS else []
+    return escape(entry) + (f" ({', '.join(marks)})" if marks else "")
 
 
 def one_line(text: object) -> str:

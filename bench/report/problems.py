@@ -1,7 +1,8 @@
-"""Every run that did not end well, and why."""
+"""Every run that did not end well, every strategy that was not seen to be honest, and why."""
 
 from __future__ import annotations
 
+from bench.report.audits import audit_problems
 from bench.report.markdown import count, escape, one_line, table
 from bench.report.results import Results
 
@@ -9,7 +10,7 @@ LONGEST = 240
 
 
 def problems(results: Results) -> list[str]:
-    """Blocks: failed and skipped runs with their reasons, and runs that were left out."""
+    """Blocks: failed and skipped runs and audits with their reasons, and runs that were left out."""
     bad = results.runs[results.runs["status"] != "ok"]
     blocks = ["## Problems"]
     if bad.empty:
@@ -26,6 +27,7 @@ def problems(results: Results) -> list[str]:
         blocks.append(table(["Strategy", "dataset", "seeds", "status", "reason"], rows, text_columns=5))
         if (bad["status"] == "failed").any():
             blocks.append("Tracebacks are in each run's record.json; the run ids are in tables/problems.csv.")
+    blocks += audit_problems(results)
     if results.replaced:
         blocks.append(
             f"{count(results.replaced, 'older run')} left out: a later run of the same strategy, dataset and seed, "

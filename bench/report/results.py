@@ -34,6 +34,7 @@ from bench.analysis import (
     stretch_length,
 )
 from bench.analysis.leaderboard import PERSISTENCE
+from bench.audit import AUDITS, Audit, audit_of
 from bench.errors import BenchError
 from bench.record import Record, Timing
 from bench.report.markdown import marked
@@ -50,6 +51,7 @@ class Results:
         runs: A row for each run that counts, with the columns of `with_entries`.
         records: By run id, of the same runs.
         timings: Timing passes by run id.
+        audits: What the leak canary said of each run's strategy, by run id; those without one are left out.
         replaced: Runs left out because a later one took their place.
         unreadable: Runs whose record could not be read.
     """
@@ -58,6 +60,7 @@ class Results:
     runs: pd.DataFrame
     records: dict[str, Record]
     timings: dict[str, Timing]
+    audits: dict[str, Audit]
     replaced: int
     unreadable: int
 
@@ -87,10 +90,10 @@ class Results:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Each entry's name as Markdown, with its group behind it where that is not ``core``."""
-        entries = self.runs.drop_duplicates("entry")
+        """Each entry's name as Markdown, with its group and, where it has a result, its audit (see `marked`)."""
         return {
-            str(entry): marked(entry, group) for entry, group in zip(entries["entry"], entries["group"], strict=True)
+            row["entry"]: marked(row["entry"], row["group"], row["audit"] if row["scenarios"] else "")
+            for _, row in self.overall.iterrows()
         }
 
     @cached_property
@@ -331,11 +334,13 @@ def read_results(folder: Path) -> Results:
     current = latest(pd.concat([runs, more], axis=1))
     kept = {run_id: records[run_id] for run_id in current["run_id"]}
     timings = {run_id: timing for run_id in kept if (timing := store.read_timing(run_id))}
+    audits = {run_id: audit for run_id, record in kept.items() if (audit := audit_of(folder.parent / AUDITS, record))}
     return Results(
         store=store,
         runs=current.reset_index(drop=True),
         records=kept,
         timings=timings,
+        audits=audits,
         replaced=len(runs) - len(current),
         unreadable=len(store.run_ids()) - len(records),
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import contest, leaderboard, overall, skill
+from bench.analysis import contest, is_barred, leaderboard, overall, skill
 
 MakeRuns = Callable[..., pd.DataFrame]
 
@@ -75,6 +75,24 @@ def test_leaderboard_by_hand(make_runs: MakeRuns) -> None:
     assert np.isnan(of(board, "rls")["val_mse"])
     assert np.isnan(of(board, "oracle")["mse_sd"])
     assert [of(board, "ogd")[key] for key in ("seeds", "failed", "skipped", "windows")] == [0, 1, 1, 0]
+
+
+def test_who_failed_the_leak_canary_is_never_ranked(make_runs: MakeRuns) -> None:
+    runs = make_runs(
+        {"strategy": "rls", "mse": 1.0, "audit": "passed"},
+        {"strategy": "new", "mse": 0.5, "audit": "unaudited"},
+        {"strategy": "peeks", "mse": 0.1, "audit": "passed"},
+        {"strategy": "peeks", "mse": 0.1, "seed": 1, "audit": "failed"},
+    )
+    board = leaderboard(runs)
+    assert board["entry"].tolist() == ["new", "rls", "peeks"]
+    assert board["rank"].tolist()[:2] == [1, 2]
+    assert board["audit"].tolist() == ["unaudited", "passed", "failed"]
+    together = overall(board).set_index("entry")
+    assert together["audit"].to_dict() == {"new": "unaudited", "rls": "passed", "peeks": "failed"}
+    assert together["mean_rank"].isna().to_dict() == {"new": False, "rls": False, "peeks": True}
+    assert is_barred(board).tolist() == [False, False, True]
+    assert leaderboard(runs.drop(columns="audit"))["entry"].tolist() == ["peeks", "new", "rls"]
 
 
 def test_one_diverged_seed_is_not_averaged_away(make_runs: MakeRuns) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.audit import AUDITS, Audit, AuditStatus, audited_sha, write_audit
 from bench.protocol import Protocol
 from bench.record import DatasetRecord, Errors, EventRecord, Flops, Parameters, PluginRecord, Record, StepTimes, Timing
 from bench.report import write_report
@@ -272,8 +273,26 @@ def make_record(strategy: FakeStrategy, scenario: FakeScenario, seed: int, /, **
     return Record(**(values | changes))
 
 
+def write_verdict(store: Store, record: Record, status: AuditStatus = "passed", reason: str = "") -> None:
+    """Write what the leak canary said of a record's strategy."""
+    forecaster = record.forecaster
+    audit = Audit(
+        strategy=record.strategy.name,
+        forecaster=forecaster.name if forecaster else "",
+        sha=audited_sha(record.strategy.sha, forecaster.sha if forecaster else ""),
+        status=status,
+        reason=reason,
+        quick=True,
+        code="c0",
+        packages={"torch": "2.13.0"},
+        date="2026-01-02T03:04:05+00:00",
+        seconds=1.5,
+    )
+    write_audit(store.folder.parent / AUDITS, audit)
+
+
 def write_run(store: Store, strategy: FakeStrategy, scenario: FakeScenario, seed: int, /, **changes: Any) -> Record:
-    """Write one run that ended well, timed alone if its seed is 0."""
+    """Write one run that ended well, audited, and timed alone if its seed is 0."""
     origins = origin_errors(strategy, scenario, seed)
     record = make_record(strategy, scenario, seed, **changes)
     record = record.model_copy(
@@ -288,6 +307,7 @@ def write_run(store: Store, strategy: FakeStrategy, scenario: FakeScenario, seed
     if strategy.name.startswith(("titans-b", "titans-c")):
         frames[TRACE] = trace(strategy, seed, origins)
     store.write(record, frames)
+    write_verdict(store, record)
     if seed == 0:
         store.write_timing(record.run_id, timing(strategy, scenario, alone=True))
     return record
@@ -325,6 +345,7 @@ class Fakes:
     write_results = staticmethod(write_results)
     write_run = staticmethod(write_run)
     write_failure = staticmethod(write_failure)
+    write_verdict = staticmethod(write_verdict)
     record = staticmethod(make_record)
 
 

@@ -13,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 
 import bench.report
 from bench import BenchError
+from bench.audit import AUDITS
 from bench.report import write_report
 from bench.report.markdown import NONE
 from bench.store import Store
@@ -100,7 +101,7 @@ def test_a_new_report_replaces_the_old_one_and_nothing_else(two_datasets: Path, 
     assert (target / "notes.txt").read_text() == "mine"
     assert not (target / "tables" / "overall.csv").read_text().count("etth2")
     assert not list((target / "figures").glob("*etth2*"))
-    assert {path.name for path in tmp_path.iterdir()} == {"report", "small"}  # no work folder is left
+    assert {path.name for path in tmp_path.iterdir()} == {"report", "small", AUDITS}  # no work folder is left
 
 
 def test_a_report_that_fails_leaves_the_old_one(
@@ -158,6 +159,55 @@ def test_leaky_strategies_are_shown_and_never_ranked(tmp_path: Path, fakes: Any)
     assert "**rls** has the lowest MSE" in text
     assert "oracle" not in text.partition("## Error")[0]
     assert "both cheaper and better than: persistence, seasonal-naive and rls" in text
+
+
+def test_who_failed_the_leak_canary_is_marked_and_never_ranked(tmp_path: Path, fakes: Any) -> None:
+    strategies = [*fakes.strategies[:3], fakes.Strategy("peeks", 0.01, group="user")]
+    scenarios = [fakes.Scenario(), fakes.Scenario("other")]
+    store = fakes.write_results(tmp_path / "r", scenarios=scenarios, strategies=strategies)
+    record = fakes.record(strategies[-1], scenarios[0], 0)
+    fakes.write_verdict(store, record, "failed", "leaks: it sees row 67 | and more")
+    text = report(store.folder, tmp_path)
+    for heading in ("### akl-pedestrians", "### All datasets"):
+        table = rows_of(text, heading)
+        assert table[-1][0] == "peeks (user, **FAILED the leak canary**, not ranked)"
+        assert not any("**" in cell for cell in table[-1][1:])
+    assert "peeks" not in text.partition("## Answer")[2].partition("## Error")[0]
+    assert "and none saw a row before its time, except for what failed the leak canary (peeks)." in text
+    assert "- **FAILED the leak canary**: its forecasts use what was not known" in text
+    assert rows_of(text, "## Problems")[1:] == [
+        ["peeks", "FAILED the leak canary", r"leaks: it sees row 67 \| and more"],
+    ]
+    assert "unaudited" not in text.lower()
+    assert "both cheaper and better than: persistence, seasonal-naive and rls" in text
+
+
+@pytest.mark.parametrize("why", ["no audit", "an older version", "it took too long"])
+def test_who_was_not_audited_is_marked_and_ranked(why: str, tmp_path: Path, fakes: Any) -> None:
+    strategies = [*fakes.strategies[:2], fakes.Strategy("mine", 0.01)]
+    store = fakes.write_results(tmp_path / "r", strategies=strategies)
+    record = fakes.record(strategies[-1], fakes.Scenario(), 0)
+    (audit,) = (tmp_path / AUDITS).glob("mine-*")
+    audit.unlink()
+    if why == "an older version":
+        older = record.strategy.model_copy(update={"sha": "older"})
+        fakes.write_verdict(store, record.model_copy(update={"strategy": older}))
+    if why == "it took too long":
+        fakes.write_verdict(store, record, "unknown", why)
+    text = report(store.folder, tmp_path)
+    table = rows_of(text, "### akl-pedestrians")
+    assert table[1][0] == "mine (unaudited)"
+    assert table[1][1].startswith("**")
+    assert "**mine** has the lowest MSE" in text
+    assert "run `bench check mine` (with `--plugins PATH` for what comes by it), then `bench report`." in text
+    assert "as far as is known: nobody has audited mine." in text
+    assert ("could not be audited" in text) == (why == "it took too long")
+
+
+def test_where_all_were_audited_nothing_is_said_of_it(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8").lower()
+    assert "audit" not in text
+    assert "canary" not in text
 
 
 def test_failures_and_skips_appear_with_their_reasons(readme: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from bench.analysis import is_barred
 from bench.analysis.cost import undominated
 from bench.report.figures.canvas import Drawing, light_grid, log_axis, new_figure, short_name
 from bench.report.figures.labels import Box, place_labels
@@ -25,7 +26,8 @@ def draw_cost(points: pd.DataFrame, palette: dict[str, str], persistence: float 
     """A dot for each entry, cost to the right, error upwards; a stair joins those that no other one beats in both.
 
     Args:
-        points: Columns ``entry, strategy, group, mse, mse_sd, stream_s_per_1000``, finite and above 0.
+        points: Columns ``entry, strategy, group, mse, mse_sd, stream_s_per_1000``, finite and above 0, and
+            perhaps ``audit``.
         palette: Colour of each strategy.
         persistence: MSE of persistence, drawn as a line; None leaves it out.
     """
@@ -35,10 +37,10 @@ def draw_cost(points: pd.DataFrame, palette: dict[str, str], persistence: float 
     spread = points["mse_sd"].fillna(0.0).to_numpy(dtype=float)
     levels = [*(y - spread), *(y + spread), *([persistence] if persistence is not None else [])]
     _set_limits(axes, x, min(levels), max(levels))
-    for i, (strategy, group) in enumerate(zip(points["strategy"], points["group"], strict=True)):
+    for i, (strategy, barred) in enumerate(zip(points["strategy"], is_barred(points), strict=True)):
         colour = palette[strategy]
         axes.errorbar(x[i], y[i], yerr=spread[i] or None, color=colour, elinewidth=0.8, zorder=2)
-        face = "white" if group == "leaky" else colour
+        face = "white" if barred else colour
         axes.plot(x[i], y[i], "o", ms=5, mec=colour, mfc=face, zorder=3, label=points["entry"].iloc[i])
     obstacles = _draw_stair(axes, *_stair(points))
     if persistence is not None:
@@ -65,8 +67,8 @@ def _set_limits(axes: Axes, x: Floats, low: float, high: float) -> None:
 
 
 def _stair(points: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Corners of the stair, cheapest first; leaky entries are no part of it."""
-    honest = points[points["group"] != "leaky"]
+    """Corners of the stair, cheapest first; entries that are never ranked are no part of it."""
+    honest = points[~is_barred(points)]
     best = honest[undominated(honest["stream_s_per_1000"], honest["mse"])].sort_values("stream_s_per_1000")
     cost, error = best["stream_s_per_1000"].to_numpy(dtype=float), best["mse"].to_numpy(dtype=float)
     return np.repeat(cost, 2)[1:], np.repeat(error, 2)[:-1]

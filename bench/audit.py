@@ -1,0 +1,106 @@
+"""Audits: whether a strategy passed the leak canary, in the version that ran. Read by reports, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from bench.record import Part, Record
+from bench.store import write_durably
+
+AUDITS = ".audits"  # beside the experiments' results: what was audited once holds for all of them
+PACKAGE = Path(__file__).resolve().parent
+READERS = ("analysis", "report", "_builtin")
+"""Folders of the package whose code decides no forecast."""
+
+AuditStatus = Literal["passed", "failed", "unknown"]
+Standing = Literal["passed", "failed", "unaudited"]
+
+
+class Audit(Part):
+    """What the leak canary said of a strategy on a forecaster.
+
+    Attributes:
+        strategy: Registered name.
+        forecaster: Likewise; empty for a strategy that adapts none.
+        sha: Of the files of both (see `audited_sha`).
+        status: ``unknown`` where the check could not end; ``reason`` says why, or what was found.
+        checks: What was passed, a line each.
+        quick: Whether it was made in passing rather than by `bench check`.
+        code: Hash of this package's own code at the time: it hands the rows over.
+        packages: Versions.
+        date: When, UTC.
+        seconds: How long it took.
+    """
+
+    strategy: str
+    forecaster: str = ""
+    sha: str
+    status: AuditStatus
+    reason: str = ""
+    checks: tuple[str, ...] = ()
+    quick: bool
+    code: str
+    packages: dict[str, str]
+    date: str
+    seconds: float
+
+    @property
+    def subject(self) -> str:
+        """Strategy and forecaster in a word."""
+        return subject_of(self.strategy, self.forecaster)
+
+    @property
+    def standing(self) -> Standing:
+        """What a report says of it."""
+        return "unaudited" if self.status == "unknown" else self.status
+
+
+def subject_of(strategy: str, forecaster: str) -> str:
+    """Strategy and forecaster in a word; a strategy alone where the second is empty."""
+    return f"{strategy}+{forecaster}" if forecaster else strategy
+
+
+def audited_sha(strategy: str, forecaster: str = "") -> str:
+    """One hash for those that a record holds of a strategy and, unless empty, a forecaster."""
+    return hashlib.sha256(f"{strategy} {forecaster}".encode()).hexdigest() if forecaster else strategy
+
+
+@cache
+def code_sha() -> str:
+    """Hash of the package's own code, but for what only reads results: another one is to be audited again."""
+    files = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in READERS]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def audit_file(folder: Path, subject: str, sha: str) -> Path:
+    """Where an audit lies: ``<folder>/<subject>-<start of its sha>.json``."""
+    return folder / f"{subject}-{sha[:16]}.json"
+
+
+def read_audit(folder: Path, strategy: str, forecaster: str, sha: str) -> Audit | None:
+    """The newest audit of a version, or None where there is none or it cannot be read."""
+    try:
+        audit = Audit.model_validate_json(audit_file(folder, subject_of(strategy, forecaster), sha).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return audit if audit.sha == sha else None
+
+
+def audit_of(folder: Path, record: Record) -> Audit | None:
+    """The audit of what a record is of, or None."""
+    other = record.forecaster
+    sha = audited_sha(record.strategy.sha, other.sha if other else "")
+    return read_audit(folder, record.strategy.name, other.name if other else "", sha)
+
+
+def write_audit(folder: Path, audit: Audit) -> None:
+    """Keep an audit, in place of an earlier one of the same version."""
+    folder.mkdir(parents=True, exist_ok=True)
+    work = folder / f".{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    write_durably(work, audit.model_dump_json(indent=1))
+    work.rename(audit_file(folder, audit.subject, audit.sha))

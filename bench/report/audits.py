@@ -1,0 +1,45 @@
+"""What the leak canary said: the note on marks beside names, and the reasons among the problems."""
+
+from __future__ import annotations
+
+from bench.report.markdown import escape, one_line, table, words
+from bench.report.results import Results
+
+LONGEST = 600
+
+
+def strategies_that(results: Results, standing: str) -> list[str]:
+    """Names of the strategies with a result whose audits are ``failed``, ``unaudited`` or ``passed``."""
+    ok = results.ok
+    return sorted(ok.loc[ok["audit"] == standing, "strategy"].unique())
+
+
+def audited(results: Results) -> list[str]:
+    """Lines on the marks that stand beside names; none where every strategy passed."""
+    lines = []
+    if strategies_that(results, "failed"):
+        lines.append(
+            "**FAILED the leak canary**: its forecasts use what was not known when they were made, or cannot be "
+            "repeated. Its numbers mean nothing, and it is never ranked; see [Problems](#problems)."
+        )
+    if names := strategies_that(results, "unaudited"):
+        commands = words([f"`bench check {name}`" for name in names])
+        lines.append(
+            "Unaudited: nobody has seen this version of the strategy pass the leak canary. To lose the mark, run "
+            f"{commands} (with `--plugins PATH` for what comes by it), then `bench report`."
+        )
+    return lines
+
+
+def audit_problems(results: Results) -> list[str]:
+    """Blocks: which strategies failed the leak canary or could not be audited, and why; none where nothing is known."""
+    rows = {}
+    for audit in results.audits.values():
+        if audit.standing != "passed":
+            said = "FAILED the leak canary" if audit.status == "failed" else "could not be audited"
+            text = one_line(audit.reason)
+            text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+            rows[audit.subject] = [escape(audit.subject), said, escape(text)]
+    if not rows:
+        return []
+    return [table(["Strategy", "audit", "reason"], [rows[subject] for subject in sorted(rows)], text_columns=3)]

@@ -1,0 +1,284 @@
+"""The checks of each kind of plug-in, as `bench check` runs them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.audit import Audit, AuditStatus, audited_sha, code_sha
+from bench.config import build
+from bench.dataset import resolve_dataset
+from bench.errors import BenchError
+from bench.forecaster import FORECASTERS, Task, abilities
+from bench.protocol import PRESETS, Protocol, ProtocolSpec
+from bench.provenance import packages
+from bench.series import DriftSeries
+from bench.strategy import STRATEGIES, Strategy
+from bench.stream import Stage
+from bench.testing.canary import DISTURBANCES, Disturbance, leak_canary, probe, require_unmoved
+from bench.testing.findings import CheckError, DeafError, OutOfTimeError, require
+from bench.testing.passes import CPU, MakeStrategy, Marks, first_difference, marks_of
+from bench.testing.schedules import LABEL_REGIMES, draw_schedule, label_of
+from bench.testing.tiny import fitting_forecasters, small_series, tiny_maker
+from bench.training import Recipe, pretrain
+
+LEAKLESS = "no leak: "
+DRAWN = 8
+QUICK_ROWS, ROWS = 60, 90
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One schedule that every strategy is taken through.
+
+    Attributes:
+        series: What is streamed.
+        protocol: The schedule.
+        disturbances: What is done to the rows from the cut on.
+    """
+
+    series: DriftSeries
+    protocol: Protocol
+    disturbances: tuple[Disturbance, ...] = DISTURBANCES
+
+    @property
+    def cut(self) -> int:
+        """Inside a block of five, and between two days of three rows."""
+        return self.series.split.validation + 7
+
+
+@dataclass
+class Findings:
+    """What a strategy was taken through so far.
+
+    Attributes:
+        lines: What was checked, a line each.
+        refused: What it would not serve, and why.
+        made: Turns, and marks of the forecasts that were made in them.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    made: list[tuple[Turn, Marks]] = field(default_factory=list)
+
+    @contextmanager
+    def during(self, line: str) -> Iterator[None]:
+        """Note a check that is passed, and say where one is not; refusing to serve (a `BenchError`) is no finding."""
+        try:
+            yield
+            self.lines.append(line)
+        except BenchError as error:
+            self.refused.append(f"refused ({line}): {error}")
+        except CheckError as error:
+            raise type(error)(f"{error} (Found in: {line.removeprefix(LEAKLESS)}.)") from None
+
+
+def check_strategy(
+    name: str, forecaster: str = "", *, quick: bool = False, deadline: float = float("inf")
+) -> list[str]:
+    """Run the canary over presets and drawn schedules, with targets among the inputs and hidden, and in other orders.
+
+    Args:
+        name: Registered name.
+        forecaster: On which; by default the first that offers what the strategy needs.
+        quick: Each preset once, its labels, cut and disturbance in turn, rather than with each of `LABEL_REGIMES`
+            and each disturbance.
+        deadline: On the clock of `time.monotonic`.
+
+    Returns:
+        What was checked, a line each.
+
+    Raises:
+        CheckError: The strategy broke its contract.
+        OutOfTimeError: The deadline passed.
+    """
+    cls = STRATEGIES[name].cls
+    chosen = forecaster or next(iter(fitting_forecasters(cls)), "")
+    with tempfile.TemporaryDirectory() as folder:
+        make = _hurried(tiny_maker(name, forecaster=chosen, checkpoints=Path(folder)), deadline)
+        found = Findings()
+        _take_through_presets(make, quick, found)
+        _take_through_drawn(make, chosen, found, reads=cls.reads)
+        if not found.lines:
+            raise CheckError(f"serves no schedule. {found.refused[0]}")
+        _take_in_another_order(make, found)
+        _ask_for_traces(make, quick, found)
+    return found.lines + found.refused
+
+
+def audit_strategy(
+    name: str, forecaster: str = "", *, quick: bool = False, seconds: float = float("inf"), threads: int = 1
+) -> Audit:
+    """What `check_strategy` finds, as a record; nothing that the plug-in raises gets past this.
+
+    Args:
+        name: Registered name.
+        forecaster: As `check_strategy` takes it, like ``quick``.
+        quick: Likewise.
+        seconds: What it may take; beyond that nothing is known.
+        threads: For torch.
+    """
+    torch.set_num_threads(threads)
+    begun = time.monotonic()
+    lines: list[str] = []
+    try:
+        lines = check_strategy(name, forecaster, quick=quick, deadline=begun + seconds)
+        status: AuditStatus = "passed"
+        reason = ""
+    except CheckError as error:
+        status, reason = "failed", str(error)
+    except Exception as error:  # a plug-in may raise anything, and then nothing is known
+        status, reason = "unknown", f"{type(error).__name__}: {error}"
+    return Audit(
+        strategy=name,
+        forecaster=forecaster,
+        sha=audited_sha(STRATEGIES[name].sha, FORECASTERS[forecaster].sha if forecaster else ""),
+        status=status,
+        reason=reason,
+        checks=tuple(lines),
+        quick=quick,
+        code=code_sha(),
+        packages=packages(),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _hurried(make: MakeStrategy, deadline: float) -> MakeStrategy:
+    """The same, but no strategy is made after the deadline."""
+
+    def made(stage: Stage) -> Strategy:
+        if time.monotonic() > deadline:
+            raise OutOfTimeError("it takes too long to be checked on the side")
+        return make(stage)
+
+    return made
+
+
+def _turns(quick: bool) -> Iterator[Turn]:
+    """Presets with targets among the inputs and hidden: with all label regimes, or with one after the other."""
+    disturbance, regime = cycle(DISTURBANCES), cycle(LABEL_REGIMES)
+    for hidden in (False, True):
+        series = small_series(hidden_targets=hidden, rows=QUICK_ROWS if quick else ROWS)
+        for preset in PRESETS:
+            for labels in [next(regime)] if quick else LABEL_REGIMES:
+                options = {"preset": preset, "block": 5 if preset == "dense" else None} | labels
+                protocol = build(ProtocolSpec, options, "check").resolve(series)
+                yield Turn(series, protocol, (next(disturbance),) if quick else DISTURBANCES)
+
+
+def _take_through_presets(make: MakeStrategy, quick: bool, found: Findings) -> None:
+    for turn in _turns(quick):
+        with found.during(f"{LEAKLESS}{label_of(turn.protocol, turn.series)}"):
+            marks = leak_canary(make, turn.series, turn.protocol, (turn.cut,), turn.disturbances)
+            if quick or not turn.protocol.is_sparse:
+                found.made.append((turn, marks))
+
+
+def _take_through_drawn(make: MakeStrategy, forecaster: str, found: Findings, *, reads: bool) -> None:
+    rng = np.random.default_rng(0)
+    heard = []
+    for _ in range(DRAWN):
+        schedule = draw_schedule(lambda options: options[int(rng.integers(len(options)))], forecaster)
+        with found.during(f"{LEAKLESS}{schedule}"):
+            heard.append(probe(make, schedule.series, schedule.protocol, schedule.cut, schedule.disturbance))
+    if reads and heard and not any(heard):
+        raise DeafError(f"reads nothing: in {len(heard)} drawn schedules no forecast moved when rows before it did")
+
+
+def _take_in_another_order(make: MakeStrategy, found: Findings) -> None:
+    """The first turn was run before all others, the last one after them: now the other way round."""
+    for turn, marks in reversed(found.made):
+        require_unmoved(make, turn.series, turn.protocol, marks)
+    if found.made:
+        found.lines.append(f"{len(found.made)} runs again, in the opposite order: the same forecasts")
+
+
+def _ask_for_traces(make: MakeStrategy, quick: bool, found: Findings) -> None:
+    for hidden in (False, True):
+        series = small_series(hidden_targets=hidden, rows=QUICK_ROWS if quick else ROWS)
+        where = f"targets {'hidden' if hidden else 'among the inputs'}"
+        with found.during(f"asking for its trace changes nothing, {where}"):
+            trace_changes_nothing(make, series, ProtocolSpec(preset="online").resolve(series))
+
+
+def trace_changes_nothing(make: MakeStrategy, series: DriftSeries, protocol: Protocol) -> None:
+    """Prove that forecasts do not depend on whether the strategy is asked for its trace.
+
+    Args:
+        make: Builds the strategy for a stage; called once for each pass over the stream.
+        series: A small one.
+        protocol: The schedule.
+
+    Raises:
+        CheckError: Asking after every block changed a forecast.
+    """
+    silent, asked = (marks_of(make, series, protocol, asks=asks) for asks in (False, True))
+    bad = first_difference(silent, asked, len(series))
+    require(bad is None, f"trace() changed the forecast with origin {bad}: asking for it must change nothing")
+
+
+def check_forecaster(name: str) -> list[str]:
+    """Shapes, determinism, independence of the batch, weights that survive saving.
+
+    Returns:
+        What was checked, a line each.
+
+    Raises:
+        CheckError: The forecaster broke its contract.
+    """
+    lines = []
+    entry = FORECASTERS[name]
+    config = build(entry.cls.Config, getattr(entry.cls, "tiny", {}), f"forecaster {name!r} (tiny)")
+    for hidden in (False, True):
+        stage = Stage.of(small_series(hidden_targets=hidden), _protocol(hidden))
+        series = stage.series
+        task = Task(12, 3, len(series.inputs), len(series.targets), series.target_index)
+        with tempfile.TemporaryDirectory() as folder:  # the third is read back from what the second left
+            recipe, cache = Recipe(name, config, task, 0), Path(folder)
+            first, second, restored = (pretrain(recipe, stage, CPU, c) for c in (None, cache, cache))
+        windows = torch.from_numpy(stage.windows(np.arange(20, 26)))
+        before = windows.clone()
+        with torch.no_grad():
+            out, again, alone = first(windows), second(windows), first(windows[:1])
+            kept = restored(windows)
+        where = "targets hidden" if hidden else "targets among the inputs"
+        require(out.shape == (6, 3, task.targets), f"{where}: forecast has shape {tuple(out.shape)}, not (B, H, C_out)")
+        require(bool(torch.isfinite(out).all()), f"{where}: a forecast is not finite")
+        require(torch.equal(windows, before), f"{where}: it changed the windows that it was given")
+        require(torch.equal(out, again), f"{where}: two trainings from the same seed differ")
+        require(torch.equal(out, kept), f"{where}: a forecaster read back from its checkpoint forecasts otherwise")
+        close = torch.allclose(out[:1], alone, atol=1e-4, rtol=1e-4)
+        require(close, f"{where}: a forecast depends on the other windows of its batch")
+        lines.append(f"shape, determinism, independence of the batch, weights that survive saving: {where}")
+    lines.append(f"offers: {', '.join(sorted(abilities(entry.cls))) or 'nothing but forecasts'}")
+    return lines
+
+
+def check_dataset(name: str) -> list[str]:
+    """Loads, is usable, and is the same when loaded again.
+
+    Returns:
+        What was checked, a line each.
+
+    Raises:
+        CheckError: Two loads differ.
+        BenchError: The series is unusable; the message says why.
+    """
+    first, second = (resolve_dataset(name).series() for _ in range(2))
+    require(first.fingerprint == second.fingerprint, "two loads give different series")
+    lines = [f"{len(first):,} rows, {len(first.inputs)} inputs, {len(first.targets)} targets; loads alike twice"]
+    return lines + [f"fits {ProtocolSpec(preset=preset).resolve(first).label}" for preset in PRESETS]
+
+
+def _protocol(hidden: bool) -> Protocol:
+    return ProtocolSpec(preset="online").resolve(small_series(hidden_targets=hidden))

@@ -1,0 +1,92 @@
+"""Schedules for the canary: one description of them all, from which both the checks and the tests draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.config import build
+from bench.errors import BenchError
+from bench.forecaster import FORECASTERS, Task, check_task
+from bench.protocol import Protocol
+from bench.series import DriftSeries
+from bench.testing.canary import DISTURBANCES, Disturbance
+from bench.testing.passes import CPU
+from bench.testing.tiny import small_series
+
+LABEL_REGIMES: tuple[dict[str, Any], ...] = ({}, {"label_every": 4}, {"label_rate": 0.4}, {"delay": 2})
+LOOKBACKS, HORIZONS, STRIDES, BLOCKS = (4, 6, 8), (1, 2, 3), (1, 2, 3, 5), (1, 2, 3, 5)
+DRAWN_ROWS = 54
+
+Choose = Callable[[Sequence[Any]], Any]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What one turn of the canary goes by.
+
+    Attributes:
+        series: What is streamed.
+        protocol: Who may know what, and when.
+        cut: First row that is disturbed, somewhere in the stream.
+        disturbance: What is done to the rows from there on.
+    """
+
+    series: DriftSeries
+    protocol: Protocol
+    cut: int
+    disturbance: Disturbance
+
+    def __str__(self) -> str:
+        return f"{label_of(self.protocol, self.series)}, {self.disturbance.name} from row {self.cut} on"
+
+
+def label_of(protocol: Protocol, series: DriftSeries) -> str:
+    """A schedule in a line."""
+    return f"{protocol.label}, targets {'hidden' if series.target_index is None else 'among the inputs'}"
+
+
+def draw_schedule(choose: Choose, forecaster: str = "") -> Schedule:
+    """Draw a schedule: lookback, horizon, stride, block, labels, start, hidden targets or not, cut and disturbance.
+
+    Args:
+        choose: Picks one of several, the plainest first: a generator's choice, or that of a property test.
+        forecaster: Only lookbacks that it can serve in its tiny form are drawn; empty for none.
+
+    Raises:
+        BenchError: The forecaster serves no lookback.
+    """
+    series = small_series(hidden_targets=choose((False, True)), rows=DRAWN_ROWS)
+    horizon = choose(HORIZONS)
+    protocol = Protocol(
+        name="drawn",
+        lookback=choose(_lookbacks(series, horizon, forecaster)),
+        horizon=horizon,
+        stride=choose(STRIDES),
+        block=choose(BLOCKS),
+        label_every=choose((1, 2, 4)),
+        label_rate=choose((1.0, 0.6, 0.3)),
+        label_seed=choose((0, 1)),
+        delay=choose((0, 1, 3)),
+        warm_start=choose((True, False)),
+    )
+    split = series.split
+    return Schedule(series, protocol, choose(range(split.validation, split.end)), choose(DISTURBANCES))
+
+
+def _lookbacks(series: DriftSeries, horizon: int, forecaster: str) -> list[int]:
+    if not forecaster:
+        return list(LOOKBACKS)
+    cls, served, refusal = FORECASTERS[forecaster].cls, [], ""
+    config = build(cls.Config, getattr(cls, "tiny", {}), f"forecaster {forecaster!r} (tiny)")
+    for lookback in LOOKBACKS:
+        task = Task(lookback, horizon, len(series.inputs), len(series.targets), series.target_index)
+        try:
+            check_task(cls, config, task, CPU.type)
+            served.append(lookback)
+        except BenchError as error:
+            refusal = str(error)
+    if not served:
+        raise BenchError(f"forecaster {forecaster!r} in its tiny form serves none of the lookbacks drawn: {refusal}")
+    return served
