@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveInt
+from scipy.linalg import lapack
 from torch import Tensor
 
 from bench import Feedback, Pairs, Strategy, StrategyConfig, Task, register_strategy
@@ -33,10 +35,14 @@ class LatestTargets(Strategy):
         self.origin += len(rows)
 
     def adapt(self, feedback: Feedback) -> None:
-        """Targets that are not inputs are known when their pair matures."""
-        if self.history.target_index is None:
-            for s, y in zip(feedback.origins.tolist(), feedback.y, strict=True):
-                self.latest = self._with(s, y)
+        """Targets that are not inputs are known when their pair matures, or as far as it has."""
+        if self.history.target_index is not None:
+            return
+        for s, y in zip(feedback.origins.tolist(), feedback.y, strict=True):
+            self.latest = self._with(s, y)
+        if young := feedback.young:
+            for s, y, known in zip(young.origins.tolist(), young.y, young.known, strict=True):
+                self.latest = self._with(s, y[known])
 
     def predict(self, windows: Tensor) -> Tensor:
         """The last known value of each forecast row's phase: the block's, and what each window adds to it."""
@@ -114,17 +120,32 @@ class RecursiveLeastSquares(Strategy):
         self.weights = self.inverse @ moment
 
     def adapt(self, feedback: Feedback) -> None:
-        """One update for each pair, all of its channels together (Woodbury identity)."""
+        """One update for each pair, all of its channels together."""
         if not len(feedback):
             return
         rows, level = design(feedback.x.double(), self.task, "last", constant=True)
         target = outcome(feedback.y.double(), level, self.task)
         for x, y in zip(rows.cpu().numpy(), target.cpu().numpy(), strict=True):
-            gain = self.inverse @ x.T
-            gain = gain @ np.linalg.inv(self.config.forgetting * np.eye(len(x)) + x @ gain)
-            self.weights += gain @ (y - x @ self.weights)
-            self.inverse = (self.inverse - gain @ (x @ self.inverse)) / self.config.forgetting
-            self.inverse = (self.inverse + self.inverse.T) / 2  # rounding must not make it lopsided
+            self._update(x, y)
+
+    def _update(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        """One pair: ``(R, F)`` regressors and ``(R, M)`` outcomes.
+
+        By the Woodbury identity; with the Cholesky factor of the innovations' covariance, what is taken off the inverse
+        is a product of a matrix with its own transpose, so that rounding cannot make it lopsided.
+        """
+        seen = x @ self.inverse
+        covariance = seen @ x.T
+        covariance.flat[:: len(x) + 1] += self.config.forgetting
+        factor, failed = lapack.dpotrf(covariance, lower=1)
+        if failed:
+            raise np.linalg.LinAlgError("rls: the covariance of the innovations is not positive definite")
+        solved, _ = lapack.dtrtrs(factor, np.concatenate([seen, y - x @ self.weights], axis=1), lower=1)
+        gain, innovation = solved[:, : len(self.weights)], solved[:, len(self.weights) :]
+        self.weights += gain.T @ innovation
+        self.inverse -= gain.T @ gain
+        if self.config.forgetting < 1:
+            self.inverse *= 1 / self.config.forgetting
 
     def predict(self, windows: Tensor) -> Tensor:
         """Apply the weights of the moment."""
@@ -141,11 +162,13 @@ class Frozen(Strategy):
     uses_forecaster: ClassVar[bool] = True
 
     def setup(self) -> None:
-        """Switch memory writes off, where there is a memory."""
+        """Switch memory writes off, where there is a memory, and gradients."""
+        if isinstance(self.forecaster, torch.nn.Module):
+            self.forecaster.requires_grad_(requires_grad=False)
         if "memory" in getattr(self.forecaster, "provides", ()):
             self.forecaster.memory_writes = False
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def predict(self, windows: Tensor) -> Tensor:
         """Forecast, and remember nothing."""
         return self.forecaster(windows)  # type: ignore[no-any-return]

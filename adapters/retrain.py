@@ -57,11 +57,12 @@ class Retrain(Strategy):
     def observe(self, rows: Tensor) -> None:
         """Keep what became visible; its targets are unknown until their pair matures."""
         self.inputs = torch.cat([self.inputs, rows])
-        self.targets = torch.cat([self.targets, self.targets.new_full((len(rows), self.targets.shape[1]), torch.nan)])
+        self._reach(len(self.inputs))
 
     def adapt(self, feedback: Feedback) -> None:
         """Keep the pairs; train when it is time."""
         for s, y in zip(feedback.origins.tolist(), feedback.y, strict=True):
+            self._reach(s - self.start + len(y))  # the truth of an instant label goes on beyond the rows seen
             self.targets[s - self.start : s - self.start + len(y)] = y
         fresh = torch.from_numpy(feedback.origins).to(self.origins.device) - self.start
         self.origins = torch.cat([self.origins, fresh])
@@ -70,6 +71,12 @@ class Retrain(Strategy):
             self.trained_at = now
             self._slide()
             self._train()
+
+    def _reach(self, rows: int) -> None:
+        """Hold targets for so many rows at least, unknown ones where none came."""
+        if (more := rows - len(self.targets)) > 0:
+            unknown = self.targets.new_full((more, self.targets.shape[1]), torch.nan)
+            self.targets = torch.cat([self.targets, unknown])
 
     def _slide(self) -> None:
         """Forget rows that a sliding window has left."""

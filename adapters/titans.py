@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from bench import BenchError, Feedback, Strategy, StrategyConfig, register_strategy
 from bench.forecasters.carry import Carry, Policy
+from bench.forecasters.memory import MemoryCache
 from bench.forecasters.recent_pairs import RecentPairs
 from bench.forecasters.remedies import Remedies
 from bench.forecasters.shuffled import ShuffledCarry
@@ -69,7 +72,8 @@ class TitansWithinWindow(Strategy):
     needs = frozenset({"memory"})
 
     def setup(self) -> None:
-        """Set the memory as configured."""
+        """Set the memory as configured; nothing learns by gradients."""
+        self.forecaster.requires_grad_(requires_grad=False)
         self.forecaster.set_memory(self.config.memory_max_lr, self.config.neural_memory_batch_size)
 
     @torch.no_grad()
@@ -208,13 +212,16 @@ class TitansTrained(TitansCarried):
         return super().begun(2 + back // kept_every)
 
     def adapt(self, feedback: Feedback) -> None:
-        """Steps on the pairs that matured, and on older ones where so configured."""
-        if not len(feedback):
+        """Steps on the pairs that matured, on older ones where so configured, and on what is known of young ones."""
+        if not len(feedback) and not feedback.young:
             return
-        pairs = self._pairs(feedback)
+        pairs, known = self._pairs(feedback), None
+        if feedback.young:
+            known = torch.cat([pairs.y.new_ones(pairs.y.shape[:2], dtype=torch.bool), feedback.young.known])
+            pairs = pairs.and_young(feedback.young, self._memories(feedback.young.origins))
         start = pairs.start(self.memory.cache)
         for _ in range(self.config.steps):
-            loss = nn.functional.mse_loss(self.forecaster(pairs.x, start), pairs.y)
+            loss = _mean_square(self.forecaster(pairs.x, start), pairs.y, known)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             if self.config.online_clip is not None:
@@ -223,13 +230,16 @@ class TitansTrained(TitansCarried):
 
     def _pairs(self, feedback: Feedback) -> RecentPairs:
         """What this release is learned from."""
-        memories = None
-        if self.config.pair_memory == "then":
-            memories = tuple(self.memory.at(int(s) - self.protocol.lookback) for s in feedback.origins)
-        pairs = RecentPairs(feedback.x, feedback.y, memories)
+        pairs = RecentPairs(feedback.x, feedback.y, self._memories(feedback.origins))
         if self.config.recent_pairs is not None:
             pairs = self.recent = (self.recent or pairs.none()).then(pairs, self.config.recent_pairs)
         return pairs
+
+    def _memories(self, origins: NDArray[np.int64]) -> tuple[MemoryCache, ...] | None:
+        """What the windows before some origins start from; None for the present memory."""
+        if self.config.pair_memory == "now":
+            return None
+        return tuple(self.memory.at(int(s) - self.protocol.lookback) for s in origins)
 
     def _learning(self) -> set[int]:
         """Which parameters learn, by identity."""
@@ -244,6 +254,13 @@ class TitansTrained(TitansCarried):
         anchor = _parameters(model.normalization.anchor) if model.normalization.anchor is not None else set()
         learning = parts[self.config.trains] - fixed - anchor
         return learning | anchor if self.config.trains_anchor else learning
+
+
+def _mean_square(forecast: Tensor, truth: Tensor, known: Tensor | None) -> Tensor:
+    """Mean squared error of ``(B, H, C_out)`` forecasts, over the rows ``(B, H)`` of the truth that are known."""
+    if known is None:
+        return nn.functional.mse_loss(forecast, truth)
+    return ((forecast - truth).square() * known[..., None]).sum() / (known.sum() * truth.shape[-1])
 
 
 def _parameters(*modules: nn.Module) -> set[int]:

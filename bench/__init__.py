@@ -9,7 +9,7 @@ from bench.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
 from bench.protocol import Protocol
 from bench.series import DriftEvent, DriftSeries, Split
 from bench.store import load_results
-from bench.strategy import Feedback, History, Strategy, StrategyConfig, register_strategy
+from bench.strategy import Feedback, History, Prefixes, Strategy, StrategyConfig, register_strategy
 
 __version__ = "0.1.0"
 
@@ -23,6 +23,7 @@ __all__ = [
     "ForecasterConfig",
     "History",
     "Pairs",
+    "Prefixes",
     "Protocol",
     "Split",
     "Strategy",

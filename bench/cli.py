@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.benchmarks import THROUGHPUT
 from bench.errors import BenchError, WorkerLostError
 
 if TYPE_CHECKING:
@@ -27,10 +28,8 @@ app = typer.Typer(
 data = typer.Typer(no_args_is_help=True, help="Datasets: list, fetch, describe.")
 app.add_typer(data, name="data")
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
-
-THROUGHPUT = "throughput"  # beside the experiments' results: what `make throughput` leaves
+out = Console(soft_wrap=True, emoji=False)  # `:x:` in a path is no cross
+err = Console(stderr=True, soft_wrap=True, emoji=False)
 
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins that joins; may be repeated.")
@@ -60,6 +59,9 @@ def run(
     always: Annotated[
         bool, typer.Option("--always/--only-missing", help="Run everything again, or only what is missing or failed.")
     ] = False,
+    retime: Annotated[
+        bool, typer.Option("--retime", help="Time again what other processes disturbed, or an earlier version timed.")
+    ] = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
     from bench.experiment import join, load_experiment, narrow
@@ -80,6 +82,7 @@ def run(
             results,
             plugins=paths,
             redo="always" if always else "only-missing",
+            retime=retime,
             narrowed=bool(strategy or dataset or seed),
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
@@ -179,6 +182,25 @@ def report(
     for name, folder in folders.items():
         if experiment in (None, name):
             out.print(str(write_report(folder, reports / name, throughput=folder.parent / THROUGHPUT)), highlight=False)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="Results or benchmarks as they were; COMMIT:PATH reads git.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Results or benchmarks as they are, likewise.")],
+    worse: Annotated[float, typer.Option(min=0, help="More error counts beyond this share.")] = 0.01,
+    slower: Annotated[float, typer.Option(min=0, help="More time counts beyond this share.")] = 0.25,
+    all_: Annotated[bool, typer.Option("--all", help="Show what did not change, too.")] = False,
+) -> None:
+    """Say what got worse or slower from A to B; exit status 1 if anything did, or newly failed."""
+    from bench.analysis.compare import Bounds, is_worse
+    from bench.compare import compare as compare_places
+    from bench.report.comparison import comparison
+
+    found = compare_places(a, b, Bounds(worse, slower))
+    out.print("\n\n".join(comparison(found, everything=all_)), markup=False, highlight=False)
+    if is_worse(found.changes):
+        raise typer.Exit(1)
 
 
 @app.command(name="list")

@@ -53,9 +53,10 @@ class Excerpt:
 
     def add(self, origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
         """Keep those that start in the span and do not overlap the ones before."""
-        for origin, forecast in zip(origins, forecasts, strict=True):
-            if self.start <= origin < self.end and (origin - self.start) % spacing(self.stage) == 0:
-                self._parts.append((int(origin), forecast[:, list(self.channels)]))
+        after = origins - self.start
+        chosen = (after >= 0) & (origins < self.end) & (after % spacing(self.stage) == 0)
+        for i in np.flatnonzero(chosen):
+            self._parts.append((int(origins[i]), forecasts[i][:, list(self.channels)]))
 
     def frame(self) -> pd.DataFrame:
         """``origin, time, lead, channel, forecast, truth``, in original units."""

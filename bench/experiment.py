@@ -43,7 +43,8 @@ class Experiment(Config):
 
     Attributes:
         name: Folder of its results and its report.
-        protocol: A preset's name, or a table with the fields of `ProtocolSpec`.
+        protocol: A preset's name, or a table with the fields of `ProtocolSpec`; or a list of them, each run on every
+            dataset.
         strategies: Names, or groups as ``"@core"``.
         forecasters: For the strategies that adapt one.
         datasets: Names, or ``csv:PATH``.
@@ -57,7 +58,7 @@ class Experiment(Config):
     """
 
     name: str
-    protocol: str | dict[str, Any] = "day-ahead"
+    protocol: str | dict[str, Any] | list[str | dict[str, Any]] = "day-ahead"
     strategies: list[str | dict[str, Any]] = Field(min_length=1)
     forecasters: list[str | dict[str, Any]] = Field([])
     datasets: list[str | dict[str, Any]] = Field(min_length=1)
@@ -208,8 +209,20 @@ def narrow(
     return build(Experiment, experiment.model_dump() | update, "command line")
 
 
+def protocols_of(experiment: Experiment) -> list[ProtocolSpec]:
+    """The protocols of an experiment, in its order.
+
+    Raises:
+        BenchError: There is none, or a preset, a key or a value is wrong.
+    """
+    given = experiment.protocol if isinstance(experiment.protocol, list) else [experiment.protocol]
+    if not given:
+        raise BenchError(f"experiment {experiment.name!r} lists no protocol. Name one, or leave the key out.")
+    return [ProtocolSpec.parse(value) for value in given]
+
+
 def expand(experiment: Experiment, device: str) -> list[RunSpec]:
-    """Every run of an experiment once, datasets outermost.
+    """Every run of an experiment once, datasets outermost, then protocols.
 
     Args:
         experiment: What to run.
@@ -262,10 +275,10 @@ def pairs_of(experiment: Experiment) -> list[Pair]:
 def runs_on(
     experiment: Experiment, value: str | dict[str, Any], pairs: Iterable[Pair], device: str, rows: Rows = "stream"
 ) -> list[RunSpec]:
-    """The runs of some pairs on one dataset, pair by pair, one for each seed.
+    """The runs of some pairs on one dataset, protocol by protocol, pair by pair, one for each seed.
 
     Args:
-        experiment: For protocol, seeds and threads.
+        experiment: For protocols, seeds and threads.
         value: A dataset as the experiment gives it.
         pairs: From `pairs_of`, perhaps with other options.
         device: Device, resolved.
@@ -274,32 +287,29 @@ def runs_on(
     Raises:
         BenchError: The dataset cannot be loaded, or is too short.
     """
-    spec = ProtocolSpec.parse(experiment.protocol)
+    specs = protocols_of(experiment)
     dataset = Choice.parse(value, "dataset")
     loaded = resolve_dataset(dataset.name, dataset.options).chosen()
     series = served_rows(loaded, rows)
-    protocol = spec.resolve(loaded)
-    pairs, fitting, runs = list(pairs), list[Choice](), list[RunSpec]()
-    for _, forecaster in pairs:
-        if forecaster is not None and forecaster not in fitting:
-            _require_fit(forecaster, dataset, Task.of(series, protocol), device)
-            fitting.append(forecaster)
-    for strategy, forecaster in pairs:
-        for seed in experiment.seeds:
-            run = RunSpec(
-                experiment=experiment.name,
-                strategy=strategy,
-                forecaster=forecaster,
-                dataset=dataset,
-                protocol=protocol,
-                seed=seed,
-                device=device,
-                threads=experiment.threads,
-                run_id="",
-                skip=_why_not(strategy, forecaster),
-                rows=rows,
-            )
-            runs.append(replace(run, run_id=run_id(run, series)))
+    pairs, runs = list(pairs), list[RunSpec]()
+    for protocol in [spec.resolve(loaded) for spec in specs]:
+        _require_fits(pairs, dataset, Task.of(series, protocol), device)
+        for strategy, forecaster in pairs:
+            for seed in experiment.seeds:
+                run = RunSpec(
+                    experiment=experiment.name,
+                    strategy=strategy,
+                    forecaster=forecaster,
+                    dataset=dataset,
+                    protocol=protocol,
+                    seed=seed,
+                    device=device,
+                    threads=experiment.threads,
+                    run_id="",
+                    skip=_why_not(strategy, forecaster),
+                    rows=rows,
+                )
+                runs.append(replace(run, run_id=run_id(run, series)))
     return runs
 
 
@@ -361,6 +371,15 @@ def stated_options(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
     differs = {key: value for key, value in given.items() if key not in usual or usual[key] != value}
     others = {key: value for key, value in choice.options.items() if key != "training"}
     return others | ({"training": differs} if differs else {})
+
+
+def _require_fits(pairs: Iterable[Pair], dataset: Choice, task: Task, device: str) -> None:
+    """`_require_fit` for each forecaster once."""
+    fitting: list[Choice] = []
+    for _, forecaster in pairs:
+        if forecaster is not None and forecaster not in fitting:
+            _require_fit(forecaster, dataset, task, device)
+            fitting.append(forecaster)
 
 
 def _require_fit(forecaster: Choice, dataset: Choice, task: Task, device: str) -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -27,13 +28,13 @@ class Trail:
     label: str
     _last: float = 0.0
 
-    def __call__(self, done: int, total: int, rolling_mse: float) -> None:
+    def __call__(self, done: int, total: int, rolling_mse: Callable[[], float]) -> None:
         """Leave a line, unless one was left a moment ago."""
         now = time.monotonic()
         if now - self._last < EVERY:
             return
         self._last = now
-        line = {"label": self.label, "done": done, "total": total, "mse": rolling_mse}
+        line = {"label": self.label, "done": done, "total": total, "mse": rolling_mse()}
         work = self.folder / f".{self.run_id}"
         with contextlib.suppress(OSError):  # another session may sweep the folder: what is not seen is still done
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.registry import unknown
 from bench.series import DriftSeries
 
-Labels = Literal["matured", "instant"]
+Labels = Literal["matured", "partial", "instant"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "day-ahead": {"stride": None, "block": 1},
@@ -31,8 +31,9 @@ class Protocol(Config):
         horizon: Rows forecast, ``H``.
         stride: Rows between two forecast origins, ``S``.
         block: Origins forecast together between two releases, ``K``.
-        labels: When targets arrive: ``matured``, once the whole horizon is over; or ``instant``, with the next block,
-            which leaks on purpose: it bounds what waiting for labels costs, and is never ranked.
+        labels: When targets arrive: ``matured``, once the whole horizon is over; ``partial``, besides, at each block,
+            what is known by then of pairs that have begun; or ``instant``, with the next block, which leaks on purpose:
+            it bounds what waiting for labels costs, and is never ranked.
         label_every: Release every n-th matured pair only.
         label_rate: Release that share of the pairs only, drawn one by one.
         label_seed: Of that draw; the same for all strategies and seeds.
@@ -82,12 +83,13 @@ class Protocol(Config):
     @property
     def label(self) -> str:
         """One line for tables."""
-        sparse = f", every {self.label_every}th label" if self.label_every > 1 else ""
+        sparse = f", every {_ordinal(self.label_every)} label" if self.label_every > 1 else ""
         if self.label_rate < 1:
             draw = f", draw {self.label_seed}" if self.label_seed else ""
             sparse += f", {100 * self.label_rate:g} % of labels{draw}"
         sparse += f", labels {self.delay} rows late" if self.delay else ""
         sparse += ", instant labels (leaky)" if self.is_leaky else ""
+        sparse += ", partial labels" if self.labels == "partial" else ""
         cold = "" if self.warm_start else ", cold start"
         return f"{self.name} (L={self.lookback}, H={self.horizon}, S={self.stride}, K={self.block}{sparse}{cold})"
 
@@ -153,6 +155,12 @@ class ProtocolSpec(Config):
             raise BenchError('protocol: labels = "instant" and a delay exclude each other. Leave one out.')
         _require_rows(protocol, series)
         return protocol
+
+
+def _ordinal(n: int) -> str:
+    """Such as 2nd and 11th."""
+    special = {1: "st", 2: "nd", 3: "rd"}
+    return f"{n}{'th' if n // 10 % 10 == 1 else special.get(n % 10, 'th')}"
 
 
 def _uniform(offsets: NDArray[np.int64], seed: int) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ def git_state() -> dict[str, Any]:
     if not (folder / ".git").exists():
         return {}
     try:
-        commit, status = (_git(folder, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain")))
+        commit, status = (git(folder, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain")))
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": commit, "dirty": bool(status)}
@@ -60,12 +60,23 @@ def environment(command: str, device: str, device_name: str, threads: int) -> di
     }
 
 
-def _git(folder: Path, *words: str) -> str:
-    run = subprocess.run(  # noqa: S603 - fixed words, no shell
+def git(folder: Path, *words: str, timeout: float = 10) -> str:
+    """What a git command prints, without white space around it.
+
+    Args:
+        folder: Where it runs.
+        *words: The command.
+        timeout: Seconds.
+
+    Raises:
+        OSError: There is no git.
+        subprocess.SubprocessError: The command failed, or took too long.
+    """
+    run = subprocess.run(  # noqa: S603 - words of ours, no shell
         ["git", "-C", str(folder), *words],  # noqa: S607 - whichever git the user has
         capture_output=True,
         text=True,
         check=True,
-        timeout=10,
+        timeout=timeout,
     )
     return run.stdout.strip()

@@ -119,6 +119,25 @@ class StepTimes(Part):
     p99_ms: float
 
 
+class Parameters(Part):
+    """Numbers of a forecaster's parameters: all, those that gradients are taken for, those that service changed."""
+
+    total: int
+    trainable: int
+    updated: int
+
+
+class Flops(Part):
+    """Floating-point operations for each window, as torch counts them: products, convolutions, attention; not numpy."""
+
+    predict: float
+    adapt: float
+
+
+SLACK = 0.2
+"""Cores that others may keep busy, beyond those that a run leaves free, before it counts as disturbed."""
+
+
 class Timing(Part):
     """What service cost, without the harness's own work.
 
@@ -135,6 +154,14 @@ class Timing(Part):
         device: Such as ``cpu`` or ``cuda:0``; ``device_name`` is its model.
         clock: ``perf_counter`` or ``torch.Event``.
         load: Busy share of the machine just before, 0 to 1.
+        cores: Logical cores of the machine; 0 where it was not recorded, as in what follows.
+        others: Cores that other processes kept busy meanwhile.
+        power: Supply and clock governor, where the system says.
+        harness_us: The harness's own time for each block, in microseconds: cutting windows, scoring, progress.
+        first_adapt_ms: The very first `observe` and `adapt`.
+        state_bytes: What the strategy carries, besides history and the forecaster's weights.
+        parameters: Of the forecaster; only of a timing pass, as the next.
+        flops: Of the blocks that follow the measured ones.
     """
 
     alone: bool
@@ -150,6 +177,35 @@ class Timing(Part):
     device_name: str
     clock: str
     load: float
+    cores: int = 0
+    others: float = float("nan")
+    power: str = ""
+    harness_us: float = float("nan")
+    first_adapt_ms: float = float("nan")
+    state_bytes: int | None = None
+    parameters: Parameters | None = None
+    flops: Flops | None = None
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other processes kept so many cores busy that the run cannot have had its own to itself."""
+        return self.others > self.cores - self.threads + SLACK
+
+
+COSTS = (
+    "windows_per_s",
+    *(f"{step}_{quantile}_ms" for step in ("predict", "adapt") for quantile in ("p50", "p95", "p99")),
+    "first_predict_ms",
+    "peak_memory_mb",
+    "state_bytes",
+    "parameters",
+    "trainable",
+    "updated",
+    "predict_flops",
+    "adapt_flops",
+    "harness_us",
+)
+"""What a timing says, by its names in `bench.load_results`."""
 
 
 class Record(Part):

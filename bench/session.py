@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,11 +13,13 @@ from joblib import cpu_count
 from rich.console import Console
 
 from bench.auditing import audit_missing
+from bench.cell import cell_of_run
 from bench.engines import engine
 from bench.errors import WorkerLostError
 from bench.experiment import Experiment, RunSpec, expand
 from bench.plugins import load_plugins
 from bench.progress import Sight, Trail
+from bench.record import Timing
 from bench.run import Workplace, describe, execute, load_series, recipe_of, time_alone
 from bench.store import Store
 from bench.strategy import STRATEGIES
@@ -59,6 +60,7 @@ def carry_out(
     *,
     plugins: tuple[Path, ...] = (),
     redo: Redo = "only-missing",
+    retime: bool = False,
     narrowed: bool = False,
     command: str = "",
     console: Console | None = None,
@@ -70,6 +72,7 @@ def carry_out(
         results: Folder that holds a folder for each experiment.
         plugins: Files and folders of plug-ins, for the workers.
         redo: ``only-missing`` also repeats what failed; ``always`` runs everything again.
+        retime: Whether timing passes are repeated that other processes disturbed, or that lack what is measured now.
         narrowed: Whether the experiment was narrowed (to some strategies, say): other rows of its report then stay.
         command: As the user typed it, for the records.
         console: Where progress is drawn.
@@ -81,7 +84,7 @@ def carry_out(
     runs = expand(experiment, str(resolve_device(experiment.device)))
     print_notes(runs, console)
     place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
-    return carry_out_runs(runs, experiment, place, redo=redo, narrowed=narrowed, console=console)
+    return carry_out_runs(runs, experiment, place, redo=redo, retime=retime, narrowed=narrowed, console=console)
 
 
 def print_notes(runs: list[RunSpec], console: Console) -> None:
@@ -98,6 +101,7 @@ def carry_out_runs(
     *,
     console: Console,
     redo: Redo = "only-missing",
+    retime: bool = False,
     narrowed: bool = False,
     cells: dict[str, str] | None = None,
 ) -> Outcome:
@@ -109,13 +113,14 @@ def carry_out_runs(
         place: Where results and checkpoints are.
         console: Where progress is drawn.
         redo: As `carry_out` takes it.
+        retime: Likewise.
         narrowed: Likewise.
         cells: What the manifest says of each run id; by default what the run is, apart from versions.
     """
     store = Store(place.results)
     place.results.mkdir(parents=True, exist_ok=True)
     store.sweep()
-    store.write_manifest(cells if cells is not None else {run.run_id: _cell(run) for run in runs}, keep=narrowed)
+    store.write_manifest(cells if cells is not None else {run.run_id: cell_of_run(run) for run in runs}, keep=narrowed)
     missing = [run for run in runs if redo == "always" or not store.has(run.run_id)]
     missing.sort(key=lambda run: not STRATEGIES[run.strategy.name].cls.heavy)
     workers = max(1, cpu_count() // experiment.threads)
@@ -132,7 +137,7 @@ def carry_out_runs(
             done[status] += 1
             sight.advance(bar, f"{status}: {run.label}: {reason}" if reason else "")
         audit_missing(runs, experiment, place, store, sight, workers, again=redo == "always")
-        timed = _time_each(runs, experiment, place, store, sight, redo)
+        timed = _time_each(runs, experiment, place, store, sight, redo, retime=retime)
     return Outcome(place.results, done, len(runs) - len(missing), timed)
 
 
@@ -165,7 +170,7 @@ def _run(run: RunSpec, place: Workplace) -> tuple[str, str, str]:
     """One run, in whatever process; its record is on disk when this returns."""
     load_plugins(place.plugins)
     trail = Trail(place.results / PROGRESS, run.run_id, run.label)
-    trail(0, 1, float("nan"))
+    trail(0, 1, lambda: float("nan"))
     record, frames = execute(run, place, trail)
     Store(place.results).write(record, frames)
     trail.erase()
@@ -202,7 +207,14 @@ def _untrained(runs: list[RunSpec], place: Workplace) -> list[RunSpec]:
 
 
 def _time_each(
-    runs: list[RunSpec], experiment: Experiment, place: Workplace, store: Store, sight: Sight, redo: Redo
+    runs: list[RunSpec],
+    experiment: Experiment,
+    place: Workplace,
+    store: Store,
+    sight: Sight,
+    redo: Redo,
+    *,
+    retime: bool,
 ) -> int:
     """The timing pass: the first seed's runs, one after the other, with nothing else running."""
     if not experiment.timing_blocks:
@@ -213,7 +225,7 @@ def _time_each(
         if run.seed == experiment.seeds[0]
         and (record := store.read(run.run_id)) is not None
         and record.status == "ok"
-        and (redo == "always" or store.read_timing(run.run_id) is None)
+        and (redo == "always" or _is_untimed(store.read_timing(run.run_id), retime=retime))
     ]
     timed = 0
     bar = sight.stage("timing, one at a time", len(chosen)) if chosen else None
@@ -228,8 +240,6 @@ def _time_each(
     return timed
 
 
-def _cell(run: RunSpec) -> str:
-    """What a run is, apart from versions of code and data."""
-    forecaster = [run.forecaster.name, run.forecaster.options] if run.forecaster else None
-    what = [run.strategy.name, run.strategy.options, forecaster, run.dataset.name, run.dataset.options]
-    return json.dumps([*what, run.protocol.model_dump(), run.seed], sort_keys=True)
+def _is_untimed(timing: Timing | None, *, retime: bool) -> bool:
+    """Whether a timing pass is missing, or would be worth repeating."""
+    return timing is None or (retime and (timing.is_disturbed or timing.cores == 0))

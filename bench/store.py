@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from bench.errors import BenchError
-from bench.record import SCHEMA_VERSION, Record, Timing
+from bench.record import COSTS, SCHEMA_VERSION, Record, Timing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,11 +168,12 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
         Columns ``experiment, run_id, strategy, group, forecaster, dataset, protocol, lookback, horizon, stride,
         block, label_every, label_rate, label_seed, delay, labels, warm_start, seed, status, reason, windows, mae, mse,
         rmse, mae_original, mse_original, rmse_original, val_mse, windows_per_s, predict_p50_ms, predict_p95_ms,
-        adapt_p50_ms, adapt_p95_ms, peak_memory_mb, timed_alone, service_s, seconds, device, threads,
-        strategy_config, audit``. ``audit`` says whether this version of strategy and forecaster went through the leak
-        canary: ``passed``, ``failed`` or ``unaudited``. Timings are those of the
-        timing pass where the run has one (``timed_alone``), otherwise of the run itself; ``service_s`` is predict
-        and adapt over the whole stream, as measured in the run itself.
+        predict_p99_ms, adapt_p50_ms, adapt_p95_ms, adapt_p99_ms, first_predict_ms, peak_memory_mb, state_bytes,
+        parameters, trainable, updated, predict_flops, adapt_flops, harness_us, timed_alone, disturbed, service_s,
+        seconds, device, threads, strategy_config, audit``. Timings are those of the timing pass where the run has one
+        (``timed_alone``), otherwise of the run itself, and ``disturbed`` where other processes took its cores;
+        ``service_s`` is predict and adapt over the whole stream, as measured in the run itself. ``audit`` says whether
+        this version of strategy and forecaster went through the leak canary: ``passed``, ``failed`` or ``unaudited``.
 
     Raises:
         BenchError: There are no results.
@@ -230,16 +231,35 @@ def _row(record: Record, alone: Timing | None) -> dict[str, Any]:
         "mse_original": errors.mse_original if errors else nan,
         "rmse_original": errors.rmse_original if errors else nan,
         "val_mse": val_mse if val_mse is not None else nan,
-        "windows_per_s": timing.windows_per_s if timing else nan,
-        "predict_p50_ms": timing.predict.p50_ms if timing else nan,
-        "predict_p95_ms": timing.predict.p95_ms if timing else nan,
-        "adapt_p50_ms": timing.adapt.p50_ms if timing else nan,
-        "adapt_p95_ms": timing.adapt.p95_ms if timing else nan,
-        "peak_memory_mb": timing.peak_memory_mb if timing else nan,
+        **_cost(timing),
         "timed_alone": alone is not None,
+        "disturbed": timing.is_disturbed if timing else False,
         "service_s": (own.predict.total_ms + own.adapt.total_ms) / 1000 if own else nan,
         "seconds": record.seconds,
         "device": timing.device if timing else str(record.environment.get("device", "")),
         "threads": timing.threads if timing else record.environment.get("threads", 1),
         "strategy_config": json.dumps(record.strategy.given, sort_keys=True),
+    }
+
+
+def _cost(timing: Timing | None) -> dict[str, float]:
+    """What a timing says, NaN for what it does not."""
+    nan = float("nan")
+    if timing is None:
+        return dict.fromkeys(COSTS, nan)
+    parameters, flops, held = timing.parameters, timing.flops, timing.state_bytes
+    steps = {"predict": timing.predict, "adapt": timing.adapt}
+    times = {f"{step}_{q}_ms": getattr(steps[step], f"{q}_ms") for step in steps for q in ("p50", "p95", "p99")}
+    return {
+        "windows_per_s": timing.windows_per_s,
+        **times,
+        "first_predict_ms": timing.first_predict_ms,
+        "peak_memory_mb": timing.peak_memory_mb,
+        "state_bytes": nan if held is None else held,
+        "parameters": parameters.total if parameters else nan,
+        "trainable": parameters.trainable if parameters else nan,
+        "updated": parameters.updated if parameters else nan,
+        "predict_flops": flops.predict if flops else nan,
+        "adapt_flops": flops.adapt if flops else nan,
+        "harness_us": timing.harness_us,
     }

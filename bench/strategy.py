@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -44,6 +44,26 @@ class History:
 
 
 @dataclass(frozen=True)
+class Prefixes:
+    """Pairs whose truth has begun and is not over: what of each is known by now, in order.
+
+    Attributes:
+        x: ``(Q, L, C_in)`` float32 windows, scaled.
+        y: ``(Q, H, C_out)`` float32 truths, scaled; 0 where they are not known yet.
+        known: ``(Q, H)`` bool: the first rows of each truth, at least one.
+        origins: ``(Q,)`` int64: the row where each truth starts.
+    """
+
+    x: Tensor
+    y: Tensor
+    known: Tensor
+    origins: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+
+@dataclass(frozen=True)
 class Feedback:
     """Newly matured pairs, in order; there may be none.
 
@@ -51,14 +71,24 @@ class Feedback:
         x: ``(P, L, C_in)`` float32 windows, scaled.
         y: ``(P, H, C_out)`` float32 truths, scaled.
         origins: ``(P,)`` int64: the row where each truth starts.
+        young: Where labels are ``partial``, the pairs that have begun since; each comes at every block until it
+            matures. None otherwise.
     """
 
     x: Tensor
     y: Tensor
     origins: NDArray[np.int64]
+    young: Prefixes | None = None
 
     def __len__(self) -> int:
         return len(self.origins)
+
+    def to(self, device: torch.device) -> Feedback:
+        """The same, on a device."""
+        young = self.young
+        if young is not None:
+            young = replace(young, x=young.x.to(device), y=young.y.to(device), known=young.known.to(device))
+        return replace(self, x=self.x.to(device), y=self.y.to(device), young=young)
 
 
 @dataclass(frozen=True)
@@ -151,6 +181,11 @@ class Strategy:
         the answers with the run. Asking must change nothing: whether and how often it is done decides no forecast.
         """
         return {}
+
+
+def has_own(strategy: Strategy, method: str) -> bool:
+    """Whether a strategy does anything in a method that does nothing by itself."""
+    return method in vars(strategy) or getattr(type(strategy), method, None) is not getattr(Strategy, method)
 
 
 STRATEGIES: Registry[Strategy] = Registry("strategy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.strategy import Feedback, History, Strategy
+from bench.strategy import Feedback, History, Prefixes, Strategy, has_own
 from bench.timing import Stopwatch, stopwatch
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+Watches = tuple[AbstractContextManager[object], AbstractContextManager[object]]
 Score = Callable[[NDArray[np.int64], Singles], None]
 
-SCORED_TOGETHER = 64
+SCORED_TOGETHER = 50_000
+"""Forecast values, about so many, that are scored at once."""
 
 
 class StreamError(Exception):
@@ -53,8 +56,8 @@ class Stage:
         """Scale a series by its training rows."""
         scaled = series.scaler.scale(series.values)
         truth = scaled[:, list(series.target_column)]
-        inputs = scaled[:, list(series.input_index)]
-        return cls(series, protocol, inputs.astype(np.float32), truth.astype(np.float32), truth)
+        inputs = scaled[:, list(series.input_index)].astype(np.float32, order="C")
+        return cls(series, protocol, inputs, truth.astype(np.float32, order="C"), np.ascontiguousarray(truth))
 
     @property
     def first_origin(self) -> int:
@@ -83,13 +86,34 @@ class Stage:
 
     def windows(self, origins: NDArray[np.int64]) -> Singles:
         """``(n, L, C_in)``: the rows before each origin, copied."""
-        rows: Singles = self.inputs[origins[:, None] + np.arange(-self.protocol.lookback, 0)]
-        return rows
+        return self.windows_at(origins).numpy()
+
+    def windows_at(self, origins: NDArray[np.int64], apart: int = 0) -> torch.Tensor:
+        """The same, as a tensor; quicker where all origins are known to be so many rows ``apart``."""
+        lookback = self.protocol.lookback
+        return _stretches(self.inputs, origins - lookback, lookback, apart)
+
+    def labels_at(self, origins: NDArray[np.int64], apart: int = 0) -> torch.Tensor:
+        """``(n, H, C_out)`` float32: the targets' rows from each origin on, copied."""
+        return _stretches(self.targets, origins, self.protocol.horizon, apart)
 
     def truths(self, origins: NDArray[np.int64]) -> Floats:
         """``(n, H, C_out)``: the rows forecast from each origin, copied."""
-        rows: Floats = self.truth[origins[:, None] + np.arange(self.protocol.horizon)]
-        return rows
+        return _stretches(self.truth, origins, self.protocol.horizon, apart=0).numpy()
+
+
+def _stretches(rows: NDArray[Any], starts: NDArray[np.int64], length: int, apart: int) -> torch.Tensor:
+    """``(n, length, C)`` copies of ``(T, C)`` contiguous rows, from each start on.
+
+    Where all starts are known to be so many rows ``apart``, no index is built; 0 is any distance.
+    """
+    if not apart or len(starts) == 0:
+        return torch.from_numpy(rows[starts[:, None] + np.arange(length)])
+    first, columns = int(starts[0]), rows.shape[1]
+    if len(starts) == 1:
+        return torch.from_numpy(rows[None, first : first + length].copy())
+    shape, strides = (len(starts), length, columns), (apart * columns, columns, 1)
+    return torch.from_numpy(rows).as_strided(shape, strides, first * columns).clone()
 
 
 def matured_origins(next_pair: int, t: int, protocol: Protocol, first: int) -> NDArray[np.int64]:
@@ -105,7 +129,7 @@ def matured_origins(next_pair: int, t: int, protocol: Protocol, first: int) -> N
         Rows ``s`` in order, each with ``s + horizon + delay <= t`` (with ``instant`` labels, ``s < t``).
     """
     origins = np.arange(next_pair, t - protocol.lag + 1, dtype=np.int64)
-    return origins[protocol.is_labelled(origins - first)]
+    return origins[protocol.is_labelled(origins - first)] if protocol.is_sparse else origins
 
 
 def blocks(protocol: Protocol, start: int, end: int) -> Iterator[NDArray[np.int64]]:
@@ -137,6 +161,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._seen = self._first = self._next_pair = self.stage.first_origin
+        self._observes, self._adapts = (has_own(self.strategy, name) for name in ("observe", "adapt"))
         self.start_watches()
 
     def start_watches(self) -> None:
@@ -149,7 +174,13 @@ class Stream:
         return sum(self._block_sizes[skip:])
 
     def run(
-        self, start: int, end: int, score: Score, on_block: Callable[[int], None] = lambda _: None, limit: int = 0
+        self,
+        start: int,
+        end: int,
+        score: Score,
+        on_block: Callable[[int], None] = lambda _: None,
+        limit: int = 0,
+        watches: Watches | None = None,
     ) -> int:
         """Serve every origin from ``start`` on whose truth ends by ``end``.
 
@@ -159,6 +190,7 @@ class Stream:
             score: Called off the clock with origins ``(n,)`` and forecasts ``(n, H, C_out)``, in order, in bulk.
             on_block: Called off the clock with each block's first origin.
             limit: Stop after this many blocks; 0 means never.
+            watches: Entered around adapting and around predicting, in place of the stream's own.
 
         Returns:
             Blocks served.
@@ -170,49 +202,77 @@ class Stream:
         served = count = 0
         try:
             for origins in blocks(self.stage.protocol, start, end):
-                waiting.append((origins, self._serve(origins)))
+                forecasts = self._serve(origins, watches or (self.adapt_watch, self.predict_watch))
+                waiting.append((origins, forecasts))
                 self._block_sizes.append(len(origins))
-                served, count = served + 1, count + len(origins)
+                served, count = served + 1, count + forecasts.size
                 if count >= SCORED_TOGETHER:
-                    _flush(waiting, score)
+                    self._flush(waiting, score)
                     count = 0
                 on_block(int(origins[0]))
                 if served == limit:
                     break
         finally:
-            _flush(waiting, score)
+            self._flush(waiting, score)
         return served
 
-    def _serve(self, origins: NDArray[np.int64]) -> Singles:
-        t = int(origins[0])
+    def _serve(self, origins: NDArray[np.int64], watches: Watches) -> Singles:
+        t, (adapting, predicting), is_here = int(origins[0]), watches, self.device.type == "cpu"
         rows, feedback = self._release(t)
-        windows = torch.from_numpy(self.stage.windows(origins))
-        with self.adapt_watch:
-            if len(rows):
+        windows = self.stage.windows_at(origins, self.stage.protocol.stride)
+        with adapting:
+            if rows is not None:
                 self.strategy.observe(rows.to(self.device))
-            self.strategy.adapt(Feedback(feedback.x.to(self.device), feedback.y.to(self.device), feedback.origins))
-        with self.predict_watch:
+            if feedback is not None:
+                self.strategy.adapt(feedback if is_here else feedback.to(self.device))
+        with predicting:
             forecast = _to_array(self.strategy.predict(windows.to(self.device)))
         return self._checked(forecast, origins)
 
-    def _release(self, t: int) -> tuple[torch.Tensor, Feedback]:
-        """What became known by ``t``: new rows, and newly matured pairs."""
+    def _release(self, t: int) -> tuple[torch.Tensor | None, Feedback | None]:
+        """What became known by ``t``: new rows, and newly matured pairs; None for what the strategy does not take."""
         stage, protocol = self.stage, self.stage.protocol
-        rows = torch.from_numpy(stage.inputs[self._seen : t].copy())
+        rows = feedback = None
+        if self._observes and t > self._seen:
+            rows = torch.from_numpy(stage.inputs[self._seen : t].copy())
+        if self._adapts:
+            origins = matured_origins(self._next_pair, t, protocol, self._first)
+            apart = 0 if protocol.is_sparse else 1
+            young = self._young(t) if protocol.labels == "partial" else None
+            feedback = Feedback(stage.windows_at(origins, apart), stage.labels_at(origins, apart), origins, young)
         self._seen = t
-        origins = matured_origins(self._next_pair, t, protocol, self._first)
         self._next_pair = max(self._next_pair, t - protocol.lag + 1)
-        x = torch.from_numpy(stage.windows(origins))
-        y = torch.from_numpy(stage.targets[origins[:, None] + np.arange(protocol.horizon)])
-        return rows, Feedback(x, y, origins)
+        return rows, feedback
+
+    def _young(self, t: int) -> Prefixes:
+        """The pairs whose truth has begun by ``t`` and is not over, of those that are released at all."""
+        stage, protocol = self.stage, self.stage.protocol
+        known_rows = t - protocol.delay  # rows before it are known
+        origins = np.arange(max(self._first, t - protocol.lag + 1), known_rows, dtype=np.int64)
+        origins = origins[protocol.is_labelled(origins - self._first)]
+        rows = origins[:, None] + np.arange(protocol.horizon)
+        known = rows < known_rows
+        y = stage.targets[np.minimum(rows, known_rows - 1)] * known[..., None]
+        return Prefixes(stage.windows_at(origins), torch.from_numpy(y), torch.from_numpy(known), origins)
 
     def _checked(self, forecast: Singles, origins: NDArray[np.int64]) -> Singles:
         expected = (len(origins), self.stage.protocol.horizon, self.stage.targets.shape[1])
         if forecast.shape != expected:
             raise StreamError(f"predict returned shape {forecast.shape}, expected (K, H, C_out) = {expected}")
-        if self.finite and not np.isfinite(forecast).all():
-            raise StreamError(f"diverged: the forecast at origin {origins[0]:,} is not finite")
         return forecast
+
+    def _flush(self, waiting: list[tuple[NDArray[np.int64], Singles]], score: Score) -> None:
+        """Score what waits, up to a forecast that is not finite."""
+        if not waiting:
+            return
+        origins, forecasts = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
+        waiting.clear()
+        fit = np.isfinite(forecasts).all(axis=(1, 2)) if self.finite else np.ones(len(origins), dtype=bool)
+        good = len(fit) if fit.all() else int(fit.argmin())
+        if good:
+            score(origins[:good], forecasts[:good])
+        if good < len(fit):
+            raise StreamError(f"diverged: the forecast at origin {origins[good]:,} is not finite")
 
 
 def _to_array(forecast: Any) -> Singles:
@@ -220,9 +280,3 @@ def _to_array(forecast: Any) -> Singles:
         forecast = forecast.detach().cpu().numpy()
     # copied: a strategy that returns one buffer again and again must not rewrite forecasts already made
     return np.array(forecast, dtype=np.float32)
-
-
-def _flush(waiting: list[tuple[NDArray[np.int64], Singles]], score: Score) -> None:
-    if waiting:
-        score(np.concatenate([o for o, _ in waiting]), np.concatenate([f for _, f in waiting]))
-        waiting.clear()

@@ -12,9 +12,19 @@ from rich.console import Console
 
 from bench.analysis.sweeps import GROUP, grid_table
 from bench.errors import BenchError
-from bench.experiment import Choice, Experiment, Pair, RunSpec, expand, pairs_of, runs_on, stated_options, unique
+from bench.experiment import (
+    Choice,
+    Experiment,
+    Pair,
+    RunSpec,
+    expand,
+    pairs_of,
+    protocols_of,
+    runs_on,
+    stated_options,
+    unique,
+)
 from bench.grid import Axis, Point, axes_of, points_of
-from bench.protocol import ProtocolSpec
 from bench.run import Workplace
 from bench.session import Outcome, Redo, carry_out_runs, print_notes
 from bench.snippets import write_snippets
@@ -172,7 +182,10 @@ def plan(experiment: Experiment, grid: Mapping[str, Sequence[Any]], device: str)
     Raises:
         BenchError: A name, an option or a value is wrong, or there are no validation rows to choose on.
     """
-    if not ProtocolSpec.parse(experiment.protocol).warm_start:
+    protocols = protocols_of(experiment)
+    if len(protocols) > 1:
+        raise BenchError(f"a sweep chooses under one protocol; {experiment.name!r} lists {len(protocols)}")
+    if not protocols[0].warm_start:
         raise BenchError("a sweep chooses on the validation rows, which protocol.warm_start = false leaves out")
     pairs = pairs_of(experiment)
     axes = axes_of(grid, _plugins(experiment))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bench.protocol import Protocol
-from bench.strategy import Strategy
+from bench.strategy import Strategy, has_own
 from bench.stream import StreamError
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Watch:
             end: Row where it ends.
             times: How often to ask at most.
         """
+        if not has_own(strategy, "trace"):
+            return cls(strategy, frozenset())
         firsts = np.asarray(protocol.origins(start, end), dtype=np.int64)[:: protocol.block]
         chosen = np.linspace(0, len(firsts) - 1, min(times, len(firsts))).round().astype(int)
         return cls(strategy, frozenset(firsts[chosen].tolist()))

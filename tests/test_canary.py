@@ -92,7 +92,7 @@ def test_no_strategy_leaks_whatever_the_schedule(name: str, checkpoints: Path) -
 
 KINDS = {
     *("other values", "NaN", "another order", "inside a block", "between blocks", "cold", "warm"),
-    *("hidden", "among the inputs", "all labels", "every n-th", "a share", "late"),
+    *("hidden", "among the inputs", "all labels", "every n-th", "a share", "late", "partial"),
 }
 
 
@@ -104,6 +104,7 @@ def kinds(schedule: Schedule) -> set[str]:
         "every n-th": protocol.label_every > 1,
         "a share": protocol.label_rate < 1,
         "late": protocol.delay > 0,
+        "partial": protocol.labels == "partial",
         "all labels": not protocol.is_sparse,
     }
     return {
@@ -172,15 +173,17 @@ def test_checking_a_strategy_goes_through_every_preset_and_asks_for_its_trace() 
     cuts = [line for line in lines if line.startswith("no leak")]
     drawn = [line for line in cuts if "drawn (" in line]
     preset = [line for line in cuts if line not in drawn]
-    assert len(preset) == len(set(preset)) == 24
+    assert len(preset) == len(set(preset)) == 30
     assert all(any(f"{name} (" in line for line in preset) for name in PRESETS)
-    assert all(sum(regime in line for line in preset) == 6 for regime in ("every 4th", "40 % of", "2 rows late"))
-    assert sum("targets hidden" in line for line in preset) == 12
+    assert all(
+        sum(regime in line for line in preset) == 6 for regime in ("every 4th", "40 % of", "2 rows late", "partial")
+    )
+    assert sum("targets hidden" in line for line in preset) == 15
     assert len(drawn) == len(set(drawn)) == 8
     for name in ("other values", "NaN", "another order", "cold start", "targets hidden", "targets among the inputs"):
         assert 0 < sum(name in line for line in drawn) < 8
     others = {f"asking for its trace changes nothing, targets {where}" for where in ("hidden", "among the inputs")}
-    others.add("6 runs again, in the opposite order: the same forecasts")
+    others.add("12 runs again, in the opposite order: the same forecasts")
     assert set(lines) - set(cuts) == others
 
 

@@ -104,6 +104,25 @@ def test_a_file_becomes_runs(write: Write) -> None:
     assert found[0].label == "persistence on small, seed 3"
 
 
+def test_each_protocol_of_a_list_is_run_on_each_dataset(write: Write) -> None:
+    path = write(
+        "regimes.toml",
+        """
+        protocol = ["dense", { preset = "dense", label_rate = 0.1 }, { preset = "dense", label_rate = 1.0 }]
+        strategies = ["rls", "frozen"]
+        forecasters = ["ridge"]
+        datasets = ["small", { name = "small", seed = 7 }]
+        seeds = [0, 1]
+        """,
+    )
+    found = expand(load_experiment(str(path)), "cpu")
+    assert len(found) == 2 * 2 * 2 * 2 == len({run.run_id for run in found})  # the third protocol is the first
+    assert [run.dataset.options for run in found] == [{}] * 8 + [{"seed": 7}] * 8
+    assert [run.protocol.label_rate for run in found] == ([1.0] * 4 + [0.1] * 4) * 2
+    alone = expand(load_experiment(str(path)).model_copy(update={"protocol": "dense"}), "cpu")
+    assert [run.run_id for run in alone] == [run.run_id for run in found if run.protocol.label_rate == 1]
+
+
 def test_defaults() -> None:
     made = make()
     assert (made.protocol, made.seeds, made.device, made.threads) == ("day-ahead", [0], "auto", 1)
@@ -182,6 +201,8 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         ({"forecasters": ["dlinear"], "training": {"stepz": 3}}, "unknown option 'training.stepz'. Did you mean 'step"),
         ({"protocol": "onlin"}, "Unknown protocol preset 'onlin'. Did you mean 'online'?"),
         ({"protocol": {"lokback": 3}}, "protocol: unknown option 'lokback'. Did you mean 'lookback'?"),
+        ({"protocol": []}, "experiment 'e' lists no protocol. Name one, or leave the key out."),
+        ({"protocol": ["dense", {"lokback": 3}]}, "protocol: unknown option 'lokback'. Did you mean 'lookback'?"),
         ({"strategies": ["frozen"]}, "strategy 'frozen' adapts a forecaster, but the experiment names none (forecaste"),
         ({"strategies": ["@leaky"]}, "experiment 'e' selects no strategy"),
     ],

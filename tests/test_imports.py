@@ -89,6 +89,16 @@ def test_reports_need_no_torch_and_no_plug_in(tiny: Path, bench: Bench) -> None:
         page.unlink()
 
 
+@pytest.mark.usefixtures("without_report")
+def test_comparing_needs_no_torch_and_no_plug_in(tiny: Path, bench: Bench) -> None:
+    assert bench("run", tiny).status == 0
+    for without in ([], ["--without-torch"]):
+        modules = loaded(COMMAND, "compare", "results", "results/tiny", *without, folder=tiny.parent)
+        assert "bench.analysis.compare" in modules
+        assert heavy(modules) == set()
+        assert "matplotlib" not in modules
+
+
 def test_results_and_their_analysis_need_no_torch(tiny: Path, bench: Bench, without_report: None) -> None:
     assert bench("run", tiny).status == 0
     code = "import bench, bench.analysis as a; print(a.leaderboard(bench.load_results('results')).to_string())"

@@ -57,7 +57,7 @@ def test_day_ahead_follows_the_horizon_that_is_given() -> None:
         ({"horizon": 0}, "protocol: option 'horizon': input should be greater than 0"),
         ({"stride": -1}, "protocol: option 'stride': input should be greater than 0"),
         ({"block": 1.5}, "protocol: option 'block': input should be a valid integer"),
-        ({"labels": "early"}, "protocol: option 'labels': input should be 'matured' or 'instant'"),
+        ({"labels": "early"}, "protocol: option 'labels': input should be 'matured', 'partial' or 'instant'"),
         ({"label_rate": 0}, "protocol: option 'label_rate': input should be greater than 0"),
         ({"label_rate": 1.5}, "protocol: option 'label_rate': input should be less than or equal to 1"),
         ({"delay": -1}, "protocol: option 'delay': input should be greater than or equal to 0"),
@@ -129,3 +129,10 @@ def test_labels_in_the_protocols_name() -> None:
     one = Protocol(lookback=4, horizon=2, stride=1, label_rate=0.1, label_seed=3, delay=5)
     assert one.label.endswith(", 10 % of labels, draw 3, labels 5 rows late)")
     assert "instant labels (leaky)" in Protocol(lookback=4, horizon=2, stride=1, labels="instant").label
+
+
+@pytest.mark.parametrize(
+    ("n", "word"), [(2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (21, "21st"), (113, "113th")]
+)
+def test_every_nth_label_is_named_by_its_ordinal(n: int, word: str) -> None:
+    assert f"every {word} label" in Protocol(lookback=1, horizon=1, stride=1, label_every=n).label

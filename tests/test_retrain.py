@@ -103,7 +103,7 @@ def first_origins(stage: Stage) -> list[int]:
 def released_pairs(stage: Stage, t: int) -> set[int]:
     """Origins of every pair that is known at ``t``, from the protocol's words."""
     split, every, first = stage.series.split, stage.protocol.label_every, stage.first_origin
-    streamed = set(range(first, t - H + 1, every))
+    streamed = set(range(first, t - stage.protocol.lag + 1, every))
     if stage.series.target_index is not None or every == 1:
         return set(range(L, first - H + 1)) | streamed
     known = set(range(split.train))
@@ -178,6 +178,16 @@ def test_it_learns_from_the_pairs_that_were_released(
     trainings, _, _ = serve(stage, every=every, window="sliding" if rows else "expanding", rows=rows)
     compare(trainings, stage, rows)
     assert trainings
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+@pytest.mark.parametrize("label_every", [1, 2])
+@pytest.mark.parametrize("rows", [None, 60])
+def test_instant_labels_reach_further_than_the_rows_seen(rows: int | None, label_every: int, hidden: bool) -> None:
+    stage = staged(protocol(labels="instant", label_every=label_every), hidden)
+    trainings, _, _ = serve(stage, every=10, window="sliding" if rows else "expanding", rows=rows)
+    compare(trainings, stage, rows)
+    assert max(trainings[-1].checked) + H > trainings[-1].t
 
 
 def test_a_sliding_window_has_as_many_rows_as_the_history_had() -> None:

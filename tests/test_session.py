@@ -412,11 +412,11 @@ def test_a_run_that_cannot_be_timed_alone_keeps_its_result(tiny: Path, bench: Be
 def test_progress_that_cannot_be_shown_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "occupied").write_text("")  # as where another session swept the folder away at the wrong moment
     trail = Trail(tmp_path / "occupied", "id", "label")
-    trail(1, 10, 0.5)
+    trail(1, 10, lambda: 0.5)
     trail = Trail(tmp_path / "free", "id", "label")
-    trail(1, 10, 0.5)
+    trail(1, 10, lambda: 0.5)
     assert json.loads((tmp_path / "free" / "id").read_text())["done"] == 1
-    trail(2, 10, 0.5)  # a moment later: not worth a line
+    trail(2, 10, lambda: 0.5)  # a moment later: not worth a line
     assert json.loads((tmp_path / "free" / "id").read_text())["done"] == 1
     trail.erase()
     trail.erase()
@@ -570,3 +570,20 @@ def test_a_run_that_kills_its_worker_is_recorded_and_the_others_go_on(tiny: Path
     assert without.returncode == 0
     assert f"; {len(kept)} kept from before" in without.stderr
     assert clean(tiny)
+
+
+def test_what_other_work_disturbed_is_timed_again_when_asked(tiny: Path, bench: Bench) -> None:
+    change(tiny, strategies='["persistence", "rls"]')
+    bench("run", str(tiny))
+    store = store_of(tiny)
+    disturbed, quiet = sorted(store.run_ids())
+    for run_id, others in ((disturbed, 1000.0), (quiet, 0.0)):
+        timing = store.read_timing(run_id)
+        assert timing is not None
+        store.write_timing(run_id, timing.model_copy(update={"others": others, "warmup": 77}))
+    again = bench("run", str(tiny))
+    assert "Now: nothing to do; 2 kept from before; 0 timed alone." in again.err
+    again = bench("run", str(tiny), "--retime")
+    assert "Now: nothing to do; 2 kept from before; 1 timed alone." in again.err
+    warmups = [store.read_timing(run_id) for run_id in (disturbed, quiet)]
+    assert [timing.warmup for timing in warmups if timing] == [3, 77]

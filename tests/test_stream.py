@@ -456,9 +456,10 @@ def test_a_forecast_of_the_wrong_shape_is_an_error(shape: tuple[int, ...]) -> No
 def test_a_forecast_that_is_not_finite_is_an_error(value: float) -> None:
     made = np.zeros((4, 3, 2))
     made[2, 1, 0] = value
-    service = forecasting(made)
-    with pytest.raises(StreamError, match="diverged: the forecast at origin 30 is not finite"):
-        service.run(30, 60, lambda *_: None)
+    service, scored = forecasting(made), list[int]()
+    with pytest.raises(StreamError, match="diverged: the forecast at origin 32 is not finite"):
+        service.run(30, 60, lambda origins, _: scored.extend(origins.tolist()))
+    assert scored == [30, 31]
     service = forecasting(made)
     service.finite = False  # the timing pass and the canary look on
     assert service.run(30, 60, lambda *_: None, limit=1) == 1

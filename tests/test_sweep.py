@@ -323,6 +323,7 @@ def test_mistakes(tiny: Path, bench: Bench, words: list[str], message: str) -> N
         ({"sweep": '{ grid = { "rls.ridge" = 1.0 } }'}, "option 'sweep.grid.rls.ridge': input should be a valid list"),
         ({"sweep": '{ grid = { "rls.rigde" = [1.0] } }'}, "grid 'rls.rigde': Unknown option 'rigde'"),
         ({"sweep": f"{{ grid = {GRID} }}", "protocol": "{ warm_start = false }"}, "a sweep chooses on the validatio"),
+        ({"sweep": f"{{ grid = {GRID} }}", "protocol": '["dense", "online"]'}, "a sweep chooses under one protocol"),
         (
             {"sweep": '{ grid = { "dlinear.kernel" = [3] } }', "forecasters": '["dlinear"]'},
             "the grid (dlinear.kernel) changes none of the runs",

@@ -5,6 +5,7 @@ from bench.analysis.contrasts import MEMORY_QUESTIONS, Question, contrasts
 from bench.analysis.cost import cost_table, undominated
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
 from bench.analysis.forecasts import forecast_line
+from bench.analysis.label_curves import fullest, label_curves, label_gains, label_worth, labels_released
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
 from bench.analysis.paired import Difference, block_length, paired_difference
 from bench.analysis.ratios import geometric_ratio, stretch_length
@@ -24,8 +25,13 @@ __all__ = [
     "cost_table",
     "error_shares",
     "forecast_line",
+    "fullest",
     "geometric_ratio",
     "is_barred",
+    "label_curves",
+    "label_gains",
+    "label_worth",
+    "labels_released",
     "latest",
     "leaderboard",
     "leaky_scenarios",

@@ -71,16 +71,7 @@ def contrasts(
                     "other": second,
                     "strategy": question.one,
                     "against": question.other,
-                    "difference": found.mean,
-                    "low": found.low,
-                    "high": found.high,
-                    "percent": found.percent(found.mean),
-                    "percent_low": found.percent(found.low),
-                    "percent_high": found.percent(found.high),
-                    "verdict": found.verdict,
-                    "origins": found.origins,
-                    "seeds": found.seeds,
-                    "block": found.block,
+                    **found.row,
                 }
             )
     return pd.DataFrame(rows)

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.entries import with_entries
-
-STEPS = ["windows_per_s", "predict_p50_ms", "predict_p95_ms", "adapt_p50_ms", "adapt_p95_ms", "peak_memory_mb"]
+from bench.record import COSTS
 
 
 def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -18,15 +17,15 @@ def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
             adapt for 1,000 windows over the whole stream, from the accuracy run.
 
     Returns:
-        Columns ``scenario, entry``, then ``windows_per_s, predict_p50_ms, predict_p95_ms, adapt_p50_ms,
-        adapt_p95_ms, peak_memory_mb`` from the timing pass of the lowest seed that has one (NaN without), then
-        ``stream_s_per_1000``, the mean over seeds.
+        Columns ``scenario, entry``, then `COSTS` from the timing pass of the lowest seed that has one which other
+        processes did not disturb (NaN without), then ``stream_s_per_1000``, the mean over seeds.
     """
     runs = with_entries(runs)
     ok = runs[runs["status"] == "ok"]
     keys = ["scenario", "entry"]
-    timed = ok[ok["timed_alone"].astype(bool)].sort_values("seed", kind="stable")
-    steps = timed.drop_duplicates(keys).set_index(keys)[STEPS]
+    trusted = ok["timed_alone"].astype(bool) & ~ok["disturbed"].astype(bool)
+    timed = ok[trusted].sort_values("seed", kind="stable")
+    steps = timed.drop_duplicates(keys).set_index(keys)[list(COSTS)]
     stream = ok.groupby(keys)["stream_s_per_1000"].mean().to_frame()
     return steps.join(stream, how="outer").sort_index().reset_index()
 

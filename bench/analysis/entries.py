@@ -10,6 +10,9 @@ from bench.protocol import Protocol
 
 PROTOCOL = ["lookback", "horizon", "stride", "block", "label_every", "warm_start"]
 LABELS = ["labels", "label_rate", "label_seed", "delay"]  # tell more protocols apart, where they are there
+PLAIN = {  # every label, as early as may be
+    column: Protocol.model_fields[column].default for column in ("label_every", *LABELS)
+}
 
 
 def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
@@ -30,7 +33,7 @@ def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
         return runs
     runs = runs.copy()
     runs["protocol_label"] = _protocol_labels(runs)
-    runs["scenario"] = _scenarios(runs)
+    runs["scenario"] = shortest_names(scenario_parts(runs))
     runs["base"] = _bases(runs)
     entry = runs["strategy"] + options_text(runs["strategy_config"])
     if runs.loc[runs["base"] != "none", "base"].nunique() > 1:
@@ -113,26 +116,43 @@ def _protocol_columns(runs: pd.DataFrame) -> list[str]:
     return ["protocol", *PROTOCOL, *(column for column in LABELS if column in runs)]
 
 
-def _scenarios(runs: pd.DataFrame) -> pd.Series:
-    numbers = [label.removeprefix(name) for name, label in zip(runs["protocol"], runs["protocol_label"], strict=True)]
+def scenario_parts(runs: pd.DataFrame) -> pd.DataFrame:
+    """What a scenario's name can be made of, for `shortest_names`: the dataset, what else it is, and the protocol.
+
+    Args:
+        runs: As `with_entries` takes it.
+
+    Returns:
+        Columns ``dataset, options, fingerprint, protocol, numbers, labels``, each text that follows those before it.
+    """
     parts = pd.DataFrame({"dataset": runs["dataset"]}, index=runs.index)
     if "dataset_options" in runs:
         parts["options"] = options_text(runs["dataset_options"])
     if "fingerprint" in runs:
         parts["fingerprint"] = " [" + runs["fingerprint"].str.slice(0, 8) + "]"
     parts["protocol"] = ", " + runs["protocol"]
-    parts["numbers"] = numbers
-    return _shortest(parts)
+    plain = _protocol_labels(runs.assign(**{column: PLAIN[column] for column in PLAIN if column in runs}))
+    labels = _protocol_labels(runs)
+    parts["numbers"] = [text.removeprefix(name) for name, text in zip(runs["protocol"], plain, strict=True)]
+    parts["labels"] = [_regime(text, same) for text, same in zip(labels, plain, strict=True)]
+    return parts
+
+
+def _regime(label: str, plain: str) -> str:
+    """What a protocol's label says of labels, given the label of the same protocol with all of them in time."""
+    said = set(plain.removesuffix(")").split(", "))
+    own = [part for part in label.removesuffix(")").split(", ") if part not in said]
+    return f", {', '.join(own) or 'all labels'}"
 
 
 def _bases(runs: pd.DataFrame) -> pd.Series:
     parts = pd.DataFrame({"forecaster": runs["forecaster"]}, index=runs.index)
     if "forecaster_options" in runs:
         parts["options"] = options_text(runs["forecaster_options"])
-    return _shortest(parts).where(runs["forecaster"] != "none", "none")
+    return shortest_names(parts).where(runs["forecaster"] != "none", "none")
 
 
-def _shortest(parts: pd.DataFrame) -> pd.Series:
+def shortest_names(parts: pd.DataFrame) -> pd.Series:
     """Names made of the first column, and of each later one only where it tells rows apart."""
     first, *others = parts.columns
     names = parts[first].astype(str)

@@ -37,7 +37,7 @@ def skill(runs: pd.DataFrame, reference: str) -> pd.Series:
         if here.empty:
             continue
         for base, rows in group.groupby("base", sort=False):
-            by_seed = _reference_errors(here, str(base))
+            by_seed = reference_errors(here, str(base))
             if by_seed.empty:
                 continue
             against = rows["seed"].map(by_seed).fillna(by_seed.mean())
@@ -45,7 +45,7 @@ def skill(runs: pd.DataFrame, reference: str) -> pd.Series:
     return values
 
 
-def _reference_errors(candidates: pd.DataFrame, base: str) -> pd.Series:
+def reference_errors(candidates: pd.DataFrame, base: str) -> pd.Series:
     """MSE by seed of the one entry that runs on forecaster ``base`` are measured by; empty where there is none."""
     bases = list(dict.fromkeys(candidates["base"]))
     if base in bases:
@@ -119,9 +119,11 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns ``entry, strategy, group, audit`` (as there), ``scenarios`` (with a result), ``mean_rank`` (NaN unless
         ranked in every scenario), ``skill_persistence, skill_frozen`` (percent, means over scenarios; NaN unless known
-        in each scenario), and a column ``mse <scenario>`` for each one. Best mean rank first.
+        in each scenario), and a column ``mse <scenario>`` for each one. Scenarios in which nothing may be ranked, as
+        labels were instant, count in none of the means. Best mean rank first.
     """
     scenarios = list(dict.fromkeys(board["scenario"]))
+    counted = [scenario for scenario in scenarios if not _is_unranked(board[board["scenario"] == scenario])]
     rows = []
     for entry, group in board.groupby("entry", sort=True):
         by_scenario = group.set_index("scenario").reindex(scenarios)
@@ -133,11 +135,18 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
         if "audit" in group:
             row["audit"] = min(group["audit"], key=STANDINGS.index)
         row["scenarios"] = int((by_scenario["seeds"] > 0).sum())
-        row["mean_rank"] = by_scenario["rank"].mean(skipna=False)
+        honest = by_scenario.loc[counted]
+        row["mean_rank"] = honest["rank"].mean(skipna=False)
         for name in ("skill_persistence", "skill_frozen"):
-            row[name] = by_scenario[name].mean(skipna=False)
+            row[name] = honest[name].mean(skipna=False)
         rows.append(row | {f"mse {scenario}": mse for scenario, mse in by_scenario["mse"].items()})
     return pd.DataFrame(rows).sort_values(["mean_rank", "entry"], kind="stable", ignore_index=True)
+
+
+def _is_unranked(board: pd.DataFrame) -> bool:
+    """Whether a scenario has results that could be ranked, and none is."""
+    could = (board["seeds"] > 0) & (board["group"] != "leaky")
+    return bool(could.any() and board.loc[could, "rank"].isna().all())
 
 
 @dataclass(frozen=True)

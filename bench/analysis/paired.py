@@ -51,6 +51,22 @@ class Difference:
         """A difference as a share of the second's MSE, in percent; NaN where that is 0."""
         return 100 * value / self.reference if self.reference > 0 else float("nan")
 
+    @property
+    def row(self) -> dict[str, float | str]:
+        """As columns of a table: ``difference, low, high``, each in percent, ``verdict, origins, seeds, block``."""
+        return {
+            "difference": self.mean,
+            "low": self.low,
+            "high": self.high,
+            "percent": self.percent(self.mean),
+            "percent_low": self.percent(self.low),
+            "percent_high": self.percent(self.high),
+            "verdict": self.verdict,
+            "origins": self.origins,
+            "seeds": self.seeds,
+            "block": self.block,
+        }
+
 
 def paired_difference(
     one: pd.DataFrame, other: pd.DataFrame, overlap: int, samples: int = SAMPLES, seed: int = 0

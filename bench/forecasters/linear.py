@@ -27,7 +27,9 @@ def anchored(windows: Tensor, task: Task, anchor: Anchor) -> tuple[Tensor, Tenso
         Rows ``(B, C_out, L)`` less their level, and levels ``(B, C_out, 1)``.
     """
     assert task.target_index is not None
-    rows = windows[:, :, list(task.target_index)].transpose(1, 2)
+    if task.target_index != tuple(range(task.inputs)):
+        windows = windows[:, :, list(task.target_index)]
+    rows = windows.transpose(1, 2)
     level = rows[..., -1:] if anchor == "last" else rows.mean(dim=-1, keepdim=True)
     return rows - level, level
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.forecasters.memory import MemoryCache
+from bench.strategy import Prefixes
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,16 @@ class RecentPairs:
             memories = (self.memories + newer.memories)[-most:]
         x, y = (torch.cat(parts)[-most:].clone() for parts in ((self.x, newer.x), (self.y, newer.y)))
         return RecentPairs(x, y, memories)
+
+    def and_young(self, young: Prefixes, memories: tuple[MemoryCache, ...] | None) -> RecentPairs:
+        """These, and behind them pairs that are not over yet.
+
+        Args:
+            young: What is known of them.
+            memories: What their windows start from; None where the present memory serves all.
+        """
+        started = None if self.memories is None or memories is None else self.memories + memories
+        return RecentPairs(torch.cat([self.x, young.x]), torch.cat([self.y, young.y]), started)
 
     def start(self, present: MemoryCache) -> MemoryCache:
         """What the windows start from, as one batch."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.analysis import is_barred
+from bench.analysis import is_barred, leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.audits import audited
 from bench.report.markdown import NONE, count, escape, table, words
@@ -22,8 +22,13 @@ SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rms
 def accuracy(results: Results) -> list[str]:
     """Blocks: how to read the tables, all datasets together, each one, and the legend."""
     blocks = ["## Error", *_how_to_read(results), *_together(results)]
-    for scenario in results.scenarios:
-        blocks += _one(results, scenario)
+    for scenario in results.in_detail:
+        blocks += [f"### {escape(scenario)}", *_one(results, scenario), *_original(results, scenario)]
+    if results.aside:
+        blocks += ["### With fewer, later or leaked labels"]
+    for scenario in results.aside:
+        inner = "\n\n".join(_one(results, scenario))
+        blocks.append(f"<details><summary>{escape(scenario)}</summary>\n\n{inner}\n\n</details>")
     return [*blocks, *_legend(results)]
 
 
@@ -66,26 +71,34 @@ def _together(results: Results) -> list[str]:
     if len(results.scenarios) < 2:
         return []
     overall = results.overall
-    shown = results.scenarios[:MOST_COLUMNS]
+    shown = results.in_detail[:MOST_COLUMNS]
     skills = [name for name in (PERSISTENCE, FROZEN) if overall[f"skill_{name}"].notna().any()]
     headers = ["Strategy", "average rank ↓", *(f"skill against {name}, % ↑" for name in skills)]
     headers += [f"MSE on {escape(scenario)} ↓" for scenario in shown]
     ranked = overall["mean_rank"].notna()
     columns = [_column(overall["mean_rank"], ranked, 1)]
     columns += [[_skill(row, name) for _, row in overall.iterrows()] for name in skills]
-    columns += [_column(overall[f"mse {scenario}"], ~is_barred(overall), None) for scenario in shown]
+    leaky = leaky_scenarios(results.runs)
+    for scenario in shown:
+        columns.append(_column(overall[f"mse {scenario}"], ~is_barred(overall) & (scenario not in leaky), None))
     rows = [
         [results.names[row["entry"]], *cells]
         for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)
     ]
     most = int(results.board["seeds"].max())
     fewer = " at most" if (results.board["seeds"] != most).any() else ""
-    notes = f"Skill is the mean over the {len(results.scenarios)}. n = {count(most, 'seed')}{fewer}."
+    unranked = f" (those with instant labels, {len(leaky)}, left out)" if leaky else ""
+    notes = (
+        f"Skill is the mean over the {len(results.scenarios) - len(leaky)}{unranked}. n = {count(most, 'seed')}{fewer}."
+    )
     if not ranked.all():
         notes += " A strategy without a result on each of them has no average rank."
-    if len(results.scenarios) > MOST_COLUMNS:
+    if len(results.in_detail) > MOST_COLUMNS:
         notes += f" MSE on the first {MOST_COLUMNS} only; all are in tables/overall.csv."
-    return ["### All datasets", table(headers, rows), notes]
+    if results.aside:
+        notes += " MSE with fewer, later or leaked labels: see [What labels are worth](#what-labels-are-worth)."
+    several = results.runs["dataset"].nunique() > 1 or not results.aside
+    return [f"### All {'datasets' if several else 'protocols'}", table(headers, rows), notes]
 
 
 def _one(results: Results, scenario: str) -> list[str]:
@@ -95,7 +108,7 @@ def _one(results: Results, scenario: str) -> list[str]:
     facts = [escape(first.protocol.label), count(len(first.dataset.targets), "target channel")]
     if len(windows):
         facts.append(f"{int(windows.max()):,} windows a seed")
-    blocks = [f"### {escape(scenario)}", f"{'; '.join(facts)}. {_seeds(board)}".rstrip()]
+    blocks = [f"{'; '.join(facts)}. {_seeds(board)}".rstrip()]
     ratios = results.ratios[results.ratios["scenario"] == scenario].set_index("entry")
     if windows.empty:
         return [*blocks, "No run ended well: see [Problems](#problems)."]
@@ -128,18 +141,21 @@ def _one(results: Results, scenario: str) -> list[str]:
         blocks.append(f"Geometric mean over stretches of at least {count(int(ratios['stretch'].iloc[0]), 'origin')}.")
     if uneven:
         blocks.append("**The number of windows differs, so these rows are not quite comparable.**")
-    return [*blocks, _original(results, board)]
+    return blocks
 
 
-def _original(results: Results, board: pd.DataFrame) -> str:
+def _original(results: Results, scenario: str) -> list[str]:
+    board = results.board_of(scenario)
     shown = board[board["seeds"] > 0]
+    if shown.empty:
+        return []
     headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in shown.iterrows()]]
     for metric in ORIGINAL:
         headers.append(f"{metric.removesuffix('_original').upper()} ↓")
         columns.append(_column(shown[metric], shown["rank"].notna(), None, shown[f"{metric}_sd"]))
     inner = table(headers, list(zip(*columns, strict=True)))
     note = "The targets' own units (MSE in their squares), pooled over channels; mean ± standard deviation over seeds."
-    return f"<details><summary>The same in original units</summary>\n\n{inner}\n\n{note}\n\n</details>"
+    return [f"<details><summary>The same in original units</summary>\n\n{inner}\n\n{note}\n\n</details>"]
 
 
 def _column(values: pd.Series, ranked: pd.Series, decimals: int | None, spread: pd.Series | None = None) -> list[str]:

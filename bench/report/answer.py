@@ -16,7 +16,8 @@ MOST = 12
 
 def answer(results: Results) -> list[str]:
     """Blocks: who has the lowest error on each dataset, by how much, whether seeds explain it, and its cost."""
-    lines = [_line(results, scenario) for scenario in results.scenarios[:MOST]]
+    shown = [*results.in_detail, *results.aside]
+    lines = [_line(results, scenario) for scenario in shown[:MOST]]
     if len(results.scenarios) > MOST:
         lines.append(f"- And {len(results.scenarios) - MOST} more below.")
     blocks = ["## Answer", *_over_all(results), "\n".join(lines)]
@@ -40,12 +41,19 @@ def _over_all(results: Results) -> list[str]:
     tied = ranked[ranked["mean_rank"] == best["mean_rank"]]["entry"]
     names = words([f"**{escape(entry)}**" for entry in tied])
     have = "have" if len(tied) > 1 else "has"
-    what = "datasets" if results.runs["dataset"].nunique() == len(results.scenarios) else "datasets and protocols"
-    text = f"Over the {len(results.scenarios)} {what}, {names} {have} the best average rank ({best['mean_rank']:.3g})"
+    text = f"Over the {_scenarios(results)}, {names} {have} the best average rank ({best['mean_rank']:.3g})"
     if len(tied) == 1:
         versus = _versus(best, PERSISTENCE, FROZEN, prefix="its MSE is on average ")
         text += f": {versus}" if versus else ""
     return [f"{text}."]
+
+
+def _scenarios(results: Results) -> str:
+    """How many scenarios are ranked, and what tells them apart."""
+    ranked = results.runs[~results.runs["scenario"].isin(leaky_scenarios(results.runs))]
+    number, datasets = ranked["scenario"].nunique(), ranked["dataset"].nunique()
+    what = "datasets" if datasets == number else "protocols" if datasets == 1 else "datasets and protocols"
+    return f"{number} {what}"
 
 
 def _line(results: Results, scenario: str) -> str:
@@ -56,7 +64,9 @@ def _line(results: Results, scenario: str) -> str:
         return f"- **{name}**: nothing is ranked, because labels came before they could be known (instant labels)."
     if found is None:
         return f"- **{name}**: no ranked strategy has a result."
-    sentences = [_winner(found), _gap(found), _cost(results, scenario, found), _losers(board)]
+    sentences = [_winner(found), _gap(found)]
+    if scenario in results.in_detail:
+        sentences += [_cost(results, scenario, found), _losers(board)]
     return f"- **{name}**: {' '.join(sentence for sentence in sentences if sentence)}"
 
 

@@ -11,6 +11,7 @@ from bench.report.drift import over_the_stream, recovery
 from bench.report.expense import expense
 from bench.report.gallery import Gallery
 from bench.report.helps import helps
+from bench.report.labels import labels
 from bench.report.markdown import count, escape
 from bench.report.problems import problems
 from bench.report.provenance import provenance
@@ -36,6 +37,7 @@ def compose(
         *_question(results),
         *answer(results),
         *accuracy(results),
+        *labels(results, gallery),
         *helps(results, gallery),
         *expense(results, gallery, measured),
         *over_the_stream(results, gallery),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import undominated
-from bench.analysis.cost import STEPS
+from bench.record import COSTS
 from bench.report.gallery import Gallery
 from bench.report.markdown import NONE, count, escape, table, words
 from bench.report.numbers import brief, fixed, places
@@ -15,13 +15,25 @@ from bench.report.results import Results
 from bench.report.throughput import Throughput, throughput
 
 HEADERS = {
-    "windows_per_s": "windows/s ↑",
-    "predict_p50_ms": "predict p50, ms ↓",
-    "predict_p95_ms": "predict p95, ms ↓",
-    "adapt_p50_ms": "adapt p50, ms ↓",
-    "adapt_p95_ms": "adapt p95, ms ↓",
-    "peak_memory_mb": "peak memory, MB ↓",
+    "windows/s ↑": ["windows_per_s"],
+    "predict, ms: p50 / p95 / p99 ↓": ["predict_p50_ms", "predict_p95_ms", "predict_p99_ms"],
+    "adapt, ms: p50 / p95 / p99 ↓": ["adapt_p50_ms", "adapt_p95_ms", "adapt_p99_ms"],
+    "peak memory, MB ↓": ["peak_memory_mb"],
 }
+HOLDINGS = {
+    "state, kB ↓": (["state_bytes"], 1e-3),
+    "parameters: all / trainable / updated": (["parameters", "trainable", "updated"], 1),
+    "Mflop per window: predict / adapt ↓": (["predict_flops", "adapt_flops"], 1e-6),
+    "first predict, ms ↓": (["first_predict_ms"], 1),
+}
+"""Columns of the table of what a strategy holds and computes, each with the factor from its unit to the table's."""
+HELD = (
+    "*State* is what service keeps for each stream besides the forecaster's weights (a memory, an optimiser's moments, "
+    "buffers); *trainable* parameters are those that gradients are taken for, *updated* ones changed during the timing "
+    "pass. Operations are those that torch counts (products, convolutions, attention; not numpy's), a mean over the "
+    "blocks that follow the timed ones: what happens more rarely, such as a retraining, may not be among them. The "
+    "first predict is in no other number."
+)
 COMPILE = "compile_s"  # in a strategy's trace
 STREAM = "whole stream, s per 1,000 windows ↓"
 FIGURE = (
@@ -38,12 +50,12 @@ def expense(results: Results, gallery: Gallery, measured: Throughput | None = No
         gallery: The figures that were drawn.
         measured: What `make throughput` left, if anything.
     """
-    if results.cost.empty or results.cost[[*STEPS, "stream_s_per_1000"]].isna().all(axis=None):
+    if results.cost.empty or results.cost[[*COSTS, "stream_s_per_1000"]].isna().all(axis=None):
         return ["## Cost", *throughput(measured)] if measured else []
     blocks = ["## Cost", _how_to_read(results)]
     if any(kind == "cost" for _, kind in gallery):
         blocks.append(FIGURE)
-    for scenario in results.scenarios:
+    for scenario in results.in_detail:
         cost = results.board_of(scenario).merge(results.cost, on=["scenario", "entry"])
         if cost.empty:
             continue
@@ -60,16 +72,22 @@ def _how_to_read(results: Results) -> str:
     if not results.timings:
         return f"There was no timing pass (each strategy alone on the machine), so only this is known. {last}"
     return (
-        "The timing pass runs each strategy alone on the machine, over the first blocks of its stream; p50 and p95 are "
-        "the median and the 95th percentile of a block's predict and adapt steps, and windows/s counts both. Slicing, "
-        f"scoring and writing are not in it. {last}"
+        "The timing pass runs each strategy alone on the machine, over the first blocks of its stream; p50, p95 and "
+        "p99 are percentiles of a block's predict and adapt steps, and windows/s counts both. Slicing, scoring and "
+        f"writing are not in it{_own_time(results)}. {last}"
     )
 
 
+def _own_time(results: Results) -> str:
+    """The harness's own time, where it was recorded."""
+    own = [timing.harness_us for timing in results.timings.values() if np.isfinite(timing.harness_us)]
+    return f" (they took {brief(float(np.median(own)))} µs a block, median over strategies)" if own else ""
+
+
 def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[str]:
-    steps = [step for step in STEPS if cost[step].notna().any()]
-    headers = ["Strategy", *(HEADERS[step] for step in steps)]
-    columns = [[brief(value) for value in cost[step]] for step in steps]
+    measured = {header: steps for header, steps in HEADERS.items() if cost[steps].notna().any(axis=None)}
+    headers = ["Strategy", *measured]
+    columns = [_joined(cost[steps]) for steps in measured.values()]
     if cost["stream_s_per_1000"].notna().any():
         headers.append(STREAM)
         columns.append([brief(value) for value in cost["stream_s_per_1000"]])
@@ -83,8 +101,25 @@ def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[str]:
     if len(best) and len(ranked) > 1:
         cheapest_first = words([escape(entry) for entry in best["entry"]])
         blocks.append(f"No other strategy is both cheaper and better than: {cheapest_first} (cheapest first).")
-    blocks.append(_compiling(results, scenario))
+    blocks += [_compiling(results, scenario), *_held(results, cost)]
     return [block for block in blocks if block]
+
+
+def _joined(numbers: pd.DataFrame) -> list[str]:
+    """A cell for each row: its numbers, between strokes; a dash where there are none."""
+    return [
+        NONE if np.isnan(row).all() else " / ".join(brief(value) for value in row) for row in numbers.to_numpy(float)
+    ]
+
+
+def _held(results: Results, cost: pd.DataFrame) -> list[str]:
+    """What each strategy holds and computes, where a timing pass recorded it."""
+    known = cost[cost[["state_bytes", "predict_flops"]].notna().any(axis=1)]
+    if known.empty:
+        return []
+    columns = [_joined(known[names] * factor) for names, factor in HOLDINGS.values()]
+    names = [results.names[entry] for entry in known["entry"]]
+    return [table(["Strategy", *HOLDINGS], list(zip(names, *columns, strict=True))), HELD]
 
 
 def _compiling(results: Results, scenario: str) -> str:
@@ -112,4 +147,21 @@ def _machine(results: Results, scenario: str, cost: pd.DataFrame) -> str:
     load = max((t.load for t in timings if np.isfinite(t.load)), default=0.0)
     if load >= 0.2:
         text += f" **The machine was up to {100 * load:.0f} % busy just before: take these numbers with care.**"
+    text += _disturbed(results, here)
     return f"{text} {NONE} means not timed." if cost["windows_per_s"].isna().any() else text
+
+
+def _disturbed(results: Results, here: set[str]) -> str:
+    """Who was timed beside other work, and is left out therefore."""
+    entries = dict(zip(results.runs["run_id"], results.runs["entry"], strict=True))
+    out = sorted(
+        f"{entries[run_id]} ({brief(timing.others)} cores)"
+        for run_id, timing in results.timings.items()
+        if run_id in here and timing.is_disturbed
+    )
+    if not out:
+        return ""
+    return (
+        f" **Left out, since other processes kept the run's cores busy meanwhile: {escape(words(out))}.** "
+        f"`bench run {escape(results.store.folder.name)} --retime` times them again."
+    )

@@ -12,8 +12,8 @@ from bench.report.results import Results
 def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
-    They are ``runs``, ``leaderboard``, ``overall``, ``ratios``, ``contrasts``, ``trace``, ``cost``, ``recovery``,
-    ``by_channel``, ``by_lead``, ``problems``.
+    They are ``runs``, ``leaderboard``, ``overall``, ``ratios``, ``label_curves``, ``label_worth``,
+    ``label_gains``, ``contrasts``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``, ``problems``.
 
     Numbers have eight digits, so that the same records give the same bytes.
     """
@@ -40,6 +40,9 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "leaderboard": results.board,
         "overall": results.overall,
         "ratios": results.ratios,
+        "label_curves": results.label_curves,
+        "label_worth": results.label_worth,
+        "label_gains": results.label_gains,
         "contrasts": results.contrasts,
         "trace": results.traces,
         "cost": results.cost,

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis import forecast_line
+from bench.analysis import forecast_line, fullest
 from bench.analysis.forecasts import spacing
+from bench.analysis.label_curves import DELAY, SHARE
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.figures.canvas import Drawing, drawing_style, save, short_name
 from bench.report.figures.contrast import draw_contrasts
 from bench.report.figures.cost import draw_cost
 from bench.report.figures.forecasts import draw_forecasts
+from bench.report.figures.label_curve import draw_label_curve
 from bench.report.figures.lead import draw_leads
 from bench.report.figures.memory import draw_memory
 from bench.report.figures.palette import Look, colours, looks
 from bench.report.figures.stream import draw_stream, rolling_window
 from bench.report.markdown import count, slug
 from bench.report.results import Results
+from bench.report.selection import MOST_BRIGHT, MOST_SHOWN
 
+LABEL_FIGURES = {SHARE: "labels", DELAY: "delay"}
 MOST_CONTRASTS = 24
 MOST_ROWS = 800  # of the series, in a figure of forecasts
 
@@ -53,7 +57,8 @@ def draw_figures(results: Results, folder: Path) -> Gallery:
         folder: Where ``<stem>.svg`` and ``<stem>.png`` go; made if there is a figure.
 
     Returns:
-        Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``.
+        Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``; and by
+        family of label regimes, ``labels`` and ``delay``.
     """
     gallery: Gallery = {}
     palette = colours(results.runs["strategy"])
@@ -76,12 +81,29 @@ def _drawings(results: Results, palette: dict[str, str]) -> Iterator[tuple[str, 
         ("lead", _lead, "Error by lead on"),
         ("forecasts", _forecasts, "Forecasts and truth around a drift of"),
     ]
-    for scenario in results.scenarios:
+    for scenario in results.in_detail:
         shown = looks(results.board_of(scenario), palette)
         for kind, draw, alt in kinds:
             drawing = draw(results, scenario, palette, shown) if shown else None
             if drawing is not None:
                 yield scenario, kind, drawing, f"{alt} {scenario}"
+    for here in results.label_families:
+        if shown := _label_looks(results, here, palette):
+            kind, family = here["kind"].iloc[0], str(here["family"].iloc[0])
+            what = "share of labels" if kind == SHARE else "delay of labels"
+            yield family, LABEL_FIGURES[kind], draw_label_curve(here, shown), f"Error by {what} on {family}"
+
+
+def _label_looks(results: Results, curves: pd.DataFrame, palette: dict[str, str]) -> list[Look]:
+    """What takes labels and frozen in colour, the rest in grey; twelve in all."""
+    known = curves[np.isfinite(curves["mse"].astype(float))]
+    board = results.board_of(fullest(curves))
+    board = board[board["entry"].isin(known["entry"])]
+    takers = [e for e in board["entry"] if known.loc[known["entry"] == e, "moves"].any()]
+    frozen = board.loc[board["strategy"] == FROZEN, "entry"].head(1).tolist()
+    bright = dict.fromkeys([*takers[: MOST_BRIGHT - len(frozen)], *frozen])
+    kept = list(dict.fromkeys([*bright, *takers, *board["entry"]]))[:MOST_SHOWN]
+    return [replace(look, bright=look.entry in bright) for look in looks(board[board["entry"].isin(kept)], palette)]
 
 
 def _contrast(results: Results, scenario: str, palette: dict[str, str], _: list[Look]) -> Drawing | None:

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import MEMORY_QUESTIONS
+from bench.report.differences import CLEAR, answer_cell, difference_cells, origins_cell
 from bench.report.gallery import Gallery
-from bench.report.markdown import NONE, count, escape, table, words
-from bench.report.numbers import brief, fixed, percent, places
+from bench.report.markdown import count, escape, table, words
+from bench.report.numbers import brief, percent, places
 from bench.report.pictures import picture
 from bench.report.results import Results
 
 NORM, HALF_LIFE = "memory_norm", "memory_half_life"
-CLEAR = ("lower", "higher")
 ANSWERS = {
     "lower": "helps",
     "higher": "hurts",
@@ -32,7 +32,7 @@ HOW_TO_READ = (
 def helps(results: Results, gallery: Gallery) -> list[str]:
     """Blocks: for each scenario a sentence, a table, a figure and what was carried; nothing without such strategies."""
     blocks = []
-    for scenario in results.scenarios:
+    for scenario in results.in_detail:
         here = results.contrasts
         here = here[here["scenario"] == scenario] if len(here) else here
         carried = _carried(results, scenario)
@@ -67,29 +67,18 @@ def _table(here: pd.DataFrame) -> str:
     decimals = places(here[["difference", "low", "high"]].to_numpy().ravel(), 3)
     rows = []
     for _, row in here.iterrows():
-        interval = _interval(fixed(row["low"], decimals), fixed(row["high"], decimals))
-        share = _interval(percent(row["percent_low"]), percent(row["percent_high"]))
         rows.append(
             [
                 escape(row["subject"]),
                 f"{escape(row['one'])} against {escape(row['other'])}",
-                f"{fixed(row['difference'], decimals)} {interval}".rstrip(),
-                f"{percent(row['percent'])} {share}".rstrip(),
-                _bold(ANSWERS[row["verdict"]], row["verdict"] in CLEAR),
-                f"{row['origins']:,} ({row['block']:,} at a time)",
+                *difference_cells(row, decimals),
+                answer_cell(row, ANSWERS),
+                origins_cell(row),
                 str(row["seeds"]),
             ]
         )
     headers = ["Does it help:", "compared", "MSE difference ↓", "in %", "answer", "origins", "seeds"]
     return table(headers, rows, text_columns=2)
-
-
-def _interval(low: str, high: str) -> str:
-    return "" if NONE in (low, high) else f"[{low}, {high}]"
-
-
-def _bold(text: str, bold: bool) -> str:
-    return f"**{text}**" if bold else text
 
 
 def _unasked(here: pd.DataFrame) -> list[str]:

@@ -20,7 +20,11 @@ from bench.analysis import (
     contrasts,
     cost_table,
     error_shares,
+    fullest,
     geometric_ratio,
+    label_curves,
+    label_gains,
+    label_worth,
     latest,
     leaderboard,
     mean_by,
@@ -188,6 +192,48 @@ class Results:
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     @cached_property
+    def label_curves(self) -> pd.DataFrame:
+        """`label_curves` of all runs."""
+        return label_curves(self.runs)
+
+    @property
+    def label_families(self) -> list[pd.DataFrame]:
+        """The rows of each family of `label_curves`."""
+        return [here for _, here in self.label_curves.groupby(["kind", "family"], sort=False)]
+
+    @cached_property
+    def label_worth(self) -> pd.DataFrame:
+        """`label_worth` of each family of `label_curves`."""
+        frames = []
+        for here in self.label_families:
+            main = fullest(here)
+            overlap = self.overlap(main)
+            stretch = stretch_length(len(self.streams.get(main, [])), overlap, self.season(main))
+            frames.append(label_worth(here, self._errors_of(here), overlap, stretch))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    @cached_property
+    def label_gains(self) -> pd.DataFrame:
+        """`label_gains` of each family of `label_curves`."""
+        found = [label_gains(here, self._errors_of(here), self.overlap(fullest(here))) for here in self.label_families]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+    def _errors_of(self, family: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
+        """`errors_by_seed` of each scenario of a family."""
+        return {str(scenario): self.errors_by_seed(str(scenario)) for scenario in family["scenario"].unique()}
+
+    @cached_property
+    def in_detail(self) -> list[str]:
+        """Of scenarios that differ in their labels alone, only the one with most of them and earliest; all others."""
+        aside = {str(s) for here in self.label_families for s in set(here["scenario"]) - {fullest(here)}}
+        return [scenario for scenario in self.scenarios if scenario not in aside]
+
+    @cached_property
+    def aside(self) -> list[str]:
+        """The other scenarios: those with fewer, later or leaked labels."""
+        return [scenario for scenario in self.scenarios if scenario not in self.in_detail]
+
+    @cached_property
     def traces(self) -> pd.DataFrame:
         """Columns ``scenario, entry, origin, time, name, value``: `median_trace` of each entry that left one."""
         frames = []
@@ -283,9 +329,9 @@ def read_results(folder: Path) -> Results:
         raise BenchError(f"No readable results in {folder}. Run an experiment first (bench run), or name its folder.")
     runs = load_results(folder)
     runs = runs.set_index("run_id").loc[list(records)].reset_index()  # the experiment's own order
-    details = pd.DataFrame([_details(records[run_id]) for run_id in runs["run_id"]])
-    _name_chosen(runs, details, read_served(folder))
-    current = latest(pd.concat([runs, details], axis=1))
+    more = pd.DataFrame([details(records[run_id]) for run_id in runs["run_id"]])
+    _name_chosen(runs, more, read_served(folder))
+    current = latest(pd.concat([runs, more], axis=1))
     kept = {run_id: records[run_id] for run_id in current["run_id"]}
     timings = {run_id: timing for run_id in kept if (timing := store.read_timing(run_id))}
     audits = {run_id: audit for run_id, record in kept.items() if (audit := audit_of(folder.parent / AUDITS, record))}
@@ -309,7 +355,7 @@ def _name_chosen(runs: pd.DataFrame, details: pd.DataFrame, served: dict[str, Se
             details.loc[row, "forecaster_options"] = json.dumps(served[run_id].forecaster_options)
 
 
-def _details(record: Record) -> dict[str, Any]:
+def details(record: Record) -> dict[str, Any]:
     """What `bench.load_results` leaves out and the report needs."""
     forecaster, timing = record.forecaster, record.timing
     seconds = (timing.predict.total_ms + timing.adapt.total_ms) / 1000 if timing else float("nan")

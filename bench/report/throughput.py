@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.benchmarks import Session, read_sessions
 from bench.report.markdown import NONE, escape, table
 from bench.report.numbers import brief, fixed
 
@@ -49,8 +49,8 @@ def read_throughput(folder: Path | None) -> Throughput | None:
     """
     if folder is None or not folder.is_dir():
         return None
-    sessions = [session for file in sorted(folder.glob("*.json")) if (session := _read(file)) is not None]
-    return max(sessions, key=lambda session: session.date, default=None)
+    sessions = [_throughput(session) for session in read_sessions(folder)]
+    return max((session for session in sessions if session.entries), key=lambda session: session.date, default=None)
 
 
 def throughput(found: Throughput | None) -> list[str]:
@@ -74,20 +74,9 @@ def throughput(found: Throughput | None) -> list[str]:
     return ["### Throughput on this machine", table([*headers, *(["ratio ↑"] if ratios else [])], rows, texts), note]
 
 
-def _read(file: Path) -> Throughput | None:
-    try:
-        session = json.loads(file.read_bytes())
-        machine = session.get("machine_info", {})
-        entries = [_entry(one) for one in session["benchmarks"] if "strategy" in (one.get("extra_info") or {})]
-        name = machine.get("cpu", {}).get("brand_raw") or machine.get("processor") or machine.get("machine") or ""
-        date = str(session.get("datetime") or "")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return Throughput(date, str(name), entries) if entries else None
-
-
-def _entry(benchmark: dict[str, Any]) -> dict[str, Any]:
-    return {**benchmark["extra_info"], "median_ms": 1000 * float(benchmark["stats"]["median"])}
+def _throughput(session: Session) -> Throughput:
+    entries = [one.extra | {"median_ms": one.median_ms} for one in session.benchmarks if "strategy" in one.extra]
+    return Throughput(session.date, session.machine, entries)
 
 
 def _order(entry: dict[str, Any], columns: Sequence[str]) -> list[tuple[bool, float, str]]:

@@ -15,7 +15,13 @@ from bench.testing.canary import DISTURBANCES, Disturbance
 from bench.testing.passes import CPU
 from bench.testing.tiny import small_series
 
-LABEL_REGIMES: tuple[dict[str, Any], ...] = ({}, {"label_every": 4}, {"label_rate": 0.4}, {"delay": 2})
+LABEL_REGIMES: tuple[dict[str, Any], ...] = (
+    {},
+    {"label_every": 4},
+    {"label_rate": 0.4},
+    {"delay": 2},
+    {"labels": "partial"},
+)
 LOOKBACKS, HORIZONS, STRIDES, BLOCKS = (4, 6, 8), (1, 2, 3), (1, 2, 3, 5), (1, 2, 3, 5)
 DRAWN_ROWS = 54
 
@@ -65,6 +71,7 @@ def draw_schedule(choose: Choose, forecaster: str = "") -> Schedule:
         horizon=horizon,
         stride=choose(STRIDES),
         block=choose(BLOCKS),
+        labels=choose(("matured", "partial")),
         label_every=choose((1, 2, 4)),
         label_rate=choose((1.0, 0.6, 0.3)),
         label_seed=choose((0, 1)),

@@ -37,6 +37,7 @@ def _row(i: int, **values: Any) -> dict[str, Any]:
         "reason": "",
         "windows": 10,
         "timed_alone": False,
+        "disturbed": False,
         "val_mse": float("nan"),
     }
     metrics = ("mse", "mae", "rmse", "mse_original", "mae_original", "rmse_original")

@@ -47,12 +47,19 @@ def test_forecasters_with_other_options_are_others(make_runs: MakeRuns) -> None:
         ({"dataset": "e", "horizon": 48}, ["d", "e"]),
         ({"dataset_options": '{"split": "online"}'}, ["d", "d (split=online)"]),
         ({"fingerprint": "0123456789"}, ["d [abc]", "d [01234567]"]),
+        ({"label_every": 10}, ["d, all labels", "d, every 10th label"]),
+        (
+            {"label_every": 10, "warm_start": False},
+            ["d (L=96, H=24, S=24, K=1)", "d (L=96, H=24, S=24, K=1, cold start)"],
+        ),
+        ({"label_rate": 0.1, "delay": 5}, ["d, all labels", "d, 10 % of labels, labels 5 rows late"]),
+        ({"labels": "instant"}, ["d, all labels", "d, instant labels (leaky)"]),
     ],
 )
 def test_scenarios_are_named_by_what_tells_them_apart(
     make_runs: MakeRuns, changes: dict[str, Any], names: list[str]
 ) -> None:
-    base = {"dataset_options": "{}", "fingerprint": "abc"}
+    base = {"dataset_options": "{}", "fingerprint": "abc", "label_rate": 1.0, "delay": 0, "labels": "matured"}
     assert with_entries(make_runs(base, base | changes))["scenario"].tolist() == names
 
 

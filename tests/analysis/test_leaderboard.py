@@ -169,3 +169,21 @@ def test_what_was_served_with_instant_labels_is_listed_and_not_ranked(make_runs:
     assert instant.sum() == 2
     assert board.loc[instant, "rank"].isna().all()
     assert board.loc[~instant, "rank"].tolist() == [1, 2]
+
+
+def test_instant_labels_do_not_take_the_average_rank_from_everyone(make_runs: MakeRuns) -> None:
+    runs = make_runs(
+        {"strategy": "rls", "mse": 1.0, "labels": "instant"},
+        {"strategy": "persistence", "mse": 9.0, "labels": "instant"},
+        {"strategy": "rls", "mse": 1.5, "labels": "matured"},
+        {"strategy": "persistence", "mse": 2.0, "labels": "matured"},
+    )
+    table = overall(leaderboard(runs)).set_index("entry")
+    assert table["mean_rank"].to_dict() == {"rls": 1, "persistence": 2}
+    assert of(table, "rls")["skill_persistence"] == pytest.approx(25)
+    assert table["scenarios"].tolist() == [2, 2]
+
+
+def test_a_scenario_in_which_all_failed_leaves_no_average_rank(make_runs: MakeRuns) -> None:
+    runs = make_runs({"mse": 1.0}, {"dataset": "e", "status": "failed"})
+    assert overall(leaderboard(runs))["mean_rank"].isna().all()

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import cost_table, error_shares, forecast_line, mean_by, undominated
+from bench.record import COSTS
 
 MakeRuns = Callable[..., pd.DataFrame]
 
@@ -18,11 +19,8 @@ def of(table: pd.DataFrame, entry: str) -> dict[str, Any]:
     return {str(key): value for key, value in table.loc[entry].items()}
 
 
-TIMES = ("windows_per_s", "predict_p50_ms", "predict_p95_ms", "adapt_p50_ms", "adapt_p95_ms", "peak_memory_mb")
-
-
 def test_cost_takes_steps_from_the_timing_pass_only(make_runs: MakeRuns) -> None:
-    slow, fast = dict.fromkeys(TIMES, 9.0), dict.fromkeys(TIMES, 1.0)
+    slow, fast = dict.fromkeys(COSTS, 9.0), dict.fromkeys(COSTS, 1.0)
     runs = make_runs(
         {"timed_alone": True, "stream_s_per_1000": 2.0, "seed": 0, **fast},
         {"timed_alone": False, "stream_s_per_1000": 4.0, "seed": 1, **slow},
@@ -31,10 +29,23 @@ def test_cost_takes_steps_from_the_timing_pass_only(make_runs: MakeRuns) -> None
     )
     table = cost_table(runs).set_index("entry")
     assert table.index.tolist() == ["ogd", "rls"]
-    assert [of(table, "rls")[key] for key in TIMES] == [1.0] * 6
+    assert [of(table, "rls")[key] for key in COSTS] == [1.0] * len(COSTS)
     assert table.loc["rls", "stream_s_per_1000"] == 3.0
-    assert all(np.isnan(of(table, "ogd")[key]) for key in TIMES)
+    assert all(np.isnan(of(table, "ogd")[key]) for key in COSTS)
     assert table.loc["ogd", "stream_s_per_1000"] == 5.0
+
+
+def test_what_other_work_disturbed_is_not_in_the_table(make_runs: MakeRuns) -> None:
+    quiet, disturbed = dict.fromkeys(COSTS, 1.0), dict.fromkeys(COSTS, 9.0)
+    runs = make_runs(
+        {"timed_alone": True, "disturbed": True, "stream_s_per_1000": 2.0, "seed": 0, **disturbed},
+        {"timed_alone": True, "stream_s_per_1000": 4.0, "seed": 1, **quiet},
+        {"strategy": "ogd", "timed_alone": True, "disturbed": True, "stream_s_per_1000": 5.0, **disturbed},
+    )
+    table = cost_table(runs).set_index("entry")
+    assert [of(table, "rls")[key] for key in COSTS] == [1.0] * len(COSTS)
+    assert all(np.isnan(of(table, "ogd")[key]) for key in COSTS)
+    assert table.loc["ogd", "stream_s_per_1000"] == 5.0  # the accuracy run's own, which says that it was shared
 
 
 def test_what_no_other_beats_in_both() -> None:

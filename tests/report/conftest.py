@@ -14,7 +14,7 @@ import pytest
 
 from bench.audit import AUDITS, Audit, AuditStatus, audited_sha, write_audit
 from bench.protocol import Protocol
-from bench.record import DatasetRecord, Errors, EventRecord, PluginRecord, Record, StepTimes, Timing
+from bench.record import DatasetRecord, Errors, EventRecord, Flops, Parameters, PluginRecord, Record, StepTimes, Timing
 from bench.report import write_report
 from bench.store import FORECASTS, ORIGINS, TRACE, Store
 
@@ -72,11 +72,17 @@ class FakeScenario:
     preset: str = "day-ahead"
     dates: bool = True
     scale: float = 1.0
+    regime: dict[str, Any] = field(default_factory=dict)  # of labels, as the protocol takes it
 
     @property
     def protocol(self) -> Protocol:
         return Protocol(
-            name=self.preset, lookback=96, horizon=self.horizon, stride=self.stride, block=self.block, label_every=1
+            name=self.preset,
+            lookback=96,
+            horizon=self.horizon,
+            stride=self.stride,
+            block=self.block,
+            **self.regime,
         )
 
     @property
@@ -204,6 +210,12 @@ def timing(strategy: FakeStrategy, scenario: FakeScenario, alone: bool) -> Timin
         device_name="Some CPU @ 2.0 GHz",
         clock="perf_counter",
         load=0.03,
+        cores=4,
+        others=3.6 if alone and strategy.name == "seasonal-naive" else 0.1,
+        harness_us=21.0,
+        state_bytes=0 if strategy.name == "frozen" else 4096,
+        parameters=Parameters(total=50_000, trainable=40_000, updated=1_000) if strategy.predict_ms > 1 else None,
+        flops=Flops(predict=2.5e6, adapt=3e5),
     )
 
 

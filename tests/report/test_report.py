@@ -15,6 +15,7 @@ import bench.report
 from bench import BenchError
 from bench.audit import AUDITS
 from bench.report import write_report
+from bench.report.markdown import NONE
 from bench.store import Store
 
 KINDS = ("contrast", "memory", "stream", "cost", "lead", "forecasts")
@@ -257,9 +258,17 @@ def test_the_cost_table_names_the_machine(readme: Path) -> None:
     text = readme.read_text(encoding="utf-8")
     assert "Timing pass on cpu (Some CPU @ 2.0 GHz), 1 thread; n = 40 windows, seed 0." in text
     table = {row[0]: row for row in rows_of(text, "### Cost on akl-pedestrians")}
-    assert table["Strategy"][2] == "predict p50, ms ↓"
-    assert table["retrain"][4] == "55.0"  # the timing pass saw no retraining
-    assert table["retrain"][7] == "2,205"  # the whole stream did
+    assert table["Strategy"][2] == "predict, ms: p50 / p95 / p99 ↓"
+    assert table["retrain"][3] == "55.0 / 71.5 / 88.0"  # the timing pass saw no retraining
+    assert table["retrain"][5] == "2,205"  # the whole stream did
+
+
+def test_what_other_work_disturbed_is_named_and_not_in_the_table(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8")
+    table = {row[0]: row for row in rows_of(text, "### Cost on akl-pedestrians")}
+    assert table["seasonal-naive"][1:5] == [NONE] * 4
+    assert "kept the run's cores busy meanwhile: seasonal-naive (3.60 cores)" in text
+    assert "`bench run default --retime` times them again" in text
 
 
 def test_horizon_one_has_no_leads_and_one_target_no_channels(tmp_path: Path, fakes: Any) -> None:
@@ -294,7 +303,7 @@ def test_several_forecasters_and_protocols(tmp_path: Path, fakes: Any) -> None:
     }
     assert "strategies without a forecaster with frozen on titans" in text
     assert "### akl-pedestrians, dense" in text
-    assert "Over the 2 datasets and protocols" in text
+    assert "Over the 2 protocols" in text  # of one dataset
 
 
 def test_runs_of_an_edited_plugin_are_left_out_and_counted(tmp_path: Path, fakes: Any) -> None:

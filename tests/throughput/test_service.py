@@ -25,15 +25,16 @@ def test_predict(benchmark: BenchmarkFixture, name: str, windows: int) -> None:
     assert forecast.shape == (windows, 3, 3)
 
 
+@pytest.mark.parametrize("pairs", [1, 24])
 @pytest.mark.parametrize("name", [entry.name for entry in STRATEGIES])
-def test_adapt(benchmark: BenchmarkFixture, name: str) -> None:
+def test_adapt(benchmark: BenchmarkFixture, name: str, pairs: int) -> None:
     torch.set_num_threads(1)
     strategy, stage, _ = in_service(name, 1)
-    origins = np.arange(stage.first_origin, stage.first_origin + 3)
+    origins = np.arange(stage.first_origin, stage.first_origin + pairs)
     x = torch.from_numpy(stage.windows(origins))
     y = torch.from_numpy(stage.truths(origins)).float()
-    strategy.observe(torch.from_numpy(stage.inputs[stage.first_origin : stage.first_origin + 6]))
-    benchmark.extra_info.update(strategy=name, kind="adapt, tiny", batch=len(origins), lookback=stage.protocol.lookback)
+    strategy.observe(torch.from_numpy(stage.inputs[stage.first_origin : stage.first_origin + pairs + 3]))
+    benchmark.extra_info.update(strategy=name, kind="adapt, tiny", batch=pairs, lookback=stage.protocol.lookback)
     benchmark(lambda: strategy.adapt(Feedback(x, y, origins)))
 
 

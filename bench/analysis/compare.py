@@ -1,0 +1,270 @@
+"""What got worse or slower from one version to another: runs and benchmarks of A beside those of B."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.entries import with_entries
+
+PLACE = ["experiment", "scenario", "entry"]
+COLUMNS = [*PLACE, "measure", "a", "b", "change", "worst", "worst_seed", "seeds", "verdict", "reason"]
+FAILING = ("newly failed", "newly skipped", "worse", "slower")
+BETTER = ("better", "faster", "no longer failed", "no longer skipped")
+ERRORS = ("mse", "mae")
+TIMES = ("windows_per_s", "predict_p50_ms", "adapt_p50_ms")
+RISING = ("windows_per_s", "ratio")  # more of these is better
+STATUS = ("ok", "skipped", "failed")  # from good to bad
+LEAST_MS = 0.01  # a step that does nothing takes about so long: what is below counts as this
+
+Row = dict[str, Any]
+Place = Sequence[Hashable]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """From where on a change counts, as a share: 0.01 is one percent more error, or time.
+
+    Attributes:
+        worse: Of errors.
+        slower: Of times, and of how many times faster one thing is than another.
+    """
+
+    worse: float = 0.01
+    slower: float = 0.25
+
+
+BOUNDS = Bounds()
+
+
+def compare_runs(a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS) -> pd.DataFrame:
+    """What became of each entry (strategy and forecaster, with options) of each scenario (dataset and protocol).
+
+    Runs are the same if ``experiment`` and ``cell`` are. Errors are compared over the seeds that ended well in both,
+    if the data are the same; times over those that were timed alone in both, on the same device with as many threads.
+
+    Args:
+        a: A row for each run, as `with_entries` takes it, with the columns ``experiment``, ``cell`` (what the run is,
+            apart from versions of code and data, as text), ``fingerprint`` (of the data), ``mse``, ``mae``,
+            ``timed_alone``, ``device``, ``device_name``, ``threads``, ``windows_per_s``, ``predict_p50_ms`` and
+            ``adapt_p50_ms``. Of runs with one cell the last counts.
+        b: Likewise.
+        bounds: From where on a change counts.
+
+    Returns:
+        A row for each entry and measure, with the columns ``experiment, scenario, entry``; ``measure`` (``status``,
+        ``mse``, ...); ``a`` and ``b``, means over the common seeds; ``change``, the mean over seeds of the ratio B / A
+        of errors or times, less 1 (of the time for a window, where ``measure`` is windows/s), so that above 0 is for
+        the worse; ``worst`` and ``worst_seed``, the largest of those changes and its seed; ``seeds``, a tuple;
+        ``verdict`` (``worse``, ``better``, ``slower``, ``faster``, ``newly failed``, ``newly skipped``,
+        ``no longer failed``, ``no longer skipped``, ``same``, ``not comparable``, ``only in A``, ``only in B``); and
+        ``reason``, text. Each run that both have is in one row with the measure ``status``.
+    """
+    a, b = _named(a, b)
+    rows = []
+    for here, there, side in ((a, b, "A"), (b, a, "B")):
+        alone = here[~here["pair"].isin(there["pair"])]
+        rows += [_row(place, "status", seeds, f"only in {side}") for place, seeds in _seeds(alone, PLACE)]
+    pairs = a.merge(b.drop(columns=[*PLACE, "seed"]), on="pair", suffixes=("_a", "_b"))
+    rows += _statuses(pairs)
+    both = pairs[(pairs["status_a"] == "ok") & (pairs["status_b"] == "ok")]
+    rows += _errors(both, bounds.worse)
+    rows += _times(both, bounds.slower)
+    return _frame(rows)
+
+
+def compare_benchmarks(a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS) -> pd.DataFrame:
+    """What became of each benchmark.
+
+    A ratio (how many times faster than something else, both measured in turn in one process) stands on a machine that
+    others use: where both sides have one of the same thing, it decides, on whatever machines. Otherwise medians do, on
+    the same machine.
+
+    Args:
+        a: A row for each benchmark, with the columns ``name``, ``median_ms``, ``ratio`` (NaN without), ``against``
+            (what the ratio is to, as text) and ``machine``.
+        b: Likewise.
+        bounds: From where on a change counts.
+
+    Returns:
+        The columns of `compare_runs`; ``entry`` is the benchmark, ``seeds`` is empty, and the verdict may also be
+        ``judged by ratio``. Each benchmark that both have is in one row with the measure ``median_ms``.
+    """
+    rows = []
+    for here, there, side in ((a, b, "A"), (b, a, "B")):
+        alone = here.loc[~here["name"].isin(there["name"]), "name"]
+        rows += [_row(("", "", name), "median_ms", (), f"only in {side}") for name in alone]
+    for one in a.merge(b, on="name", suffixes=("_a", "_b")).to_dict("records"):
+        rows += _benchmark({str(key): value for key, value in one.items()}, bounds.slower)
+    return _frame(rows)
+
+
+def is_worse(changes: pd.DataFrame) -> bool:
+    """Whether anything got worse or slower beyond its bound, or failed for the first time."""
+    return bool(changes["verdict"].isin(FAILING).any())
+
+
+def tally(changes: pd.DataFrame) -> dict[str, int]:
+    """How many runs (or benchmarks) each verdict is about; a run with two rows of one verdict counts once."""
+    found = {}
+    for verdict, rows in changes.groupby("verdict"):
+        seeds = [set[Any]().union(*group) or {None} for _, group in rows.groupby(PLACE)["seeds"]]
+        found[str(verdict)] = sum(map(len, seeds))
+    return found
+
+
+def compared(changes: pd.DataFrame, measure: str) -> int:
+    """How many runs (by ``status``) or benchmarks (by ``median_ms``) both sides have."""
+    there = changes[(changes["measure"] == measure) & ~changes["verdict"].str.startswith("only in")]
+    return sum(max(1, len(seeds)) for seeds in there["seeds"])
+
+
+def cost_ratios(a: pd.Series, b: pd.Series, measure: str) -> pd.Series:
+    """How many times as large an error or a time is in B; above 1 is for the worse.
+
+    Args:
+        a: Values of a measure.
+        b: Likewise, on the same index.
+        measure: Its name, which says whether more is better, and whether it is in milliseconds.
+
+    Returns:
+        B / A (A / B where more is better). 1 where both are equal or not a number; ∞ where only B is not finite, or
+        only A is 0.
+    """
+    with np.errstate(all="ignore"):
+        one, other = (_costs(values.to_numpy(dtype=float), measure) for values in (a, b))
+        ratio = other / one
+    ratio = np.where(np.isnan(ratio), np.where(np.isfinite(other), 0.0, np.inf), ratio)
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    return pd.Series(np.where(same, 1.0, ratio), index=a.index)
+
+
+def _costs(values: np.ndarray[Any, np.dtype[np.float64]], measure: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if measure == "windows_per_s":
+        return np.maximum(1000 / values, LEAST_MS)
+    if measure == "ratio":
+        return 1 / values
+    return np.maximum(values, LEAST_MS) if measure in TIMES else values
+
+
+def _named(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both sides with names that tell entries and scenarios of either apart, and a column ``pair``."""
+    sides = [side.assign(side=name) for name, side in (("A", a), ("B", b)) if len(side)]
+    runs = pd.concat(sides, ignore_index=True)
+    # by the data's fingerprint, the same scenario would have another name in A and in B
+    runs = with_entries(runs.rename(columns={"fingerprint": "data"}))
+    runs["pair"] = runs["experiment"] + "\n" + runs["cell"]
+    runs = runs.drop_duplicates(["side", "pair"], keep="last")
+    return runs[runs["side"] == "A"], runs[runs["side"] == "B"]
+
+
+def _statuses(pairs: pd.DataFrame) -> list[Row]:
+    keys = [*PLACE, "status_a", "status_b"]
+    rows = []
+    for (*place, before, after), group in pairs.groupby(keys, sort=False):
+        step = STATUS.index(after) - STATUS.index(before)
+        verdict = f"newly {after}" if step > 0 else f"no longer {before}" if step < 0 else "same"
+        states = "" if before == after == "ok" else f"{before} in A, {after} in B"
+        reason = str(group["reason_b" if step >= 0 else "reason_a"].iloc[0])
+        rows.append(_row(place, "status", tuple(sorted(group["seed"])), verdict, states, reason))
+    return rows
+
+
+def _errors(both: pd.DataFrame, bound: float) -> list[Row]:
+    reasons = pd.Series("", index=both.index).mask(both["data_a"] != both["data_b"], "the data differ (fingerprint)")
+    more = [f"{a} forecasts scored in A, {b} in B" for a, b in zip(both["windows_a"], both["windows_b"], strict=True)]
+    reasons = reasons.mask((reasons == "") & (both["windows_a"] != both["windows_b"]), pd.Series(more, both.index))
+    return _judged(both, reasons, ERRORS, bound, ("worse", "better"), "errors")
+
+
+def _times(both: pd.DataFrame, bound: float) -> list[Row]:
+    alone = both[["timed_alone_a", "timed_alone_b"]].astype(bool)
+    both = both[alone.any(axis=1)]
+    reasons = pd.Series([_why_not(row) for row in both.to_dict("records")], index=both.index, dtype=object)
+    return _judged(both, reasons, TIMES, bound, ("slower", "faster"), "speed")
+
+
+def _why_not(pair: dict[Any, Any]) -> str:
+    """Why the times of two runs cannot be compared; empty if they can."""
+    for side in "ab":
+        if not pair[f"timed_alone_{side}"]:
+            return f"not timed alone in {side.upper()}"
+    for what, key in (("device", "device"), ("device", "device_name"), ("threads", "threads")):
+        one, other = pair[f"{key}_a"], pair[f"{key}_b"]
+        if one != other:
+            return f"{what}: {one} in A, {other} in B"
+    return ""
+
+
+def _judged(
+    pairs: pd.DataFrame, reasons: pd.Series, measures: Iterable[str], bound: float, verdicts: tuple[str, str], what: str
+) -> list[Row]:
+    """A row for each entry and measure, and one for each entry and reason not to compare it."""
+    pairs = pairs.assign(why=reasons)
+    rows = [
+        _row(place, what, seeds, "not comparable", str(why))
+        for (*place, why), seeds in _seeds(pairs[pairs["why"] != ""], [*PLACE, "why"])
+    ]
+    for place, group in pairs[pairs["why"] == ""].groupby(PLACE, sort=False):
+        rows += [_change(place, measure, group, bound, verdicts) for measure in measures]
+    return rows
+
+
+def _change(place: Place, measure: str, group: pd.DataFrame, bound: float, verdicts: tuple[str, str]) -> Row:
+    a, b = group[f"{measure}_a"], group[f"{measure}_b"]
+    ratios = cost_ratios(a, b, measure).to_numpy()
+    mean, worst = float(ratios.mean()), int(ratios.argmax())
+    return _row(place, measure, tuple(sorted(group["seed"])), _verdict(mean, bound, verdicts)) | {
+        "a": float(a.mean()),
+        "b": float(b.mean()),
+        "change": mean - 1,
+        "worst": float(ratios[worst]) - 1,
+        "worst_seed": int(group["seed"].iloc[worst]),
+    }
+
+
+def _verdict(ratio: float, bound: float, verdicts: tuple[str, str]) -> str:
+    worse, better = verdicts
+    if ratio > 1 + bound:
+        return worse
+    return better if ratio < 1 / (1 + bound) else "same"
+
+
+def _benchmark(pair: dict[str, Any], bound: float) -> list[Row]:
+    place = ("", "", str(pair["name"]))
+    ratios, same = np.array([pair["ratio_a"], pair["ratio_b"]], dtype=float), pair["against_a"] == pair["against_b"]
+    by_ratio = bool(np.isfinite(ratios).all()) and same
+    rows = [_single(place, "median_ms", pair, bound)]
+    if by_ratio:
+        rows[0]["verdict"] = "judged by ratio"
+        rows.append(_single(place, "ratio", pair, bound))
+    elif pair["machine_a"] != pair["machine_b"]:
+        why = f"device: {pair['machine_a'] or 'unnamed'} in A, {pair['machine_b'] or 'unnamed'} in B"
+        rows = [_row(place, "median_ms", (), "not comparable", why)]
+    return rows
+
+
+def _single(place: Place, measure: str, pair: dict[str, Any], bound: float) -> Row:
+    a, b = float(pair[f"{measure}_a"]), float(pair[f"{measure}_b"])
+    ratio = float(cost_ratios(pd.Series([a]), pd.Series([b]), measure).iloc[0])
+    verdict = _verdict(ratio, bound, ("slower", "faster"))
+    return _row(place, measure, (), verdict) | {"a": a, "b": b, "change": ratio - 1, "worst": ratio - 1}
+
+
+def _seeds(runs: pd.DataFrame, keys: list[str]) -> list[tuple[Place, tuple[int, ...]]]:
+    return [(place, tuple(sorted(seeds))) for place, seeds in runs.groupby(keys, sort=False)["seed"]]
+
+
+def _row(place: Place, measure: str, seeds: tuple[int, ...], verdict: str, *reasons: str) -> Row:
+    named = dict(zip(PLACE, map(str, place), strict=True))
+    return named | {"measure": measure, "seeds": seeds, "verdict": verdict, "reason": ": ".join(filter(None, reasons))}
+
+
+def _frame(rows: list[Row]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    numbers = ["a", "b", "change", "worst", "worst_seed"]
+    return frame.astype(dict.fromkeys(numbers, "float64"))

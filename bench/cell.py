@@ -1,0 +1,33 @@
+"""What a run is, apart from versions of code and data: by this, runs of two versions are told to be the same."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.experiment import RunSpec
+    from bench.protocol import Protocol
+    from bench.record import Record
+
+Named = tuple[str, dict[str, Any]]
+"""A plug-in's name, and the options that were given to it."""
+
+
+def cell_of_run(run: RunSpec) -> str:
+    """The cell of a run that is to be: a line of JSON."""
+    forecaster = (run.forecaster.name, run.forecaster.options) if run.forecaster else None
+    strategy, dataset = (run.strategy.name, run.strategy.options), (run.dataset.name, run.dataset.options)
+    return _cell(strategy, forecaster, dataset, run.protocol, run.seed)
+
+
+def cell_of_record(record: Record) -> str:
+    """The cell of a run that was; options that a protocol gained since then are at their defaults."""
+    forecaster = (record.forecaster.name, record.forecaster.given) if record.forecaster else None
+    strategy, dataset = (record.strategy.name, record.strategy.given), (record.dataset.name, record.dataset.given)
+    return _cell(strategy, forecaster, dataset, record.protocol, record.seed)
+
+
+def _cell(strategy: Named, forecaster: Named | None, dataset: Named, protocol: Protocol, seed: int) -> str:
+    what = [*strategy, list(forecaster) if forecaster else None, *dataset]
+    return json.dumps([*what, protocol.model_dump(), seed], sort_keys=True)

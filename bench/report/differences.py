@@ -1,0 +1,38 @@
+"""How a paired difference is printed."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report.markdown import NONE
+from bench.report.numbers import fixed, percent
+
+CLEAR = ("lower", "higher")
+"""Verdicts whose interval does not hold 0."""
+
+
+def difference_cells(row: pd.Series, decimals: int) -> list[str]:
+    """The difference and its share in percent, each with its interval in brackets where it has one.
+
+    Args:
+        row: With the columns of `bench.analysis.Difference.row`.
+        decimals: Of the difference.
+    """
+    interval = _interval(fixed(row["low"], decimals), fixed(row["high"], decimals))
+    share = _interval(percent(row["percent_low"]), percent(row["percent_high"]))
+    return [f"{fixed(row['difference'], decimals)} {interval}".rstrip(), f"{percent(row['percent'])} {share}".rstrip()]
+
+
+def answer_cell(row: pd.Series, answers: dict[str, str]) -> str:
+    """The verdict in words, bold where it is clear."""
+    text = answers[row["verdict"]]
+    return f"**{text}**" if row["verdict"] in CLEAR else text
+
+
+def origins_cell(row: pd.Series) -> str:
+    """How many origins were compared, and how many are resampled together."""
+    return f"{row['origins']:,} ({row['block']:,} at a time)"
+
+
+def _interval(low: str, high: str) -> str:
+    return "" if NONE in (low, high) else f"[{low}, {high}]"

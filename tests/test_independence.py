@@ -1,0 +1,130 @@
+"""What a result must not depend on: block size where nothing adapts, threads, other runs, their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bench.plugins import load_plugins
+from bench.protocol import ProtocolSpec
+from bench.store import ORIGINS, Store
+from bench.strategy import STRATEGIES, Strategy
+from bench.stream import Stage, Stream
+from bench.testing import small_series, tiny_maker
+
+from .conftest import Bench, Write
+
+load_plugins()
+
+CPU = torch.device("cpu")
+CLOSE = 1e-5
+NAMES = [entry.name for entry in STRATEGIES]
+ADAPTS = ("observe", "adapt")
+FIXED = [e.name for e in STRATEGIES if not any(getattr(e.cls, m) is not getattr(Strategy, m) for m in ADAPTS)]
+FOLLOWING = ["persistence", "seasonal-naive"]  # they see rows, and each window brings what its block does not
+ROWS = 240
+
+
+def forecasts(name: str, **protocol: Any) -> dict[int, np.ndarray]:
+    """The stream's forecasts by origin."""
+    series = small_series(rows=ROWS)
+    stage = Stage.of(series, ProtocolSpec(**{"preset": "dense", "warm_start": False} | protocol).resolve(series))
+    made: dict[int, np.ndarray] = {}
+    stream = Stream(stage, tiny_maker(name)(stage), CPU)
+    stream.run(stage.first_origin, len(series), lambda origins, f: made.update(zip(origins.tolist(), f, strict=True)))
+    return made
+
+
+def largest_difference(one: dict[int, np.ndarray], other: dict[int, np.ndarray]) -> float:
+    assert one.keys() == other.keys()
+    return max(float(np.abs(one[origin] - other[origin]).max()) for origin in one)
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Any:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_who_does_not_adapt() -> None:
+    assert {"frozen", "titans-a"} <= set(FIXED)
+    assert not {"titans-b", "titans-c", "rls", "retrain", "persistence"} & set(FIXED)
+
+
+@pytest.mark.parametrize("block", [1, 5, 24, 1000])
+@pytest.mark.parametrize("name", [*FIXED, *FOLLOWING])
+def test_block_size_where_nothing_adapts(name: str, block: int) -> None:
+    torch.set_num_threads(1)
+    assert largest_difference(forecasts(name, block=7), forecasts(name, block=block)) <= CLOSE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_thread_count(name: str) -> None:
+    made = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        made.append(forecasts(name))
+    assert largest_difference(*made) <= CLOSE
+
+
+POLLUTES = """
+    import random
+    import numpy, torch
+    from bench import Strategy, register_strategy
+
+    @register_strategy("pollutes")
+    class Pollutes(Strategy):
+        "The last value; leaves every global generator and torch's settings in disorder."
+
+        def predict(self, windows):
+            numpy.random.seed(1), random.seed(2), torch.manual_seed(3), torch.rand(5)
+            torch.set_grad_enabled(False), torch.set_default_dtype(torch.float64), torch.set_num_threads(2)
+            return windows[:, -1:].expand(-1, self.protocol.horizon, -1)
+"""
+
+DRAWS = """
+    import random
+    import numpy, torch
+    from bench import Strategy, register_strategy
+
+    @register_strategy("draws")
+    class Draws(Strategy):
+        "The last value and some noise, from its own generator and all global ones."
+
+        def predict(self, windows):
+            last = windows[:, -1:].expand(-1, self.protocol.horizon, -1)
+            drawn = self.rng.normal() + numpy.random.normal() + random.random()
+            return last + 0.1 * torch.randn(last.shape) + 0.1 * drawn
+"""
+
+
+def test_other_runs_and_their_order(tiny: Path, bench: Bench, write: Write) -> None:
+    """In one process, one after another, beside a run that leaves all global state in disorder."""
+    plugins = ["--plugins", write("pollutes.py", POLLUTES), "--plugins", write("draws.py", DRAWS)]
+    other = ("strategies", "forecasters", "timing_blocks")
+    text = [line for line in tiny.read_text().splitlines() if line.split(" =")[0] not in other]
+    text += ['forecasters = ["dlinear"]', "timing_blocks = 2"]
+    orders = {
+        "alone": ["retrain"],
+        "first": ["retrain", "pollutes", "draws", "rls"],
+        "last": ["pollutes", "rls", "draws", "retrain"],
+    }
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    for order, strategies in orders.items():
+        tiny.write_text("\n".join([*text, f"strategies = {strategies}".replace("'", '"')]) + "\n")
+        only = [word for name in strategies for word in ("--strategy", name)]
+        ran = bench("run", tiny, *plugins, *only, "--engine", "serial", "--results", tiny.parent / order)
+        assert ran.status == 0, ran.err
+        store = Store(tiny.parent / order / "tiny")
+        frames = {record.strategy.name: store.read_frame(record.run_id, ORIGINS) for record in store.records()}
+        found[order] = {name: frame for name, frame in frames.items() if frame is not None}
+    for name in ("retrain", "draws", "rls"):
+        first, *rest = (frames[name] for frames in found.values() if name in frames)
+        for again in rest:
+            pd.testing.assert_frame_equal(first, again, check_exact=True)
