@@ -15,6 +15,7 @@ import bench.audit
 from bench import load_results
 from bench.audit import AUDITS, Audit, audit_file, audited_sha, code_sha, read_audit, write_audit
 from bench.provenance import packages
+from bench.testing import LABEL_REGIMES
 
 from .conftest import Bench, Write
 
@@ -66,7 +67,7 @@ def test_check_leaves_an_audit(tiny: Path, bench: Bench) -> None:
     assert audit.code == code_sha()
     assert audit.date.startswith("20")
     assert audit.seconds > 0
-    assert len(audit.checks) == 24 + 8 + 1 + 2
+    assert len(audit.checks) == 6 * len(LABEL_REGIMES) + 8 + 1 + 2
     (file,) = (tiny.parent / "results" / AUDITS).iterdir()
     assert file.name == f"persistence-{audit.sha[:16]}.json"
 
