@@ -138,14 +138,24 @@ class RecursiveLeastSquares(Strategy):
         covariance = seen @ x.T
         covariance.flat[:: len(x) + 1] += self.config.forgetting
         factor, failed = lapack.dpotrf(covariance, lower=1)
-        if failed:
-            raise np.linalg.LinAlgError("rls: the covariance of the innovations is not positive definite")
+        if failed:  # past what double precision can tell apart, as where much is forgotten
+            self._update_by_solving(seen, covariance, y - x @ self.weights)
+            return
         solved, _ = lapack.dtrtrs(factor, np.concatenate([seen, y - x @ self.weights], axis=1), lower=1)
         gain, innovation = solved[:, : len(self.weights)], solved[:, len(self.weights) :]
         self.weights += gain.T @ innovation
         self.inverse -= gain.T @ gain
         if self.config.forgetting < 1:
             self.inverse *= 1 / self.config.forgetting
+
+    def _update_by_solving(
+        self, seen: NDArray[np.float64], covariance: NDArray[np.float64], innovation: NDArray[np.float64]
+    ) -> None:
+        """The same where there is no Cholesky factor: ``(R, F)``, ``(R, R)`` and ``(R, M)``."""
+        gain = np.linalg.solve(covariance, seen).T
+        self.weights += gain @ innovation
+        self.inverse = (self.inverse - gain @ seen) / self.config.forgetting
+        self.inverse = (self.inverse + self.inverse.T) / 2
 
     def predict(self, windows: Tensor) -> Tensor:
         """Apply the weights of the moment."""

@@ -12,6 +12,7 @@ from bench.engines import engine
 from bench.errors import WorkerLostError
 from bench.experiment import Experiment, RunSpec
 from bench.forecaster import FORECASTERS
+from bench.isolation import isolated
 from bench.plugins import load_plugins
 from bench.progress import Sight
 from bench.provenance import packages
@@ -108,7 +109,8 @@ def _audit(subject: Subject, plugins: tuple[Path, ...], threads: int) -> Audit:
     from bench.testing import audit_strategy
 
     load_plugins(plugins)
-    return audit_strategy(subject.strategy, subject.forecaster, quick=True, seconds=SECONDS, threads=threads)
+    with isolated(0, threads):
+        return audit_strategy(subject.strategy, subject.forecaster, quick=True, seconds=SECONDS, threads=threads)
 
 
 def _lost(subject: Subject, reason: str) -> Audit:
