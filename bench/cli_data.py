@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -60,7 +61,10 @@ def fetch(name: Annotated[str, typer.Argument(help="A dataset's name, or all.")]
 
 @data.command()
 def describe(
-    name: Annotated[str, typer.Argument(help="A dataset's name, or csv:PATH.")],
+    name: Annotated[str, typer.Argument(help="A dataset's name, or csv:PATH, or parquet:PATH.")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="An option of it; may be repeated.")
+    ] = None,
     plugins: Annotated[list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins.")] = None,
 ) -> None:
     """Rows, columns, borders, drifts, source and licence of a dataset."""
@@ -70,7 +74,7 @@ def describe(
     from bench.plugins import load_plugins
 
     load_plugins(plugins or ())
-    series = resolve_dataset(name).series()
+    series = resolve_dataset(name, _options(set_ or ())).series()
     split = series.split
     steps, counts = np.unique(np.diff(series.time), return_counts=True)
     gaps = int(counts.sum() - counts.max())
@@ -91,3 +95,15 @@ def describe(
         ("fingerprint", series.fingerprint),
     ]
     print_table(name, ("what", "value"), rows)
+
+
+def _options(pairs: Iterable[str]) -> dict[str, Any]:
+    from bench.override import parse_value
+
+    options = {}
+    for pair in pairs:
+        field, equals, value = pair.partition("=")
+        if not equals:
+            raise BenchError(f"{pair!r} is not an option of a dataset: write FIELD=VALUE, such as missing=ffill")
+        options[field.strip()] = parse_value(value)
+    return options
