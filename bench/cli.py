@@ -59,11 +59,13 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
+    from bench.estimated_drift import leave_drifts
     from bench.experiment import join, load_experiment, narrow
     from bench.override import Override, override
     from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
     from bench.session import carry_out
+    from bench.store import Store
 
     paths = tuple(plugins or ())
     chosen = load_experiment(experiment)
@@ -82,6 +84,7 @@ def run(
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
         )
+    leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False))
     report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
     err.print(outcome.summary(), highlight=False)
     out.print(str(report), highlight=False)
@@ -114,10 +117,12 @@ def sweep(
     ] = False,
 ) -> None:
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
+    from bench.estimated_drift import leave_drifts
     from bench.experiment import join, load_experiment, narrow
     from bench.grid import parse_grid
     from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
+    from bench.store import Store
     from bench.sweep import carry_out_sweep, grid_of
 
     paths = tuple(plugins or ())
@@ -137,6 +142,7 @@ def sweep(
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
         )
+    leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False))
     report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
     for line in outcome.summary():
         err.print(line, markup=False, highlight=False)

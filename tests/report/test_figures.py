@@ -80,6 +80,25 @@ def test_the_stream(results: Results, shown: list[Look]) -> None:
     assert drawing.caption == ""
 
 
+def test_estimated_change_points_are_dotted_and_called_so(results: Results, shown: list[Look]) -> None:
+    scenario = "akl-pedestrians"
+    errors, times, events = results.streams[scenario], results.times[scenario], results.events_of(scenario)
+    first, last = int(errors.index[0]), int(errors.index[-1])
+    with drawing_style():
+        plain = draw_stream(errors, times, events, shown, "frozen", 7)
+        marked = draw_stream(errors, times, events, shown, "frozen", 7, [first - 5, first + 300, last - 100])
+        assert_labels_are_apart_and_inside(marked.figure)
+    assert "estimated" in texts(marked.figure)
+    assert "estimated" not in texts(plain.figure)
+    for panel, before in zip(marked.figure.axes, plain.figure.axes, strict=True):
+        added = [line for line in panel.get_lines() if line.get_zorder() == 0.4]
+        assert len(added) == 2  # the one before the stream is not drawn
+        assert all(line.is_dashed() for line in added)
+        known = [line for line in before.get_lines() if line.get_zorder() == 0.5]
+        assert known
+        assert not any(line.is_dashed() for line in known)
+
+
 def test_many_drifts_are_numbered_and_named_below(results: Results, shown: list[Look]) -> None:
     scenario = "akl-pedestrians"
     events = [(1200 + 100 * i, f"the regime of the {i}th kind") for i in range(12)]

@@ -27,6 +27,8 @@ from bench.report.markdown import one_line
 WIDE = 7.0  # inches: both columns of a paper
 CHARACTER = 0.058  # inches that a letter of a label takes
 LONGEST_NAME = 26
+ESTIMATED = "estimated"
+DOTTED: Any = (0, (1, 2))
 EVENT_ROW = 9.5  # points from one row of event names to the next
 
 STYLE: Any = {
@@ -185,6 +187,22 @@ def draw_events(axes: Axes, labels: EventLabels, named: bool = True, lift: float
         over = -2 if start < x else 5  # a name that begins before its stroke stands on top of it
         axes.plot([x, x], [0, base + over / points], **style)
         axes.text(start + 0.005, base, name, transform=axes.transAxes, color=INK, size=7, ha="left")
+
+
+def draw_estimated(axes: Axes, at: Sequence[float], named: bool = True) -> None:
+    """Draw estimated change points as dotted upright lines, unlike the known drifts.
+
+    Args:
+        axes: Where.
+        at: Position of each, as a fraction of the axis.
+        named: Whether the first one says what they are.
+    """
+    for place, x in enumerate(at):
+        axes.plot([x, x], [0, 1], transform=axes.transAxes, color=MUTED, lw=0.8, ls=DOTTED, zorder=0.4)
+        if named and place == 0:
+            side: Any = {"ha": "right"} if x > 0.5 else {"ha": "left"}
+            gap = -0.004 if x > 0.5 else 0.004
+            axes.text(x + gap, 0.985, ESTIMATED, transform=axes.transAxes, color=MUTED, size=6.5, va="top", **side)
 
 
 def along_time(
