@@ -1,4 +1,4 @@
-"""The command line's part on datasets: list, fetch, describe."""
+"""The command line's part on datasets: list, fetch, describe, card."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from bench.console import err, out, print_table
 from bench.errors import BenchError
 
-data = typer.Typer(no_args_is_help=True, help="Datasets: list, fetch, describe.")
+data = typer.Typer(no_args_is_help=True, help="Datasets: list, fetch, describe, card.")
 
 
 @data.command("list")
@@ -65,36 +65,60 @@ def describe(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="An option of it; may be repeated.")
     ] = None,
+    plot: Annotated[Path | None, typer.Option(dir_okay=False, help="Draw it, too: a .png or .svg file.")] = None,
     plugins: Annotated[list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins.")] = None,
 ) -> None:
-    """Rows, columns, borders, drifts, source and licence of a dataset."""
-    import numpy as np
-
+    """Rows, columns, borders, drifts known and estimated, how far the stream is from training, source and licence."""
     from bench.dataset import resolve_dataset
+    from bench.dataset_card import EVIDENCE, Portrait
     from bench.plugins import load_plugins
 
     load_plugins(plugins or ())
     series = resolve_dataset(name, _options(set_ or ())).series()
-    split = series.split
-    steps, counts = np.unique(np.diff(series.time), return_counts=True)
-    gaps = int(counts.sum() - counts.max())
-    rows = [
-        ("rows", f"{len(series):,}"),
-        ("time", f"{series.time[0]} to {series.time[-1]}"),
-        ("step", f"{steps[counts.argmax()]}" + (f", {gaps} irregular" if gaps else ", no gaps")),
-        ("training", f"rows 0 to {split.train:,}"),
-        ("validation", f"rows {split.train:,} to {split.validation:,}, from {series.time[split.train]}"),
-        ("stream", f"rows {split.validation:,} to {split.end:,}, from {series.time[split.validation]}"),
-        ("inputs", ", ".join(series.inputs)),
-        ("targets", ", ".join(series.targets)),
-        ("lookback, horizon, season", f"{series.lookback}, {series.horizon}, {series.season or 'none'}"),
-        *[("drift", f"row {e.row:,}, {series.time[e.row]}: {e.name} ({e.kind})") for e in series.events],
-        ("source", series.source or "not stated"),
-        ("licence", series.licence or "not stated"),
-        *[("note", note) for note in series.notes],
-        ("fingerprint", series.fingerprint),
-    ]
-    print_table(name, ("what", "value"), rows)
+    portrait = Portrait.of(series, _change_points())
+    print_table(name, ("what", "value"), [*portrait.facts(), ("fingerprint", series.fingerprint)])
+    print_table("\nDrift", EVIDENCE, portrait.evidence_rows())
+    out.print(portrait.evidence_note(), markup=False, highlight=False)
+    if plot is not None:
+        portrait.save_plot(plot)
+        out.print(str(plot), markup=False, highlight=False)
+
+
+@data.command()
+def card(
+    name: Annotated[str, typer.Argument(help="A dataset's name, or all.")],
+    folder: Annotated[Path, typer.Option(file_okay=False, help="Where the pages go.")] = Path("docs/datasets"),
+) -> None:
+    """Write a dataset's page, NAME.md; all writes their index, too. Nothing is downloaded for it."""
+    from bench.dataset import DATASETS
+    from bench.dataset_card import index, is_brief, make_card
+    from bench.plugins import load_plugins
+
+    load_plugins()
+    entries = [e for e in DATASETS if "path" not in e.cls.Config.model_fields]
+    chosen = entries if name == "all" else [DATASETS[name]]
+    if not set(chosen) <= set(entries):
+        raise BenchError(
+            f"{name} has no page: it is a file of the user's own. bench data describe {name}:PATH shows it."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in chosen:
+        path = folder / f"{entry.name}.md"
+        text = make_card(entry, _change_points())
+        if is_brief(text) and path.is_file() and not is_brief(path.read_text(encoding="utf-8")):
+            out.print(f"{path}: kept, as the data are not here", markup=False, highlight=False)
+            continue
+        path.write_text(text, encoding="utf-8")
+        out.print(str(path), markup=False, highlight=False)
+    if name == "all":
+        (folder / "README.md").write_text(index(entries), encoding="utf-8")
+
+
+def _change_points() -> Path:
+    from bench.download import cache_folder
+    from bench.estimated_drift import FOLDER
+
+    return cache_folder().parent / FOLDER
 
 
 def _options(pairs: Iterable[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ They are for people's eyes. No strategy is given one, and none counts as a known
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -94,8 +95,9 @@ def leave_drifts(store: Store, say: Callable[[str], None]) -> None:
 
 
 def _keep(folder: Path, fingerprint: str, found: list[EstimatedDrift]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"method": METHOD, "points": [vars(point) for point in found]}, indent=1)
-    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", delete=False, encoding="utf-8") as file:
-        file.write(text)
-    Path(file.name).replace(folder / f"{fingerprint}.json")
+    with contextlib.suppress(OSError):  # they are only computed again
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", delete=False, encoding="utf-8") as file:
+            file.write(text)
+        Path(file.name).replace(folder / f"{fingerprint}.json")

@@ -62,6 +62,24 @@ def spell(step: np.timedelta64 | np.int64) -> str:
     return f"{length:.4g} s"
 
 
+def step_in_words(times: Times) -> str:
+    """The usual step, and how many others there are: ``1 h, no gaps``, ``3 months, no gaps``, ``1 h, 2 irregular``.
+
+    Args:
+        times: ``(T,)``, rising.
+    """
+    if len(times) < 2:
+        return "one row"
+    gaps, steps = _same_length(times), np.diff(times)
+    usual = spell(steps[int(np.argmin(gaps))])
+    if not gaps.any() or times.dtype.kind != "M":
+        return f"{usual}, {int(gaps.sum()) or 'no'} {'irregular' if gaps.any() else 'gaps'}"
+    if not _same_months(times).any():
+        months = int(np.diff(times[:2].astype("datetime64[M]").astype("int64"))[0])
+        return f"{months} month{'s' if months > 1 else ''}, no gaps"
+    return "1 working day, no gaps" if not _working_days(times).any() else f"{usual}, {int(gaps.sum())} irregular"
+
+
 def _usual(steps: NDArray[np.int64]) -> int:
     lengths, counts = np.unique(steps, return_counts=True)
     return int(lengths[counts.argmax()])

@@ -51,19 +51,30 @@ def change_points(values: Floats, columns: tuple[str, ...], season: int | None =
         Exact segmentation: Celisse, Marot, Pierre-Jean and Rigaill, "New efficient algorithms for multiple change-point
         detection with reproducing kernels", 2018, as implemented in ruptures.
     """
-    block = block_length(len(values), season)
-    means = _block_means(values, block)
-    if len(means) < LEAST_POINTS:
+    scaled, block, moving = seasonless_levels(values, season)
+    if len(scaled) < LEAST_POINTS or not moving.any():
         return pd.DataFrame(columns=list(COLUMNS))
-    spread = means.std(axis=0)
-    moving = spread > 1e-12 * np.maximum(1.0, np.abs(means).max(axis=0))
-    if not moving.any():
-        return pd.DataFrame(columns=list(COLUMNS))
-    scaled = (means[:, moving] - means[:, moving].mean(axis=0)) / spread[moving]
-    scaled = _without_season(scaled, season // block if season else 1)
     borders = _best_borders(scaled)
     names = [name for name, moves in zip(columns, moving, strict=True) if moves]
     return _as_frame(scaled, borders, block, names)
+
+
+def seasonless_levels(values: Floats, season: int | None) -> tuple[Floats, int, NDArray[np.bool_]]:
+    """A series as few means, in standard deviations, without its seasonal pattern.
+
+    Args:
+        values: ``(T, C)``, finite.
+        season: Rows in one season, or None.
+
+    Returns:
+        ``(N, M)`` means of the columns that move, the rows in a block, and ``(C,)`` whether a column moves.
+    """
+    block = block_length(len(values), season)
+    means = _block_means(values, block)
+    spread = means.std(axis=0)
+    moving = spread > 1e-12 * np.abs(means).max(axis=0, initial=0.0)
+    scaled = (means[:, moving] - means[:, moving].mean(axis=0)) / spread[moving]
+    return _without_season(scaled, season // block if season else 1), block, moving
 
 
 def block_length(rows: int, season: int | None) -> int:
