@@ -74,7 +74,7 @@ class Portrait:
             ("validation", f"rows {split.train:,} to {split.validation:,}, from {series.time[split.train]}"),
             ("stream", f"rows {split.validation:,} to {split.end:,}, from {series.time[split.validation]}"),
             ("inputs", _listed(series.inputs)),
-            ("targets", _listed(series.targets)),
+            ("targets", "the inputs" if series.targets == series.inputs else _listed(series.targets)),
             ("lookback, horizon, season", f"{series.lookback}, {series.horizon}, {series.season or 'none'}"),
             *[("drift", f"row {e.row:,}, {series.time[e.row]}: {e.name} ({e.kind})") for e in series.events],
             *self._estimates(),
@@ -144,11 +144,10 @@ class Portrait:
 
 def full_card(entry: Entry[Dataset], portrait: Portrait) -> str:
     """The page of a dataset whose data are at hand, as Markdown."""
-    rows = [(escape(what), escape(value)) for what, value in portrait.facts()]
     cells = [tuple(map(escape, row)) for row in portrait.evidence_rows()]
     return _page(
         entry,
-        table(("what", "value"), rows, text_columns=2),
+        _as_list(portrait.facts()),
         "## Drift",
         portrait.evidence_note(),
         table(EVIDENCE, cells),
@@ -161,21 +160,22 @@ def brief_card(entry: Entry[Dataset]) -> str:
     rows = [("source", cls.source or "not stated"), ("licence", cls.licence or "not stated")]
     sizes = ("lookback", "horizon", "season")
     rows += [(name, str(getattr(cls, name) or "none")) for name in sizes if hasattr(cls, name)]
-    cells = [(what, escape(value)) for what, value in rows]
-    return _page(
-        entry, table(("what", "value"), cells, text_columns=2), f"{ABSENT}: rows and drift are not known here."
-    )
+    return _page(entry, _as_list(rows), f"{ABSENT}: rows and drift are not known here.")
 
 
 def _page(entry: Entry[Dataset], *blocks: str) -> str:
     file = entry.cls.remote_file
-    how = [f"`bench data describe {entry.name} --plot {entry.name}.png` draws it."]
+    how = []
     if file is not None:
         hashes = " or ".join(f"`{digest}`" for digest in file.sha256)
         how = [f"`bench data fetch {entry.name}` downloads `{file.filename}` (sha256 {hashes}) from:"]
         how += [f"- <{url}>" for url in file.urls]
-        how.append(f"`bench data describe {entry.name} --plot {entry.name}.png` draws it.")
+    how.append(f"`bench data describe {entry.name} --plot {entry.name}.png` draws it.")
     return "\n\n".join([f"# {entry.name}", escape(entry.summary), *blocks, "## How to get it", *how]) + "\n"
+
+
+def _as_list(facts: list[tuple[str, str]]) -> str:
+    return "\n".join(f"- **{what}**: {escape(value)}" for what, value in facts)
 
 
 def make_card(entry: Entry[Dataset], cache: Path) -> str:

@@ -57,7 +57,7 @@ def test_a_page_without_data_says_what_is_known() -> None:
     assert is_brief(page)
     for words in ("# traffic", "California Department of Transportation", "bench data fetch traffic", "sha256"):
         assert words in page
-    assert "| season   | 168" in page
+    assert "- **season**: 168" in page
 
 
 def test_describe_and_card(bench: Bench, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ def test_the_largest_step_is_where_two_levels_fit_best(season: int | None) -> No
         values += np.sin(np.arange(900) * 2 * np.pi / season)[:, None]
     values[250:, 0] += 1
     values[700:, 1] -= 2
+    values[-1] += 3  # one odd row is no level
     values[:, 2] = 4.0
     rows, steps = largest_steps(values, season)
     assert rows[:2] == pytest.approx([250, 700], abs=6)
