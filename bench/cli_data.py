@@ -25,7 +25,8 @@ def list_data() -> None:
     rows = []
     for entry in DATASETS:
         file = entry.cls.remote_file
-        where = "no file needed" if file is None else str(locate(file) or "not here: bench data fetch " + entry.name)
+        where = f"adaptbench[{entry.cls.extra}]" if entry.cls.extra else "no file needed"
+        where = where if file is None else str(locate(file) or "not here: bench data fetch " + entry.name)
         rows.append((entry.name, where, entry.summary))
     print_table("Datasets", ("name", "file", "what it is"), rows)
 

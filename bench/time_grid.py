@@ -57,8 +57,8 @@ def spell(step: np.timedelta64 | np.int64) -> str:
         return f"{step:,}"
     length = float(step / np.timedelta64(1, "s"))
     for name, unit in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
-        if length >= unit * (2 if name == "days" else 1):
-            return f"{length / unit:.4g} {name}"
+        if length >= unit:
+            return "1 day" if length == 86_400.0 else f"{length / unit:.4g} {name}"
     return f"{length:.4g} s"
 
 
