@@ -77,8 +77,12 @@ def leave_drifts(store: Store, say: Callable[[str], None]) -> None:
         store: The results.
         say: Told what could not be estimated, and why; the report then goes without.
     """
+    from bench.analysis.change_points import is_available
     from bench.dataset import resolve_dataset
 
+    if not is_available():
+        say("no estimated change points in the report: pip install 'adaptbench[drift]'")
+        return
     for dataset in {record.dataset.fingerprint: record.dataset for record in store.records()}.values():
         if read_drifts(store.folder / FOLDER, dataset.fingerprint) is not None:
             continue
@@ -89,9 +93,8 @@ def leave_drifts(store: Store, say: Callable[[str], None]) -> None:
             continue
         if series.fingerprint != dataset.fingerprint:
             say(f"no change points of {dataset.name}: its data are no longer those of the results")
-        elif estimated_drifts(series, store.folder / FOLDER) is None:
-            say("no change points: pip install 'adaptbench[drift]'")
-            return
+        else:
+            estimated_drifts(series, store.folder / FOLDER)
 
 
 def _keep(folder: Path, fingerprint: str, found: list[EstimatedDrift]) -> None:
