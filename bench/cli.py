@@ -84,7 +84,7 @@ def run(
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
         )
-    leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False))
+    leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False), again=always)
     report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
     err.print(outcome.summary(), highlight=False)
     out.print(str(report), highlight=False)
@@ -142,7 +142,7 @@ def sweep(
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
         )
-    leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False))
+    leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False), again=always)
     report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
     for line in outcome.summary():
         err.print(line, markup=False, highlight=False)

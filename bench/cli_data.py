@@ -119,7 +119,7 @@ def _change_points() -> Path:
     from bench.download import cache_folder
     from bench.estimated_drift import FOLDER
 
-    return cache_folder().parent / FOLDER
+    return cache_folder().parent / FOLDER.removeprefix(".")
 
 
 def _options(pairs: Iterable[str]) -> dict[str, Any]:

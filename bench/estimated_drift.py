@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.series import DriftSeries
     from bench.store import Store
 
-FOLDER = "change-points"
+FOLDER = ".change-points"  # hidden: each other folder of an experiment's results is a run
 METHOD = 1
 """Goes up with each change of how they are estimated: what was kept from before is then not read."""
 
@@ -49,14 +49,12 @@ def estimated_drifts(series: DriftSeries, folder: Path) -> list[EstimatedDrift] 
     Returns:
         In order of rows; None where the package that finds them is not installed.
     """
-    from bench.analysis.change_points import change_points, is_available
+    from bench.analysis.change_points import is_available
 
     kept = read_drifts(folder, series.fingerprint)
     if kept is not None or not is_available():
         return kept
-    used = sorted({*series.input_index, *series.target_column})
-    frame = change_points(series.values[:, used], tuple(series.columns[i] for i in used), series.season)
-    found = [EstimatedDrift(int(p["row"]), float(p["shift"]), str(p["column"])) for p in frame.to_dict("records")]
+    found = _estimate(series)
     _keep(folder, series.fingerprint, found)
     return found
 
@@ -70,12 +68,13 @@ def read_drifts(folder: Path, fingerprint: str) -> list[EstimatedDrift] | None:
         return None
 
 
-def leave_drifts(store: Store, say: Callable[[str], None]) -> None:
+def leave_drifts(store: Store, say: Callable[[str], None], *, again: bool = False) -> None:
     """Keep the change points of each dataset beside an experiment's results, for its report.
 
     Args:
         store: The results.
         say: Told what could not be estimated, and why; the report then goes without.
+        again: Whether those that are kept are estimated again.
     """
     from bench.analysis.change_points import is_available
     from bench.dataset import resolve_dataset
@@ -84,7 +83,7 @@ def leave_drifts(store: Store, say: Callable[[str], None]) -> None:
         say("no estimated change points in the report: pip install 'adaptbench[drift]'")
         return
     for dataset in {record.dataset.fingerprint: record.dataset for record in store.records()}.values():
-        if read_drifts(store.folder / FOLDER, dataset.fingerprint) is not None:
+        if not again and read_drifts(store.folder / FOLDER, dataset.fingerprint) is not None:
             continue
         try:
             series = resolve_dataset(dataset.name, dataset.given).series()
@@ -94,7 +93,15 @@ def leave_drifts(store: Store, say: Callable[[str], None]) -> None:
         if series.fingerprint != dataset.fingerprint:
             say(f"no change points of {dataset.name}: its data are no longer those of the results")
         else:
-            estimated_drifts(series, store.folder / FOLDER)
+            _keep(store.folder / FOLDER, series.fingerprint, _estimate(series))
+
+
+def _estimate(series: DriftSeries) -> list[EstimatedDrift]:
+    from bench.analysis.change_points import change_points
+
+    used = sorted({*series.input_index, *series.target_column})
+    frame = change_points(series.values[:, used], tuple(series.columns[i] for i in used), series.season)
+    return [EstimatedDrift(int(p["row"]), float(p["shift"]), str(p["column"])) for p in frame.to_dict("records")]
 
 
 def _keep(folder: Path, fingerprint: str, found: list[EstimatedDrift]) -> None:
