@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from bench.benchmarks import THROUGHPUT
+from bench.cli_data import data
+from bench.console import err, out, print_table
 from bench.errors import BenchError, WorkerLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,11 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which way of adapting a forecaster at test time is worth its cost?",
 )
-data = typer.Typer(no_args_is_help=True, help="Datasets: list, fetch, describe.")
 app.add_typer(data, name="data")
-
-out = Console(soft_wrap=True, emoji=False)  # `:x:` in a path is no cross
-err = Console(stderr=True, soft_wrap=True, emoji=False)
 
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins that joins; may be repeated.")
@@ -64,11 +60,13 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
+    from bench.estimated_drift import leave_drifts
     from bench.experiment import join, load_experiment, narrow
     from bench.override import Override, override
     from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
     from bench.session import carry_out
+    from bench.store import Store
 
     paths = tuple(plugins or ())
     chosen = load_experiment(experiment)
@@ -87,6 +85,7 @@ def run(
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
         )
+    leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False), again=always)
     report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
     err.print(outcome.summary(), highlight=False)
     out.print(str(report), highlight=False)
@@ -119,10 +118,12 @@ def sweep(
     ] = False,
 ) -> None:
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
+    from bench.estimated_drift import leave_drifts
     from bench.experiment import join, load_experiment, narrow
     from bench.grid import parse_grid
     from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
+    from bench.store import Store
     from bench.sweep import carry_out_sweep, grid_of
 
     paths = tuple(plugins or ())
@@ -142,6 +143,7 @@ def sweep(
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
         )
+    leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False), again=always)
     report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
     for line in outcome.summary():
         err.print(line, markup=False, highlight=False)
@@ -214,16 +216,16 @@ def list_all(plugins: Plugins = None) -> None:
     from bench.strategy import STRATEGIES
 
     load_plugins(plugins or ())
-    _print_table(
+    print_table(
         "Strategies",
         ("name", "group", "needs", "what it is"),
         [(e.name, e.cls.group, ", ".join(sorted(e.cls.needs)), e.summary) for e in STRATEGIES],
     )
-    _print_table("Forecasters", ("name", "what it is"), [(e.name, e.summary) for e in FORECASTERS])
-    _print_table("Datasets", ("name", "what it is"), [(e.name, e.summary) for e in DATASETS])
+    print_table("Forecasters", ("name", "what it is"), [(e.name, e.summary) for e in FORECASTERS])
+    print_table("Datasets", ("name", "what it is"), [(e.name, e.summary) for e in DATASETS])
     presets = {"day-ahead": "S = H, K = 1", "online": "S = 1, K = 1", "dense": "S = 1, K = 24"}
-    _print_table("Protocol presets", ("name", "schedule"), [(name, presets[name]) for name in PRESETS])
-    _print_table("Experiments", ("name", "file"), [(name, str(file)) for name, file in experiment_files().items()])
+    print_table("Protocol presets", ("name", "schedule"), [(name, presets[name]) for name in PRESETS])
+    print_table("Experiments", ("name", "file"), [(name, str(file)) for name, file in experiment_files().items()])
 
 
 @app.command()
@@ -305,83 +307,7 @@ def env() -> None:
     known = environment("bench env", str(device), device_name(device), torch.get_num_threads())
     known |= known.pop("packages") | {"data folder": data_folder(), "plug-ins and experiments": home()}
     rows = [(key, str(value)) for key, value in known.items() if key not in ("command", "started")]
-    _print_table("Environment", ("what", "value"), rows)
-
-
-@data.command("list")
-def list_data() -> None:
-    """Datasets, and whether their files are here."""
-    from bench.dataset import DATASETS
-    from bench.download import locate
-    from bench.plugins import load_plugins
-
-    load_plugins()
-    rows = []
-    for entry in DATASETS:
-        file = entry.cls.remote_file
-        where = "no file needed" if file is None else str(locate(file) or "not here: bench data fetch " + entry.name)
-        rows.append((entry.name, where, entry.summary))
-    _print_table("Datasets", ("name", "file", "what it is"), rows)
-
-
-@data.command()
-def fetch(name: Annotated[str, typer.Argument(help="A dataset's name, or all.")]) -> None:
-    """Download a dataset's file, and check it."""
-    from bench.dataset import DATASETS
-    from bench.download import fetch as download
-    from bench.plugins import load_plugins
-
-    load_plugins()
-    entries = [e for e in DATASETS if e.cls.remote_file] if name == "all" else [DATASETS[name]]
-    for entry in entries:
-        file = entry.cls.remote_file
-        found = "needs no file" if file is None else str(download(file))
-        out.print(f"{entry.name}: {found}", markup=False, highlight=False)
-
-
-@data.command()
-def describe(
-    name: Annotated[str, typer.Argument(help="A dataset's name, or csv:PATH.")], plugins: Plugins = None
-) -> None:
-    """Rows, columns, borders, drifts, source and licence of a dataset."""
-    import numpy as np
-
-    from bench.dataset import resolve_dataset
-    from bench.plugins import load_plugins
-
-    load_plugins(plugins or ())
-    series = resolve_dataset(name).series()
-    split = series.split
-    steps, counts = np.unique(np.diff(series.time), return_counts=True)
-    gaps = int(counts.sum() - counts.max())
-    rows = [
-        ("rows", f"{len(series):,}"),
-        ("time", f"{series.time[0]} to {series.time[-1]}"),
-        ("step", f"{steps[counts.argmax()]}" + (f", {gaps} irregular" if gaps else ", no gaps")),
-        ("training", f"rows 0 to {split.train:,}"),
-        ("validation", f"rows {split.train:,} to {split.validation:,}, from {series.time[split.train]}"),
-        ("stream", f"rows {split.validation:,} to {split.end:,}, from {series.time[split.validation]}"),
-        ("inputs", ", ".join(series.inputs)),
-        ("targets", ", ".join(series.targets)),
-        ("lookback, horizon, season", f"{series.lookback}, {series.horizon}, {series.season or 'none'}"),
-        *[("drift", f"row {e.row:,}, {series.time[e.row]}: {e.name} ({e.kind})") for e in series.events],
-        ("source", series.source or "not stated"),
-        ("licence", series.licence or "not stated"),
-        *[("note", note) for note in series.notes],
-        ("fingerprint", series.fingerprint),
-    ]
-    _print_table(name, ("what", "value"), rows)
-
-
-def _print_table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    print_table("Environment", ("what", "value"), rows)
 
 
 def main() -> None:

@@ -31,11 +31,17 @@ class Dataset:
         config: Its validated options.
         download: Whether its data are a file that has to be fetched.
         remote_file: That file, for ``bench.download.locate`` and ``fetch``; None where there is none.
+        extra: The extra of this distribution that installs the package with its data; empty where none is needed.
+        source: Where the data come from, where that is known without loading them.
+        licence: Under which terms, likewise.
     """
 
     Config: ClassVar[type[DatasetConfig]] = DatasetConfig
     download: ClassVar[bool] = False
     remote_file: ClassVar[RemoteFile | None] = None
+    extra: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
 
     def __init__(self, name: str, config: Any) -> None:
         self.name = name

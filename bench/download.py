@@ -5,20 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 
-FOLDER_VARIABLE = "BENCH_DATA_DIR"
-TIMEOUT_S = 30.0
-CHUNK_BYTES = 1 << 18
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+if TYPE_CHECKING:
+    from bench.transfer import Advance
 
-Advance = Callable[[int, int | None], None]
+FOLDER_VARIABLE = "BENCH_DATA_DIR"
 
 
 @dataclass(frozen=True)
@@ -74,74 +71,61 @@ def locate(file: RemoteFile) -> Path | None:
 def fetch(file: RemoteFile, progress: bool = True) -> Path:
     """The path of ``file``, downloaded to the cache and checked where it is not on this machine yet.
 
+    A download that breaks off is kept, and the next call goes on from there.
+
     Args:
         file: What to get.
         progress: Show a progress bar on the standard error stream.
 
     Raises:
-        BenchError: It cannot be had, or what was sent is not what was expected.
+        BenchError: It cannot be had, or what was sent is not what was expected; each address has its reason.
     """
     if path := locate(file):
         return path
     failures = []
     for url in file.urls:
-        _require_safe(url)
         try:
             return _download(url, file, progress)
         except OSError as error:
-            failures.append(f"{url} ({_reason(error)})")
+            failures.append(f"{url} ({str(error) or type(error).__name__})")
     raise BenchError(
         f"{file.filename} is not on this machine and could not be downloaded. Tried: {'; '.join(failures)}. "
-        f"Go online and try again, or put the file in a folder and set {FOLDER_VARIABLE} to that folder."
+        f"Go online and try again, or put an unmodified copy in a folder and set {FOLDER_VARIABLE} to that folder."
     )
 
 
 def _download(url: str, file: RemoteFile, progress: bool) -> Path:
-    """Fetch ``url`` into the cache; what is not complete and accepted leaves nothing behind."""
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".part", delete=False) as part:
-        partial = Path(part.name)
-        try:
-            with _bar(file.filename, progress) as advance:
-                found = _copy(url, part, advance)
-            part.close()
-            if found not in file.sha256:
-                raise BenchError(
-                    f"{file.filename}: {url} sent a file with sha256 {found}, expected {' or '.join(file.sha256)}. "
-                    f"Get an unmodified copy elsewhere, put it in a folder and set {FOLDER_VARIABLE} to that folder."
-                )
-            return partial.replace(folder / file.filename)
-        finally:
-            part.close()
-            partial.unlink(missing_ok=True)
-
-
-def _copy(url: str, target: IO[bytes], advance: Advance) -> str:
-    """Copy what ``url`` sends to ``target`` and return its sha256.
+    """Fetch ``url`` into the cache.
 
     Raises:
-        OSError: The address cannot be reached or does not send the whole file.
+        OSError: It does not send the whole of an accepted file. Part of one stays, for the next try.
     """
-    from http.client import HTTPException
-    from urllib.request import urlopen
+    from bench.transfer import Partial, TransferError, only_one, require_safe, transfer
 
-    digest, received = hashlib.sha256(), 0
-    try:
-        with urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310 - the scheme has been checked
-            _require_safe(response.geturl())
-            length = response.headers.get("Content-Length")
-            total = int(length) if length else None
-            while chunk := response.read(CHUNK_BYTES):
-                target.write(chunk)
-                digest.update(chunk)
-                received += len(chunk)
-                advance(received, total)
-    except HTTPException as error:
-        raise OSError(f"{type(error).__name__}: {error}") from error
-    if total is not None and received < total:
-        raise OSError(f"the connection closed after {received:,} of {total:,} bytes")
-    return digest.hexdigest()
+    require_safe(url)
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Partial(folder / f".{file.filename}.part")
+    with only_one(folder):
+        if path := locate(file):  # another process brought it meanwhile
+            return path
+        with _bar(file.filename, progress) as advance:
+            resumed = transfer(url, partial, advance)
+            if resumed and _sha256(partial.path) not in file.sha256:  # pieces of different files: once more, whole
+                partial.discard()
+                transfer(url, partial, advance)
+        found = _sha256(partial.path)
+        if found not in file.sha256:
+            partial.discard()
+            raise TransferError(f"sent a file with sha256 {found}, expected {' or '.join(file.sha256)}")
+        path = partial.path.replace(folder / file.filename)
+        partial.discard()
+        return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
@@ -159,30 +143,10 @@ def _bar(name: str, show: bool) -> Iterator[Advance]:
         yield lambda received, total: bars.update(task, completed=received, total=total)
 
 
-def _require_safe(url: str) -> None:
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-        raise BenchError(f"{url}: data are fetched over https only. Give an https address.")
-
-
 def _require_accepted(path: Path, file: RemoteFile) -> None:
-    with path.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    found = _sha256(path)
     if found not in file.sha256:
         raise BenchError(
             f"{path}: sha256 is {found}, expected {' or '.join(file.sha256)}: not the published {file.filename}. "
             f"Put an unmodified copy there, or remove the file so that it can be downloaded."
         )
-
-
-def _reason(error: OSError) -> str:
-    """Why an address failed, in a few words; closes what an HTTP error still holds open."""
-    from urllib.error import HTTPError, URLError
-
-    if isinstance(error, HTTPError):
-        error.close()
-        return f"HTTP status {error.code}, {error.reason}"
-    reason = error.reason if isinstance(error, URLError) else error
-    return str(reason) or type(error).__name__

@@ -265,9 +265,30 @@ def test_data(bench: Bench, write: Write, monkeypatch: pytest.MonkeyPatch) -> No
         assert words in described
     later = [f"2024-02-01 {hour:02d}:00" for hour in range(10)]
     write("mine.csv", timed(lambda hours: hours.__setitem__(slice(50, 60), later)))
-    described = bench("data", "describe", "csv:mine.csv").out
+    assert "is 28.96 days after the row before, where the usual step is 1 h" in mistake(
+        bench, "data", "describe", "csv:mine.csv"
+    )
+    described = bench("data", "describe", "csv:mine.csv", "--set", "irregular=keep").out
     assert "1 irregular" in described
     assert "the first column whose values parse as dates" in described
+
+
+def test_fetching_all_names_what_could_not_be_had(
+    bench: Bench, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(url: str, *_: object) -> Path:
+        raise OSError("no route to the host")
+
+    monkeypatch.setattr("bench.download._download", offline)
+    monkeypatch.setattr("bench.download.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
+    ran = bench("data", "fetch", "all")
+    assert ran.status == 2
+    assert ran.out == ""
+    assert "etth1: ETTh1.csv is not on this machine and could not be downloaded." in ran.err
+    assert "(no route to the host). Go online and try again" in ran.err
+    assert "of 9 datasets are not here: electricity, etth1," in ran.err.splitlines()[-1]
+    assert "Traceback" not in ran.err
 
 
 LEAKS = """

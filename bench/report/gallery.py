@@ -149,7 +149,8 @@ def _stream(results: Results, scenario: str, _: dict[str, str], shown: list[Look
     season = first.dataset.season
     window = rolling_window(len(errors), season // first.protocol.stride if season else None)
     reference = next((e for name in (FROZEN, PERSISTENCE) for e in _bright_of(results, scenario, shown, name)), None)
-    drawing = draw_stream(errors, results.times[scenario], results.events_of(scenario), shown, reference, window)
+    events, estimated = results.events_of(scenario), results.estimated_of(scenario)
+    drawing = draw_stream(errors, results.times[scenario], events, shown, reference, window, estimated)
     day = results.rows_per_day(scenario)
     days = window * first.protocol.stride / day if day else None
     length = count(window, "origin") + (f" ({days:.3g} days)" if days and days >= 2 else "")
@@ -158,6 +159,8 @@ def _stream(results: Results, scenario: str, _: dict[str, str], shown: list[Look
         caption = "Scaled MSE at each origin (lower is better), mean over seeds."
     if reference is not None:
         caption += f" Below: the same divided by {reference}'s (under 1 is better than {reference})."
+    if estimated:
+        caption += " Dotted: change points estimated from the data alone, afterwards; no strategy was told of one."
     return Drawing(drawing.figure, _join(caption, drawing.caption))
 
 

@@ -36,6 +36,7 @@ from bench.analysis import (
 from bench.analysis.leaderboard import PERSISTENCE
 from bench.audit import AUDITS, Audit, audit_of
 from bench.errors import BenchError
+from bench.estimated_drift import FOLDER, read_drifts
 from bench.record import Record, Timing
 from bench.report.markdown import marked
 from bench.store import FORECASTS, ORIGINS, TRACE, Store, load_results
@@ -257,6 +258,13 @@ class Results:
         dataset = self.first(scenario).dataset
         _, start, end = dataset.borders
         return sorted((event.row, event.name) for event in dataset.events if start <= event.row < end)
+
+    def estimated_of(self, scenario: str) -> list[int]:
+        """Rows within the stream at which change points were estimated, in order; none where nobody looked."""
+        dataset = self.first(scenario).dataset
+        _, start, end = dataset.borders
+        found = read_drifts(self.store.folder / FOLDER, dataset.fingerprint) or []
+        return [drift.row for drift in found if start <= drift.row < end]
 
     @cached_property
     def recovery(self) -> dict[str, pd.DataFrame]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import BenchError, download
+from bench import BenchError, download, transfer
 from bench.download import RemoteFile, fetch, locate
 
 CONTENT = b"date,a\n2020-01-01,1\n" * 20_000
@@ -51,7 +51,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setattr(download, "_download", REAL_DOWNLOAD)
     monkeypatch.setattr(download, "cache_folder", lambda: folder)
-    monkeypatch.setattr(download, "TIMEOUT_S", 5.0)
+    monkeypatch.setattr(transfer, "TIMEOUT_S", 5.0)
+    monkeypatch.setattr(transfer, "PAUSE_S", 0.0)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
     return folder
@@ -99,7 +100,7 @@ def test_an_address_that_does_not_deliver(server: str, cache: Path, path: str, r
         fetch(remote(f"{server}/{path}"), progress=False)
     assert "good.csv is not on this machine" in str(caught.value)
     assert f"{server}/{path}" in str(caught.value)
-    assert list(cache.iterdir()) == []
+    assert not (cache / "good.csv").exists()
 
 
 def test_a_refused_connection_is_one_clear_error(cache: Path) -> None:

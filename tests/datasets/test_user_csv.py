@@ -176,9 +176,13 @@ def test_a_row_counter_without_a_name_is_left_out(load: Load, tmp_path: Path) ->
     assert noted(series, "no name and counts the rows")
 
 
-def test_uneven_steps_are_said(load: Load, write: Write) -> None:
-    series = load(f"csv:{write(frame(400).drop(index=[7, 8]))}")
-    assert noted(series, "'when'", "1 of 397 steps")
+def test_uneven_steps_are_refused_or_kept(load: Load, write: Write) -> None:
+    path = write(frame(400).drop(index=[7, 8]))
+    with pytest.raises(BenchError, match=r"row 9, column 'when': 2024-01-01T09:00:00 is 3 h after the row"):
+        load(f"csv:{path}")
+    series = load(f"csv:{path}", irregular="keep")
+    assert len(series) == 398
+    assert noted(series, "'when'", "uneven steps, kept as if they were even")
 
 
 @pytest.mark.parametrize(
@@ -223,18 +227,18 @@ FAULTS: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "infinite": (lines(r9="7,inf"), {}, "row 9, column 'x' is not a number ('inf')"),
     "thousands": (lines(r1202='1200,"1,234"', rows=1300), {}, "row 1,202, column 'x' is not a number ('1,234')"),
     "blank line": (lines(r9=""), {"time": "t"}, "row 9, column 't' is empty"),
-    "short row": (lines(r9="7"), {}, "row 9, column 'x' is empty"),
-    "long row": (lines(r9="7,1,2"), {}, "Expected 2 fields in line 9, saw 3"),
+    "short row": (lines(r9="7"), {}, "row 9, column 2: the row ends here"),
+    "long row": (lines(r9="7,1,2"), {}, "row 9, column 3: the header ends before"),
     "all rows long": (
         lines().replace("\n", ",1\n").replace("t,x,1", "t,x"),
         {},
-        "its rows have more cells than its header",
+        "row 2, column 3: the header ends before",
     ),
-    "open quote": (lines(r9='7,"1'), {}, "each quote its end"),
+    "open quote": (lines(r9='7,"1'), {}, "row 9: not cells between commas"),
     "empty file": ("", {}, "the first line is empty"),
     "header only": ("t,x\n", {}, "a header and no rows"),
     "few rows": (lines(12), {}, "12 rows are too few"),
-    "no header": (lines().removeprefix("t,x\n"), {}, "row 1 holds numbers (0, 0.5)"),
+    "no header": (lines().removeprefix("t,x\n"), {}, "row 1 holds values (0, 0.5)"),
     "duplicate header": (lines(r1="x, x"), {}, "row 1 names 'x' twice, in columns 1 and 2"),
     "nameless column": (lines(r1="t,"), {}, "row 1, column 2 has no name"),
     "semicolons": (lines().replace(",", ";"), {}, "Save the file with commas"),

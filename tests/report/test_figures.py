@@ -22,6 +22,7 @@ from bench.report.figures.forecasts import draw_forecasts
 from bench.report.figures.labels import Box, place_labels, spread_out, stack_labels
 from bench.report.figures.lead import draw_leads
 from bench.report.figures.palette import KNOWN, Look, colours, looks
+from bench.report.figures.series import POINTS, draw_series
 from bench.report.figures.stream import draw_stream, rolling_window
 from bench.report.results import Results, read_results
 from bench.report.selection import bright_entries, shown_entries
@@ -78,6 +79,43 @@ def test_the_stream(results: Results, shown: list[Look]) -> None:
     assert {"lockdown", "reopening", "rls", "persistence"} <= texts(drawing.figure)
     assert upper.get_ylabel() == "MSE, scaled"
     assert drawing.caption == ""
+
+
+def test_estimated_change_points_are_dotted_and_called_so(results: Results, shown: list[Look]) -> None:
+    scenario = "akl-pedestrians"
+    errors, times, events = results.streams[scenario], results.times[scenario], results.events_of(scenario)
+    first, last = int(errors.index[0]), int(errors.index[-1])
+    with drawing_style():
+        plain = draw_stream(errors, times, events, shown, "frozen", 7)
+        marked = draw_stream(errors, times, events, shown, "frozen", 7, [first - 5, first + 300, last - 100])
+        assert_labels_are_apart_and_inside(marked.figure)
+    assert "estimated" in texts(marked.figure)
+    assert "estimated" not in texts(plain.figure)
+    for panel, before in zip(marked.figure.axes, plain.figure.axes, strict=True):
+        added = [line for line in panel.get_lines() if line.get_zorder() == 0.4]
+        assert len(added) == 2  # the one before the stream is not drawn
+        assert all(line.is_dashed() for line in added)
+        known = [line for line in before.get_lines() if line.get_zorder() == 0.5]
+        assert known
+        assert not any(line.is_dashed() for line in known)
+
+
+def test_a_series_with_its_parts_and_drifts() -> None:
+    times = pd.Series(pd.date_range("2020-01-01", periods=4000, freq="h"))
+    frame = pd.DataFrame({"a": np.arange(4000.0), "b": np.ones(4000)})
+    with drawing_style():
+        drawing = draw_series(frame, times, (800, 1000, 4000), [(2000, "lockdown")], [500, 2500])
+        assert_labels_are_apart_and_inside(drawing.figure)
+    assert {"training", "stream", "lockdown", "estimated"} <= texts(drawing.figure)
+    upper = drawing.figure.axes[0]
+    assert upper.get_ylabel() == "a"
+    (drawn,) = [ys for ys in (np.asarray(line.get_ydata()) for line in upper.get_lines()) if len(ys) > 10]
+    assert len(drawn) <= POINTS
+    assert drawn[:2] == pytest.approx([1.0, 4.0])  # means of three rows
+    dotted = [np.asarray(line.get_xdata())[0] for line in upper.get_lines() if line.get_zorder() == 0.4]
+    assert dotted == pytest.approx([500 / 3999, 2500 / 3999])
+    training, validation, _ = (patch.get_extents().transformed(upper.transAxes.inverted()) for patch in upper.patches)
+    assert [training.x1, validation.x1] == pytest.approx([800 / 3999, 1000 / 3999])
 
 
 def test_many_drifts_are_numbered_and_named_below(results: Results, shown: list[Look]) -> None:

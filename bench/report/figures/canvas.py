@@ -27,6 +27,10 @@ from bench.report.markdown import one_line
 WIDE = 7.0  # inches: both columns of a paper
 CHARACTER = 0.058  # inches that a letter of a label takes
 LONGEST_NAME = 26
+METADATA: Any = {".svg": {"Date": None}, ".png": {"Software": None}}
+ESTIMATED = "estimated"
+DOTTED: Any = (0, (1, 2))
+ON_PAPER: Any = {"fc": "white", "ec": "none", "pad": 0.6}
 EVENT_ROW = 9.5  # points from one row of event names to the next
 
 STYLE: Any = {
@@ -80,8 +84,13 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save(figure: Figure, stem: Path) -> None:
     """Write ``stem.svg`` and ``stem.png``, without dates in them."""
-    figure.savefig(stem.with_name(f"{stem.name}.svg"), metadata={"Date": None})
-    figure.savefig(stem.with_name(f"{stem.name}.png"), dpi=170, metadata={"Software": None})
+    for ending in METADATA:
+        save_as(figure, stem.with_name(stem.name + ending))
+
+
+def save_as(figure: Figure, path: Path) -> None:
+    """Write one file, as its ending says (one of `METADATA`), without a date in it."""
+    figure.savefig(path, dpi=170, metadata=METADATA[path.suffix])
 
 
 def short_name(text: str, longest: int = LONGEST_NAME) -> str:
@@ -185,6 +194,32 @@ def draw_events(axes: Axes, labels: EventLabels, named: bool = True, lift: float
         over = -2 if start < x else 5  # a name that begins before its stroke stands on top of it
         axes.plot([x, x], [0, base + over / points], **style)
         axes.text(start + 0.005, base, name, transform=axes.transAxes, color=INK, size=7, ha="left")
+
+
+def draw_estimated(axes: Axes, at: Sequence[float], named: bool = True) -> None:
+    """Draw estimated change points as dotted upright lines, unlike the known drifts.
+
+    Args:
+        axes: Where.
+        at: Position of each, as a fraction of the axis.
+        named: Whether the first one says what they are.
+    """
+    for place, x in enumerate(at):
+        axes.plot([x, x], [0, 1], transform=axes.transAxes, color=MUTED, lw=0.8, ls=DOTTED, zorder=0.4)
+        if named and place == 0:
+            side: Any = {"ha": "right"} if x > 0.5 else {"ha": "left"}
+            gap = -0.004 if x > 0.5 else 0.004
+            axes.text(
+                x + gap,
+                0.985,
+                ESTIMATED,
+                transform=axes.transAxes,
+                color=MUTED,
+                size=6.5,
+                va="top",
+                bbox=ON_PAPER,
+                **side,
+            )
 
 
 def along_time(

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from bench.analysis.streams import rolling_error, thin
 from bench.report.figures.canvas import (
+    ESTIMATED,
     WIDE,
     Drawing,
     along_time,
     as_numbers,
+    draw_estimated,
     draw_events,
     label_line_ends,
     label_margin,
@@ -54,6 +56,7 @@ def draw_stream(
     looks: Sequence[Look],
     reference: str | None,
     window: int,
+    estimated: Sequence[int] = (),
 ) -> Drawing:
     """Rolling MSE of each entry; below it, the same divided by a reference's.
 
@@ -64,6 +67,7 @@ def draw_stream(
         looks: What is drawn.
         reference: The entry that the lower panel divides by; None leaves that panel out.
         window: Origins in the rolling mean.
+        estimated: Rows of change points that were estimated: dotted, and marked as such.
     """
     shown = [look for look in looks if look.entry in errors]
     rolling = thin(rolling_error(errors[[look.entry for look in shown]], window), POINTS)
@@ -89,7 +93,9 @@ def draw_stream(
             axes[1], x, limits, ratio, [look for look in shown if look.bright], [k for k in shown if not k.bright]
         )
         axes[1].set_ylabel(f"MSE ÷ {short_name(reference, 14)}'s")
+    _, estimated_at = along_time(times, [(row, ESTIMATED) for row in estimated])
     for panel in axes:
+        draw_estimated(panel, [at for at, _ in estimated_at], named=panel is axes[0])
         draw_events(panel, labels, named=panel is axes[0])
         time_axis(panel, stamps)
         if panel is not axes[-1]:

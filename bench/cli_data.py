@@ -1,0 +1,134 @@
+"""The command line's part on datasets: list, fetch, describe, card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.console import err, out, print_table
+from bench.errors import BenchError
+
+data = typer.Typer(no_args_is_help=True, help="Datasets: list, fetch, describe, card.")
+
+
+@data.command("list")
+def list_data() -> None:
+    """Datasets, and whether their files are here."""
+    from bench.dataset import DATASETS
+    from bench.download import locate
+    from bench.plugins import load_plugins
+
+    load_plugins()
+    rows = []
+    for entry in DATASETS:
+        file = entry.cls.remote_file
+        where = f"adaptbench[{entry.cls.extra}]" if entry.cls.extra else "no file needed"
+        where = where if file is None else str(locate(file) or "not here: bench data fetch " + entry.name)
+        rows.append((entry.name, where, entry.summary))
+    print_table("Datasets", ("name", "file", "what it is"), rows)
+
+
+@data.command()
+def fetch(name: Annotated[str, typer.Argument(help="A dataset's name, or all.")]) -> None:
+    """Download a dataset's file, and check it; what broke off before goes on from there."""
+    from bench.dataset import DATASETS
+    from bench.download import fetch as download
+    from bench.plugins import load_plugins
+
+    load_plugins()
+    entries = [e for e in DATASETS if e.cls.remote_file] if name == "all" else [DATASETS[name.partition(":")[0]]]
+    failures: dict[str, BenchError] = {}
+    for entry in entries:
+        file = entry.cls.remote_file
+        try:
+            found = "needs no file" if file is None else str(download(file))
+        except BenchError as error:
+            if len(entries) == 1:
+                raise
+            failures[entry.name] = error
+            continue
+        except KeyboardInterrupt:
+            err.print("Interrupted. What has arrived is kept; the same command goes on from there.", highlight=False)
+            raise typer.Exit(130) from None
+        out.print(f"{entry.name}: {found}", markup=False, highlight=False)
+    if failures:
+        for failed, reason in failures.items():
+            err.print(f"{failed}: {reason}", markup=False, highlight=False)
+        raise BenchError(f"{len(failures)} of {len(entries)} datasets are not here: {', '.join(failures)}.")
+
+
+@data.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="A dataset's name, or csv:PATH, or parquet:PATH.")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="An option of it; may be repeated.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(dir_okay=False, help="Draw it, too: a .png or .svg file.")] = None,
+    plugins: Annotated[list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins.")] = None,
+) -> None:
+    """Rows, columns, borders, drifts known and estimated, how far the stream is from training, source and licence."""
+    from bench.dataset import resolve_dataset
+    from bench.dataset_card import EVIDENCE, Portrait
+    from bench.plugins import load_plugins
+
+    load_plugins(plugins or ())
+    series = resolve_dataset(name, _options(set_ or ())).series()
+    portrait = Portrait.of(series, _change_points())
+    print_table(name, ("what", "value"), [*portrait.facts(), ("fingerprint", series.fingerprint)])
+    print_table("\nDrift", EVIDENCE, portrait.evidence_rows())
+    out.print(portrait.evidence_note(), markup=False, highlight=False)
+    if plot is not None:
+        portrait.save_plot(plot)
+        out.print(str(plot), markup=False, highlight=False)
+
+
+@data.command()
+def card(
+    name: Annotated[str, typer.Argument(help="A dataset's name, or all.")],
+    folder: Annotated[Path, typer.Option(file_okay=False, help="Where the pages go.")] = Path("docs/datasets"),
+) -> None:
+    """Write a dataset's page, NAME.md; all writes their index, too. Nothing is downloaded for it."""
+    from bench.dataset import DATASETS
+    from bench.dataset_card import index, is_brief, make_card
+    from bench.plugins import load_plugins
+
+    load_plugins()
+    entries = [e for e in DATASETS if "path" not in e.cls.Config.model_fields]
+    chosen = entries if name == "all" else [DATASETS[name]]
+    if not set(chosen) <= set(entries):
+        raise BenchError(
+            f"{name} has no page: it is a file of the user's own. bench data describe {name}:PATH shows it."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in chosen:
+        path = folder / f"{entry.name}.md"
+        text = make_card(entry, _change_points())
+        if is_brief(text) and path.is_file() and not is_brief(path.read_text(encoding="utf-8")):
+            out.print(f"{path}: kept, as the data are not here", markup=False, highlight=False)
+            continue
+        path.write_text(text, encoding="utf-8")
+        out.print(str(path), markup=False, highlight=False)
+    if name == "all":
+        (folder / "README.md").write_text(index(entries), encoding="utf-8")
+
+
+def _change_points() -> Path:
+    from bench.download import cache_folder
+    from bench.estimated_drift import FOLDER
+
+    return cache_folder().parent / FOLDER.removeprefix(".")
+
+
+def _options(pairs: Iterable[str]) -> dict[str, Any]:
+    from bench.override import parse_value
+
+    options = {}
+    for pair in pairs:
+        field, equals, value = pair.partition("=")
+        if not equals:
+            raise BenchError(f"{pair!r} is not an option of a dataset: write FIELD=VALUE, such as missing=ffill")
+        options[field.strip()] = parse_value(value)
+    return options

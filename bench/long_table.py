@@ -1,0 +1,90 @@
+"""Long files, a row for each series and time, as one column for each series on the grid of all times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.series import Floats
+from bench.time_grid import MOST_CELLS, Times
+from bench.user_table import UserTable
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """Series side by side.
+
+    Attributes:
+        values: ``(T, C)``; NaN where a series has no row, or an empty cell.
+        time: ``(T,)``, every stamp that some series has.
+        columns: The names of the series, in the order in which the file first names them.
+    """
+
+    values: Floats
+    time: Times
+    columns: tuple[str, ...]
+
+
+def series_of_rows(table: UserTable, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Which series each row belongs to, and the series' names.
+
+    Args:
+        table: The file.
+        name: The column that says so.
+
+    Raises:
+        BenchError: A cell is empty, or two names cannot be told apart.
+    """
+    import pandas as pd
+
+    column = table.frame[name]
+    table.require_all(name, column.notna().to_numpy(), "the name of a series", "leave the row out")
+    codes, found = pd.factorize(column)
+    names = tuple(str(label).strip() for label in found)
+    if len(set(names)) < len(names):
+        repeated = next(label for place, label in enumerate(names) if label in names[:place])
+        row = int(np.argmax(codes == len(names) - 1 - names[::-1].index(repeated)))
+        raise BenchError(
+            f"{table.where(row, name)}: the series {repeated!r} is written with blanks around it and without. "
+            "Write it in one way."
+        )
+    return codes.astype("int64"), names
+
+
+def pivot(
+    table: UserTable, values: Floats, time: Times, series: NDArray[np.int64], names: tuple[str, ...], column: str
+) -> Pivot:
+    """Put series side by side. They share one clock, so that a forecast of one may read the others.
+
+    Args:
+        table: The file, for messages.
+        values: ``(R,)``, one for each row of the file; NaN where a cell is empty.
+        time: ``(R,)``.
+        series: ``(R,)``, which series a row belongs to.
+        names: Of the series.
+        column: The time column's name.
+
+    Raises:
+        BenchError: A series has two rows for one time, or the grid would not fit into memory.
+    """
+    grid, first_of, row_of = np.unique(time, return_index=True, return_inverse=True)
+    if len(grid) * len(names) > MOST_CELLS:
+        raise BenchError(
+            f"{table.path}: {len(names):,} series over {len(grid):,} times are too many for one table. "
+            "Give a file with fewer series."
+        )
+    cells = row_of * len(names) + series
+    _, first, counts = np.unique(cells, return_index=True, return_counts=True)
+    if (counts > 1).any():
+        repeated = int(np.setdiff1d(np.arange(len(cells)), first)[0])
+        before = int(np.flatnonzero(cells == cells[repeated])[0])
+        raise BenchError(
+            f"{table.where(repeated, column)}: the series {names[series[repeated]]!r} has a row for this time already, "
+            f"row {before + table.first_row:,}. Keep one of the two."
+        )
+    wide = np.full(len(grid) * len(names), np.nan)
+    wide[cells] = values
+    return Pivot(wide.reshape(len(grid), len(names)), time[first_of], names)

@@ -1,0 +1,100 @@
+"""What may be said of a file of a user's own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import PositiveInt, field_validator, model_validator
+
+from bench.dataset import DatasetConfig
+
+
+class UserOptions(DatasetConfig):
+    """Options; what is None is guessed from the file.
+
+    Attributes:
+        path: The file.
+        time: The time column.
+        time_format: How times are written, in the letters of ``strptime`` (``%d/%m/%Y %H:%M``).
+        timezone: The zone of times that do not say theirs, such as ``Europe/Berlin``; all times are then UTC.
+        id: In a long file, the column that names the series; each becomes a column.
+        value: In a long file, the column of values.
+        inputs: Columns that a forecaster reads.
+        targets: Columns that it forecasts.
+        train: Training rows: a number of them, or a fraction of all rows.
+        validation: Validation rows after those, likewise; the stream is the rest.
+        lookback: Rows that a forecaster reads.
+        horizon: Rows that it forecasts.
+        season: Rows in one season.
+        resample: Means over even steps such as ``1h``; each is stamped with the end of its step.
+        irregular: Whether uneven steps are refused, or kept as if they were even.
+        missing: What becomes of empty cells: ``refuse``, or ``ffill``, the last value before in the same column.
+    """
+
+    path: str
+    time: str | None = None
+    time_format: str | None = None
+    timezone: str | None = None
+    id: str | None = None
+    value: str | None = None
+    train: float | None = None
+    validation: float | None = None
+    lookback: PositiveInt | None = None
+    horizon: PositiveInt | None = None
+    season: PositiveInt | None = None
+    resample: str | None = None
+    irregular: Literal["refuse", "keep"] = "refuse"
+    missing: Literal["refuse", "ffill", "mask"] = "refuse"
+
+    @field_validator("train", "validation")
+    @classmethod
+    def _is_share_or_count(cls, value: float | None) -> float | None:
+        if value is not None and not (0 < value < 1 or (value >= 1 and value == int(value))):
+            raise ValueError("give a fraction between 0 and 1, or a whole number of rows")
+        return value
+
+    @field_validator("resample")
+    @classmethod
+    def _is_step(cls, value: str | None) -> str | None:
+        if value is not None:
+            step_of(value)
+        return value
+
+    @field_validator("missing")
+    @classmethod
+    def _is_carried(cls, value: str) -> str:
+        if value == "mask":
+            raise ValueError(
+                "masks are not carried: windows are arrays without gaps to every strategy, and a forecast is scored "
+                "against its whole truth; 'ffill' fills without looking ahead"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _go_together(self) -> UserOptions:
+        if (self.id is None) != (self.value is None):
+            raise ValueError("id and value go together: id names the column of series, value that of their values")
+        if self.id is not None and self.time is None:
+            raise ValueError("a long file needs its time column named, too: time = '...'")
+        if self.id is not None and len({self.id, self.value, self.time}) < 3:
+            raise ValueError("id, value and time are three different columns")
+        return self
+
+
+def step_of(text: str) -> np.timedelta64:
+    """The length that ``1h``, ``15min`` or ``1D`` stands for, in whole seconds.
+
+    Raises:
+        ValueError: It is none, or not fixed (a month).
+    """
+    import pandas as pd
+
+    try:
+        step = pd.Timedelta(text)
+        length = step.total_seconds()
+    except (ValueError, OverflowError):
+        length = 0.0
+    if not length >= 1 or length != int(length):
+        raise ValueError("give a fixed step in whole seconds, such as '1h', '15min' or '1D'")
+    return np.timedelta64(int(length), "s")
