@@ -9,6 +9,7 @@ from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, s
 from bench.analysis.paired import Difference, block_length, paired_difference
 from bench.analysis.ratios import geometric_ratio, stretch_length
 from bench.analysis.recovery import (
+    RECOVERED,
     aligned,
     cost_of_delay,
     excess_area,
@@ -17,6 +18,7 @@ from bench.analysis.recovery import (
     mean_interval,
     peak_excess,
     recovery_time,
+    reference_curve,
     regret_against_fixed,
     regret_against_regimes,
     return_time,
@@ -28,6 +30,7 @@ from bench.analysis.traces import median_trace
 
 __all__ = [
     "MEMORY_QUESTIONS",
+    "RECOVERED",
     "Contest",
     "Difference",
     "Question",
@@ -56,6 +59,7 @@ __all__ = [
     "paired_difference",
     "peak_excess",
     "recovery_time",
+    "reference_curve",
     "regret_against_fixed",
     "regret_against_regimes",
     "return_time",

@@ -28,15 +28,41 @@ def settled_level(errors: Floats) -> float:
     return float(errors[len(errors) // 2 :].mean()) if len(errors) else float("nan")
 
 
-def recovery_time(errors: Floats, reference: float, window: int, hold: int, factor: float = RECOVERED) -> float:
+def reference_curve(best: Floats, twin: Floats | None = None) -> Floats:
+    """The error that can be had after a drift: the settled level of the strategy that is best in the end.
+
+    With its errors on the twin, ``twin(t) * level(best) / level(twin)``: rows that are hard by chance are as hard for
+    the twin, so that noise is no excess. Without, the level itself at every step.
+
+    Args:
+        best: ``(n,)``, over the regime.
+        twin: ``(n,)``, the same strategy's at the same origins of the twin.
+
+    Returns:
+        ``(n,)``.
+    """
+    level = settled_level(best)
+    if twin is None or not settled_level(twin) > 0:
+        return np.full(len(best), level)
+    return twin * (level / settled_level(twin))
+
+
+def _excess(errors: Floats, reference: float | Floats, window: int, factor: float = 1.0) -> Floats:
+    """Means of the errors less a multiple of those of the reference."""
+    return forward_means(errors, window) - factor * forward_means(np.broadcast_to(reference, errors.shape), window)
+
+
+def recovery_time(
+    errors: Floats, reference: float | Floats, window: int, hold: int, factor: float = RECOVERED
+) -> float:
     """Steps until the error is low again, and stays so.
 
-    The first ``k`` with ``mean(e[j : j + window]) <= factor * reference`` for each of the ``hold`` windows that begin
-    at ``j = k, k + 1, ...``. No window reaches back before the drift.
+    The first ``k`` with ``mean(e[j : j + window]) <= factor * mean(reference[j : j + window])`` for each of the
+    ``hold`` windows that begin at ``j = k, k + 1, ...``. No window reaches back before the drift.
 
     Args:
         errors: ``(n,)``, from the first origin after the drift to the end of its regime.
-        reference: The error that can be had in this regime, such as the `settled_level` of the best strategy.
+        reference: The error that can be had in this regime, a level or ``(n,)``; see `reference_curve`.
         window: Steps in a mean.
         hold: Windows that must stay low, one after the other.
         factor: How near is near enough.
@@ -46,13 +72,13 @@ def recovery_time(errors: Floats, reference: float, window: int, hold: int, fact
 
     Source: after Gama et al. (2014), "A survey on concept drift adaptation".
     """
-    low = forward_means(errors, window) <= factor * reference
+    low = _excess(errors, reference, window, factor) <= 0
     held = forward_means(low.astype(float), hold) >= 1
     return float(np.argmax(held)) if held.any() else float("inf")
 
 
-def peak_excess(errors: Floats, reference: float, window: int) -> float:
-    """``max(0, max_k mean(e[k : k + window]) - reference)``: how high the error rises above what can be had.
+def peak_excess(errors: Floats, reference: float | Floats, window: int) -> float:
+    """How high the error rises above what can be had: ``max(0, max_k mean((e - reference)[k : k + window]))``.
 
     Args:
         errors: As in `recovery_time`.
@@ -62,12 +88,12 @@ def peak_excess(errors: Floats, reference: float, window: int) -> float:
     Returns:
         In the unit of the errors; NaN with fewer than ``window`` of them.
     """
-    means = forward_means(errors, window)
-    return max(0.0, float(means.max()) - reference) if len(means) else float("nan")
+    excess = _excess(errors, reference, window)
+    return max(0.0, float(excess.max())) if len(excess) else float("nan")
 
 
-def excess_area(errors: Floats, reference: float, window: int) -> float:
-    """``sum_k max(0, mean(e[k : k + window]) - reference)``: error above what can be had, times steps.
+def excess_area(errors: Floats, reference: float | Floats, window: int) -> float:
+    """Error above what can be had, times steps: ``sum_k max(0, mean((e - reference)[k : k + window]))``.
 
     Args:
         errors: As in `recovery_time`.
@@ -77,7 +103,7 @@ def excess_area(errors: Floats, reference: float, window: int) -> float:
     Returns:
         In the unit of the errors times steps.
     """
-    return float(np.maximum(forward_means(errors, window) - reference, 0).sum())
+    return float(np.maximum(_excess(errors, reference, window), 0).sum())
 
 
 def regret_against_fixed(errors: pd.DataFrame) -> pd.Series:
@@ -127,17 +153,22 @@ def forgetting(before: Floats, returned: Floats, span: int) -> float:
     return float(returned[:span].mean() - before[-span:].mean())
 
 
-def return_time(before: Floats, returned: Floats, window: int, hold: int, factor: float = RECOVERED) -> float:
-    """Speed of return in A-B-A: the `recovery_time` after the first law's return to a strategy's own error before.
+def return_time(
+    before: Floats, returned: Floats, window: int, hold: int, twin: Floats | None = None, factor: float = RECOVERED
+) -> float:
+    """Speed of return in A-B-A: the `recovery_time` after the first law's return to what the strategy had under it.
 
     Args:
-        before: Errors while the first law held; their mean is the reference.
+        before: Errors while the first law held; their mean is the reference where there is no twin.
         returned: Errors from its return on.
         window: As in `recovery_time`.
         hold: Likewise.
-        factor: Likewise.
+        twin: The strategy's own errors at the same origins, had the second law never come: the reference.
+        factor: As in `recovery_time`.
     """
-    return recovery_time(returned, float(before.mean()), window, hold, factor) if len(before) else float("nan")
+    if twin is None and not len(before):
+        return float("nan")
+    return recovery_time(returned, float(before.mean()) if twin is None else twin, window, hold, factor)
 
 
 def harm(errors: pd.DataFrame, left_alone: pd.DataFrame, overlap: int) -> Difference | None:
@@ -176,22 +207,21 @@ def cost_of_delay(matured: pd.DataFrame, instant: pd.DataFrame, overlap: int) ->
     return paired_difference(matured, instant, overlap)
 
 
-def aligned(errors: pd.DataFrame, row: int, window: int) -> pd.DataFrame:
+def aligned(errors: pd.DataFrame, changes: Sequence[int], window: int) -> pd.DataFrame:
     """Rolling error by rows since a drift.
 
     Args:
         errors: ``(origins, columns)``, index the origins.
-        row: First row of the drift.
-        window: Origins in a mean, the last of them at the index; before the drift no mean reaches past it, and after it
-            means of fewer origins stand where the window would reach back over it.
+        changes: First row of the drift, and of each change after it; no mean reaches over one.
+        window: Origins in a mean, the last of them at the index; fewer, where it would reach over a change.
 
     Returns:
-        ``(origins, columns)``, index rows since the drift.
+        ``(origins, columns)``, index rows since the first change.
     """
-    before, after = errors[errors.index < row], errors[errors.index >= row]
-    parts = [before.rolling(window).mean().dropna(), after.rolling(window, min_periods=1).mean()]
+    regime = np.searchsorted(np.asarray(changes), errors.index.to_numpy(), side="right")
+    parts = [part.rolling(window, min_periods=1).mean() for _, part in errors.groupby(regime)]
     found = pd.concat(parts)
-    found.index = pd.Index(found.index - row, name="since")
+    found.index = pd.Index(found.index - changes[0], name="since")
     return found
 
 

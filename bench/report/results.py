@@ -32,6 +32,8 @@ from bench.analysis import (
 from bench.analysis.leaderboard import PERSISTENCE
 from bench.errors import BenchError
 from bench.record import Record, Timing
+from bench.report.drift_measures import KnownDrifts
+from bench.report.drift_sets import drift_sets
 from bench.report.markdown import marked
 from bench.store import FORECASTS, ORIGINS, TRACE, Store, load_results
 from bench.trials import Served, read_served
@@ -210,11 +212,18 @@ class Results:
         return sorted((event.row, event.name) for event in dataset.events if start <= event.row < end)
 
     @cached_property
+    def known_drifts(self) -> KnownDrifts:
+        """The sets whose truth is known, and their measures."""
+        return KnownDrifts(drift_sets(self))
+
+    @cached_property
     def recovery(self) -> dict[str, pd.DataFrame]:
-        """`around_events` of each scenario that has a drift."""
+        """`around_events` of each scenario that has a drift, unless its truth is known: `known_drifts` has more."""
         found = {}
         for scenario, errors in self.streams.items():
             record = self.first(scenario)
+            if record.dataset.truth is not None:
+                continue
             table = around_events(
                 errors,
                 self.events_of(scenario),

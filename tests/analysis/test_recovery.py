@@ -17,6 +17,7 @@ from bench.analysis.recovery import (
     mean_interval,
     peak_excess,
     recovery_time,
+    reference_curve,
     regret_against_fixed,
     regret_against_regimes,
     return_time,
@@ -65,6 +66,20 @@ def test_the_settled_level_is_of_the_second_half() -> None:
     assert np.isnan(settled_level(np.empty(0)))
 
 
+def test_rows_that_are_hard_by_chance_are_no_excess() -> None:
+    hard = np.array([1.0, 4, 1, 1, 4, 1, 1, 4])
+    best = 2 * hard
+    reference = reference_curve(best, hard)
+    assert reference == pytest.approx(best)
+    assert reference_curve(best) == pytest.approx(np.full(8, 5.0))
+    assert recovery_time(best, reference, window=1, hold=8) == 0
+    assert recovery_time(best, 5.0, window=1, hold=3) == float("inf")
+    late = best + np.array([9.0, 9, 9, 0, 0, 0, 0, 0])
+    assert recovery_time(late, reference, window=1, hold=1) == 3
+    assert excess_area(late, reference, window=1) == pytest.approx(27)
+    assert peak_excess(late, reference, window=3) == pytest.approx(9)
+
+
 ERRORS = pd.DataFrame({"a": [1.0, 1, 5, 5], "b": [3.0, 3, 2, 2], "c": [9.0] * 4}, index=[10, 20, 30, 40])
 
 
@@ -82,6 +97,9 @@ def test_forgetting_and_return_by_hand() -> None:
     assert np.isnan(forgetting(before[:0], returned, span=2))
     assert return_time(before[1:], returned, window=1, hold=2) == 2
     assert np.isnan(return_time(before[:0], returned, window=1, hold=2))
+    hard = np.array([1.0, 1, 1, 9, 1])
+    assert return_time(before[1:], returned * hard, window=1, hold=2, twin=hard) == 2
+    assert return_time(before[1:], returned * hard, window=1, hold=2) == float("inf")
 
 
 def paths(level: float, rows: int = 400, seed: int = 0) -> pd.DataFrame:
@@ -108,11 +126,11 @@ def test_harm_and_the_cost_of_delay_are_signed_differences() -> None:
         assert found.verdict == "higher"
 
 
-def test_curves_are_aligned_and_no_mean_reaches_over_the_drift() -> None:
-    errors = pd.DataFrame({"a": [1.0, 1, 1, 9, 7, 5]}, index=[10, 20, 30, 40, 50, 60])
-    found = aligned(errors, 40, window=2)
-    assert found.index.tolist() == [-20, -10, 0, 10, 20]
-    assert found["a"].tolist() == [1, 1, 9, 8, 6]
+def test_curves_are_aligned_and_no_mean_reaches_over_a_change() -> None:
+    errors = pd.DataFrame({"a": [1.0, 1, 3, 9, 7, 5, 0]}, index=[10, 20, 30, 40, 50, 60, 70])
+    found = aligned(errors, [40, 70], window=2)
+    assert found.index.tolist() == [-30, -20, -10, 0, 10, 20, 30]
+    assert found["a"].tolist() == [1, 1, 2, 9, 8, 6, 0]
 
 
 def test_the_interval_of_a_mean() -> None:

@@ -320,6 +320,7 @@ class Fakes:
     write_run = staticmethod(write_run)
     write_failure = staticmethod(write_failure)
     record = staticmethod(make_record)
+    errors = staticmethod(errors)
 
 
 @pytest.fixture(scope="session")
