@@ -6,7 +6,7 @@ from bench.analysis.cost import cost_table, undominated
 from bench.analysis.entries import latest, leaky_scenarios, with_entries
 from bench.analysis.forecasts import forecast_line
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
-from bench.analysis.paired import Difference, block_length, paired_difference
+from bench.analysis.paired import Difference, Ratio, block_length, paired_difference, paired_ratio
 from bench.analysis.ratios import geometric_ratio, stretch_length
 from bench.analysis.recovery import (
     RECOVERED,
@@ -34,6 +34,7 @@ __all__ = [
     "Contest",
     "Difference",
     "Question",
+    "Ratio",
     "Span",
     "aligned",
     "around_events",
@@ -57,6 +58,7 @@ __all__ = [
     "median_trace",
     "overall",
     "paired_difference",
+    "paired_ratio",
     "peak_excess",
     "recovery_time",
     "reference_curve",

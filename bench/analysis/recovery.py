@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.paired import Difference, paired_difference
+from bench.analysis.paired import Difference, Ratio, paired_difference, paired_ratio
 
 Floats = NDArray[np.float64]
 
@@ -171,15 +171,15 @@ def return_time(
     return recovery_time(returned, float(before.mean()) if twin is None else twin, window, hold, factor)
 
 
-def harm(errors: pd.DataFrame, left_alone: pd.DataFrame, overlap: int) -> Difference | None:
-    """What adapting costs where nothing drifts: error of a strategy less that of the forecaster left alone.
+def harm(errors: pd.DataFrame, left_alone: pd.DataFrame, overlap: int) -> Ratio | None:
+    """What adapting costs where nothing drifts: error of a strategy over that of the forecaster left alone.
 
     Args:
         errors: ``(origins, seeds)`` on a series without drift.
         left_alone: Likewise.
-        overlap: As in `paired_difference`, whose interval this has.
+        overlap: As in `paired_ratio`, whose interval this has.
     """
-    return paired_difference(errors, left_alone, overlap)
+    return paired_ratio(errors, left_alone, overlap)
 
 
 def twin_cost(errors: pd.DataFrame, twin: pd.DataFrame, start: int, overlap: int) -> Difference | None:

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import (
-    Difference,
+    Ratio,
     aligned,
     excess_area,
     forgetting,
     harm,
+    paired_ratio,
     peak_excess,
     recovery_time,
     regret_against_fixed,
@@ -29,7 +30,7 @@ from bench.report.drift_sets import DriftSet
 
 
 def worth(drift_set: DriftSet) -> pd.DataFrame:
-    """Each entry's error from the drift on (without a drift, over the stream) less that of the frozen forecaster.
+    """Each entry's error from the drift on (without a drift, over the stream) over that of the frozen forecaster.
 
     Returns:
         Columns ``set, entry, against, percent, low, high`` (of the frozen one's MSE), ``verdict, origins,
@@ -48,23 +49,24 @@ def worth(drift_set: DriftSet) -> pd.DataFrame:
 
 
 def costs(drift_set: DriftSet) -> pd.DataFrame:
-    """`twin_cost` of each entry that ran on the twin too.
+    """`twin_cost` of each entry that ran on the twin too, and its error over that on the twin.
 
     Returns:
-        Columns ``set, entry, difference`` (MSE), ``percent, low, high`` (of its MSE on the twin), ``verdict, origins,
-        repetitions``.
+        Columns ``set, entry, difference`` (MSE), ``percent, low, high`` (`paired_ratio`, of its MSE on the twin),
+        ``verdict, origins, repetitions``.
     """
     rows = []
     for entry, errors in drift_set.errors.items():
         if entry in drift_set.twins:
-            found = twin_cost(errors, drift_set.twins[entry], drift_set.start, drift_set.overlap)
-            if found is not None:
-                row = {"set": drift_set.name, "entry": entry, "difference": found.mean}
-                rows.append(row | _percent(found))
+            twin, start, overlap = drift_set.twins[entry], drift_set.start, drift_set.overlap
+            found = twin_cost(errors, twin, start, overlap)
+            ratio = paired_ratio(errors[errors.index >= start], twin, overlap)
+            if found is not None and ratio is not None:
+                rows.append({"set": drift_set.name, "entry": entry, "difference": found.mean} | _percent(ratio))
     return pd.DataFrame(rows)
 
 
-def _percent(found: Difference) -> dict[str, Any]:
+def _percent(found: Ratio) -> dict[str, Any]:
     return {
         "percent": found.percent(found.mean),
         "low": found.percent(found.low),

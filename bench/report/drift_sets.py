@@ -153,9 +153,7 @@ def _names(results: Results, groups: list[list[str]]) -> list[str]:
         dataset = results.first(scenarios[0]).dataset
         given = {key: value for key, value in dataset.given.items() if key not in APART}
         hidden = not set(dataset.targets) <= set(dataset.inputs) and bool({"inputs", "targets"} & set(given))
-        shown = {key: value for key, value in given.items() if not hidden or key not in ("inputs", "targets")}
-        text = options_text(pd.Series([json.dumps(shown)])).iloc[0]
-        plain.append(dataset.name + (", hidden" if hidden else "") + text)
+        plain.append(dataset.name + (", hidden" if hidden else ""))
         long.append(plain[-1] + options_text(pd.Series([json.dumps(given)])).iloc[0])
     magnitudes = [_magnitude(results, scenarios) for scenarios in groups]
     seen = pd.Series(list(zip(plain, magnitudes, strict=True))).value_counts()

@@ -22,10 +22,10 @@ HOW_TO_READ = (
     "docs/drift.md tells of the sets and the measures. Hidden: the target is not among the inputs."
 )
 WORTH = (
-    "MSE from the first row that drifts to the end (without a drift, over the stream), in % of what {frozen} has "
-    "there: below 0 adapting pays. In brackets the 95 % interval of the paired difference, from resampled blocks of "
-    "origins and, where there are several, resampled series and seeds; bold where it is without 0. A strategy with a "
-    "forecaster of its own also differs by that: no-drift shows by how much."
+    "MSE from the first row that drifts to the end (without a drift, over the stream) over {frozen}'s there, less 1, "
+    "in %: below 0 adapting pays. Geometric mean over series and seeds. In brackets the 95 % interval, from resampled "
+    "blocks of origins and, where there are several, resampled series and seeds; bold where it is without 0. A "
+    "strategy with a forecaster of its own also differs by that: no-drift shows by how much."
 )
 RECOVERY = (
     "Rows from a change (from the end of a gradual one; 0 is who kept pace with it) until the error is within 10 % of "
@@ -34,8 +34,9 @@ RECOVERY = (
     "{span}. ∞: not before the series changed again or ended."
 )
 COST = (
-    "MSE from the first row that drifts on, less the same strategy's on the twin, which has the same noise and no "
-    "drift; in % of its MSE there, with the 95 % interval. A drift may also make a series easier to forecast."
+    "MSE from the first row that drifts on over the same strategy's on the twin, which has the same noise and no "
+    "drift, less 1, in %, with the 95 % interval as above. A drift may also make a series easier to forecast. "
+    "Differences in MSE: tables/drift_cost.csv."
 )
 
 

@@ -203,7 +203,7 @@ def test_regret_knows_who_is_best_in_each_regime(sets: dict[str, DriftSet]) -> N
 
 
 def test_the_answer(page: str) -> None:
-    assert "**Where nothing drifts** (no-drift), MSE against frozen, %: rls +5.0 [+4." in page
+    assert "**Where nothing drifts** (no-drift), MSE against frozen, %: rls +5.0 [+5.0, +5.0]." in page
     assert (
         f"- **jump** (mean, medium), rows to recover, of {END - ONSET:,}: **rls** 240 [240, 240], frozen ∞ [∞, ∞]."
         in page
@@ -214,7 +214,7 @@ def test_the_answer(page: str) -> None:
 def test_one_row_for_each_strategy_and_one_column_for_each_set(page: str) -> None:
     worth = rows_of(page, "### What adapting is worth: medium drifts")
     assert worth["Strategy"] == ["no-drift ↓", "jump ↓", "aba ↓"]
-    assert worth["rls"][0].startswith("**+5.0<br>[+4.")
+    assert worth["rls"][0] == "**+5.0<br>[+5.0, +5.0]**"
     assert worth["rls"][1].startswith("**−5")
     assert "frozen" not in worth
     large = rows_of(page, "### What adapting is worth: large drifts")
@@ -228,7 +228,7 @@ def test_one_row_for_each_strategy_and_one_column_for_each_set(page: str) -> Non
 def test_what_the_drift_costs_beside_the_twin(page: str) -> None:
     cost = rows_of(page, "### What the drift costs: medium drifts")
     assert cost["Strategy"] == ["jump ↓", "aba ↓"]
-    assert cost["frozen"][0].startswith("**+200.0<br>[+18")
+    assert cost["frozen"][0] == "**+200.0<br>[+200.0, +200.0]**"
     assert cost["persistence"][0] == "0.0<br>[0.0, 0.0]"
 
 

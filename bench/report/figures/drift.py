@@ -157,7 +157,7 @@ def _limits(panels: Sequence[Aligned], shown: Sequence[Look], before: int) -> tu
                 values = values[np.isfinite(values) & (values > 0)]
                 if len(values):
                     low, high = min(low, float(values.min())), max(high, float(values.max()))
-    return max(low / 1.1, 0.2), high * 1.1
+    return max(low / 1.1, 0.5), high * 1.1
 
 
 def _draw_panel(axes: Axes, panel: Aligned, shown: Sequence[Look], before: int) -> None:
