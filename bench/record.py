@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from bench.drift.truth import Drift
 from bench.protocol import Protocol
 
 SCHEMA_VERSION = 1
@@ -51,6 +52,18 @@ class EventRecord(Part):
     kind: str
 
 
+class TruthRecord(Part):
+    """What is known of a series that was made.
+
+    Attributes:
+        drifts: All of its drifts, as they were set.
+        twin: Fingerprint of the same series had nothing drifted; its own where nothing does.
+    """
+
+    drifts: list[Drift] = []
+    twin: str
+
+
 class DatasetRecord(Part):
     """A dataset as it ran.
 
@@ -67,6 +80,7 @@ class DatasetRecord(Part):
         source: Where the data come from.
         licence: Under which terms.
         notes: What the loader guessed or mended.
+        truth: Of a series that was made; None for others.
     """
 
     name: str
@@ -81,6 +95,7 @@ class DatasetRecord(Part):
     source: str = ""
     licence: str = ""
     notes: list[str] = []
+    truth: TruthRecord | None = None
 
 
 class Errors(Part):

@@ -25,7 +25,7 @@ from bench.gauge import WARMUP_BLOCKS, Gauge, count_flops
 from bench.isolation import isolated
 from bench.metrics import ErrorSums
 from bench.provenance import environment
-from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, Timing
+from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, Timing, TruthRecord
 from bench.store import FORECASTS, ORIGINS, TRACE
 from bench.strategy import STRATEGIES, Service, Strategy
 from bench.stream import Stage, Stream
@@ -183,6 +183,7 @@ def describe(run: RunSpec, series: DriftSeries, place: Workplace, device: torch.
             source=series.source,
             licence=series.licence,
             notes=list(series.notes),
+            truth=_truth_record(series),
         ),
         protocol=run.protocol,
         seed=run.seed,
@@ -265,6 +266,12 @@ def _origins_frame(stage: Stage, sums: ErrorSums) -> pd.DataFrame:
     frame.insert(0, "origin", origins)
     frame.insert(1, "time", stage.series.time[origins])
     return frame
+
+
+def _truth_record(series: DriftSeries) -> TruthRecord | None:
+    if series.truth is None or series.twin is None:
+        return None
+    return TruthRecord(drifts=list(series.truth.drifts), twin=series.twin.fingerprint)
 
 
 def _strategy_record(run: RunSpec) -> PluginRecord:

@@ -6,12 +6,16 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.registry import unknown
+
+if TYPE_CHECKING:
+    from bench.drift.truth import Truth
 
 Floats = NDArray[np.float64]
 
@@ -90,6 +94,7 @@ class DriftSeries:
         source: Where the data come from.
         licence: Under which terms.
         notes: What the loader guessed or mended, one line each.
+        truth: What is known of a series that was made; it decides no hash.
     """
 
     name: str
@@ -106,6 +111,7 @@ class DriftSeries:
     source: str = ""
     licence: str = ""
     notes: tuple[str, ...] = field(default=())
+    truth: Truth | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -190,6 +196,13 @@ class DriftSeries:
         """The same series with other values, unchecked (NaN included)."""
         return replace(self, values=values)
 
+    @property
+    def twin(self) -> DriftSeries | None:
+        """A made series as it had been without its drifts, its noise the same; None for others."""
+        if self.truth is None:
+            return None
+        return replace(self, values=self.truth.twin, events=(), truth=replace(self.truth, drifts=()))
+
     def before_stream(self) -> DriftSeries:
         """The same series without its stream: no later row is in it, and what was learnt from it is known to be so."""
         stop = self.split.validation
@@ -199,6 +212,7 @@ class DriftSeries:
             time=self.time[:stop].copy(),
             split=Split(self.split.train, stop, stop),
             events=tuple(event for event in self.events if event.row < stop),
+            truth=None,
         )
 
     def validated(self) -> DriftSeries:

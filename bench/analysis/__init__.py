@@ -7,26 +7,50 @@ from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entr
 from bench.analysis.forecasts import forecast_line
 from bench.analysis.label_curves import fullest, label_curves, label_gains, label_worth, labels_released
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
-from bench.analysis.paired import Difference, block_length, paired_difference
+from bench.analysis.paired import Difference, Ratio, block_length, paired_difference, paired_ratio
 from bench.analysis.ratios import geometric_ratio, stretch_length
+from bench.analysis.recovery import (
+    RECOVERED,
+    aligned,
+    cost_of_delay,
+    excess_area,
+    forgetting,
+    harm,
+    mean_interval,
+    peak_excess,
+    recovery_time,
+    reference_curve,
+    regret_against_fixed,
+    regret_against_regimes,
+    return_time,
+    settled_level,
+    twin_cost,
+)
 from bench.analysis.streams import Span, around_events, mean_over_seeds, rolling_error, thin
 from bench.analysis.traces import median_trace
 
 __all__ = [
     "MEMORY_QUESTIONS",
+    "RECOVERED",
     "Contest",
     "Difference",
     "Question",
+    "Ratio",
     "Span",
+    "aligned",
     "around_events",
     "block_length",
     "contest",
     "contrasts",
+    "cost_of_delay",
     "cost_table",
     "error_shares",
+    "excess_area",
     "forecast_line",
+    "forgetting",
     "fullest",
     "geometric_ratio",
+    "harm",
     "is_barred",
     "label_curves",
     "label_gains",
@@ -36,14 +60,24 @@ __all__ = [
     "leaderboard",
     "leaky_scenarios",
     "mean_by",
+    "mean_interval",
     "mean_over_seeds",
     "median_trace",
     "overall",
     "paired_difference",
+    "paired_ratio",
+    "peak_excess",
+    "recovery_time",
+    "reference_curve",
+    "regret_against_fixed",
+    "regret_against_regimes",
+    "return_time",
     "rolling_error",
+    "settled_level",
     "skill",
     "stretch_length",
     "thin",
+    "twin_cost",
     "undominated",
     "with_entries",
 ]

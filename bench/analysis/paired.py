@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,6 +69,19 @@ class Difference:
         }
 
 
+@dataclass(frozen=True)
+class Ratio(Difference):
+    """The ratio of two entries' mean errors, paired by seed; its numbers are logarithms, below 0 the first is better.
+
+    Attributes:
+        mean: Mean over seeds of the logarithm of MSE of the first over MSE of the second.
+    """
+
+    def percent(self, value: float) -> float:
+        """A logarithm as a difference in percent of the second's MSE; never below -100."""
+        return 100 * (math.exp(value) - 1)
+
+
 def paired_difference(
     one: pd.DataFrame, other: pd.DataFrame, overlap: int, samples: int = SAMPLES, seed: int = 0
 ) -> Difference | None:
@@ -97,21 +111,64 @@ def paired_difference(
         stretched percentiles, Hesterberg (2015), "What teachers should know about the bootstrap"; degrees of freedom,
         Satterthwaite (1946).
     """
+    pair = _pair(one, other)
+    if pair is None:
+        return None
+    errors, reference = pair
+    low, high, block = _interval(errors - reference, overlap, samples, seed)
+    mean, (origins, seeds) = float((errors - reference).mean()), errors.shape
+    return Difference(mean, low, high, float(reference.mean()), origins, seeds, block)
+
+
+def paired_ratio(
+    one: pd.DataFrame, other: pd.DataFrame, overlap: int, samples: int = SAMPLES, seed: int = 0
+) -> Ratio | None:
+    """Ratio of the mean errors of two entries over the origins and seeds that both have.
+
+    The mean over seeds of ``log(A_s / B_s)``, where ``A_s`` and ``B_s`` are a seed's mean errors: where seeds differ in
+    how much there is to gain, differences are ruled by the largest, and ratios are not. The interval is that of
+    `paired_difference` for ``log(A_s / B_s) + a[o, s] / A_s - b[o, s] / B_s``: the logarithm, linear in each error.
+
+    Args:
+        one: As in `paired_difference`.
+        other: Likewise.
+        overlap: Likewise.
+        samples: Likewise.
+        seed: Likewise.
+
+    Returns:
+        The ratio; None where no origin or no seed is common, or a mean error is not above 0.
+
+    Source: linearised ratios, Davison and Hinkley (1997), "Bootstrap Methods and their Application", section 2.7.
+    """
+    pair = _pair(one, other)
+    if pair is None or not all((errors.mean(axis=0) > 0).all() for errors in pair):
+        return None
+    (errors, reference), (above, below) = pair, (part.mean(axis=0) for part in pair)
+    logarithms = np.log(above / below) + errors / above - reference / below
+    low, high, block = _interval(logarithms, overlap, samples, seed)
+    mean, (origins, seeds) = float(logarithms.mean()), errors.shape
+    return Ratio(mean, low, high, float(reference.mean()), origins, seeds, block)
+
+
+def _pair(one: pd.DataFrame, other: pd.DataFrame) -> tuple[Floats, Floats] | None:
+    """Errors ``(origins, seeds)`` of both where both have them; None where there are none."""
     seeds = sorted(set(one.columns) & set(other.columns))
     origins = one[seeds].dropna().index.intersection(other[seeds].dropna().index).sort_values()
     if not seeds or origins.empty:
         return None
-    reference = other.loc[origins, seeds].to_numpy(dtype=float)
-    errors = one.loc[origins, seeds].to_numpy(dtype=float) - reference
-    block = block_length(errors.mean(axis=1), overlap)
-    low = high = float("nan")
-    if block * FEWEST_BLOCKS <= len(errors):
-        means = _resampled_means(errors, block, samples, np.random.default_rng(seed))
-        stretch = _stretch(errors, block, float(means.var()))
-        middle = errors.mean()
-        low, high = (float(middle + stretch * (end - middle)) for end in np.quantile(means, [0.025, 0.975]))
-    mean, against = float(errors.mean()), float(reference.mean())
-    return Difference(mean, low, high, against, len(errors), len(seeds), block)
+    return one.loc[origins, seeds].to_numpy(dtype=float), other.loc[origins, seeds].to_numpy(dtype=float)
+
+
+def _interval(values: Floats, overlap: int, samples: int, seed: int) -> tuple[float, float, int]:
+    """Ends of the interval of a mean over ``(origins, seeds)``, NaN where it has none, and the length of a block."""
+    block = block_length(values.mean(axis=1), overlap)
+    if block * FEWEST_BLOCKS > len(values):
+        return float("nan"), float("nan"), block
+    means = _resampled_means(values, block, samples, np.random.default_rng(seed))
+    stretch, middle = _stretch(values, block, float(means.var())), values.mean()
+    low, high = (float(middle + stretch * (end - middle)) for end in np.quantile(means, [0.025, 0.975]))
+    return low, high, block
 
 
 def _resampled_means(errors: Floats, block: int, samples: int, rng: np.random.Generator) -> Floats:

@@ -11,6 +11,7 @@ from bench.report.drift import over_the_stream, recovery
 from bench.report.expense import expense
 from bench.report.gallery import Gallery
 from bench.report.helps import helps
+from bench.report.known_drift import known_drift
 from bench.report.labels import labels
 from bench.report.markdown import count, escape
 from bench.report.problems import problems
@@ -36,6 +37,7 @@ def compose(
         f"# Benchmark report: {escape(results.name)}",
         *_question(results),
         *answer(results),
+        *known_drift(results, gallery),
         *accuracy(results),
         *labels(results, gallery),
         *helps(results, gallery),

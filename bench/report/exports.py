@@ -13,7 +13,8 @@ def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
     They are ``runs``, ``leaderboard``, ``overall``, ``ratios``, ``label_curves``, ``label_worth``,
-    ``label_gains``, ``contrasts``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``, ``problems``.
+    ``label_gains``, ``contrasts``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``, ``problems``; and of
+    drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``, ``drift_return``, ``drift_regret``.
 
     Numbers have eight digits, so that the same records give the same bytes.
     """
@@ -34,6 +35,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
     first = ["scenario", "entry", "seed", "status"]
     runs = results.runs[[*first, *(column for column in results.runs if column not in first)]]
     bad = results.runs[results.runs["status"] != "ok"]
+    known = results.known_drifts
     recovery = [table.assign(scenario=scenario) for scenario, table in results.recovery.items()]
     return {
         "runs": runs.sort_values(first, kind="stable"),
@@ -47,6 +49,11 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "trace": results.traces,
         "cost": results.cost,
         "recovery": _first_column(pd.concat(recovery), "scenario") if recovery else pd.DataFrame(),
+        "drift_worth": known.worth,
+        "drift_cost": known.costs,
+        "drift_recovery": known.recoveries,
+        "drift_return": known.returns,
+        "drift_regret": known.regrets,
         "by_channel": results.by_channel,
         "by_lead": results.by_lead,
         "problems": bad[["scenario", "entry", "seed", "status", "reason", "run_id"]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from bench.analysis import forecast_line, fullest
 from bench.analysis.forecasts import spacing
 from bench.analysis.label_curves import DELAY, SHARE
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.drift_pictures import drift_drawings
 from bench.report.figures.canvas import Drawing, drawing_style, save, short_name
 from bench.report.figures.contrast import draw_contrasts
 from bench.report.figures.cost import draw_cost
@@ -57,13 +59,13 @@ def draw_figures(results: Results, folder: Path) -> Gallery:
         folder: Where ``<stem>.svg`` and ``<stem>.png`` go; made if there is a figure.
 
     Returns:
-        Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``; and by
-        family of label regimes, ``labels`` and ``delay``.
+        Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``; by
+        family of label regimes, ``labels`` and ``delay``; of known drifts, by their size, ``worth`` and ``recovery``.
     """
     gallery: Gallery = {}
     palette = colours(results.runs["strategy"])
     with drawing_style():
-        for scenario, kind, drawing, alt in _drawings(results, palette):
+        for scenario, kind, drawing, alt in chain(_drawings(results, palette), drift_drawings(results, palette)):
             folder.mkdir(parents=True, exist_ok=True)
             picture = Picture(f"{kind}-{slug(scenario)}", alt, drawing.caption)
             save(drawing.figure, folder / picture.stem)

@@ -38,6 +38,8 @@ from bench.audit import AUDITS, Audit, audit_of
 from bench.errors import BenchError
 from bench.estimated_drift import FOLDER, read_drifts
 from bench.record import Record, Timing
+from bench.report.drift_measures import KnownDrifts
+from bench.report.drift_sets import drift_sets
 from bench.report.markdown import marked
 from bench.store import FORECASTS, ORIGINS, TRACE, Store, load_results
 from bench.trials import Served, read_served
@@ -267,11 +269,18 @@ class Results:
         return [drift.row for drift in found if start <= drift.row < end]
 
     @cached_property
+    def known_drifts(self) -> KnownDrifts:
+        """The sets whose truth is known, and their measures."""
+        return KnownDrifts(drift_sets(self))
+
+    @cached_property
     def recovery(self) -> dict[str, pd.DataFrame]:
-        """`around_events` of each scenario that has a drift."""
+        """`around_events` of each scenario that has a drift, unless its truth is known: `known_drifts` has more."""
         found = {}
         for scenario, errors in self.streams.items():
             record = self.first(scenario)
+            if record.dataset.truth is not None:
+                continue
             table = around_events(
                 errors,
                 self.events_of(scenario),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench.analysis import block_length, paired_difference
+from bench.analysis import block_length, paired_difference, paired_ratio
 from bench.analysis.paired import FEWEST_BLOCKS, _resampled_means
 
 
@@ -145,3 +145,29 @@ def test_any_stream_has_a_block_and_an_interval_only_where_enough_blocks_fit(n: 
     assert np.isnan(found.low) == (found.block * FEWEST_BLOCKS > n)
     assert not found.low > found.mean
     assert not found.high < found.mean
+
+
+def test_a_ratio_is_a_geometric_mean_over_seeds() -> None:
+    noise = np.exp(0.3 * np.random.default_rng(0).standard_normal((400, 2)))
+    other = pd.DataFrame(noise * [1.0, 100.0])
+    one = pd.DataFrame(noise * [0.5, 12.5])
+    found = paired_ratio(one, other, overlap=1)
+    assert found is not None
+    assert found.percent(found.mean) == pytest.approx(-75)  # 1/2 and 1/8: 1/4
+    assert (found.origins, found.seeds) == (400, 2)
+    assert -100 < found.percent(found.low) < -75 < found.percent(found.high)
+    swapped = paired_ratio(other, one, overlap=1)
+    assert swapped is not None
+    assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low))
+    assert paired_ratio(one * 0, other, overlap=1) is None
+
+
+def test_the_interval_of_a_ratio_holds_the_truth() -> None:
+    held = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        one, other = (pd.DataFrame(level * np.exp(rng.standard_normal((300, 1)))) for level in (0.8, 1.0))
+        found = paired_ratio(one, other, overlap=1, samples=300)
+        assert found is not None
+        held += found.low <= np.log(0.8) <= found.high
+    assert 88 <= held <= 100

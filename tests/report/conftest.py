@@ -347,6 +347,7 @@ class Fakes:
     write_failure = staticmethod(write_failure)
     write_verdict = staticmethod(write_verdict)
     record = staticmethod(make_record)
+    errors = staticmethod(errors)
 
 
 @pytest.fixture(scope="session")

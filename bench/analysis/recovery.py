@@ -1,0 +1,243 @@
+"""What a known drift costs: how long, how high, how much in all, and against what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.analysis.paired import Difference, Ratio, paired_difference, paired_ratio
+
+Floats = NDArray[np.float64]
+
+RECOVERED = 1.1
+"""An error within this factor of the reference has recovered."""
+
+
+def forward_means(errors: Floats, window: int) -> Floats:
+    """``(n - window + 1,)``: mean of each error and the ``window - 1`` that follow it; empty where there are fewer."""
+    if len(errors) < window:
+        return np.empty(0)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(errors, window).mean(axis=1))
+
+
+def settled_level(errors: Floats) -> float:
+    """Mean over the second half of a regime: what is left once a drift has been learnt. NaN without an error."""
+    return float(errors[len(errors) // 2 :].mean()) if len(errors) else float("nan")
+
+
+def reference_curve(best: Floats, twin: Floats | None = None) -> Floats:
+    """The error that can be had after a drift: the settled level of the strategy that is best in the end.
+
+    With its errors on the twin, ``twin(t) * level(best) / level(twin)``: rows that are hard by chance are as hard for
+    the twin, so that noise is no excess. Without, the level itself at every step.
+
+    Args:
+        best: ``(n,)``, over the regime.
+        twin: ``(n,)``, the same strategy's at the same origins of the twin.
+
+    Returns:
+        ``(n,)``.
+    """
+    level = settled_level(best)
+    if twin is None or not settled_level(twin) > 0:
+        return np.full(len(best), level)
+    return twin * (level / settled_level(twin))
+
+
+def _excess(errors: Floats, reference: float | Floats, window: int, factor: float = 1.0) -> Floats:
+    """Means of the errors less a multiple of those of the reference."""
+    return forward_means(errors, window) - factor * forward_means(np.broadcast_to(reference, errors.shape), window)
+
+
+def recovery_time(
+    errors: Floats, reference: float | Floats, window: int, hold: int, factor: float = RECOVERED
+) -> float:
+    """Steps until the error is low again, and stays so.
+
+    The first ``k`` with ``mean(e[j : j + window]) <= factor * mean(reference[j : j + window])`` for each of the
+    ``hold`` windows that begin at ``j = k, k + 1, ...``. No window reaches back before the drift.
+
+    Args:
+        errors: ``(n,)``, from the first origin after the drift to the end of its regime.
+        reference: The error that can be had in this regime, a level or ``(n,)``; see `reference_curve`.
+        window: Steps in a mean.
+        hold: Windows that must stay low, one after the other.
+        factor: How near is near enough.
+
+    Returns:
+        Steps, 0 where the error never rose; infinite where it does not recover within the regime.
+
+    Source: after Gama et al. (2014), "A survey on concept drift adaptation".
+    """
+    low = _excess(errors, reference, window, factor) <= 0
+    held = forward_means(low.astype(float), hold) >= 1
+    return float(np.argmax(held)) if held.any() else float("inf")
+
+
+def peak_excess(errors: Floats, reference: float | Floats, window: int) -> float:
+    """How high the error rises above what can be had: ``max(0, max_k mean((e - reference)[k : k + window]))``.
+
+    Args:
+        errors: As in `recovery_time`.
+        reference: Likewise.
+        window: Likewise.
+
+    Returns:
+        In the unit of the errors; NaN with fewer than ``window`` of them.
+    """
+    excess = _excess(errors, reference, window)
+    return max(0.0, float(excess.max())) if len(excess) else float("nan")
+
+
+def excess_area(errors: Floats, reference: float | Floats, window: int) -> float:
+    """Error above what can be had, times steps: ``sum_k max(0, mean((e - reference)[k : k + window]))``.
+
+    Args:
+        errors: As in `recovery_time`.
+        reference: Likewise.
+        window: Likewise; means let noise around the reference add little.
+
+    Returns:
+        In the unit of the errors times steps.
+    """
+    return float(np.maximum(_excess(errors, reference, window), 0).sum())
+
+
+def regret_against_fixed(errors: pd.DataFrame) -> pd.Series:
+    """Mean error above that of the one strategy that was best over all, known only afterwards.
+
+    ``mean_t e_i(t) - min_j mean_t e_j(t)``; 0 for the best.
+
+    Args:
+        errors: ``(origins, entries)``.
+
+    Source: regret of online learning, Cesa-Bianchi and Lugosi (2006), "Prediction, Learning, and Games".
+    """
+    means: pd.Series = errors.mean()
+    return means - float(means.min())
+
+
+def regret_against_regimes(errors: pd.DataFrame, starts: Sequence[int]) -> pd.Series:
+    """Mean error above that of an oracle which serves each regime with the strategy that is best in it.
+
+    ``mean_t e_i(t) - sum_r n_r min_j mean_{t in r} e_j(t) / n``: never less than `regret_against_fixed`.
+
+    Args:
+        errors: ``(origins, entries)``, index the origins.
+        starts: First row of each regime but the first.
+
+    Source: tracking regret, Herbster and Warmuth (1998), "Tracking the best expert".
+    """
+    regime = np.searchsorted(np.sort(np.asarray(starts)), errors.index.to_numpy(), side="right")
+    best = errors.groupby(regime).transform("mean").min(axis=1)
+    return errors.mean() - best.mean()
+
+
+def forgetting(before: Floats, returned: Floats, span: int) -> float:
+    """What was lost of the first law in A-B-A: mean error on its return less the mean when it was left.
+
+    ``mean(returned[:span]) - mean(before[-span:])``.
+
+    Args:
+        before: Errors while the first law held, in order.
+        returned: Errors from its return on.
+        span: Steps that are compared.
+
+    Source: Chaudhry et al. (2018), "Riemannian walk for incremental learning".
+    """
+    if not len(before) or not len(returned):
+        return float("nan")
+    return float(returned[:span].mean() - before[-span:].mean())
+
+
+def return_time(
+    before: Floats, returned: Floats, window: int, hold: int, twin: Floats | None = None, factor: float = RECOVERED
+) -> float:
+    """Speed of return in A-B-A: the `recovery_time` after the first law's return to what the strategy had under it.
+
+    Args:
+        before: Errors while the first law held; their mean is the reference where there is no twin.
+        returned: Errors from its return on.
+        window: As in `recovery_time`.
+        hold: Likewise.
+        twin: The strategy's own errors at the same origins, had the second law never come: the reference.
+        factor: As in `recovery_time`.
+    """
+    if twin is None and not len(before):
+        return float("nan")
+    return recovery_time(returned, float(before.mean()) if twin is None else twin, window, hold, factor)
+
+
+def harm(errors: pd.DataFrame, left_alone: pd.DataFrame, overlap: int) -> Ratio | None:
+    """What adapting costs where nothing drifts: error of a strategy over that of the forecaster left alone.
+
+    Args:
+        errors: ``(origins, seeds)`` on a series without drift.
+        left_alone: Likewise.
+        overlap: As in `paired_ratio`, whose interval this has.
+    """
+    return paired_ratio(errors, left_alone, overlap)
+
+
+def twin_cost(errors: pd.DataFrame, twin: pd.DataFrame, start: int, overlap: int) -> Difference | None:
+    """What a drift costs: a strategy's error from its first row on, less that on the twin with the same noise.
+
+    ``mean_{t >= start} (e(t) - e_twin(t))``. What makes a row hard to forecast is in both and drops out.
+
+    Args:
+        errors: ``(origins, seeds)`` on the series that drifts.
+        twin: Likewise, on its twin.
+        start: First row that drifts.
+        overlap: As in `paired_difference`, whose interval this has.
+    """
+    return paired_difference(errors[errors.index >= start], twin, overlap)
+
+
+def cost_of_delay(matured: pd.DataFrame, instant: pd.DataFrame, overlap: int) -> Difference | None:
+    """What waiting for labels costs: a strategy's error less its own with labels at once, which leak on purpose.
+
+    Args:
+        matured: ``(origins, seeds)``.
+        instant: Likewise, of the same strategy on the same series with ``labels = "instant"``.
+        overlap: As in `paired_difference`, whose interval this has.
+    """
+    return paired_difference(matured, instant, overlap)
+
+
+def aligned(errors: pd.DataFrame, changes: Sequence[int], window: int) -> pd.DataFrame:
+    """Rolling error by rows since a drift.
+
+    Args:
+        errors: ``(origins, columns)``, index the origins.
+        changes: First row of the drift, and of each change after it; no mean reaches over one.
+        window: Origins in a mean, the last of them at the index; fewer, where it would reach over a change.
+
+    Returns:
+        ``(origins, columns)``, index rows since the first change.
+    """
+    regime = np.searchsorted(np.asarray(changes), errors.index.to_numpy(), side="right")
+    parts = [part.rolling(window, min_periods=1).mean() for _, part in errors.groupby(regime)]
+    found = pd.concat(parts)
+    found.index = pd.Index(found.index - changes[0], name="since")
+    return found
+
+
+def mean_interval(values: pd.DataFrame) -> pd.DataFrame:
+    """Mean over columns with its 95 % interval, by Student's distribution.
+
+    Args:
+        values: ``(rows, repetitions)``.
+
+    Returns:
+        Columns ``mean, low, high``; the last two are NaN with a single repetition.
+    """
+    n = values.shape[1]
+    mean, half = values.mean(axis=1), np.full(len(values), np.nan)
+    if n > 1:
+        from scipy.special import stdtrit
+
+        half = values.std(axis=1, ddof=1).to_numpy() / np.sqrt(n) * float(stdtrit(n - 1, 0.975))
+    return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half})
