@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task, fits_itself
 from bench.plugins import home
 from bench.protocol import Protocol, ProtocolSpec
-from bench.record import SCHEMA_VERSION, Rows
+from bench.record import OUTCOME_VERSION, Rows
 from bench.registry import NAME, unknown
 from bench.series import DriftSeries
 from bench.strategy import STRATEGIES
@@ -332,7 +332,7 @@ def run_id(run: RunSpec, series: DriftSeries) -> str:
     """Hash of everything that decides a run's outcome; a changed plug-in file makes another run."""
     strategy = STRATEGIES[run.strategy.name]
     decides: dict[str, Any] = {
-        "schema": SCHEMA_VERSION,
+        "schema": OUTCOME_VERSION,
         "strategy": [strategy.name, strategy.sha, strategy_config(run.strategy).model_dump(mode="json")],
         "dataset": [run.dataset.name, series.fingerprint],
         "protocol": run.protocol.model_dump(mode="json"),
