@@ -101,12 +101,13 @@ class Store:
                 break  # otherwise another session replaced it between one look and the next
         return found
 
-    def _identity(self, run_id: str) -> int:
-        """Which folder the run's is; 0 where there is none."""
+    def _identity(self, run_id: str) -> tuple[int, ...]:
+        """Which folder the run's is, and since when; empty where there is none."""
         try:
-            return (self.folder / run_id).stat().st_ino
+            here = (self.folder / run_id).stat()
         except OSError:
-            return 0
+            return ()
+        return here.st_ino, here.st_ctime_ns  # numbers alone are used again
 
     def _examine(self, run_id: str, *, closely: bool) -> Condition:
         try:
