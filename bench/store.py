@@ -97,7 +97,7 @@ class Store:
         for _ in range(ATTEMPTS):
             before = self._identity(run_id)
             found = self._examine(run_id, closely=closely)
-            if found.state != "damaged" or self._identity(run_id) == before:
+            if found.state != "damaged" or () != before == self._identity(run_id):
                 break  # otherwise another session replaced it between one look and the next
         return found
 
