@@ -6,7 +6,7 @@ import errno
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,10 +40,12 @@ class Condition:
     Attributes:
         state: The record's status; or ``absent``, ``damaged``, or ``newer``: by a later version of this package.
         reason: What the damage is.
+        seconds: What the run took, where it has a record.
     """
 
     state: State
     reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def is_done(self) -> bool:
@@ -120,7 +122,7 @@ class Store:
         except (DamagedError, OSError) as error:
             return Condition("damaged", str(error))
         broken = broken_file(self.folder / run_id, seal, closely=closely) if seal else ""
-        return Condition("damaged", broken) if broken else Condition(record.status)
+        return Condition("damaged", broken) if broken else Condition(record.status, seconds=record.seconds)
 
     def read(self, run_id: str) -> Record | None:
         """The record of a run, or None where there is none or it cannot be read."""
