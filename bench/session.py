@@ -183,7 +183,7 @@ def carry_out_runs(
                     done[ended.status] += 1
                     well |= {ended.run.run_id} if ended.status in ("ok", KEPT) else set()
                 served = [run for run in ahead.runs if run.run_id in well]
-                audit_missing(served, place, sight, crew, experiment.threads)
+                audit_missing(served, place, sight, crew, experiment.threads, again=redo == "always")
             timed = _time_each(served, experiment, place, store, sight, redo, retime=retime)
     finally:
         store.sweep()

@@ -15,6 +15,7 @@ import bench.audit
 from bench import load_results
 from bench.audit import AUDITS, Audit, audit_file, audited_sha, code_sha, read_audit, write_audit
 from bench.provenance import packages
+from bench.testing import LABEL_REGIMES
 
 from .conftest import Bench, Write
 
@@ -66,7 +67,7 @@ def test_check_leaves_an_audit(tiny: Path, bench: Bench) -> None:
     assert audit.code == code_sha()
     assert audit.date.startswith("20")
     assert audit.seconds > 0
-    assert len(audit.checks) == 24 + 8 + 1 + 2
+    assert len(audit.checks) == 6 * len(LABEL_REGIMES) + 8 + 1 + 2
     (file,) = (tiny.parent / "results" / AUDITS).iterdir()
     assert file.name == f"persistence-{audit.sha[:16]}.json"
 
@@ -127,6 +128,20 @@ def test_another_version_of_the_harness_audits_again(tiny: Path, bench: Bench, m
     bench("run", tiny)
     assert audits(tiny).keys() == before.keys()
     assert {audit.code for audit in audits(tiny).values()} == {"another"}
+
+
+def test_what_a_check_found_at_length_is_not_overruled_in_passing(
+    tiny: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench("run", tiny)
+    folder, persistence = tiny.parent / "results" / AUDITS, audits(tiny)["persistence"]
+    write_audit(folder, persistence.model_copy(update={"status": "failed", "reason": "leaks", "quick": False}))
+    write_audit(folder, audits(tiny)["rls"].model_copy(update={"status": "failed", "reason": "leaks"}))
+    monkeypatch.setattr("bench.auditing.code_sha", lambda: "another")
+    bench("run", tiny, "--always")
+    assert {name: audit.status for name, audit in audits(tiny).items()} == {"persistence": "failed", "rls": "passed"}
+    assert bench("check", "persistence").status == 0
+    assert audits(tiny)["persistence"].status == "passed"
 
 
 def test_who_fails_the_canary_is_run_and_said_to_fail(tiny: Path, bench: Bench, write: Write) -> None:

@@ -242,6 +242,14 @@ def test_giving_up_on_good_values_is_an_error() -> None:
 # What strategies are handed
 
 
+def parts_of(feedback: Feedback) -> list[Tensor]:
+    """All that a strategy is handed with the pairs, those that have only begun among them."""
+    parts = [feedback.x, feedback.y, torch.from_numpy(feedback.origins)]
+    if (young := feedback.young) is not None:
+        parts += [young.x, young.y, young.known, torch.from_numpy(young.origins)]
+    return parts
+
+
 class Vandal(Honest):
     """Like `Honest`, but leaves nothing that it was handed as it was."""
 
@@ -256,7 +264,7 @@ class Vandal(Honest):
 
     def adapt(self, feedback: Feedback) -> None:
         super().adapt(feedback)
-        for part in (feedback.x, feedback.y, feedback.origins):
+        for part in parts_of(feedback):
             part[...] = 7
 
     def predict(self, windows: Tensor) -> Tensor:
@@ -492,8 +500,19 @@ class RewritesTheProtocol(Honest):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("cheat", [Vandal, RewritesTheProtocol])
 def test_writing_to_what_was_handed_over_is_harmless(cheat: type[Strategy], preset: str) -> None:
-    assert same_as_honest(cheat, preset=preset)
+    for changes in CHANGES:
+        assert same_as_honest(cheat, preset=preset, **changes)
     canary(cheat, preset=preset)
+
+
+CHANGES: tuple[dict[str, Any], ...] = (
+    {},
+    {"label_every": 4},
+    {"delay": 2},
+    {"warm_start": False},
+    {"labels": "partial"},
+    {"labels": "partial", "label_every": 2},
+)
 
 
 def same_as_honest(cheat: type[Strategy], preset: str = "dense", **changes: Any) -> bool:
@@ -534,7 +553,7 @@ class LooksBehind(Honest):
 
     def adapt(self, feedback: Feedback) -> None:
         super().adapt(feedback)
-        for part in (feedback.x, feedback.y, torch.from_numpy(feedback.origins)):
+        for part in parts_of(feedback):
             self.note(part)
 
     def note(self, tensor: Tensor) -> None:
@@ -544,7 +563,7 @@ class LooksBehind(Honest):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_there_is_nothing_behind_what_is_handed_over(preset: str) -> None:
-    for changes in ({}, {"label_every": 4}, {"delay": 2}, {"warm_start": False}):
+    for changes in CHANGES:
         assert same_as_honest(LooksBehind, preset=preset, **changes)
     canary(LooksBehind, preset=preset)
 
@@ -576,7 +595,7 @@ class KeepsWhatItIsGiven(Honest):
 
     def adapt(self, feedback: Feedback) -> None:
         super().adapt(feedback)
-        self.keep(feedback.x, feedback.y, torch.from_numpy(feedback.origins))
+        self.keep(*parts_of(feedback))
 
     def predict(self, windows: Tensor) -> Tensor:
         self.keep(windows)
@@ -585,7 +604,8 @@ class KeepsWhatItIsGiven(Honest):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_what_was_handed_over_is_never_written_again(preset: str) -> None:
-    assert same_as_honest(KeepsWhatItIsGiven, preset=preset)
+    for changes in CHANGES:
+        assert same_as_honest(KeepsWhatItIsGiven, preset=preset, **changes)
     canary(KeepsWhatItIsGiven, preset=preset)
 
 

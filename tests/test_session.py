@@ -358,6 +358,7 @@ def test_a_checkpoint_is_trained_once_for_all_who_share_it(
         return train(self, *args)
 
     monkeypatch.setattr(Recipe, "train", spy)
+    monkeypatch.setattr("bench.session.audit_missing", lambda *_, **__: None)  # audits train small ones of their own
     path = write(
         "twice.py",
         """
