@@ -129,6 +129,27 @@ def carry_out(
     )
 
 
+def prospect(experiment: Experiment, results: Path, redo: Redo, shard: Shard) -> tuple[Plan, list[RunSpec], Pace, int]:
+    """What `carry_out` would do, while nothing is changed.
+
+    Args:
+        experiment: What would be run.
+        results: As `carry_out` takes it, like what follows.
+        redo: What would be done again.
+        shard: Which share.
+
+    Returns:
+        The plan, one run for each checkpoint that is not there, what is known of how long runs take, and workers.
+
+    Raises:
+        BenchError: The experiment cannot be run as given.
+    """
+    store = Store(results / experiment.name)
+    ahead = plan(expand(experiment, str(resolve_device(experiment.device))), store, redo, shard)
+    training = _untrained(ahead.missing, Workplace(store.folder, results / ".checkpoints"))
+    return ahead, training, Pace.of(store), _crew(experiment)[1]
+
+
 def print_notes(runs: list[RunSpec], console: Console) -> None:
     """Say what the loaders of the runs' datasets guessed or mended."""
     first: dict[str, RunSpec] = {}
@@ -187,7 +208,8 @@ def carry_out_runs(
             timed = _time_each(served, experiment, place, store, sight, redo, retime=retime)
     finally:
         store.sweep()
-    return Outcome(place.results, done, len(ahead.runs) - done.total() + done.pop(KEPT, 0), timed)
+    done.pop(KEPT, None)
+    return Outcome(place.results, done, len(ahead.runs) - done.total(), timed)
 
 
 def _crew(experiment: Experiment) -> tuple[str, int]:
