@@ -26,8 +26,8 @@ from bench.audit import AUDITS
 from bench.disk import WORK
 from bench.experiment import Experiment
 from bench.plugins import load_plugins
-from bench.session import PROGRESS, carry_out
-from bench.store import Store
+from bench.session import carry_out
+from bench.store import MANIFEST, Store
 from bench.upkeep import VARIES, check
 
 SEEDS = 20
@@ -130,7 +130,8 @@ class Torture:
                 assert same or name == "record.json", f"{run_id}/{name} differs"
         assert check(self._results) == []
         assert list((store.folder / WORK).iterdir()) == []
-        assert not (store.folder / PROGRESS).exists()
+        here = {path.name for path in store.folder.iterdir()}
+        assert here == {*store.found(), MANIFEST, WORK}  # no .damaged either: what is killed is never seen half
         shutil.rmtree(store.folder)
 
 
