@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench smoke report test check throughput lint types verify clean
+.PHONY: help setup bench smoke report test check throughput torture lint types verify clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ throughput: $(READY)  ## the benchmarks: ratios measured on this machine, kept i
 	mkdir -p results/throughput
 	$(BIN)/python -m pytest tests/throughput -q -s --benchmark-enable --benchmark-only \
 	  --benchmark-json=results/throughput/$$(date -u +%Y-%m-%dT%H-%M-%SZ).json
+
+torture: $(READY)  ## 100 kills at random moments: nothing may be lost (KILLS=, SEED=)
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.torture $(or $(KILLS),100) $(or $(SEED),0)
 
 verify: $(READY)  ## recompute the calibration tables
 	$(BIN)/bench verify

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import uuid
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from bench.disk import replace_whole
 from bench.record import Part, Record
-from bench.store import write_durably
 
 AUDITS = ".audits"  # beside the experiments' results: what was audited once holds for all of them
 PACKAGE = Path(__file__).resolve().parent
@@ -100,7 +98,4 @@ def audit_of(folder: Path, record: Record) -> Audit | None:
 
 def write_audit(folder: Path, audit: Audit) -> None:
     """Keep an audit, in place of an earlier one of the same version."""
-    folder.mkdir(parents=True, exist_ok=True)
-    work = folder / f".{os.getpid()}-{uuid.uuid4().hex[:12]}"
-    write_durably(work, audit.model_dump_json(indent=1))
-    work.rename(audit_file(folder, audit.subject, audit.sha))
+    replace_whole(audit_file(folder, audit.subject, audit.sha), audit.model_dump_json(indent=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +12,17 @@ import typer
 
 from bench.benchmarks import THROUGHPUT
 from bench.cli_data import data
+from bench.cli_results import app as results_app
 from bench.console import err, out, print_table
-from bench.errors import BenchError, WorkerLostError
+from bench.errors import BenchError
+from bench.stopping import kept_when_stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from bench.experiment import Experiment
+    from bench.session import Redo
+    from bench.shard import Shard
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,11 +31,21 @@ app = typer.Typer(
     help="Which way of adapting a forecaster at test time is worth its cost?",
 )
 app.add_typer(data, name="data")
+app.add_typer(results_app, name="results")
 
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins that joins; may be repeated.")
 ]
 Results = Annotated[Path, typer.Option("--results", file_okay=False, help="Folder of results.")]
+Always = Annotated[
+    bool, typer.Option("--always/--only-missing", help="Run everything again, or only what is missing or failed.")
+]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds after which a run is given up, and its worker ended and replaced.")
+]
+Retry = Annotated[
+    bool, typer.Option("--retry-failed/--keep-failed", help="Whether runs that failed before are done again.")
+]
 Reports = Annotated[Path, typer.Option("--reports", file_okay=False, help="Folder of reports.")]
 
 
@@ -50,13 +65,19 @@ def run(
     engine: Annotated[str | None, typer.Option(help="serial or processes.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
+    timeout: Timeout = None,
     results: Results = Path("results"),
     reports: Reports = Path("reports"),
-    always: Annotated[
-        bool, typer.Option("--always/--only-missing", help="Run everything again, or only what is missing or failed.")
-    ] = False,
+    always: Always = False,
+    retry_failed: Retry = True,
     retime: Annotated[
         bool, typer.Option("--retime", help="Time again what other processes disturbed, or an earlier version timed.")
+    ] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only this share of the runs, told by their ids; no report.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the matrix and what is there; run nothing.")
     ] = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
@@ -66,31 +87,55 @@ def run(
     from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
     from bench.session import carry_out
+    from bench.shard import WHOLE, Shard
     from bench.store import Store
 
     paths = tuple(plugins or ())
+    share = Shard.parse(shard) if shard else WHOLE
     chosen = load_experiment(experiment)
     load_plugins(paths)
     chosen = join(chosen, *user_plugin_names(paths))
-    chosen = narrow(chosen, strategy or (), dataset or (), seed or (), engine=engine, device=device, threads=threads)
+    changes = {"engine": engine, "device": device, "threads": threads, "timeout": timeout}
+    chosen = narrow(chosen, strategy or (), dataset or (), seed or (), **changes)
     chosen = override(chosen, [Override.parse(text) for text in set_ or ()])
-    with _kept_when_stopped():
+    redo = _redo(always, retry_failed)
+    if dry_run:
+        _print_matrix(chosen, results, redo, share)
+        return
+    with kept_when_stopped(err):
         outcome = carry_out(
             chosen,
             results,
             plugins=paths,
-            redo="always" if always else "only-missing",
+            redo=redo,
             retime=retime,
             narrowed=bool(strategy or dataset or seed),
+            shard=share,
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
         )
-    leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False), again=always)
-    report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
     err.print(outcome.summary(), highlight=False)
-    out.print(str(report), highlight=False)
+    if share == WHOLE:
+        leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False), again=always)
+        report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
+        out.print(str(report), highlight=False)
+    else:
+        err.print(f"This was share {shard}. Once all are done: bench report {chosen.name}", highlight=False)
     if outcome.done["failed"]:
         raise typer.Exit(1)
+
+
+def _redo(always: bool, retry_failed: bool) -> Redo:
+    return "always" if always else "only-missing" if retry_failed else "keep-failed"
+
+
+def _print_matrix(chosen: Experiment, results: Path, redo: Redo, share: Shard) -> None:
+    from bench.matrix import COLUMNS, lines, matrix, outlook
+    from bench.session import prospect
+
+    ahead, training, pace, workers = prospect(chosen, results, redo, share)
+    print_table(chosen.name, COLUMNS, lines(matrix(ahead), pace))
+    out.print(outlook(ahead, training, pace, workers), markup=False, highlight=False)
 
 
 @app.command()
@@ -110,12 +155,12 @@ def sweep(
     engine: Annotated[str | None, typer.Option(help="serial or processes.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
+    timeout: Timeout = None,
     results: Results = Path("results"),
     reports: Reports = Path("reports"),
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve the stream with what was chosen.")] = True,
-    always: Annotated[
-        bool, typer.Option("--always/--only-missing", help="Run everything again, or only what is missing or failed.")
-    ] = False,
+    always: Always = False,
+    retry_failed: Retry = True,
 ) -> None:
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
     from bench.estimated_drift import leave_drifts
@@ -130,14 +175,15 @@ def sweep(
     whole = load_experiment(experiment)
     load_plugins(paths)
     whole = join(whole, *user_plugin_names(paths))
-    chosen = narrow(whole, strategy or (), dataset or (), seed or (), engine=engine, device=device, threads=threads)
-    with _kept_when_stopped():
+    changes = {"engine": engine, "device": device, "threads": threads, "timeout": timeout}
+    chosen = narrow(whole, strategy or (), dataset or (), seed or (), **changes)
+    with kept_when_stopped(err):
         outcome = carry_out_sweep(
             chosen,
             parse_grid(grid) if grid else grid_of(whole, chosen),
             results,
             plugins=paths,
-            redo="always" if always else "only-missing",
+            redo=_redo(always, retry_failed),
             narrowed=bool(strategy or dataset or seed),
             serve=serve,
             command=shlex.join(["bench", *sys.argv[1:]]),
@@ -152,19 +198,6 @@ def sweep(
     out.print(str(report), highlight=False)
     if outcome.failed:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _kept_when_stopped() -> Iterator[None]:
-    """Say that nothing is lost where a session ends early."""
-    try:
-        yield
-    except WorkerLostError as error:
-        err.print(f"Stopped: {error}. What was done is kept; the same command goes on from there.", highlight=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("Interrupted. What was done is kept; the same command goes on from there.", highlight=False)
-        raise typer.Exit(130) from None
 
 
 @app.command()

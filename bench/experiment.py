@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from bench.config import Config, build
 from bench.dataset import resolve_dataset
@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task, fits_itself
 from bench.plugins import home
 from bench.protocol import Protocol, ProtocolSpec
-from bench.record import SCHEMA_VERSION, Rows
+from bench.record import OUTCOME_VERSION, Rows
 from bench.registry import NAME, unknown
 from bench.series import DriftSeries
 from bench.strategy import STRATEGIES
@@ -53,6 +53,7 @@ class Experiment(Config):
         threads: For each run.
         engine: ``serial``, or ``processes`` (as many workers as cores allow).
         training: The recipe's settings where they differ from the forecaster's own.
+        timeout: Seconds after which a run is given up, and its worker ended; None lets it run on.
         timing_blocks: Blocks that the timing pass measures; 0 leaves it out.
         sweep: What ``bench sweep`` tries; ``bench run`` leaves it alone.
     """
@@ -67,6 +68,7 @@ class Experiment(Config):
     threads: PositiveInt = 1
     engine: Literal["serial", "processes"] = "processes"
     training: dict[str, Any] = Field({})
+    timeout: PositiveFloat | None = None
     timing_blocks: int = Field(50, ge=0)
     sweep: SweepOptions = SweepOptions()
 
@@ -332,7 +334,7 @@ def run_id(run: RunSpec, series: DriftSeries) -> str:
     """Hash of everything that decides a run's outcome; a changed plug-in file makes another run."""
     strategy = STRATEGIES[run.strategy.name]
     decides: dict[str, Any] = {
-        "schema": SCHEMA_VERSION,
+        "schema": OUTCOME_VERSION,
         "strategy": [strategy.name, strategy.sha, strategy_config(run.strategy).model_dump(mode="json")],
         "dataset": [run.dataset.name, series.fingerprint],
         "protocol": run.protocol.model_dump(mode="json"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -13,10 +12,16 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from bench.disk import remove
+from bench.owner import is_left, process_name
 
 EVERY = 0.3
 """Seconds between two lines of one run, and between two looks at them."""
+
+SAY_S = 60.0
+"""Seconds without a word, where nothing can be drawn, after which a line says how far all is."""
 
 
 @dataclass
@@ -51,8 +56,8 @@ class Sight:
     """A progress bar over all runs, and one for each that is under way.
 
     Attributes:
-        folder: Where trails are.
-        console: Where to draw; nothing moves on one that is not a terminal.
+        folder: Where sessions have their trails, each in a folder of its own.
+        console: Where to draw; nothing moves on one that is not a terminal: there it is a line now and then.
     """
 
     folder: Path
@@ -60,15 +65,20 @@ class Sight:
     _progress: Progress = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
     _bars: dict[str, TaskID] = field(default_factory=dict)
+    _said: float = field(default_factory=time.monotonic)
+
+    @property
+    def trails(self) -> Path:
+        """Where the runs of this session say how far they are, and what they print until they are over."""
+        return self.folder / process_name()
 
     def __enter__(self) -> Sight:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.trails.mkdir(parents=True, exist_ok=True)
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         self._progress = Progress(*columns, console=self.console, transient=True)
         self._progress.start()
@@ -80,22 +90,40 @@ class Sight:
         self._stop.set()
         self._watcher.join()
         self._progress.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.trails)
+        for path in self.folder.glob("*"):
+            if is_left(path):  # of a session that was killed
+                remove(path)
+        with contextlib.suppress(OSError):  # another session is there
+            self.folder.rmdir()
 
     def stage(self, description: str, total: int) -> TaskID:
         """A bar for one stage of the work."""
         return self._progress.add_task(description, total=total, note="")
 
-    def advance(self, stage: TaskID, line: str = "") -> None:
-        """One piece of a stage is done; ``line`` is printed above the bars."""
-        self._progress.advance(stage)
+    def advance(self, stage: TaskID, line: str = "", note: str = "") -> None:
+        """One piece of a stage is done.
+
+        Args:
+            stage: From `stage`.
+            line: Printed above the bars.
+            note: Beside the bar, until the next.
+        """
+        self._progress.update(stage, advance=1, note=note)
         if line:
-            self._progress.console.print(line, markup=False, highlight=False)
+            self._print(line)
+        elif not self.console.is_terminal and time.monotonic() - self._said > SAY_S:
+            task = self._progress.tasks[self._progress.task_ids.index(stage)]
+            self._print(f"{task.description}: {task.completed:g} of {task.total:g} done, {note}".removesuffix(", "))
+
+    def _print(self, line: str) -> None:
+        self._said = time.monotonic()
+        self._progress.console.print(line, markup=False, highlight=False)
 
     def _watch(self) -> None:
         while not self._stop.wait(EVERY):
             seen = set()
-            for path in self.folder.glob("[!.]*"):
+            for path in self.trails.glob("[!.]*"):
                 try:
                     line = json.loads(path.read_text())
                 except (OSError, ValueError):  # just erased, or not yet whole

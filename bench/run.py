@@ -102,7 +102,7 @@ def execute(run: RunSpec, place: Workplace, progress: Progress = lambda *_: None
         with isolated(run.seed, run.threads):
             stage = Stage.of(series, run.protocol)
             update, frames = _serve(run, stage, device, place.checkpoints, progress)
-    except Exception as error:  # a plug-in may raise anything; the record says what
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything; the record says what
         reason = f"{type(error).__name__}: {error}"
         update, frames = {"status": "failed", "reason": reason, "traceback": traceback.format_exc()}, {}
     update["seconds"] = time.perf_counter() - begun

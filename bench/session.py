@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,20 +15,23 @@ from rich.console import Console
 
 from bench.auditing import audit_missing
 from bench.cell import cell_of_run
-from bench.engines import engine
-from bench.errors import WorkerLostError
+from bench.engines import Crew, Lost, engine
 from bench.experiment import Experiment, RunSpec, expand
-from bench.plugins import load_plugins
-from bench.progress import Sight, Trail
+from bench.pace import Kind, Pace, about, kind_of, kinds_of
+from bench.progress import Sight
 from bench.record import Timing
-from bench.run import Workplace, describe, execute, load_series, recipe_of, time_alone
-from bench.store import Store
+from bench.run import Workplace, load_series, recipe_of, time_alone
+from bench.shard import WHOLE, Shard
+from bench.store import DAMAGED, Condition, Store
 from bench.strategy import STRATEGIES
 from bench.stream import Stage
 from bench.timing import resolve_device
-from bench.training import pretrain
+from bench.training import sweep_checkpoints
+from bench.work import KEPT, Ended, Work, carry_out_run, give_up, train_shared
 
-Redo = Literal["only-missing", "always"]
+Redo = Literal["only-missing", "keep-failed", "always"]
+"""What is done again: what failed, too; not even that; or everything."""
+
 PROGRESS = ".progress"
 
 
@@ -54,6 +58,38 @@ class Outcome:
         return f"Now: {now}; {self.kept} kept from before; {self.timed} timed alone.{failed}"
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a session is to do.
+
+    Attributes:
+        runs: Those that are this session's to see to.
+        found: How each was found on disk, by id.
+        missing: Those to carry out, the longest first.
+    """
+
+    runs: list[RunSpec]
+    found: dict[str, Condition]
+    missing: list[RunSpec]
+
+
+def plan(runs: Iterable[RunSpec], store: Store, redo: Redo, shard: Shard) -> Plan:
+    """Look at what is there, and decide; nothing is changed.
+
+    Args:
+        runs: All of an experiment.
+        store: Its results.
+        redo: What is done again.
+        shard: Which runs are this session's.
+    """
+    own = [run for run in runs if shard.owns(run.run_id)]
+    found = {run.run_id: store.condition(run.run_id) for run in own}
+    settled = {"always": (), "only-missing": ("ok", "skipped"), "keep-failed": ("ok", "skipped", "failed")}[redo]
+    missing = [run for run in own if found[run.run_id].state not in settled]
+    missing.sort(key=lambda run: not STRATEGIES[run.strategy.name].cls.heavy)
+    return Plan(own, found, missing)
+
+
 def carry_out(
     experiment: Experiment,
     results: Path,
@@ -62,6 +98,7 @@ def carry_out(
     redo: Redo = "only-missing",
     retime: bool = False,
     narrowed: bool = False,
+    shard: Shard = WHOLE,
     command: str = "",
     console: Console | None = None,
 ) -> Outcome:
@@ -71,25 +108,54 @@ def carry_out(
         experiment: What to run.
         results: Folder that holds a folder for each experiment.
         plugins: Files and folders of plug-ins, for the workers.
-        redo: ``only-missing`` also repeats what failed; ``always`` runs everything again.
+        redo: ``only-missing`` also repeats what failed, which ``keep-failed`` does not; ``always`` runs everything
+            again.
         retime: Whether timing passes are repeated that other processes disturbed, or that lack what is measured now.
         narrowed: Whether the experiment was narrowed (to some strategies, say): other rows of its report then stay.
+        shard: Which share of the runs is carried out; the report is about all of them.
         command: As the user typed it, for the records.
         console: Where progress is drawn.
 
     Raises:
         BenchError: The experiment cannot be run as given.
+        WorkerLostError: No worker process can be started.
     """
     console = console or Console(stderr=True)
     runs = expand(experiment, str(resolve_device(experiment.device)))
     print_notes(runs, console)
     place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
-    return carry_out_runs(runs, experiment, place, redo=redo, retime=retime, narrowed=narrowed, console=console)
+    return carry_out_runs(
+        runs, experiment, place, redo=redo, retime=retime, narrowed=narrowed, shard=shard, console=console
+    )
+
+
+def prospect(experiment: Experiment, results: Path, redo: Redo, shard: Shard) -> tuple[Plan, list[RunSpec], Pace, int]:
+    """What `carry_out` would do, while nothing is changed.
+
+    Args:
+        experiment: What would be run.
+        results: As `carry_out` takes it, like what follows.
+        redo: What would be done again.
+        shard: Which share.
+
+    Returns:
+        The plan, one run for each checkpoint that is not there, what is known of how long runs take, and workers.
+
+    Raises:
+        BenchError: The experiment cannot be run as given.
+    """
+    store = Store(results / experiment.name)
+    ahead = plan(expand(experiment, str(resolve_device(experiment.device))), store, redo, shard)
+    training = _untrained(ahead.missing, Workplace(store.folder, results / ".checkpoints"))
+    return ahead, training, Pace.of(store), _crew(experiment)[1]
 
 
 def print_notes(runs: list[RunSpec], console: Console) -> None:
     """Say what the loaders of the runs' datasets guessed or mended."""
-    for series in {run.dataset.name: load_series(run) for run in runs}.values():
+    first: dict[str, RunSpec] = {}
+    for run in runs:
+        first.setdefault(run.dataset.name, run)
+    for series in map(load_series, first.values()):
         for note in series.notes:
             console.print(f"{series.name}: {note}", style="dim", markup=False, highlight=False)
 
@@ -103,104 +169,127 @@ def carry_out_runs(
     redo: Redo = "only-missing",
     retime: bool = False,
     narrowed: bool = False,
+    shard: Shard = WHOLE,
     cells: dict[str, str] | None = None,
 ) -> Outcome:
     """Carry out these runs, whatever they came from.
 
     Args:
         runs: What to run.
-        experiment: For engine, threads and the timing pass.
+        experiment: For engine, threads, timeout and the timing pass.
         place: Where results and checkpoints are.
         console: Where progress is drawn.
         redo: As `carry_out` takes it.
         retime: Likewise.
         narrowed: Likewise.
+        shard: Likewise.
         cells: What the manifest says of each run id; by default what the run is, apart from versions.
     """
     store = Store(place.results)
     place.results.mkdir(parents=True, exist_ok=True)
     store.sweep()
+    sweep_checkpoints(place.checkpoints)
     store.write_manifest(cells if cells is not None else {run.run_id: cell_of_run(run) for run in runs}, keep=narrowed)
-    missing = [run for run in runs if redo == "always" or not store.has(run.run_id)]
-    missing.sort(key=lambda run: not STRATEGIES[run.strategy.name].cls.heavy)
-    workers = max(1, cpu_count() // experiment.threads)
+    ahead = plan(runs, store, redo, shard)
+    _set_damaged_aside(ahead, store, console)
     done: Counter[str] = Counter()
-    with Sight(place.results / PROGRESS, console) as sight:
-        shared = _untrained(missing, place)
-        bar = sight.stage("pre-training", len(shared)) if shared else None
-        for _ in engine(experiment.engine)(partial(_pretrain, place=place), shared, workers, experiment.threads):
-            assert bar is not None
-            sight.advance(bar)
-        bar = sight.stage("runs", len(missing)) if missing else None
-        for run, status, reason in _all_runs(missing, experiment, place, workers):
-            assert bar is not None
-            done[status] += 1
-            sight.advance(bar, f"{status}: {run.label}: {reason}" if reason else "")
-        audit_missing(runs, experiment, place, store, sight, workers, again=redo == "always")
-        timed = _time_each(runs, experiment, place, store, sight, redo, retime=retime)
-    return Outcome(place.results, done, len(runs) - len(missing), timed)
-
-
-def _all_runs(
-    runs: list[RunSpec], experiment: Experiment, place: Workplace, workers: int
-) -> Iterator[tuple[RunSpec, str, str]]:
-    """Carry out runs; each with its status and reason, as they end.
-
-    Where a worker dies (killed, or out of memory), the runs under way become failed records and the others go on.
-    """
-    left = {run.run_id: run for run in runs}
-    while left:
-        try:
-            jobs = list(left.values())
-            results = engine(experiment.engine)(partial(_run, place=place), jobs, workers, experiment.threads)
-            for run_id, status, reason in results:
-                yield left.pop(run_id), status, reason
-        except WorkerLostError as error:
-            started = [run for run in left.values() if (place.results / PROGRESS / run.run_id).exists()]
-            if not started:
-                raise
-            for run in started:
-                record = describe(run, load_series(run), place, resolve_device(run.device))
-                Store(place.results).write(record.model_copy(update={"reason": str(error)}), {})
-                (place.results / PROGRESS / run.run_id).unlink(missing_ok=True)
-                yield left.pop(run.run_id), "failed", str(error)
-
-
-def _run(run: RunSpec, place: Workplace) -> tuple[str, str, str]:
-    """One run, in whatever process; its record is on disk when this returns."""
-    load_plugins(place.plugins)
-    trail = Trail(place.results / PROGRESS, run.run_id, run.label)
-    trail(0, 1, lambda: float("nan"))
-    record, frames = execute(run, place, trail)
-    Store(place.results).write(record, frames)
-    trail.erase()
-    return run.run_id, record.status, record.reason
-
-
-def _pretrain(run: RunSpec, place: Workplace) -> None:
-    """Leave the run's checkpoint behind. What goes wrong here will go wrong, and be recorded, in the run."""
-    import torch
-
-    load_plugins(place.plugins)
-    torch.set_num_threads(run.threads)
+    well = {run_id for run_id, found in ahead.found.items() if found.state == "ok"} - {r.run_id for r in ahead.missing}
+    name, workers = _crew(experiment)
     try:
-        stage = Stage.of(load_series(run), run.protocol)
-        if recipe := recipe_of(run, stage):
-            pretrain(recipe, stage, resolve_device(run.device), place.checkpoints)
-    except Exception:  # noqa: S110 - a plug-in may raise anything; see above
-        pass
+        with Sight(place.results / PROGRESS, console) as sight:
+            with engine(name)(workers, experiment.threads) as crew:
+                work = Work(place, sight.trails, redo == "always", name == "processes", experiment.timeout)
+                _train_all(ahead.missing, work, crew, sight)
+                for ended in _Runs(ahead, work, sight, workers).carry_out(crew):
+                    done[ended.status] += 1
+                    well |= {ended.run.run_id} if ended.status in ("ok", KEPT) else set()
+                served = [run for run in ahead.runs if run.run_id in well]
+                audit_missing(served, place, sight, crew, experiment.threads, again=redo == "always")
+            timed = _time_each(served, experiment, place, store, sight, redo, retime=retime)
+    finally:
+        store.sweep()
+    done.pop(KEPT, None)
+    return Outcome(place.results, done, len(ahead.runs) - done.total(), timed)
+
+
+def _crew(experiment: Experiment) -> tuple[str, int]:
+    """Engine and workers: what may have to be given up is done by a worker, that can be ended."""
+    if experiment.engine == "serial":
+        return ("processes" if experiment.timeout else "serial"), 1
+    return experiment.engine, max(1, cpu_count() // experiment.threads)
+
+
+def _set_damaged_aside(ahead: Plan, store: Store, console: Console) -> None:
+    for run in ahead.runs:
+        found = ahead.found[run.run_id]
+        if found.state == "damaged" and store.set_aside(run.run_id):
+            line = f"damaged: {run.label}: {found.reason}. Set aside in {store.folder / DAMAGED}; it is run again."
+            console.print(line, markup=False, highlight=False)
+
+
+def _train_all(runs: list[RunSpec], work: Work, crew: Crew, sight: Sight) -> None:
+    """Every checkpoint that runs need and that is not there, once."""
+    shared = _untrained(runs, work.place)
+    bar = sight.stage("pre-training", len(shared)) if shared else None
+    for _ in crew(partial(train_shared, place=work.place), shared, work.timeout):
+        assert bar is not None
+        sight.advance(bar)
+
+
+@dataclass
+class _Runs:
+    """The runs of a session under way, with an eye on the time."""
+
+    ahead: Plan
+    work: Work
+    sight: Sight
+    workers: int
+
+    def carry_out(self, crew: Crew) -> Iterator[Ended]:
+        """Each run as it ends."""
+        left, failed, pace = kinds_of(self.ahead.missing), 0, self._pace()
+        if not left:
+            return
+        bar = self.sight.stage("runs", left.total())
+        for ended in crew(partial(carry_out_run, work=self.work), self.ahead.missing, self.work.timeout):
+            if isinstance(ended, Lost):
+                ended = give_up(ended.job, self.work, ended.reason)
+            left[kind_of(ended.run)] -= 1
+            failed += ended.status == "failed"
+            if ended.status == "ok":
+                pace.learn(kind_of(ended.run), ended.seconds)
+            line = f"{ended.status}: {ended.run.label}: {ended.reason}" if ended.reason else ""
+            self.sight.advance(bar, line, self._note(left, failed, pace))
+            yield ended
+
+    def _pace(self) -> Pace:
+        pace = Pace()
+        for run in self.ahead.runs:
+            if (found := self.ahead.found[run.run_id]).state == "ok":
+                pace.learn(kind_of(run), found.seconds)
+        return pace
+
+    def _note(self, left: Counter[Kind], failed: int, pace: Pace) -> str:
+        running = min(self.workers, left.total())
+        time_left = about(pace.left(left, self.workers)) if running else ""
+        parts = [f"{running} running", f"{failed} failed" if failed else "", f"{time_left} left" if time_left else ""]
+        return ", ".join(part for part in parts if part)
 
 
 def _untrained(runs: list[RunSpec], place: Workplace) -> list[RunSpec]:
     """One run for each checkpoint that is needed and not there."""
     first: dict[str, RunSpec] = {}
+    stages: dict[str, Stage] = {}
     for run in runs:
         if run.forecaster is None or run.skip:
             continue
-        series = load_series(run)
-        recipe = recipe_of(run, Stage.of(series, run.protocol))
+        where = json.dumps([run.dataset.name, run.dataset.options, run.rows, run.protocol.model_dump()])
+        if where not in stages:
+            stages = {where: Stage.of(load_series(run), run.protocol)}  # runs on one dataset follow one another
+        stage = stages[where]
+        recipe = recipe_of(run, stage)
         assert recipe is not None
-        key = recipe.key(series.training_fingerprint, resolve_device(run.device))
+        key = recipe.key(stage.series.training_fingerprint, resolve_device(run.device))
         if not (place.checkpoints / f"{key}.safetensors").is_file():
             first.setdefault(key, run)
     return list(first.values())
@@ -216,15 +305,13 @@ def _time_each(
     *,
     retime: bool,
 ) -> int:
-    """The timing pass: the first seed's runs, one after the other, with nothing else running."""
+    """The timing pass: the first seed's runs that ended well, one after the other, with nothing else running."""
     if not experiment.timing_blocks:
         return 0
     chosen = [
         run
         for run in runs
         if run.seed == experiment.seeds[0]
-        and (record := store.read(run.run_id)) is not None
-        and record.status == "ok"
         and (redo == "always" or _is_untimed(store.read_timing(run.run_id), retime=retime))
     ]
     timed = 0

@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
-import shutil
-import uuid
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import psutil
-
+from bench.disk import WORK, remove, sweep, work_folder, write_durably
 from bench.errors import BenchError
+from bench.lock import held
+from bench.migrations import migrated
 from bench.record import COSTS, SCHEMA_VERSION, Record, Timing
+from bench.seal import Seal, SealError, broken_file, opened, sealed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORD, TIMING, MANIFEST = "record.json", "timing.json", "runs.json"
+RECORD, TIMING, MANIFEST, LOG = "record.json", "timing.json", "runs.json", "log.txt"
 ORIGINS, FORECASTS, TRACE = "origins.parquet", "forecasts.parquet", "trace.parquet"
 SWEEP = "_sweep"  # no experiment can have this name
+DAMAGED = ".damaged"
+RUN_ID = re.compile(r"[^.\s/\\:][^/\\:\x00-\x1f]*")
+"""What a run may be called on disk: a name from a file leads nowhere else."""
+
+ATTEMPTS = 100
+"""How often a run is put in its place while others put theirs there."""
+
+State = Literal["ok", "failed", "skipped", "absent", "damaged", "newer"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a run is found on disk.
+
+    Attributes:
+        state: The record's status; or ``absent``, ``damaged``, or ``newer``: by a later version of this package.
+        reason: What the damage is.
+        seconds: What the run took, where it has a record.
+    """
+
+    state: State
+    reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run ended well."""
+        return self.state in ("ok", "skipped")
+
+
+class DamagedError(Exception):
+    """A record is not as it was written; the message says in what way."""
+
+
+class _NewerError(Exception):
+    """A record is by a later version of this package."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +68,16 @@ class Store:
     Layout: ``<run id>/record.json`` with ``origins.parquet`` (a row for each origin: ``origin, time, mse, mae,
     mse_original, mae_original``), ``forecasts.parquet`` (``origin, time, lead, channel, forecast, truth`` around
     the strongest event, original units), ``trace.parquet`` (``origin, time, name, value``: what the strategy's
-    ``trace`` said now and then, where it says anything) and, once the run was timed alone, ``timing.json``.
+    ``trace`` said now and then, where it says anything), ``log.txt`` (what the run printed, where it printed anything)
+    and, once the run was timed alone, ``timing.json``.
     ``runs.json`` lists the runs that the report is about; what an earlier version of a plug-in left stays on disk, and
-    counts again when the plug-in is as it was. A run's folder appears by one rename; what is being written lives under
-    ``.tmp``. The runs of a sweep, which serve validation rows only, have a store of their own in ``_sweep``.
+    counts again when the plug-in is as it was. The runs of a sweep, which serve validation rows only, have a store of
+    their own in ``_sweep``.
+
+    Any number of processes on any number of machines may write to one folder at once. A run's folder appears by one
+    rename; what is being written lives under ``.tmp``, by names that no two processes share. A record holds checksums
+    of itself and of its frames; one that does not agree with them is damaged, as good as none, and `set_aside` moves
+    it to ``.damaged``.
 
     Attributes:
         folder: ``results/<experiment>``.
@@ -44,22 +87,77 @@ class Store:
 
     def has(self, run_id: str) -> bool:
         """Whether the run ended well (``ok`` or ``skipped``): a failed one is to be done again."""
-        record = self.read(run_id)
-        return record is not None and record.status != "failed"
+        return self.condition(run_id).is_done
+
+    def condition(self, run_id: str, *, closely: bool = False) -> Condition:
+        """How the run is found.
+
+        Args:
+            run_id: Of the run.
+            closely: Whether frames are read and held against their checksums; otherwise their sizes are.
+        """
+        for _ in range(ATTEMPTS):
+            before = self._identity(run_id)
+            found = self._examine(run_id, closely=closely)
+            if found.state != "damaged" or () != before == self._identity(run_id):
+                break  # otherwise another session replaced it between one look and the next
+        return found
+
+    def _identity(self, run_id: str) -> tuple[int, ...]:
+        """Which folder the run's is, and since when; empty where there is none."""
+        try:
+            here = (self.folder / run_id).stat()
+        except OSError:
+            return ()
+        return here.st_ino, here.st_ctime_ns  # numbers alone are used again
+
+    def _examine(self, run_id: str, *, closely: bool) -> Condition:
+        try:
+            record, seal = self._load(run_id)
+        except FileNotFoundError:
+            there = (self.folder / run_id).is_dir()
+            return Condition("damaged", f"{RECORD} is missing") if there else Condition("absent")
+        except _NewerError:
+            return Condition("newer")
+        except (DamagedError, OSError) as error:
+            return Condition("damaged", str(error))
+        broken = broken_file(self.folder / run_id, seal, closely=closely) if seal else ""
+        return Condition("damaged", broken) if broken else Condition(record.status, seconds=record.seconds)
 
     def read(self, run_id: str) -> Record | None:
         """The record of a run, or None where there is none or it cannot be read."""
         try:
-            record = Record.model_validate_json((self.folder / run_id / RECORD).read_bytes())
-        except (OSError, ValueError):
+            return self._load(run_id)[0]
+        except (DamagedError, _NewerError, OSError):
             return None
-        return record if record.schema_version == SCHEMA_VERSION else None
+
+    def _load(self, run_id: str) -> tuple[Record, Seal | None]:
+        """A record and its seal.
+
+        Raises:
+            DamagedError: It is not as it was written.
+            OSError: It cannot be read.
+        """
+        text = (self.folder / run_id / RECORD).read_bytes()
+        try:
+            body, seal = opened(text)
+            if seal is not None and _CURRENT in body:  # the usual case, and quick
+                record = Record.model_validate_json(body)
+            else:
+                record = Record.model_validate(_migrated(json.loads(body), seal))
+        except SealError as error:
+            raise DamagedError(f"{RECORD}: {error}") from None
+        except (ValueError, KeyError, TypeError) as error:  # of the last two, what JSON of any other form leads to
+            raise DamagedError(f"{RECORD} cannot be read: {str(error).splitlines()[0]}") from None
+        if record.run_id != run_id:
+            raise DamagedError(f"{RECORD} is of another run, {record.run_id!r}")
+        return record, seal
 
     def read_timing(self, run_id: str) -> Timing | None:
         """The timing pass of a run, or None."""
         try:
-            return Timing.model_validate_json((self.folder / run_id / TIMING).read_bytes())
-        except (OSError, ValueError):
+            return Timing.model_validate_json(opened((self.folder / run_id / TIMING).read_bytes())[0])
+        except (OSError, ValueError, SealError):
             return None
 
     def read_frame(self, run_id: str, name: str) -> pd.DataFrame | None:
@@ -69,9 +167,13 @@ class Store:
         path = self.folder / run_id / name
         return pd.read_parquet(path) if path.is_file() else None
 
+    def found(self) -> list[str]:
+        """Ids of all runs that have a folder, listed or not."""
+        return sorted(path.name for path in self.folder.glob("*") if RUN_ID.fullmatch(path.name) and _is_run(path))
+
     def run_ids(self) -> list[str]:
         """Ids of the runs that the report is about, if they left a record; of all that did, where no list was made."""
-        listed = list(self.read_manifest()) or sorted(p.parent.name for p in self.folder.glob(f"[!.]*/{RECORD}"))
+        listed = list(self.read_manifest()) or self.found()
         return [run_id for run_id in listed if (self.folder / run_id / RECORD).is_file()]
 
     def read_manifest(self) -> dict[str, str]:
@@ -80,7 +182,8 @@ class Store:
             listed = json.loads((self.folder / MANIFEST).read_bytes())
         except (OSError, ValueError):
             return {}
-        return {str(run_id): str(cell) for run_id, cell in listed.items()}
+        items = listed.items() if isinstance(listed, dict) else ()
+        return {run_id: str(cell) for run_id, cell in items if RUN_ID.fullmatch(run_id)}
 
     def write_manifest(self, cells: dict[str, str], *, keep: bool) -> None:
         """Say which runs the report is about.
@@ -90,54 +193,114 @@ class Store:
             keep: Whether other cells that were listed before stay.
         """
         fresh = set(cells.values())
-        before = {run_id: cell for run_id, cell in self.read_manifest().items() if keep and cell not in fresh}
-        work = self._work_folder()
-        write_durably(work / MANIFEST, json.dumps(before | cells, indent=1))
-        (work / MANIFEST).rename(self.folder / MANIFEST)
-        work.rmdir()
+        with held(self.folder / WORK / f"{MANIFEST}.lock"):
+            listed = self.read_manifest()
+            before = {run_id: cell for run_id, cell in listed.items() if keep and cell not in fresh}
+            if list((before | cells).items()) != list(listed.items()):
+                self._replace(MANIFEST, json.dumps(before | cells, indent=1))
 
     def records(self) -> Iterator[Record]:
         """All readable records."""
         return (record for run_id in self.run_ids() if (record := self.read(run_id)))
 
-    def write(self, record: Record, frames: dict[str, pd.DataFrame]) -> None:
-        """Write a run: its record and its frames (by file name), replacing an earlier failure."""
-        work = self._work_folder()
-        for name, frame in frames.items():
-            frame.to_parquet(work / name, index=False)
-        write_durably(work / RECORD, record.model_dump_json(indent=1))
-        final = self.folder / record.run_id
-        if final.exists():
-            final.rename(self._work_folder() / "replaced")
-        work.rename(final)
-        self.sweep()
+    def write(
+        self, record: Record, frames: dict[str, pd.DataFrame], *, log: Path | None = None, replace: bool = True
+    ) -> None:
+        """Write a run.
+
+        Args:
+            record: Its record.
+            frames: Its frames by file name.
+            log: What it printed; moved into its folder, unless it is empty.
+            replace: Whether a run that ended well meanwhile, by another session, gives way, as any other does.
+        """
+        work = work_folder(self.folder)
+        try:
+            for name, frame in frames.items():
+                frame.to_parquet(work / name, index=False)
+            write_durably(work / RECORD, sealed(record.model_dump_json(indent=1), [work / name for name in frames]))
+            if log is not None and log.is_file() and log.stat().st_size:
+                log.rename(work / LOG)
+            self.put(work, record.run_id, replace=replace)
+        finally:
+            remove(work)
+
+    def put(self, work: Path, run_id: str, *, replace: bool) -> None:
+        """Give a whole folder, written elsewhere on this disk, its place as a run; in one step."""
+        final = self.folder / run_id
+        for _ in range(ATTEMPTS):
+            try:
+                work.rename(final)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not final.is_dir():
+                    raise
+            if not replace and self.has(run_id):
+                return
+            self._move_away(final, work_folder(self.folder))
+        raise OSError(f"{final} could not be replaced: others keep writing there")
 
     def write_timing(self, run_id: str, timing: Timing) -> None:
         """Write the timing pass of a run beside its record."""
-        work = self._work_folder()
-        write_durably(work / TIMING, timing.model_dump_json(indent=1))
-        (work / TIMING).rename(self.folder / run_id / TIMING)
-        work.rmdir()
+        self._replace(f"{run_id}/{TIMING}", sealed(timing.model_dump_json(indent=1)))
+
+    def set_aside(self, run_id: str) -> bool:
+        """Move a damaged run to ``.damaged``; False where it was found whole, or gone, meanwhile."""
+        aside = work_folder(self.folder)
+        try:
+            (self.folder / run_id).rename(aside / run_id)
+        except OSError:
+            remove(aside)
+            return False
+        if Store(aside).condition(run_id).state != "damaged":  # another session was just then replacing it
+            self.put(aside / run_id, run_id, replace=False)
+            remove(aside)
+            return False
+        (self.folder / DAMAGED).mkdir(exist_ok=True)
+        (aside / run_id).rename(self.folder / DAMAGED / f"{run_id}-{aside.name.rpartition('-')[2]}")
+        remove(aside)
+        return True
 
     def sweep(self) -> None:
-        """Remove what this process replaced, and what processes that are gone left half-written."""
-        for work in (self.folder / ".tmp").glob("*"):
-            pid = int(work.name.partition("-")[0])
-            if pid == os.getpid() or not psutil.pid_exists(pid):
-                shutil.rmtree(work, ignore_errors=True)
+        """Remove what this process left half-written, and what processes that are gone did."""
+        sweep(self.folder)
 
-    def _work_folder(self) -> Path:
-        work = self.folder / ".tmp" / f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
-        work.mkdir(parents=True)
-        return work
+    def _replace(self, name: str, text: str) -> None:
+        """Write one file whole, in place of an earlier one."""
+        work = work_folder(self.folder)
+        try:
+            write_durably(work / "text", text)
+            (work / "text").replace(self.folder / name)
+        finally:
+            remove(work)
+
+    @staticmethod
+    def _move_away(final: Path, aside: Path) -> None:
+        """Take a folder out of the way, unless another process was quicker."""
+        try:
+            final.rename(aside / "replaced")
+        except FileNotFoundError:
+            pass
+        finally:
+            remove(aside)
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Write a file, and see it on disk."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+_CURRENT = f'"schema_version": {SCHEMA_VERSION},'.encode()
+
+
+def _migrated(values: dict[str, Any], seal: Seal | None) -> dict[str, Any]:
+    """A record's values in today's version; one of a version that has seals must have one."""
+    version = values["schema_version"]
+    if version > SCHEMA_VERSION:
+        raise _NewerError
+    if seal is None and version > 1:
+        raise SealError("its seal is missing")
+    return migrated(values)
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder of an experiment's is, or is meant to be, a run."""
+    return path.is_dir() and path.name != SWEEP
 
 
 def experiments_in(results: Path) -> list[Path]:

@@ -7,9 +7,7 @@ import copy
 import hashlib
 import json
 import math
-import os
 import random
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -22,7 +20,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from bench.disk import sweep
 from bench.forecaster import FORECASTERS, Objective, Pairs, Task, TrainingConfig, check_task, fits_itself
+from bench.lock import break_left, held
+from bench.owner import unique_name
 from bench.stream import Stage
 
 CHECKPOINT_VERSION = 1
@@ -123,12 +124,27 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
     Returns:
         The caller's own copy.
     """
-    path = cache / f"{recipe.key(stage.series.training_fingerprint, device)}.safetensors" if cache else None
-    if path and path.is_file():
-        forecaster = recipe.build(device)
-        with contextlib.suppress(SafetensorError):  # damaged, by a power cut say: it is trained again
-            forecaster.load_state_dict(load_file(path, device=str(device)))
-            return forecaster
+    if cache is None or not hasattr(FORECASTERS[recipe.name].cls, "state_dict"):
+        return _train(recipe, stage, device)
+    path = cache / f"{recipe.key(stage.series.training_fingerprint, device)}.safetensors"
+    forecaster = _load(recipe, path, device)
+    if forecaster is None:
+        with held(path.with_suffix(".lock")):  # of all who need it, one trains it, and the others wait
+            forecaster = _load(recipe, path, device)
+            if forecaster is None:
+                forecaster = _train(recipe, stage, device)
+                _save(forecaster, path)
+    return forecaster
+
+
+def sweep_checkpoints(cache: Path) -> None:
+    """Remove what processes that are gone left half-written or locked."""
+    sweep(cache)
+    for lock in cache.glob("*.lock"):
+        break_left(lock)
+
+
+def _train(recipe: Recipe, stage: Stage, device: torch.device) -> Any:
     split = stage.series.split
     inputs, targets = (torch.from_numpy(rows[: split.validation]).to(device) for rows in (stage.inputs, stage.targets))
     task = recipe.task
@@ -137,9 +153,18 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
         origins = torch.arange(start, end - task.horizon + 1, device=device)
         return Pairs(inputs, targets, origins, task.lookback, task.horizon)
 
-    forecaster = recipe.train(pairs(task.lookback, split.train), pairs(split.train, split.validation), device)
-    if path and hasattr(forecaster, "state_dict"):
-        _save(forecaster, path)
+    return recipe.train(pairs(task.lookback, split.train), pairs(split.train, split.validation), device)
+
+
+def _load(recipe: Recipe, path: Path, device: torch.device) -> Any | None:
+    """The forecaster of a checkpoint; None where there is none, or it is damaged, by a power cut say."""
+    if not path.is_file():
+        return None
+    forecaster = recipe.build(device)
+    try:
+        forecaster.load_state_dict(load_file(path, device=str(device)))
+    except SafetensorError:
+        return None
     return forecaster
 
 
@@ -243,6 +268,9 @@ def _learning_rate(step: int, total: int) -> float:
 def _save(forecaster: Any, path: Path) -> None:
     """Write a checkpoint whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    save_file({name: tensor.clone().contiguous() for name, tensor in forecaster.state_dict().items()}, work)
-    work.rename(path)
+    work = path.with_name(f".{unique_name()}")
+    try:
+        save_file({name: tensor.clone().contiguous() for name, tensor in forecaster.state_dict().items()}, work)
+        work.replace(path)
+    finally:
+        work.unlink(missing_ok=True)

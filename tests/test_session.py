@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from bench import load_results
+from bench.owner import process_name
 from bench.progress import Trail
 from bench.record import Record
 from bench.store import FORECASTS, ORIGINS, RECORD, TIMING, Store
@@ -94,9 +95,9 @@ def test_the_first_run_does_all_and_the_second_nothing(tiny: Path, bench: Bench)
     assert clean(tiny)
     before = stamps(tiny.parent / "results")
     assert len([name for name in before if name.endswith(".safetensors")]) == 2
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    half = store_of(tiny).folder / ".tmp" / f"{gone.pid}-0123456789ab"  # what a killed process had begun
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as gone:
+        half = store_of(tiny).folder / ".tmp" / f"{process_name(gone.pid)}-0123456789ab"  # what a killed one had begun
+        gone.communicate(b"\n")
     half.mkdir(parents=True)
     again = bench("run", tiny)
     assert again.status == 0
@@ -510,11 +511,12 @@ def test_what_was_done_before_a_kill_is_kept(tiny: Path, write: Write) -> None:
         return {file.parent.name for file in folder.glob(f"[!.]*/{RECORD}")}
 
     with subprocess.Popen(words, cwd=tiny.parent, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
-        while not (finished() and list(folder.glob(".progress/*"))):  # one is done, the slow one is under way
+        while not (finished() and list(folder.glob(".progress/*/[!.]*"))):  # one is done, the slow one is under way
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.01)
+        half = folder / ".tmp" / f"{process_name(process.pid)}-0123456789ab"
         process.send_signal(signal.SIGKILL)
-    half = folder / ".tmp" / f"{process.pid}-0123456789ab"  # as if it had been writing just then
+    # as if it had been writing just then
     half.mkdir(parents=True)
     (half / RECORD).write_text("{")
     assert len(finished()) == 1

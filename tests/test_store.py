@@ -6,7 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -14,8 +17,13 @@ import pandas as pd
 import pytest
 
 from bench import BenchError, Protocol, load_results
+from bench.experiment import expand, load_experiment
+from bench.migrations import MIGRATIONS
+from bench.owner import is_gone, process_name
+from bench.plugins import load_plugins
 from bench.record import SCHEMA_VERSION, DatasetRecord, Errors, PluginRecord, Record, StepTimes, Timing
-from bench.store import FORECASTS, MANIFEST, ORIGINS, RECORD, TIMING, Store, experiments_in
+from bench.seal import opened, sealed
+from bench.store import DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, TIMING, Condition, Store, experiments_in
 
 ERRORS = Errors(
     windows=10,
@@ -134,10 +142,9 @@ def test_a_run_is_written_whole_or_not_at_all(store: Store) -> None:
         store.write(record(), frames)
     assert not (store.folder / "r1").exists()
     assert store.read("r1") is None
-    assert len(left_over(store)) == 1
+    assert left_over(store) == []  # what there was of it takes no room, on a disk that is full perhaps
     store.write(record(), FRAMES)
     assert store.has("r1")
-    assert left_over(store) == []  # what this process left half-written went with it
 
 
 def test_a_run_that_replaces_another_does_not_lose_it_before_it_is_whole(store: Store) -> None:
@@ -174,25 +181,69 @@ def test_the_record_is_the_last_thing_written(store: Store, monkeypatch: pytest.
 
 
 def test_what_a_process_that_is_gone_left_is_swept_and_what_a_live_one_writes_is_not(store: Store) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as live:
-        for pid in (gone.pid, live.pid, os.getpid()):
-            work = store.folder / ".tmp" / f"{pid}-0123456789ab"
-            work.mkdir(parents=True)
-            (work / ORIGINS).write_bytes(b"half")
-        store.sweep()
-        assert left_over(store) == [f"{live.pid}-0123456789ab"]
-        live.communicate(b"\n")
+    gone, live = (subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2))
+    elsewhere, long_ago = f"00000000-{gone.pid}-1-0123456789ab", f"00000000-{gone.pid}-2-0123456789ab"
+    names = [f"{process_name(pid)}-0123456789ab" for pid in (gone.pid, live.pid, os.getpid())]
+    for name in [*names, elsewhere, long_ago]:
+        work = store.folder / ".tmp" / name
+        work.mkdir(parents=True)
+        (work / ORIGINS).write_bytes(b"half")
+    yesterday = time.time() - 2 * 86_400
+    os.utime(store.folder / ".tmp" / long_ago, (yesterday, yesterday))
+    gone.communicate(b"\n")
     store.sweep()
-    assert left_over(store) == []
+    assert sorted(left_over(store)) == sorted([names[1], elsewhere])  # numbers of other machines say nothing here
+    live.communicate(b"\n")
+    store.sweep()
+    assert left_over(store) == [elsewhere]
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"run_id": "r1"}', "\0" * 100])
-def test_a_damaged_record_is_as_good_as_none(store: Store, damage: str) -> None:
+def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
+    machine, pid, start = process_name().split("-")
+    assert not is_gone(f"{machine}-{pid}-{start}-0123456789ab")
+    assert is_gone(f"{machine}-{pid}-{int(start) - 1}-0123456789ab")
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        while process_name(process.pid).split("-")[2]:  # not waited for: its number is still taken
+            time.sleep(0.01)
+        assert is_gone(f"{machine}-{process.pid}-{int(start) + 1}-0123456789ab")
+
+
+def spoil(path: Path, change: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
+def reseal(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """A change to a record's text that its seal agrees with."""
+    return lambda data: sealed(change(opened(data)[0]).decode()).encode()
+
+
+RECORD_DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda _: b"", "cannot be read"),
+    "brace": (lambda _: b"{", "cannot be read"),
+    "list": (lambda _: b"[]", "cannot be read"),
+    "null": (lambda _: b"null", "cannot be read"),
+    "zeros": (lambda data: b"\0" * len(data), "cannot be read"),
+    "other JSON": (lambda _: b'{"run_id": "r1"}', "cannot be read"),
+    "truncated": (lambda data: data[: len(data) // 2], "cannot be read"),
+    "seal truncated": (lambda data: data[:-20], "its seal cannot be read"),
+    "one digit": (lambda data: data.replace(b'"mse": 0.4,', b'"mse": 0.3,'), "wrong checksum"),
+    "one bit of the seal": (lambda data: data[:-6] + bytes([data[-6] ^ 1]) + data[-5:], "wrong checksum"),
+    "seal lost": (lambda data: opened(data)[0], "its seal is missing"),
+    "another run": (reseal(lambda body: body.replace(b'"run_id": "r1"', b'"run_id": "r7"')), "of another run, 'r7'"),
+    "not a record": (reseal(lambda body: body.replace(b'"seed": 0', b'"seed": "x"')), "cannot be read"),
+    "version 0": (reseal(lambda body: body.replace(b'_version": 2', b'_version": 0')), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("how", RECORD_DAMAGES)
+def test_a_damaged_record_is_named_and_as_good_as_none(store: Store, how: str) -> None:
+    change, reason = RECORD_DAMAGES[how]
     store.write(record(), FRAMES)
     store.write(record("r2"), FRAMES)
-    (store.folder / "r1" / RECORD).write_text(damage)
+    spoil(store.folder / "r1" / RECORD, change)
+    found = store.condition("r1")
+    assert found.state == "damaged"
+    assert reason in found.reason
     assert store.read("r1") is None
     assert not store.has("r1")
     assert load_results(store.folder)["run_id"].tolist() == ["r2"]
@@ -200,9 +251,75 @@ def test_a_damaged_record_is_as_good_as_none(store: Store, damage: str) -> None:
     assert store.has("r1")
 
 
-def test_a_record_of_another_schema_is_as_good_as_none(store: Store) -> None:
+def test_damaged_frames_are_found_by_size_or_when_looked_at_closely(store: Store) -> None:
+    for run_id in ("gone", "short", "bit", "whole"):
+        store.write(record(run_id), FRAMES)
+    (store.folder / "gone" / ORIGINS).unlink()
+    spoil(store.folder / "short" / ORIGINS, lambda data: data[:-1])
+    spoil(store.folder / "bit" / FORECASTS, lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    reasons = {run_id: store.condition(run_id).reason for run_id in store.found()}
+    size = len((store.folder / "whole" / ORIGINS).read_bytes())
+    short = f"{ORIGINS} has {size - 1:,} bytes, not {size:,}"
+    assert reasons == {"bit": "", "gone": f"{ORIGINS} is missing", "short": short, "whole": ""}
+    assert store.condition("bit", closely=True) == Condition("damaged", f"{FORECASTS}: wrong checksum")
+    assert store.condition("whole", closely=True) == Condition("ok")
+
+
+def test_a_folder_without_a_record_is_damaged_and_none_is_absent(store: Store) -> None:
+    (store.folder / "r1").mkdir(parents=True)
+    assert store.condition("r1") == Condition("damaged", f"{RECORD} is missing")
+    assert store.condition("r2") == Condition("absent")
+
+
+def test_what_is_damaged_is_set_aside_and_what_is_whole_is_not(store: Store) -> None:
+    for run_id in ("bad", "good"):
+        store.write(record(run_id), FRAMES)
+    spoil(store.folder / "bad" / RECORD, lambda data: data[:100])
+    assert [store.set_aside(run_id) for run_id in ("bad", "good", "none")] == [True, False, False]
+    assert store.condition("bad").state == "absent"
+    assert store.condition("good").state == "ok"
+    (aside,) = (store.folder / DAMAGED).iterdir()
+    assert aside.name.startswith("bad-")
+    assert len((aside / RECORD).read_bytes()) == 100
+    assert (aside / ORIGINS).is_file()
+    assert left_over(store) == []
+    assert store.found() == ["good"]
+
+
+def test_a_record_of_a_later_version_is_not_read_and_not_damaged(store: Store) -> None:
     store.write(record(schema_version=SCHEMA_VERSION + 1), FRAMES)
-    assert not store.has("r1")
+    assert store.condition("r1").state == "newer"
+    assert store.read("r1") is None
+    assert not store.set_aside("r1")
+
+
+RECORDS = Path(__file__).parent / "records"
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_records_of_earlier_versions_are_read(store: Store, version: int) -> None:
+    """As that version left them: a file for each one."""
+    text = (RECORDS / f"v{version}.json").read_text()
+    run_id = json.loads(text)["run_id"]
+    (store.folder / run_id).mkdir(parents=True)
+    (store.folder / run_id / RECORD).write_text(text)
+    assert store.condition(run_id, closely=True) == Condition("ok")
+    read = store.read(run_id)
+    assert read is not None
+    assert read.model_dump_json() == record(run_id).model_dump_json()
+    assert set(MIGRATIONS) == set(range(1, SCHEMA_VERSION))
+    (store.folder / run_id / RECORD).write_text(text[:-100])
+    assert store.condition(run_id).state == "damaged"
+
+
+def test_the_form_of_records_may_change_and_no_run_gets_another_id(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.parent)
+    load_plugins()
+    ids = [run.run_id for run in expand(load_experiment(str(tiny)), "cpu")]
+    monkeypatch.setattr("bench.record.SCHEMA_VERSION", 77)
+    assert [run.run_id for run in expand(load_experiment(str(tiny)), "cpu")] == ids
+    monkeypatch.setattr("bench.experiment.OUTCOME_VERSION", 77)
+    assert not set(ids) & {run.run_id for run in expand(load_experiment(str(tiny)), "cpu")}
 
 
 def test_a_timing_pass_stands_beside_its_record(store: Store) -> None:
@@ -238,6 +355,76 @@ def test_a_narrowed_experiment_keeps_other_rows_and_replaces_its_own(store: Stor
     assert store.read_manifest() == {"a1": "cell a", "c1": "cell c", "b2": "cell b"}
     store.write_manifest({"a1": "cell a"}, keep=False)
     assert store.read_manifest() == {"a1": "cell a"}
+
+
+def test_names_on_disk_lead_nowhere_else(store: Store) -> None:
+    store.write(record(), FRAMES)
+    secret = store.folder.parent / "secret"
+    Store(secret.parent).write(record("secret"), {})
+    hostile = {"../secret": "a", "/etc": "b", ".damaged": "c", "a/../../secret": "d", "r1": "e", "..\\secret": "f"}
+    (store.folder / MANIFEST).write_text(json.dumps(hostile))
+    assert list(store.read_manifest()) == ["r1"]
+    assert store.run_ids() == ["r1"]
+    text = sealed(record().model_dump_json(indent=1), [secret / RECORD])
+    (store.folder / "r1" / RECORD).write_text(text)
+    assert "names files that no run leaves" in store.condition("r1", closely=True).reason
+
+
+def test_what_a_run_printed_goes_with_it_unless_it_is_nothing(store: Store, tmp_path: Path) -> None:
+    for run_id, text in (("silent", ""), ("loud", "hello\n")):
+        log = tmp_path / f"{run_id}.txt"
+        log.write_text(text)
+        store.write(record(run_id), FRAMES, log=log)
+    assert not (store.folder / "silent" / LOG).exists()
+    assert (store.folder / "loud" / LOG).read_text() == "hello\n"
+    assert store.condition("loud", closely=True).state == "ok"
+
+
+def test_what_ended_well_meanwhile_gives_way_only_when_it_is_to(store: Store) -> None:
+    store.write(record(seconds=1.0), FRAMES)
+    store.write_timing("r1", timing(alone=True))
+    store.write(record(status="failed"), {}, replace=False)
+    kept = store.read("r1")
+    assert kept is not None
+    assert (kept.status, kept.seconds) == ("ok", 1.0)
+    assert store.read_timing("r1") is not None
+    store.write(record(status="failed"), {})
+    assert store.condition("r1").state == "failed"
+    store.write(record(seconds=2.0), FRAMES, replace=False)
+    assert store.condition("r1").state == "ok"
+    assert left_over(store) == []
+
+
+WRITERS = """
+    import sys
+    from pathlib import Path
+    from bench.store import Store
+    from tests.test_store import FRAMES, record
+
+    store, who = Store(Path(sys.argv[1])), int(sys.argv[2])
+    for i in range(40):
+        store.write(record("same", seconds=float(who)), FRAMES)
+        store.write(record(f"own-{who}-{i}"), FRAMES)
+        store.write_manifest({f"own-{who}-{i}": f"cell {who} {i}"}, keep=True)
+"""
+
+
+def test_processes_that_write_to_one_folder_lose_nothing(store: Store) -> None:
+    """The same run again and again, runs of their own, and one list of all."""
+    words = [sys.executable, "-W", "ignore", "-c", dedent(WRITERS), str(store.folder)]
+    root = Path(__file__).parent.parent
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    writers, seen = [subprocess.Popen([*words, str(who)], cwd=root, env=environment) for who in range(3)], set()
+    while any(writer.poll() is None for writer in writers):
+        seen.add(store.condition("same"))
+        store.set_aside("same")
+    assert seen <= {Condition("ok"), Condition("absent")}
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    own = {f"own-{who}-{i}" for who in range(3) for i in range(40)}
+    assert set(store.found()) == own | {"same"}
+    assert {store.condition(run_id, closely=True).state for run_id in store.found()} == {"ok"}
+    assert set(store.read_manifest()) == own
+    assert left_over(store) == []
 
 
 def test_a_damaged_manifest_is_as_good_as_none(store: Store) -> None:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from bench.engines.processes import run_in_processes
-from bench.engines.serial import run_serially
+from bench.engines.crew import Crew, Lost
+from bench.engines.processes import in_processes
+from bench.engines.serial import serially
 from bench.registry import unknown
 
-J = TypeVar("J")
-R = TypeVar("R")
+__all__ = ["ENGINES", "Crew", "Lost", "engine"]
 
+Engine = Callable[[int, int], AbstractContextManager[Crew]]
+"""A crew of so many workers, each with so many threads."""
 
-class Engine(Protocol):
-    """Applies a function to jobs; results come as they are ready, in any order."""
-
-    def __call__(self, function: Callable[[J], R], jobs: Iterable[J], workers: int, threads: int) -> Iterator[R]:
-        """Do all jobs with ``workers`` at a time, each given ``threads``."""
-        ...
-
-
-ENGINES: dict[str, Engine] = {"serial": run_serially, "processes": run_in_processes}
+ENGINES: dict[str, Engine] = {"serial": serially, "processes": in_processes}
 
 
 def engine(name: str) -> Engine:

@@ -1,34 +1,226 @@
-"""Several worker processes on this machine (joblib's loky), with the threads of each one limited."""
+"""Several worker processes on this machine, each with its threads limited, each replaced when it dies or hangs."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
+import psutil
+
+from bench.engines.crew import Crew, J, Lost, R
 from bench.errors import WorkerLostError
 
-J = TypeVar("J")
-R = TypeVar("R")
+TRIES = 2
+"""A job whose worker dies is done again once: the worker may have been killed for another's hunger."""
+
+STILLBORN = 3
+"""So many workers in a row that die before they begin anything are no accident."""
+
+LOOK_S = 0.5
+LIMITS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
 
 
-def run_in_processes(function: Callable[[J], R], jobs: Iterable[J], workers: int, threads: int) -> Iterator[R]:
-    """Do the jobs with ``workers`` at a time; a new job starts whenever a worker is free.
+@contextmanager
+def in_processes(workers: int, threads: int) -> Iterator[Crew]:
+    """A crew of worker processes, which start when they are needed and end with the context.
+
+    A job whose worker dies is done again, once; one that takes longer than its ``timeout`` is not, and its worker is
+    ended. Either is then `Lost`, and the others go on.
 
     Args:
-        function: Importable by name.
-        jobs: Picklable; names and numbers.
         workers: Processes.
-        threads: For the numerical libraries of each process.
-
-    Raises:
-        WorkerLostError: A worker died.
+        threads: For the numerical libraries of each.
     """
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    pool = _Pool(workers, threads)
+    try:
+        yield pool.carry_out
+    finally:
+        pool.close()
 
-    with parallel_config(backend="loky", inner_max_num_threads=threads):
-        parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
+
+class _Worker:
+    """A process that does one job after another.
+
+    Functions must be importable by name, and jobs are names and numbers: both are pickled on their way to it.
+    """
+
+    def __init__(self, threads: int) -> None:
+        from joblib.externals.loky.backend import get_context  # starts Python afresh, and leaves __main__ alone
+
+        self.connection, theirs = Pipe()
+        limits = {f"{library}_NUM_THREADS": str(threads) for library in LIMITS}
+        work = {"target": _work, "args": (theirs, os.getpid()), "daemon": False, "env": limits}
+        self.process = get_context("loky").Process(**work)
+        self.process.start()
+        theirs.close()
+
+    def end(self) -> None:
+        """End it, and all that it started, whatever it is doing."""
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self.process.pid)
+            for one in [process, *process.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    one.kill()
+        self.process.join()
+        self.connection.close()
+
+    def cause(self) -> str:
+        """How a dead one died."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code >= 0:
+            return f"a worker process died (exit status {code})"
+        with contextlib.suppress(ValueError):
+            return f"a worker process died ({signal.Signals(-code).name}: it was killed, or ran out of memory)"
+        return f"a worker process died (signal {-code})"
+
+
+@dataclass
+class _Task:
+    """A job under way.
+
+    Attributes:
+        job: As it was given.
+        tries: How often it has been begun.
+        deadline: On the monotonic clock, once it has begun.
+    """
+
+    job: Any
+    tries: int = 0
+    deadline: float = float("inf")
+
+
+@dataclass
+class _Pool:
+    workers: int
+    threads: int
+    _idle: list[_Worker] = field(default_factory=list)
+    _busy: dict[_Worker, _Task] = field(default_factory=dict)
+    _stillborn: int = 0
+
+    def carry_out(
+        self, function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None
+    ) -> Iterator[R | Lost[J]]:
+        """As `Crew` has it.
+
+        Raises:
+            WorkerLostError: No worker can be started.
+        """
+        tasks, again = (_Task(job) for job in jobs), deque[_Task]()
         try:
-            yield from parallel(delayed(function)(job) for job in jobs)
-        except TerminatedWorkerError:
-            raise WorkerLostError("a worker process died: it was killed, or ran out of memory") from None
+            while True:
+                while len(self._busy) < self.workers and (task := again.popleft() if again else next(tasks, None)):
+                    self._give(function, task)
+                if not self._busy:
+                    return
+                for worker in self._await():
+                    yield from self._heed(worker, again, timeout)
+        finally:
+            for worker in list(self._busy):
+                self._dismiss(worker)
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in [*self._idle, *self._busy]:
+            worker.end()
+        self._idle, self._busy = [], {}
+
+    def _give(self, function: Callable[[J], R], task: _Task) -> None:
+        worker = self._idle.pop() if self._idle else _Worker(self.threads)
+        self._busy[worker] = task
+        task.tries += 1
+        with contextlib.suppress(OSError):  # it is dead; that is seen next
+            worker.connection.send((function, task.job))
+
+    def _await(self) -> list[_Worker]:
+        """The workers that have something to say, are dead, or are late."""
+        deadline = min(task.deadline for task in self._busy.values())
+        watched = {w.connection: w for w in self._busy} | {w.process.sentinel: w for w in self._busy}
+        patience = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+        ready = {watched[one]: None for one in wait(list(watched), patience)}
+        late = {worker: None for worker, task in self._busy.items() if task.deadline <= time.monotonic()}
+        return list(ready | late)
+
+    def _heed(self, worker: _Worker, again: deque[_Task], timeout: float | None) -> Iterator[Any]:
+        """What became of a worker's job, if that is known; one that is to be done again joins ``again``."""
+        task = self._busy[worker]
+        try:
+            said = worker.connection.recv() if worker.connection.poll() else None
+        except (EOFError, OSError):
+            said = None
+        if said == "begun":
+            self._stillborn = 0
+            if timeout is not None:
+                task.deadline = time.monotonic() + timeout
+        elif said is not None:
+            del self._busy[worker]
+            self._idle.append(worker)
+            well, result = said
+            if not well:
+                raise result
+            yield result
+        elif worker.process.is_alive() and task.deadline <= time.monotonic():
+            self._dismiss(worker)
+            yield Lost(task.job, f"timed out after {timeout:g} s")
+        elif not worker.process.is_alive():
+            yield from self._mourn(worker, task, again)
+
+    def _mourn(self, worker: _Worker, task: _Task, again: deque[_Task]) -> Iterator[Lost[Any]]:
+        cause = worker.cause()
+        self._dismiss(worker)
+        self._stillborn += 1
+        if self._stillborn > STILLBORN * self.workers:
+            raise WorkerLostError(f"{cause} before it began anything, and so did {self._stillborn - 1} before it")
+        if task.tries < TRIES:
+            again.append(_Task(task.job, task.tries))
+        else:
+            yield Lost(task.job, f"{cause}, as the one before it")
+
+    def _dismiss(self, worker: _Worker) -> None:
+        del self._busy[worker]
+        worker.end()
+
+
+def _work(connection: Connection, parent: int) -> None:
+    """What a worker does: say that a job has begun, then what came of it, until nobody is there to listen."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever stops the session stops its workers
+    threading.Thread(target=_outlive_nobody, args=(parent,), daemon=True).start()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    while True:
+        try:
+            function, job = connection.recv()
+            connection.send("begun")
+            said = (True, function(job))
+        except (EOFError, BrokenPipeError):
+            return
+        except Exception as error:
+            said = (False, error)
+        _say(connection, said)
+
+
+def _say(connection: Connection, said: tuple[bool, Any]) -> None:
+    try:
+        connection.send(said)
+    except OSError:
+        return
+    except Exception:  # what cannot be pickled says so in many ways
+        connection.send((False, RuntimeError(repr(said[1]))))
+
+
+def _outlive_nobody(parent: int) -> None:
+    """End this process when the session is gone, in the middle of whatever it does."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os._exit(1)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
 
-J = TypeVar("J")
-R = TypeVar("R")
+from bench.engines.crew import Crew, J, Lost, R
 
 
-def run_serially(function: Callable[[J], R], jobs: Iterable[J], workers: int = 1, threads: int = 1) -> Iterator[R]:
-    """Do the jobs in order; ``workers`` and ``threads`` change nothing."""
+@contextmanager
+def serially(workers: int = 1, threads: int = 1) -> Iterator[Crew]:
+    """A crew of this process alone; ``workers`` and ``threads`` change nothing, and no job can be given up."""
     del workers, threads
+    yield _in_order
+
+
+def _in_order(function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None) -> Iterator[R | Lost[J]]:
+    del timeout
     return map(function, jobs)

@@ -1,0 +1,79 @@
+"""The commands under ``bench results``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.console import out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.upkeep import Finding
+
+app = typer.Typer(no_args_is_help=True, help="Results on disk: check, merge, prune, export.")
+
+Results = Annotated[Path, typer.Argument(file_okay=False, help="A folder of results, or of one experiment in it.")]
+
+
+@app.command()
+def check(results: Results = Path("results")) -> None:
+    """Name everything that is damaged or stray, checksums recomputed; exit status 1 if anything is."""
+    from bench.upkeep import check as look
+    from bench.upkeep import stores_in
+
+    findings = look(results)
+    _print(findings)
+    runs = sum(len(store.found()) for store in stores_in(results))
+    out.print(f"{runs} runs, {len(findings)} findings", highlight=False)
+    if findings:
+        raise typer.Exit(1)
+
+
+@app.command()
+def merge(
+    sources: Annotated[list[Path], typer.Argument(file_okay=False, exists=True, help="Folders of results.")],
+    to: Annotated[Path, typer.Option("--to", file_okay=False, help="The folder that they become.")],
+) -> None:
+    """Copy results of several folders into one; exit status 1 if two runs of one id differ, or one is damaged."""
+    from bench.upkeep import merge as merge_all
+
+    merged = merge_all(sources, to)
+    _print(merged.conflicts, "conflict: ")
+    _print(merged.damaged, "damaged: ")
+    said = f"{merged.taken} taken, {merged.same} the same, {len(merged.conflicts)} conflicts, {len(merged.damaged)}"
+    out.print(f"{said} damaged", highlight=False)
+    if merged.conflicts or merged.damaged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def prune(
+    results: Results = Path("results"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say only what would go.")] = False,
+) -> None:
+    """Remove runs of superseded versions, runs that are listed no longer, and damaged ones."""
+    from bench.upkeep import prune as remove_superfluous
+
+    gone = remove_superfluous(results, dry_run=dry_run)
+    _print(gone)
+    out.print(f"{len(gone)} {'would be removed' if dry_run else 'removed'}", highlight=False)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="A .parquet or .csv file.")],
+    results: Annotated[Path, typer.Option("--results", file_okay=False, help="Folder of results.")] = Path("results"),
+) -> None:
+    """Write one tidy frame, a row for each run."""
+    from bench.upkeep import export as write_frame
+
+    out.print(f"{write_frame(results, file)} runs in {file}", markup=False, highlight=False)
+
+
+def _print(findings: Iterable[Finding], before: str = "") -> None:
+    for finding in findings:
+        out.print(f"{before}{finding.path}: {finding.reason}", markup=False, highlight=False)

@@ -1,0 +1,60 @@
+"""An experiment's matrix before it is run: what is there, what is to do, how long it may take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from bench.experiment import RunSpec
+from bench.pace import Kind, Pace, about, kind_of, kinds_of
+from bench.session import Plan
+
+COLUMNS = ("strategy", "forecaster", "dataset", "protocol", "runs", "kept", "to do", "of these", "time")
+
+
+@dataclass
+class Row:
+    """Runs of one kind.
+
+    Attributes:
+        runs: How many there are.
+        missing: How many of them are to be done, by how they were found.
+        skip: Why they cannot be; empty if they can.
+    """
+
+    runs: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
+    skip: str = ""
+
+
+def matrix(ahead: Plan) -> dict[Kind, Row]:
+    """A row for each kind of run, in the order of the experiment."""
+    rows: dict[Kind, Row] = {}
+    for run in ahead.runs:
+        row = rows.setdefault(kind_of(run), Row(skip=run.skip))
+        row.runs += 1
+    for run in ahead.missing:
+        state = ahead.found[run.run_id].state
+        rows[kind_of(run)].missing["again" if state in ("ok", "skipped") else state] += 1
+    return rows
+
+
+def lines(rows: dict[Kind, Row], pace: Pace) -> list[tuple[str, ...]]:
+    """The matrix as text, in the order of `COLUMNS`."""
+    found = list[tuple[str, ...]]()
+    for kind, row in rows.items():
+        missing = row.missing.total()
+        states = ", ".join(f"{count} {state}" for state, count in row.missing.items() if state != "absent")
+        time = "cannot be: " + row.skip if row.skip else about(missing * pace.expect(kind)) if missing else ""
+        found.append((*kind, str(row.runs), str(row.runs - missing), str(missing), states, time))
+    return found
+
+
+def outlook(ahead: Plan, training: list[RunSpec], pace: Pace, workers: int) -> str:
+    """In a line: what would be done, and how long it may take."""
+    kinds = kinds_of(run for run in ahead.missing if not run.skip)
+    trained = f" {len(training)} to pre-train first." if training else ""
+    time = about(pace.left(kinds, workers)) if kinds else "no time"
+    known = f"{time}, by the runs that were, with {workers} at a time" if time else "no former run says how long"
+    kept = len(ahead.runs) - len(ahead.missing)
+    return f"{len(ahead.runs)} runs: {kept} kept, {len(ahead.missing)} to do.{trained} Estimate: {known}."

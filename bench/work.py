@@ -1,0 +1,123 @@
+"""One job of a session, in whatever process: a run, or the pre-training that several runs share."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.experiment import RunSpec
+from bench.log import logged
+from bench.plugins import load_plugins
+from bench.progress import Trail
+from bench.record import Record
+from bench.run import Workplace, describe, execute, load_series, recipe_of
+from bench.store import Store
+from bench.stream import Stage
+from bench.timing import resolve_device
+from bench.training import pretrain
+
+KEPT = "kept"
+"""What a run's status is where another session had carried it out meanwhile."""
+
+BEFORE_S = 0.3
+"""So long before a run is given up, where it stands is written to its log."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is asked of whoever carries out runs.
+
+    Attributes:
+        place: Where results, checkpoints and plug-ins are.
+        trails: Where a run says how far it is, and what it prints until it is over.
+        replace: Whether runs that ended well are replaced.
+        own_process: Whether a worker does one run at a time and nothing else.
+        timeout: Seconds after which a run is given up.
+    """
+
+    place: Workplace
+    trails: Path
+    replace: bool = False
+    own_process: bool = False
+    timeout: float | None = None
+
+    def log(self, run: RunSpec) -> Path:
+        """Where a run prints while it is under way."""
+        return self.trails / f".{run.run_id}.txt"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended; its record is on disk, if the disk took it."""
+
+    run: RunSpec
+    status: str
+    reason: str = ""
+    seconds: float = 0.0
+
+
+def carry_out_run(run: RunSpec, work: Work) -> Ended:
+    """One run, whose record is on disk when this returns."""
+    load_plugins(work.place.plugins)
+    if not work.replace and Store(work.place.results).has(run.run_id):
+        return Ended(run, KEPT)
+    trail = Trail(work.trails, run.run_id, run.label)
+    trail(0, 1, lambda: float("nan"))
+    with logged(work.log(run), own_process=work.own_process), _last_words(work):
+        record, frames = execute(run, work.place, trail)
+        if record.traceback:
+            print(record.traceback, file=sys.stderr)  # noqa: T201 - into the run's own log
+    try:
+        Store(work.place.results).write(record, frames, log=work.log(run), replace=work.replace)
+    except OSError as error:  # the disk is full, say: a record alone may still fit
+        return give_up(run, work, f"not written: {type(error).__name__}: {error}")
+    finally:
+        trail.erase()
+    return Ended(run, record.status, record.reason, record.seconds)
+
+
+def give_up(run: RunSpec, work: Work, reason: str) -> Ended:
+    """Record that a run came to nothing."""
+    record = failure(run, work.place, reason)
+    with contextlib.suppress(OSError):  # then it is done again next time, as any that left no record
+        Store(work.place.results).write(record, {}, log=work.log(run), replace=work.replace)
+    Trail(work.trails, run.run_id, run.label).erase()
+    return Ended(run, "failed", reason)
+
+
+def failure(run: RunSpec, place: Workplace, reason: str) -> Record:
+    """The record of a run that could not leave one."""
+    record = describe(run, load_series(run), place, resolve_device(run.device))
+    return record.model_copy(update={"reason": reason})
+
+
+def train_shared(run: RunSpec, place: Workplace) -> None:
+    """Leave the run's checkpoint behind. What goes wrong here will go wrong, and be recorded, in the run."""
+    import torch
+
+    load_plugins(place.plugins)
+    torch.set_num_threads(run.threads)
+    try:
+        stage = Stage.of(load_series(run), run.protocol)
+        if recipe := recipe_of(run, stage):
+            pretrain(recipe, stage, resolve_device(run.device), place.checkpoints)
+    except (Exception, SystemExit):  # noqa: S110 - a plug-in may raise anything; see above
+        pass
+
+
+@contextmanager
+def _last_words(work: Work) -> Iterator[None]:
+    """Where a run stands when its time is nearly over goes to its log."""
+    if not (work.timeout and work.own_process):
+        yield
+        return
+    faulthandler.dump_traceback_later(max(work.timeout - BEFORE_S, work.timeout / 2))
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
