@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import io
 import pickle
+import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench.experiment import load_experiment
+from bench.progress import EVERY, Sight, Trail
 from bench.store import Store
 from bench.upkeep import merge
 
@@ -41,6 +45,17 @@ def test_a_hostile_file_name_is_printed_as_it_is_and_names_no_file(
     made = {name for name in files(tiny.parent) if name.startswith(("results/", "reports/"))}
     assert not [name for name in made if "script>" in name or "[bold]" in name]
     assert all(record.dataset.name == f"csv:{HOSTILE}" for record in records(tiny).values())
+
+
+def test_a_hostile_label_is_drawn_as_it_is(tmp_path: Path) -> None:
+    drawn = io.StringIO()
+    with Sight(tmp_path, Console(file=drawn, force_terminal=True, width=200)) as sight:
+        Trail(sight.trails, "id", "[/nope] :x: [bold]b")(1, 10, lambda: 0.5)
+        time.sleep(3 * EVERY)
+        sight.advance(sight.stage("runs", 2), "[/nope] line", "[/nope] note")
+    for text in ("[/nope] :x: [bold]b", "[/nope] line", "[/nope] note"):
+        assert text in drawn.getvalue()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/b", ".", "..", "a b", "A", "<b>", "-x", ""])

@@ -95,7 +95,7 @@ class Torture:
             strategies=["persistence", "rls"],
             datasets=[where],
             seeds=list(range(SEEDS)),
-            engine=self.engine,  # type: ignore[arg-type]
+            engine=self.engine,
             timing_blocks=0,
         )
         carry_out(experiment, self._results, console=Console(file=io.StringIO()))
@@ -144,7 +144,7 @@ def _fork(session: Callable[[], None]) -> int:
         session()
         os._exit(0)
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
     os._exit(1)
 
 
