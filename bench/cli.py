@@ -118,9 +118,11 @@ def run(
     if share == WHOLE:
         leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False), again=always)
         report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
-        out.print(str(report), highlight=False)
+        out.print(str(report), markup=False, highlight=False)
     else:
-        err.print(f"This was share {shard}. Once all are done: bench report {chosen.name}", highlight=False)
+        err.print(
+            f"This was share {shard}. Once all are done: bench report {chosen.name}", markup=False, highlight=False
+        )
     if outcome.done["failed"]:
         raise typer.Exit(1)
 
@@ -195,7 +197,7 @@ def sweep(
         err.print(line, markup=False, highlight=False)
     for snippet in outcome.snippets:
         out.print(f"# {snippet}\n{snippet.read_text(encoding='utf-8')}", markup=False, highlight=False)
-    out.print(str(report), highlight=False)
+    out.print(str(report), markup=False, highlight=False)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -216,7 +218,8 @@ def report(
         raise unknown("experiment with results", experiment, folders)
     for name, folder in folders.items():
         if experiment in (None, name):
-            out.print(str(write_report(folder, reports / name, throughput=folder.parent / THROUGHPUT)), highlight=False)
+            report = write_report(folder, reports / name, throughput=folder.parent / THROUGHPUT)
+            out.print(str(report), markup=False, highlight=False)
 
 
 @app.command()

@@ -53,8 +53,10 @@ def lines(rows: dict[Kind, Row], pace: Pace) -> list[tuple[str, ...]]:
 def outlook(ahead: Plan, training: list[RunSpec], pace: Pace, workers: int) -> str:
     """In a line: what would be done, and how long it may take."""
     kinds = kinds_of(run for run in ahead.missing if not run.skip)
+    said = f"{len(ahead.runs)} runs: {len(ahead.runs) - len(ahead.missing)} kept, {len(ahead.missing)} to do."
+    if not kinds:
+        return said
     trained = f" {len(training)} to pre-train first." if training else ""
-    time = about(pace.left(kinds, workers)) if kinds else "no time"
+    time = about(pace.left(kinds, workers))
     known = f"{time}, by the runs that were, with {workers} at a time" if time else "no former run says how long"
-    kept = len(ahead.runs) - len(ahead.missing)
-    return f"{len(ahead.runs)} runs: {kept} kept, {len(ahead.missing)} to do.{trained} Estimate: {known}."
+    return f"{said}{trained} Estimate: {known}."

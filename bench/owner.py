@@ -36,8 +36,12 @@ def process_name(pid: int | None = None) -> str:
 
     Numbers are used again; with its beginning, a process is told from those that had its number before.
     """
-    pid = os.getpid() if pid is None else pid
-    return f"{machine()}-{pid}-{_start(pid)}"
+    return _own_name(os.getpid()) if pid is None else f"{machine()}-{pid}-{_start(pid)}"
+
+
+@cache
+def _own_name(pid: int) -> str:
+    return process_name(pid)
 
 
 def unique_name() -> str:

@@ -231,7 +231,7 @@ def _train_all(runs: list[RunSpec], work: Work, crew: Crew, sight: Sight) -> Non
     """Every checkpoint that runs need and that is not there, once."""
     shared = _untrained(runs, work.place)
     bar = sight.stage("pre-training", len(shared)) if shared else None
-    for _ in crew(partial(train_shared, place=work.place), shared, work.timeout):
+    for _ in crew(partial(train_shared, work=work), shared, work.timeout):
         assert bar is not None
         sight.advance(bar)
 

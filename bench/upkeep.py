@@ -79,14 +79,21 @@ def _check_run(store: Store, folder: Path) -> Iterator[Finding]:
     if condition.state == "damaged":
         yield Finding(folder, condition.reason)
         return
+    known = _files(folder)
+    yield from (Finding(path, "is stray") for path in sorted(folder.glob("*")) if path not in known)
+    if (folder / TIMING).is_file() and store.read_timing(folder.name) is None:
+        yield Finding(folder / TIMING, "cannot be read, or has a wrong checksum")
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files that make up a run; links, which may lead anywhere, are none."""
     try:
         seal = opened((folder / RECORD).read_bytes())[1]
     except (OSError, SealError):  # replaced a moment ago
-        return
-    known = {RECORD, TIMING, LOG, *(seal.files if seal else {path.name for path in folder.glob("*.parquet")})}
-    yield from (Finding(path, "is stray") for path in sorted(folder.glob("*")) if path.name not in known)
-    if (folder / TIMING).is_file() and store.read_timing(folder.name) is None:
-        yield Finding(folder / TIMING, "cannot be read, or has a wrong checksum")
+        return []
+    frames = [folder / name for name in seal.files] if seal else [*folder.glob("*.parquet")]
+    files = [folder / RECORD, folder / TIMING, folder / LOG, *frames]
+    return [path for path in files if path.is_file() and not path.is_symlink()]
 
 
 def _is_object(path: Path) -> bool:
@@ -183,7 +190,8 @@ def _merge_run(source: Store, target: Store, run_id: str, merged: Merged) -> Non
 def _take(source: Store, target: Store, run_id: str) -> None:
     work = work_folder(target.folder)
     try:
-        shutil.copytree(source.folder / run_id, work, dirs_exist_ok=True)
+        for file in _files(source.folder / run_id):
+            shutil.copyfile(file, work / file.name)
         target.put(work, run_id, replace=False)
     finally:
         remove(work)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bench.experiment import RunSpec
@@ -63,7 +64,7 @@ class Ended:
 
 def carry_out_run(run: RunSpec, work: Work) -> Ended:
     """One run, whose record is on disk when this returns."""
-    load_plugins(work.place.plugins)
+    _prepare(work)
     if not work.replace and Store(work.place.results).has(run.run_id):
         return Ended(run, KEPT)
     trail = Trail(work.trails, run.run_id, run.label)
@@ -96,18 +97,27 @@ def failure(run: RunSpec, place: Workplace, reason: str) -> Record:
     return record.model_copy(update={"reason": reason})
 
 
-def train_shared(run: RunSpec, place: Workplace) -> None:
+def train_shared(run: RunSpec, work: Work) -> None:
     """Leave the run's checkpoint behind. What goes wrong here will go wrong, and be recorded, in the run."""
     import torch
 
-    load_plugins(place.plugins)
+    _prepare(work)
     torch.set_num_threads(run.threads)
     try:
         stage = Stage.of(load_series(run), run.protocol)
         if recipe := recipe_of(run, stage):
-            pretrain(recipe, stage, resolve_device(run.device), place.checkpoints)
+            pretrain(recipe, stage, resolve_device(run.device), work.place.checkpoints)
     except (Exception, SystemExit):  # noqa: S110 - a plug-in may raise anything; see above
         pass
+
+
+def _prepare(work: Work) -> None:
+    """A worker knows no plug-ins yet; the session itself had them loaded before it could tell its runs."""
+    if work.own_process:
+        _load_once(work.place.plugins)
+
+
+_load_once = cache(load_plugins)
 
 
 @contextmanager

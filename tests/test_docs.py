@@ -48,7 +48,9 @@ def test_the_readme_adds_a_strategy_in_twenty_lines() -> None:
     assert len([line for line in example.splitlines() if line.strip()]) <= 20
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize(
+    "page", ["README.md", "SECURITY.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
 def test_relative_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
@@ -58,7 +60,7 @@ def test_relative_links_lead_somewhere(page: str) -> None:
 def test_every_test_that_a_page_names_is_there() -> None:
     named = [
         (file, test)
-        for page in sorted((ROOT / "docs").glob("*.md"))
+        for page in [ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
         for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8"))
     ]
     assert named

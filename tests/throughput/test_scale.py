@@ -1,0 +1,119 @@
+"""Ten thousand runs: what store and scheduling cost, and how soon a finished experiment is known to be finished."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+from rich.console import Console
+
+from bench.engines import engine
+from bench.experiment import Experiment, RunSpec
+from bench.plugins import load_plugins
+from bench.record import Record
+from bench.run import Workplace, describe, load_series
+from bench.session import carry_out
+from bench.store import FORECASTS, ORIGINS
+from bench.timing import resolve_device
+
+from ..test_store import ERRORS, timing
+
+load_plugins()
+
+RUNS = 10_000
+FEW = 200
+"""Where benchmarks are disabled."""
+
+WORKERS, JOBS, TRIES = 2, 16, 5
+
+
+def simulated(run: RunSpec, place: Workplace, progress: Any) -> tuple[Record, dict[str, pd.DataFrame]]:
+    """A run's record and frames, as large as they are on a year of hours, at once."""
+    rows = np.arange(300)
+    origins = pd.DataFrame({"origin": rows, "time": rows} | dict.fromkeys(("mse", "mae"), rows * 0.1))
+    forecasts = pd.DataFrame({"origin": rows, "lead": rows % 24, "channel": "OT", "forecast": 0.5, "truth": 0.4})
+    record = describe(run, load_series(run), place, resolve_device(run.device))
+    update = {"status": "ok", "errors": ERRORS, "timing": timing(), "seconds": 0.01}
+    return record.model_copy(update=update), {ORIGINS: origins, FORECASTS: forecasts}
+
+
+def experiment(folder: Path, runs: int) -> Experiment:
+    t = np.arange(400)
+    text = "\n".join(["a,b", *(f"{a:.4f},{b:.4f}" for a, b in zip(np.sin(t / 4), np.cos(t / 3), strict=True))])
+    (folder / "waves.csv").write_text(text + "\n")
+    return Experiment(
+        name="many",
+        protocol={"lookback": 12, "horizon": 3},
+        strategies=[{"name": "rls", "ridge": 1.0 + i} for i in range(10)],
+        datasets=[f"csv:{folder / 'waves.csv'}"],
+        seeds=list(range(runs // 10)),
+        engine="serial",
+        timing_blocks=0,
+    )
+
+
+def test_ten_thousand_runs(benchmark: BenchmarkFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = FEW if benchmark.disabled else RUNS
+    many = experiment(tmp_path, runs)
+    monkeypatch.setattr("bench.session.audit_missing", lambda *_, **__: None)
+    made, itself = [0.0], [0.0]
+
+    def execute(*given: Any) -> Any:
+        begun = time.perf_counter()
+        ended = simulated(*given)
+        itself[0] += time.perf_counter() - begun
+        return ended
+
+    monkeypatch.setattr("bench.work.execute", execute)
+
+    def session() -> Any:
+        begun = time.perf_counter()
+        outcome = carry_out(many, tmp_path / "results", console=Console(file=io.StringIO()))
+        made[0] = time.perf_counter() - begun
+        return outcome
+
+    outcome = session()
+    assert outcome.done == {"ok": runs}
+    each = 1000 * (made[0] - itself[0]) / runs
+    outcome = benchmark.pedantic(session, rounds=1)
+    assert (outcome.kept, outcome.done) == (runs, {})
+    benchmark.extra_info.update(kind="10,000 runs", ms_a_run=round(each, 3), decides_s=round(made[0], 3))
+    print(f"\n{runs:,} simulated runs: {each:.2f} ms each; a second session decides in {made[0]:.2f} s")
+    if not benchmark.disabled:
+        assert each <= 5
+        assert made[0] <= 3
+
+
+def burn(rounds: int) -> float:
+    """About half a second of one core, whoever does it."""
+    total = 0
+    for i in range(rounds):
+        total += i * i % 7
+    return float(total)
+
+
+def test_two_workers_against_one(benchmark: BenchmarkFixture) -> None:
+    """Sixteen equal jobs; workers are awake before the clock starts, as within a session."""
+    rounds = 1000 if benchmark.disabled else 8_000_000
+    ratios = []
+    with engine("serial")(1, 1) as alone, engine("processes")(WORKERS, 1) as crew:
+        list(crew(burn, [1] * WORKERS))
+
+        def both() -> None:
+            begun = time.perf_counter()
+            list(alone(burn, [rounds] * JOBS))
+            between = time.perf_counter()
+            list(crew(burn, [rounds] * JOBS))
+            ratios.append((between - begun) / (time.perf_counter() - between))
+
+        benchmark.pedantic(both, rounds=1 if benchmark.disabled else TRIES)
+    benchmark.extra_info.update(kind="16 jobs", ratio=round(max(ratios), 3), against="serial")
+    print(f"\n2 workers on 16 equal jobs: {', '.join(f'{ratio:.2f}' for ratio in ratios)} x the speed of serial")
+    if not benchmark.disabled:
+        assert max(ratios) >= 1.8
