@@ -4,10 +4,12 @@ from bench.analysis.breakdown import error_shares, mean_by
 from bench.analysis.contrasts import MEMORY_QUESTIONS, Question, contrasts
 from bench.analysis.cost import cost_table, undominated
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
+from bench.analysis.equal_accuracy import EqualAccuracy, diebold_mariano, holm
 from bench.analysis.forecasts import forecast_line
 from bench.analysis.label_curves import fullest, label_curves, label_gains, label_worth, labels_released
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
 from bench.analysis.paired import Difference, block_length, paired_difference
+from bench.analysis.pairs import all_pairs, with_intervals
 from bench.analysis.ratios import geometric_ratio, stretch_length
 from bench.analysis.streams import Span, around_events, mean_over_seeds, rolling_error, thin
 from bench.analysis.traces import median_trace
@@ -16,17 +18,21 @@ __all__ = [
     "MEMORY_QUESTIONS",
     "Contest",
     "Difference",
+    "EqualAccuracy",
     "Question",
     "Span",
+    "all_pairs",
     "around_events",
     "block_length",
     "contest",
     "contrasts",
     "cost_table",
+    "diebold_mariano",
     "error_shares",
     "forecast_line",
     "fullest",
     "geometric_ratio",
+    "holm",
     "is_barred",
     "label_curves",
     "label_gains",
@@ -46,4 +52,5 @@ __all__ = [
     "thin",
     "undominated",
     "with_entries",
+    "with_intervals",
 ]
