@@ -17,6 +17,7 @@ from bench.report.problems import problems
 from bench.report.provenance import provenance
 from bench.report.results import Results
 from bench.report.searches import Sweeps
+from bench.report.significance import significance
 from bench.report.sweeps import sweeps
 from bench.report.throughput import Throughput
 
@@ -37,6 +38,7 @@ def compose(
         *_question(results),
         *answer(results),
         *accuracy(results),
+        *significance(results),
         *labels(results, gallery),
         *helps(results, gallery),
         *expense(results, gallery, measured),

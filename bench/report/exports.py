@@ -12,8 +12,9 @@ from bench.report.results import Results
 def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
-    They are ``runs``, ``leaderboard``, ``overall``, ``ratios``, ``label_curves``, ``label_worth``,
-    ``label_gains``, ``contrasts``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``, ``problems``.
+    They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``against_best``, ``ratios``, ``label_curves``,
+    ``label_worth``, ``label_gains``, ``contrasts``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``,
+    ``problems``.
 
     Numbers have eight digits, so that the same records give the same bytes.
     """
@@ -39,6 +40,8 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "runs": runs.sort_values(first, kind="stable"),
         "leaderboard": results.board,
         "overall": results.overall,
+        "pairs": results.pairs,
+        "against_best": pd.concat([results.against_best(scenario) for scenario in results.scenarios]),
         "ratios": results.ratios,
         "label_curves": results.label_curves,
         "label_worth": results.label_worth,
