@@ -4,10 +4,12 @@ from bench.analysis.breakdown import error_shares, mean_by
 from bench.analysis.contrasts import MEMORY_QUESTIONS, Question, contrasts
 from bench.analysis.cost import cost_table, undominated
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
+from bench.analysis.equal_accuracy import EqualAccuracy, diebold_mariano, holm
 from bench.analysis.forecasts import forecast_line
 from bench.analysis.label_curves import fullest, label_curves, label_gains, label_worth, labels_released
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
 from bench.analysis.paired import Difference, Ratio, block_length, paired_difference, paired_ratio
+from bench.analysis.pairs import all_pairs, with_intervals
 from bench.analysis.ratios import geometric_ratio, stretch_length
 from bench.analysis.recovery import (
     RECOVERED,
@@ -34,16 +36,19 @@ __all__ = [
     "RECOVERED",
     "Contest",
     "Difference",
+    "EqualAccuracy",
     "Question",
     "Ratio",
     "Span",
     "aligned",
+    "all_pairs",
     "around_events",
     "block_length",
     "contest",
     "contrasts",
     "cost_of_delay",
     "cost_table",
+    "diebold_mariano",
     "error_shares",
     "excess_area",
     "forecast_line",
@@ -51,6 +56,7 @@ __all__ = [
     "fullest",
     "geometric_ratio",
     "harm",
+    "holm",
     "is_barred",
     "label_curves",
     "label_gains",
@@ -80,4 +86,5 @@ __all__ = [
     "twin_cost",
     "undominated",
     "with_entries",
+    "with_intervals",
 ]

@@ -157,13 +157,11 @@ class Contest:
         best: Row of the leaderboard with rank 1.
         next: The row after it; None if it is alone.
         gap: How much larger the MSE of ``next`` is; NaN without one.
-        spread: The larger of the two standard deviations over seeds; NaN with fewer than two seeds of either.
     """
 
     best: pd.Series
     next: pd.Series | None
     gap: float
-    spread: float
 
 
 def contest(board: pd.DataFrame) -> Contest | None:
@@ -173,7 +171,6 @@ def contest(board: pd.DataFrame) -> Contest | None:
         return None
     best = ranked.iloc[0]
     if len(ranked) == 1:
-        return Contest(best, None, float("nan"), float("nan"))
+        return Contest(best, None, float("nan"))
     other = ranked.iloc[1]
-    spread = float(np.maximum(best["mse_sd"], other["mse_sd"]))
-    return Contest(best, other, float(other["mse"] - best["mse"]), spread)
+    return Contest(best, other, float(other["mse"] - best["mse"]))

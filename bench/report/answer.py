@@ -10,21 +10,22 @@ from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.markdown import count, escape, words
 from bench.report.numbers import brief, fixed, places
 from bench.report.results import Results
+from bench.report.significance import difference_sentence
 
 MOST = 12
 
 
 def answer(results: Results) -> list[str]:
-    """Blocks: who has the lowest error on each dataset, by how much, whether seeds explain it, and its cost."""
+    """Blocks: who has the lowest error on each dataset, by how much, whether it is more than chance, and its cost."""
     shown = [*results.in_detail, *results.aside]
     lines = [_line(results, scenario) for scenario in shown[:MOST]]
     if len(results.scenarios) > MOST:
         lines.append(f"- And {len(results.scenarios) - MOST} more below.")
     blocks = ["## Answer", *_over_all(results), "\n".join(lines)]
-    if results.ok["seed"].nunique() > 1:
+    if any(len(results.against_best(scenario)) for scenario in shown):
         blocks.append(
-            "The spread over seeds is the larger of the two standard deviations. It is no test of significance: those "
-            "come in a later version."
+            "Brackets hold 95 % block-bootstrap intervals; p is of Diebold and Mariano's test, adjusted after Holm: "
+            "see [Is the difference more than chance?](#is-the-difference-more-than-chance)."
         )
     if bad := int((results.runs["status"] != "ok").sum()):
         blocks.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
@@ -64,7 +65,7 @@ def _line(results: Results, scenario: str) -> str:
         return f"- **{name}**: nothing is ranked, because labels came before they could be known (instant labels)."
     if found is None:
         return f"- **{name}**: no ranked strategy has a result."
-    sentences = [_winner(found), _gap(found)]
+    sentences = [_winner(found), _gap(results, scenario, found)]
     if scenario in results.in_detail:
         sentences += [_cost(results, scenario, found), _losers(board)]
     return f"- **{name}**: {' '.join(sentence for sentence in sentences if sentence)}"
@@ -91,15 +92,16 @@ def _versus(row: pd.Series, *references: str, prefix: str = "") -> str:
     return prefix + words(parts) if parts else ""
 
 
-def _gap(found: Contest) -> str:
+def _gap(results: Results, scenario: str, found: Contest) -> str:
     if found.next is None:
         return ""
     share = 100 * found.gap / found.best["mse"] if found.best["mse"] > 0 else float("nan")
     text = f"The next, {escape(found.next['entry'])}, is {share:.1f} % above it"
-    if np.isnan(found.spread):
-        return f"{text} (the spread over seeds is unknown: too few seeds)."
-    relation = "larger" if found.gap > found.spread else "smaller"
-    return f"{text}; this gap is {relation} than the spread over seeds."
+    pairs = results.against_best(scenario)
+    pair = pairs[pairs["other"] == found.next["entry"]]
+    if pair.empty:
+        return f"{text} (not tested: they share no seed)."
+    return f"{text}: {difference_sentence(pair.iloc[0])}"
 
 
 def _cost(results: Results, scenario: str, found: Contest) -> str:

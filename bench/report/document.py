@@ -18,6 +18,7 @@ from bench.report.problems import problems
 from bench.report.provenance import provenance
 from bench.report.results import Results
 from bench.report.searches import Sweeps
+from bench.report.significance import significance
 from bench.report.sweeps import sweeps
 from bench.report.throughput import Throughput
 
@@ -39,6 +40,7 @@ def compose(
         *answer(results),
         *known_drift(results, gallery),
         *accuracy(results),
+        *significance(results),
         *labels(results, gallery),
         *helps(results, gallery),
         *expense(results, gallery, measured),

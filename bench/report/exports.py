@@ -12,9 +12,10 @@ from bench.report.results import Results
 def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
-    They are ``runs``, ``leaderboard``, ``overall``, ``ratios``, ``label_curves``, ``label_worth``,
-    ``label_gains``, ``contrasts``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``, ``problems``; and of
-    drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``, ``drift_return``, ``drift_regret``.
+    They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``against_best``, ``ratios``, ``label_curves``,
+    ``label_worth``, ``label_gains``, ``contrasts``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``,
+    ``problems``; and of drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``,
+    ``drift_return``, ``drift_regret``.
 
     Numbers have eight digits, so that the same records give the same bytes.
     """
@@ -41,6 +42,8 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "runs": runs.sort_values(first, kind="stable"),
         "leaderboard": results.board,
         "overall": results.overall,
+        "pairs": results.pairs,
+        "against_best": pd.concat([results.against_best(scenario) for scenario in results.scenarios]),
         "ratios": results.ratios,
         "label_curves": results.label_curves,
         "label_worth": results.label_worth,

@@ -16,6 +16,7 @@ import pandas as pd
 from bench.analysis import (
     MEMORY_QUESTIONS,
     Span,
+    all_pairs,
     around_events,
     contrasts,
     cost_table,
@@ -32,6 +33,7 @@ from bench.analysis import (
     median_trace,
     overall,
     stretch_length,
+    with_intervals,
 )
 from bench.analysis.leaderboard import PERSISTENCE
 from bench.audit import AUDITS, Audit, audit_of
@@ -193,6 +195,37 @@ class Results:
                 found.insert(0, "scenario", scenario)
                 frames.append(found)
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """`all_pairs` of the ranked entries of each scenario, with a column ``scenario`` in front."""
+        frames = []
+        for scenario in self.scenarios:
+            board = self.board_of(scenario)
+            entries = board.loc[board["rank"].notna(), "entry"].tolist()
+            found = all_pairs(self.errors_by_seed(scenario), entries, self.overlap(scenario))
+            found.insert(0, "scenario", scenario)
+            frames.append(found)
+        return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+
+    def pairs_of(self, scenario: str) -> pd.DataFrame:
+        """The pairs of one scenario."""
+        return self.pairs[self.pairs["scenario"] == scenario]
+
+    @cached_property
+    def _against_best(self) -> dict[str, pd.DataFrame]:
+        found = {}
+        for scenario in self.scenarios:
+            board = self.board_of(scenario)
+            best = board.loc[board["rank"].notna(), "entry"].head(1).tolist()
+            pairs = self.pairs_of(scenario)
+            pairs = pairs[pairs["one"].isin(best)]
+            found[scenario] = with_intervals(pairs, self.errors_by_seed(scenario), self.overlap(scenario))
+        return found
+
+    def against_best(self, scenario: str) -> pd.DataFrame:
+        """The pairs of a scenario's best entry, in the order of the leaderboard, `with_intervals`."""
+        return self._against_best[scenario]
 
     @cached_property
     def label_curves(self) -> pd.DataFrame:

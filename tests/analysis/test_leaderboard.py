@@ -140,7 +140,6 @@ def test_the_contest_of_the_best_two(make_runs: MakeRuns) -> None:
     assert found.next is not None
     assert (found.best["entry"], found.next["entry"]) == ("a", "b")
     assert found.gap == pytest.approx(0.4)
-    assert found.spread == pytest.approx(np.std([1.2, 1.8], ddof=1))
 
 
 def test_a_contest_of_one_and_of_none(make_runs: MakeRuns) -> None:
@@ -148,12 +147,6 @@ def test_a_contest_of_one_and_of_none(make_runs: MakeRuns) -> None:
     assert alone is not None
     assert alone.next is None
     assert contest(leaderboard(make_runs({"status": "failed"}))) is None
-
-
-def test_one_seed_has_no_spread(make_runs: MakeRuns) -> None:
-    found = contest(leaderboard(make_runs({"strategy": "a", "mse": 1.0}, {"strategy": "b", "mse": 2.0})))
-    assert found is not None
-    assert np.isnan(found.spread)
 
 
 def test_what_was_served_with_instant_labels_is_listed_and_not_ranked(make_runs: MakeRuns) -> None:

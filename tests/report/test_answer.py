@@ -37,16 +37,36 @@ def test_frozen_wins(tmp_path: Path, fakes: Any) -> None:
     assert "below persistence" in text
 
 
-@pytest.mark.parametrize(("noise", "relation"), [(0.2, "smaller"), (0.001, "larger")])
-def test_the_gap_is_set_against_the_spread_over_seeds(noise: float, relation: str, tmp_path: Path, fakes: Any) -> None:
-    strategies = [
-        fakes.Strategy("rls", 0.200, noise=noise),
-        fakes.Strategy("ogd", 0.2002 + 0.2 * (noise < 0.01), noise=noise),
-    ]
+@pytest.mark.parametrize(
+    ("error", "what"), [(0.2001, "no significant difference"), (0.24, "**a significant difference**")]
+)
+def test_the_gap_is_tested(error: float, what: str, tmp_path: Path, fakes: Any) -> None:
+    scenario = fakes.Scenario(origins=200, events=())
+    strategies = [fakes.Strategy("rls", 0.200, noise=1e-6), fakes.Strategy("ogd", error, noise=1e-6)]
+    results = read_results(fakes.write_results(tmp_path, [scenario], strategies, 3).folder)
+    text = "\n".join(answer(results))
+    pair = results.against_best("akl-pedestrians").iloc[0]
+    assert {pair["one"], pair["other"]} == {"rls", "ogd"}
+    p = pair["p_holm"]
+    assert f": {what} (in MSE \N{MINUS SIGN}" in text
+    assert (f"p = {p:.3f})" if p >= 0.001 else "p < 0.001)") in text
+    assert (p < 0.05) == pair["significant"] == what.startswith("**")
+    assert "later version" not in text
+
+
+def test_a_gap_that_cannot_be_tested_says_why(tmp_path: Path, fakes: Any) -> None:
+    strategies = [fakes.Strategy("rls", 0.200), fakes.Strategy("ogd", 0.3)]
+    scenario = fakes.Scenario(origins=48, stride=1, preset="online", events=())
+    text = "\n".join(answer(read_results(fakes.write_results(tmp_path, [scenario], strategies, 3).folder)))
+    assert ": not tested, too few forecasts (in MSE \N{MINUS SIGN}" in text
+    assert "significant" not in text
+
+
+def test_equal_forecasts_have_no_difference_at_all(tmp_path: Path, fakes: Any) -> None:
+    strategies = [fakes.Strategy("rls", 0.200, noise=0), fakes.Strategy("ogd", 0.2, noise=0)]
     text = text_of(fakes, tmp_path, strategies)
-    assert f"this gap is {relation} than the spread over seeds" in text
-    assert "no test of significance" in text
-    assert "signific" not in text.replace("no test of significance", "")
+    assert "is 0.0 % above it: no difference at all." in text
+    assert "nan" not in text
 
 
 def test_the_cost_stands_beside_the_next_and_frozen(tmp_path: Path, fakes: Any) -> None:

@@ -42,12 +42,14 @@ def test_golden(readme: Path, snapshot: SnapshotAssertion) -> None:
     assert readme.read_text(encoding="utf-8") == snapshot(name="README.md")
     tables = sorted((readme.parent / "tables").iterdir())
     assert [path.name for path in tables] == [
+        "against_best.csv",
         "by_channel.csv",
         "by_lead.csv",
         "contrasts.csv",
         "cost.csv",
         "leaderboard.csv",
         "overall.csv",
+        "pairs.csv",
         "problems.csv",
         "ratios.csv",
         "recovery.csv",
@@ -240,7 +242,7 @@ def test_partial_experiments(keep: str, tmp_path: Path, fakes: Any) -> None:
         assert "No persistence run ended well" in text
         assert "skill against" not in rows_of(text, "### akl-pedestrians")[0]
     if keep == "one seed":
-        assert "the spread over seeds is unknown" in text
+        assert ", one seed only" in text
         assert "±" not in rows_of(text, "### akl-pedestrians")[1][1]
 
 
