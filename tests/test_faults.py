@@ -12,9 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.experiment import expand, load_experiment
 from bench.record import Record
+from bench.run import Workplace
 from bench.store import DAMAGED, LOG, ORIGINS, RECORD, Store
 from bench.upkeep import check
+from bench.work import KEPT, Work, carry_out_run
 
 from .conftest import Bench, Write
 from .test_session import ENVIRONMENT, change, clean, command, mine, records, store_of
@@ -296,6 +299,19 @@ def test_sessions_at_once_train_a_checkpoint_once(tiny: Path, write: Write) -> N
     assert {record.status for record in store_of(tiny).records()} == {"ok"}
     assert check(tiny.parent / "results") == []
     assert clean(tiny)
+
+
+def test_what_another_session_did_meanwhile_is_not_done_again(tiny: Path, bench: Bench) -> None:
+    change(tiny, timing_blocks="0")
+    bench("run", tiny)
+    folder = store_of(tiny).folder
+    (run, *_) = expand(load_experiment(str(tiny)), "cpu")
+    before = (folder / run.run_id / RECORD).read_bytes()
+    place = Workplace(folder, folder.parent / ".checkpoints")
+    assert carry_out_run(run, Work(place, folder / ".progress" / "x")).status == KEPT
+    assert (folder / run.run_id / RECORD).read_bytes() == before
+    assert carry_out_run(run, Work(place, folder / ".progress" / "x", replace=True)).status == "ok"
+    assert (folder / run.run_id / RECORD).read_bytes() != before
 
 
 def test_shards_do_all_once_and_merge_to_the_whole(tiny: Path, bench: Bench) -> None:
