@@ -82,7 +82,7 @@ def _files_in(folder: Path) -> list[Path]:
 def _load_file(file: Path, kind: str) -> ModuleType:
     """Import one file as ``bench_plugins.<kind>.<stem>``, once for each resolved path."""
     file = file.resolve()
-    for loaded, module in list(sys.modules.items()):
+    for loaded, module in sys.modules.copy().items():  # at once: other threads may import
         if loaded.startswith("bench_plugins.") and module.__file__ == str(file):
             return module
     name = f"bench_plugins.{kind}.{file.stem}"

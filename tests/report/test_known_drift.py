@@ -81,6 +81,7 @@ def write_set(store: Store, fakes: Any, name: str, given: Given, drift: Drift | 
             errors = fakes.errors(strategy, scenario, frame)
             store.write_manifest({record.run_id: record.run_id}, keep=True)
             store.write(record.model_copy(update={"errors": errors}), {ORIGINS: frame})
+            fakes.write_verdict(store, record)
 
 
 @pytest.fixture(scope="module")
