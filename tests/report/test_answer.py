@@ -11,6 +11,7 @@ import pytest
 from bench.report.answer import answer
 from bench.report.document import _question
 from bench.report.results import read_results
+from bench.seal import opened, sealed
 
 
 def text_of(fakes: Any, folder: Path, strategies: list[Any], seeds: int = 3) -> str:
@@ -84,10 +85,11 @@ def test_instant_labels_are_owned_up_to(tmp_path: Path, fakes: Any) -> None:
     folder = fakes.write_results(tmp_path, [fakes.Scenario(origins=40, events=())], strategies, 1).folder
     assert "none saw a row before its time." in _question(read_results(folder))[0]
     for path in folder.glob("*/record.json"):
-        record = json.loads(path.read_text())
+        text, _ = opened(path.read_bytes())
+        record = json.loads(text)
         record["protocol"]["labels"] = "instant"
-        del record["seal"]  # as of a version that had none
-        path.write_text(json.dumps(record))
+        frames = [file for file in path.parent.iterdir() if file.suffix == ".parquet"]
+        path.write_text(sealed(json.dumps(record, indent=1), frames))
     results = read_results(folder)
     assert "nothing is ranked" in "\n".join(answer(results))
     assert "lowest MSE" not in "\n".join(answer(results))
