@@ -247,9 +247,13 @@ def test_a_session_that_is_stopped_says_how_to_go_on(
     change(tiny, timing_blocks="0", engine=f'"{engine}"', strategies='["persistence", "sleeps"]', seeds="[0, 1, 2]")
     words = command("run", tiny, "--plugins", write("sleeps.py", SLEEPS))
     folder = store_of(tiny).folder
-    process = subprocess.Popen(
-        words, cwd=tiny.parent, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
+    try:
+        process = subprocess.Popen(
+            words, cwd=tiny.parent, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     while len(list(folder.glob(f"[!.]*/{RECORD}"))) < 3 or not list(folder.glob(".progress/*/[!.]*")):
         assert process.poll() is None
         time.sleep(0.02)
