@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,9 +21,6 @@ from bench.training import pretrain
 
 KEPT = "kept"
 """What a run's status is where another session had carried it out meanwhile."""
-
-BEFORE_S = 0.3
-"""So long before a run is given up, where it stands is written to its log."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ def carry_out_run(run: RunSpec, work: Work) -> Ended:
         return Ended(run, KEPT)
     trail = Trail(work.trails, run.run_id, run.label)
     trail(0, 1, lambda: float("nan"))
-    with logged(work.log(run), own_process=work.own_process), _last_words(work):
+    with logged(work.log(run), own_process=work.own_process):
         record, frames = execute(run, work.place, trail)
         if record.traceback:
             print(record.traceback, file=sys.stderr)  # noqa: T201 - into the run's own log
@@ -118,16 +112,3 @@ def _prepare(work: Work) -> None:
 
 
 _load_once = cache(load_plugins)
-
-
-@contextmanager
-def _last_words(work: Work) -> Iterator[None]:
-    """Where a run stands when its time is nearly over goes to its log."""
-    if not (work.timeout and work.own_process):
-        yield
-        return
-    faulthandler.dump_traceback_later(max(work.timeout - BEFORE_S, work.timeout / 2))
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
@@ -28,6 +29,12 @@ STILLBORN = 3
 """So many workers in a row that die before they begin anything are no accident."""
 
 LOOK_S = 0.5
+LAST_WORDS_S = 0.3
+"""What a worker that is late is left to say where it stands."""
+
+WHERE = getattr(signal, "SIGUSR1", None)
+"""The signal that asks a worker where it stands, where the system has such signals."""
+
 LIMITS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
 
 
@@ -74,6 +81,13 @@ class _Worker:
                     one.kill()
         self.process.join()
         self.connection.close()
+
+    def say_where(self) -> None:
+        """Have it write to its standard error where each of its threads stands."""
+        if WHERE is not None:
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(self.process.pid).send_signal(WHERE)
+                self.process.join(LAST_WORDS_S)
 
     def cause(self) -> str:
         """How a dead one died."""
@@ -171,6 +185,7 @@ class _Pool:
                 raise result
             yield result
         elif worker.process.is_alive() and task.deadline <= time.monotonic():
+            worker.say_where()
             self._dismiss(worker)
             yield Lost(task.job, f"timed out after {timeout:g} s")
         elif not worker.process.is_alive():
@@ -195,6 +210,8 @@ class _Pool:
 def _work(connection: Connection, parent: int) -> None:
     """What a worker does: say that a job has begun, then what came of it, until nobody is there to listen."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever stops the session stops its workers
+    if WHERE is not None:
+        faulthandler.register(WHERE, file=2)
     threading.Thread(target=_outlive_nobody, args=(parent,), daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
