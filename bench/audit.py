@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from bench.disk import replace_whole
 from bench.record import Part, Record
+from bench.storage.disk import replace_whole
 
 AUDITS = ".audits"  # beside the experiments' results: what was audited once holds for all of them
 PACKAGE = Path(__file__).resolve().parent

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.benchmarks import THROUGHPUT
-from bench.cli_data import data
-from bench.cli_results import app as results_app
-from bench.console import err, out, print_table
+from bench.commands.console import err, out, print_table
+from bench.commands.data import data
+from bench.commands.results import app as results_app
 from bench.errors import BenchError
-from bench.stopping import kept_when_stopped
+from bench.orchestration.stopping import kept_when_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.experiment import Experiment
+    from bench.orchestration.shard import Shard
     from bench.session import Redo
-    from bench.shard import Shard
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,11 +83,11 @@ def run(
     """Run an experiment and write its report; what was done before is not done again."""
     from bench.estimated_drift import leave_drifts
     from bench.experiment import join, load_experiment, narrow
+    from bench.orchestration.shard import WHOLE, Shard
     from bench.override import Override, override
     from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
     from bench.session import carry_out
-    from bench.shard import WHOLE, Shard
     from bench.store import Store
 
     paths = tuple(plugins or ())
@@ -132,7 +132,7 @@ def _redo(always: bool, retry_failed: bool) -> Redo:
 
 
 def _print_matrix(chosen: Experiment, results: Path, redo: Redo, share: Shard) -> None:
-    from bench.matrix import COLUMNS, lines, matrix, outlook
+    from bench.orchestration.matrix import COLUMNS, lines, matrix, outlook
     from bench.session import prospect
 
     ahead, training, pace, workers = prospect(chosen, results, redo, share)
@@ -167,11 +167,11 @@ def sweep(
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
     from bench.estimated_drift import leave_drifts
     from bench.experiment import join, load_experiment, narrow
-    from bench.grid import parse_grid
     from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
     from bench.store import Store
-    from bench.sweep import carry_out_sweep, grid_of
+    from bench.sweeps.grid import parse_grid
+    from bench.sweeps.sweep import carry_out_sweep, grid_of
 
     paths = tuple(plugins or ())
     whole = load_experiment(experiment)
@@ -334,7 +334,7 @@ def env() -> None:
     """Versions, device, threads, and where data and plug-ins are looked for."""
     import torch
 
-    from bench.download import data_folder
+    from bench.files.download import data_folder
     from bench.plugins import home
     from bench.provenance import environment
     from bench.timing import device_name, resolve_device

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from bench.config import Config, build
-from bench.download import RemoteFile
 from bench.errors import BenchError
+from bench.files.download import RemoteFile
 from bench.registry import Registry
 from bench.series import DriftSeries
 
@@ -30,7 +30,7 @@ class Dataset:
         name: The name it is registered and reported under.
         config: Its validated options.
         download: Whether its data are a file that has to be fetched.
-        remote_file: That file, for ``bench.download.locate`` and ``fetch``; None where there is none.
+        remote_file: That file, for ``bench.files.download.locate`` and ``fetch``; None where there is none.
         extra: The extra of this distribution that installs the package with its data; empty where none is needed.
         source: Where the data come from, where that is known without loading them.
         licence: Under which terms, likewise.

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from bench.analysis.drift_evidence import drift_evidence
 from bench.errors import BenchError
 from bench.estimated_drift import EstimatedDrift, estimated_drifts
+from bench.files.time_grid import step_in_words
 from bench.report.markdown import escape, table
 from bench.report.numbers import fixed
-from bench.time_grid import step_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -193,7 +193,7 @@ def make_card(entry: Entry[Dataset], cache: Path) -> str:
         cache: Where change points are kept.
     """
     from bench.dataset import resolve_dataset
-    from bench.download import locate
+    from bench.files.download import locate
 
     file = entry.cls.remote_file
     if file is not None and locate(file) is None:

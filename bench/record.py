@@ -10,7 +10,7 @@ from bench.drift.truth import Drift
 from bench.protocol import Protocol
 
 SCHEMA_VERSION = 2
-"""Of the form of records; `bench.migrations` reads earlier ones."""
+"""Of the form of records; `bench.storage.migrations` reads earlier ones."""
 
 OUTCOME_VERSION = 1
 """Part of every run's id: raised where the harness comes to give other numbers, so that all is run again."""

@@ -15,14 +15,15 @@ import numpy as np
 import psutil
 import torch
 
-from bench.allocator import keep_freed_memory
 from bench.dataset import resolve_dataset
 from bench.excerpt import Excerpt
 from bench.experiment import RunSpec, forecaster_config, served_rows, strategy_config
-from bench.footprint import ParameterCount
 from bench.forecaster import FORECASTERS
-from bench.gauge import WARMUP_BLOCKS, Gauge, count_flops
-from bench.isolation import isolated
+from bench.measuring.allocator import keep_freed_memory
+from bench.measuring.footprint import ParameterCount
+from bench.measuring.gauge import WARMUP_BLOCKS, Gauge, count_flops
+from bench.measuring.isolation import isolated
+from bench.measuring.trace import Watch
 from bench.metrics import ErrorSums
 from bench.provenance import environment
 from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, Timing, TruthRecord
@@ -30,7 +31,6 @@ from bench.store import FORECASTS, ORIGINS, TRACE
 from bench.strategy import STRATEGIES, Service, Strategy
 from bench.stream import Stage, Stream
 from bench.timing import device_name, resolve_device
-from bench.trace import Watch
 from bench.training import Recipe, pretrain, task_of
 
 if TYPE_CHECKING:

@@ -13,21 +13,21 @@ from typing import Literal
 from joblib import cpu_count
 from rich.console import Console
 
-from bench.auditing import audit_missing
 from bench.cell import cell_of_run
 from bench.engines import Crew, Lost, engine
 from bench.experiment import Experiment, RunSpec, expand
-from bench.pace import Kind, Pace, about, kind_of, kinds_of
-from bench.progress import Sight
+from bench.orchestration.auditing import audit_missing
+from bench.orchestration.pace import Kind, Pace, about, kind_of, kinds_of
+from bench.orchestration.progress import Sight
+from bench.orchestration.shard import WHOLE, Shard
+from bench.orchestration.work import KEPT, Ended, Work, carry_out_run, give_up, train_shared
 from bench.record import Timing
 from bench.run import Workplace, load_series, recipe_of, time_alone
-from bench.shard import WHOLE, Shard
 from bench.store import DAMAGED, Condition, Store
 from bench.strategy import STRATEGIES
 from bench.stream import Stage
 from bench.timing import resolve_device
 from bench.training import sweep_checkpoints
-from bench.work import KEPT, Ended, Work, carry_out_run, give_up, train_shared
 
 Redo = Literal["only-missing", "keep-failed", "always"]
 """What is done again: what failed, too; not even that; or everything."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.disk import WORK, remove, sweep, work_folder, write_durably
 from bench.errors import BenchError
-from bench.lock import held
-from bench.migrations import migrated
 from bench.record import COSTS, SCHEMA_VERSION, Record, Timing
-from bench.seal import Seal, SealError, broken_file, opened, sealed
+from bench.storage.disk import WORK, remove, sweep, work_folder, write_durably
+from bench.storage.lock import held
+from bench.storage.migrations import migrated
+from bench.storage.seal import Seal, SealError, broken_file, opened, sealed
 
 if TYPE_CHECKING:
     import pandas as pd

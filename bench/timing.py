@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from bench.allocator import give_back_freed_memory
+from bench.measuring.allocator import give_back_freed_memory
 from bench.record import StepTimes
 
 if TYPE_CHECKING:

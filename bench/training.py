@@ -20,10 +20,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.disk import sweep
 from bench.forecaster import FORECASTERS, Objective, Pairs, Task, TrainingConfig, check_task, fits_itself
-from bench.lock import break_left, held
-from bench.owner import unique_name
+from bench.storage.disk import sweep
+from bench.storage.lock import break_left, held
+from bench.storage.owner import unique_name
 from bench.stream import Stage
 
 CHECKPOINT_VERSION = 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from bench import BenchError, Dataset, DatasetConfig, DriftSeries, Split, register_dataset
-from bench.download import RemoteFile, fetch
+from bench.files.download import RemoteFile, fetch
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import register_dataset
-from bench.csv_table import read_csv
-from bench.parquet_table import read_parquet
-from bench.user_series import UserFile
-from bench.user_table import UserTable
+from bench.files.csv_table import read_csv
+from bench.files.parquet_table import read_parquet
+from bench.files.user_series import UserFile
+from bench.files.user_table import UserTable
 
 
 @register_dataset("csv")

@@ -8,12 +8,12 @@ import sys
 import pytest
 import torch
 
-from bench.allocator import give_back_freed_memory, keep_freed_memory
+from bench.measuring.allocator import give_back_freed_memory, keep_freed_memory
 from bench.timing import PeakMemory, _resident_kib
 
 FAULTS = """
 import resource, torch
-from bench.allocator import keep_freed_memory
+from bench.measuring.allocator import keep_freed_memory
 torch.set_num_threads(1)
 if {kept}:
     assert keep_freed_memory()

@@ -123,7 +123,7 @@ def test_a_run_audits_what_nobody_has_audited(tiny: Path, bench: Bench, write: W
 def test_another_version_of_the_harness_audits_again(tiny: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench("run", tiny)
     before = audits(tiny)
-    monkeypatch.setattr("bench.auditing.code_sha", lambda: "another")
+    monkeypatch.setattr("bench.orchestration.auditing.code_sha", lambda: "another")
     monkeypatch.setattr("bench.testing.checks.code_sha", lambda: "another")
     bench("run", tiny)
     assert audits(tiny).keys() == before.keys()
@@ -137,7 +137,7 @@ def test_what_a_check_found_at_length_is_not_overruled_in_passing(
     folder, persistence = tiny.parent / "results" / AUDITS, audits(tiny)["persistence"]
     write_audit(folder, persistence.model_copy(update={"status": "failed", "reason": "leaks", "quick": False}))
     write_audit(folder, audits(tiny)["rls"].model_copy(update={"status": "failed", "reason": "leaks"}))
-    monkeypatch.setattr("bench.auditing.code_sha", lambda: "another")
+    monkeypatch.setattr("bench.orchestration.auditing.code_sha", lambda: "another")
     bench("run", tiny, "--always")
     assert {name: audit.status for name, audit in audits(tiny).items()} == {"persistence": "failed", "rls": "passed"}
     assert bench("check", "persistence").status == 0

@@ -279,8 +279,8 @@ def test_fetching_all_names_what_could_not_be_had(
     def offline(url: str, *_: object) -> Path:
         raise OSError("no route to the host")
 
-    monkeypatch.setattr("bench.download._download", offline)
-    monkeypatch.setattr("bench.download.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("bench.files.download._download", offline)
+    monkeypatch.setattr("bench.files.download.cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
     ran = bench("data", "fetch", "all")
     assert ran.status == 2

@@ -61,7 +61,7 @@ def test_a_page_without_data_says_what_is_known() -> None:
 
 
 def test_describe_and_card(bench: Bench, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.download.cache_folder", lambda: tmp_path / "cache" / "data")
+    monkeypatch.setattr("bench.files.download.cache_folder", lambda: tmp_path / "cache" / "data")
     monkeypatch.setenv("COLUMNS", "200")
     ran = bench("data", "describe", "realistic-drift", "--plot", "drift.svg")
     assert ran.status == 0

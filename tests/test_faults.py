@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from bench.experiment import expand, load_experiment
+from bench.orchestration.work import KEPT, Work, carry_out_run
 from bench.record import Record
 from bench.run import Workplace
+from bench.storage.upkeep import check
 from bench.store import DAMAGED, LOG, ORIGINS, RECORD, Store
-from bench.upkeep import check
-from bench.work import KEPT, Work, carry_out_run
 
 from .conftest import Bench, Write
 from .test_session import ENVIRONMENT, change, clean, command, mine, records, store_of

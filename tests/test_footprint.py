@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.footprint import FlopCount, ParameterCount, state_bytes
-from bench.gauge import count_flops
+from bench.measuring.footprint import FlopCount, ParameterCount, state_bytes
+from bench.measuring.gauge import count_flops
 from bench.plugins import load_plugins
 from bench.protocol import ProtocolSpec
 from bench.strategy import STRATEGIES, Strategy

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from bench import BenchError, StrategyConfig, register_strategy
 from bench.experiment import Choice, Pair, forecaster_config, strategy_config
-from bench.grid import Axis, axes_of, parse_grid, points_of
 from bench.strategy import Strategy
-from bench.trials import value_text
+from bench.sweeps.grid import Axis, axes_of, parse_grid, points_of
+from bench.sweeps.trials import value_text
 
 pytestmark = pytest.mark.usefixtures("registries")
 

@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from bench.experiment import load_experiment
-from bench.progress import EVERY, Sight, Trail
+from bench.orchestration.progress import EVERY, Sight, Trail
+from bench.storage.upkeep import merge
 from bench.store import Store
-from bench.upkeep import merge
 
 from .conftest import Bench
 from .test_session import change, records

@@ -11,16 +11,16 @@ from textwrap import dedent
 
 import pytest
 
-from bench import lock
-from bench.lock import break_left, held
-from bench.owner import process_name
+from bench.storage import lock
+from bench.storage.lock import break_left, held
+from bench.storage.owner import process_name
 
 ROOT = Path(__file__).parent.parent
 
 COUNTS = """
     import sys
     from pathlib import Path
-    from bench.lock import held
+    from bench.storage.lock import held
 
     folder = Path(sys.argv[1])
     for _ in range(50):
@@ -48,7 +48,7 @@ def test_what_is_read_and_written_under_a_lock_is_counted_right(tmp_path: Path) 
 HOLDS = """
     import sys, time
     from pathlib import Path
-    from bench.lock import held
+    from bench.storage.lock import held
 
     with held(Path(sys.argv[1])):
         print("held", flush=True)

@@ -7,8 +7,8 @@ from collections import namedtuple
 
 import pytest
 
-from bench import machine
-from bench.machine import OtherWork, power_state
+from bench.measuring import machine
+from bench.measuring.machine import OtherWork, power_state
 from bench.record import Timing
 
 Times = namedtuple("Times", "user system idle iowait steal guest")

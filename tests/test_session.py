@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 
 from bench import load_results
-from bench.owner import process_name
-from bench.progress import Trail
+from bench.orchestration.progress import Trail
 from bench.record import Record
+from bench.storage.owner import process_name
 from bench.store import FORECASTS, ORIGINS, RECORD, TIMING, Store
 from bench.training import Recipe
 

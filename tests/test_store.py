@@ -18,11 +18,11 @@ import pytest
 
 from bench import BenchError, Protocol, load_results
 from bench.experiment import expand, load_experiment
-from bench.migrations import MIGRATIONS
-from bench.owner import is_gone, process_name
 from bench.plugins import load_plugins
 from bench.record import SCHEMA_VERSION, DatasetRecord, Errors, PluginRecord, Record, StepTimes, Timing
-from bench.seal import opened, sealed
+from bench.storage.migrations import MIGRATIONS
+from bench.storage.owner import is_gone, process_name
+from bench.storage.seal import opened, sealed
 from bench.store import DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, TIMING, Condition, Store, experiments_in
 
 ERRORS = Errors(

@@ -20,8 +20,8 @@ from bench.experiment import RunSpec, expand, load_experiment
 from bench.record import Record
 from bench.report.results import read_results
 from bench.store import RECORD, SWEEP, Store
-from bench.sweep import plan
-from bench.trials import CHOSEN, listed_trials, read_served, read_trials
+from bench.sweeps.sweep import plan
+from bench.sweeps.trials import CHOSEN, listed_trials, read_served, read_trials
 
 from .conftest import Bench, Write
 

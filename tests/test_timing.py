@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BenchError, Strategy, gauge, run, stream, timing
+from bench import BenchError, Strategy, run, stream, timing
 from bench.experiment import Choice, RunSpec
-from bench.gauge import WARMUP_BLOCKS
+from bench.measuring import gauge
+from bench.measuring.gauge import WARMUP_BLOCKS
 from bench.protocol import ProtocolSpec
 from bench.run import Workplace
 from bench.store import Store

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from bench import Protocol, Strategy
+from bench.measuring.trace import Watch
 from bench.protocol import ProtocolSpec
 from bench.store import TRACE, Store
 from bench.stream import Stage, Stream, StreamError
 from bench.testing import CheckError, small_series, tiny_maker, trace_changes_nothing
-from bench.trace import Watch
 
 from .conftest import Bench, Write
 

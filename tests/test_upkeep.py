@@ -13,9 +13,9 @@ import pytest
 
 from bench import BenchError, load_results
 from bench.audit import AUDITS
-from bench.owner import process_name
+from bench.storage.owner import process_name
+from bench.storage.upkeep import check, export, merge, prune
 from bench.store import DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, Store
-from bench.upkeep import check, export, merge, prune
 
 from .conftest import Bench
 from .test_store import ERRORS, FRAMES, record, spoil, timing

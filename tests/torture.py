@@ -23,12 +23,12 @@ import psutil
 from rich.console import Console
 
 from bench.audit import AUDITS
-from bench.disk import WORK
 from bench.experiment import Experiment
 from bench.plugins import load_plugins
 from bench.session import carry_out
+from bench.storage.disk import WORK
+from bench.storage.upkeep import VARIES, check
 from bench.store import MANIFEST, Store
-from bench.upkeep import VARIES, check
 
 SEEDS = 20
 RUNS = 2 * SEEDS

@@ -44,7 +44,7 @@ from bench.report.drift_measures import KnownDrifts
 from bench.report.drift_sets import drift_sets
 from bench.report.markdown import marked
 from bench.store import FORECASTS, ORIGINS, TRACE, Store, load_results
-from bench.trials import Served, read_served
+from bench.sweeps.trials import Served, read_served
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from bench.report.figures.sweep import draw_heat, draw_options
 from bench.report.gallery import Gallery, Picture
 from bench.report.markdown import slug
 from bench.store import SWEEP
-from bench.trials import CHOSEN, read_trials
+from bench.sweeps.trials import CHOSEN, read_trials
 
 SWEEP_FIGURE = "sweep"
 
@@ -28,7 +28,7 @@ class Sweeps:
 
     Attributes:
         experiment: Its name.
-        trials: A row for each run, as `bench.trials.read_trials` gives it.
+        trials: A row for each run, as `bench.sweeps.trials.read_trials` gives it.
         snippets: What was chosen, as TOML.
     """
 

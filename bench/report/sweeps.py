@@ -10,7 +10,7 @@ from bench.report.markdown import count, escape, one_line, table
 from bench.report.numbers import places, with_spread
 from bench.report.pictures import picture
 from bench.report.searches import SWEEP_FIGURE, Sweeps
-from bench.trials import value_text
+from bench.sweeps.trials import value_text
 
 MOST_ROWS, LONGEST = 30, 120
 HOW = (

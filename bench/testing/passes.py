@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.measuring.trace import Watch
 from bench.metrics import ErrorSums
 from bench.protocol import Protocol
 from bench.series import DriftSeries
 from bench.strategy import Strategy
 from bench.stream import Stage, Stream
 from bench.testing.findings import OrderError, TamperingError
-from bench.trace import Watch
 from bench.training import seeded
 
 MOST_VISITED = 5000  # objects behind one name

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench import DriftSeries, download
+from bench import DriftSeries
 from bench.dataset import resolve_dataset
-from bench.download import RemoteFile, locate
+from bench.files import download
+from bench.files.download import RemoteFile, locate
 from bench.plugins import _load_file, home
 
 Load = Callable[..., DriftSeries]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import BenchError, download, transfer
-from bench.download import RemoteFile, fetch, locate
+from bench import BenchError
+from bench.files import download, transfer
+from bench.files.download import RemoteFile, fetch, locate
 
 CONTENT = b"date,a\n2020-01-01,1\n" * 20_000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

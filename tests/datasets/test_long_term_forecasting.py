@@ -11,7 +11,7 @@ import pytest
 
 from bench import BenchError, Split
 from bench.dataset import DATASETS
-from bench.download import RemoteFile
+from bench.files.download import RemoteFile
 
 from .conftest import Load, Need
 
@@ -139,7 +139,7 @@ def test_another_file_under_the_same_name_is_an_error(
 
 def test_offline_says_which_file_and_what_to_do(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr("bench.download.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("bench.files.download.cache_folder", lambda: tmp_path / "cache")
     with pytest.raises(BenchError) as caught:
         load("traffic")
     message = str(caught.value)

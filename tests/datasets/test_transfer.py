@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import BenchError, download, transfer
-from bench.download import RemoteFile, fetch
+from bench import BenchError
+from bench.files import download, transfer
+from bench.files.download import RemoteFile, fetch
 
 OLD, CONTENT = (bytes(f"{word},{k}\n" * 9, "ascii") * 400 for k, word in enumerate(("old", "new")))
 CONTENT += b"end\n"

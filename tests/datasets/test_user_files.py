@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench import BenchError, DriftSeries
-from bench.time_grid import fill_forward, first_irregular, resample_mean
+from bench.files.time_grid import fill_forward, first_irregular, resample_mean
 
 from .conftest import Load
 

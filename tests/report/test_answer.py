@@ -11,7 +11,7 @@ import pytest
 from bench.report.answer import answer
 from bench.report.document import _question
 from bench.report.results import read_results
-from bench.seal import opened, sealed
+from bench.storage.seal import opened, sealed
 
 
 def text_of(fakes: Any, folder: Path, strategies: list[Any], seeds: int = 3) -> str:

@@ -13,11 +13,11 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
-from bench.allocator import keep_freed_memory
 from bench.config import build
 from bench.dataset import DATASETS, resolve_dataset
-from bench.download import locate
+from bench.files.download import locate
 from bench.forecaster import FORECASTERS
+from bench.measuring.allocator import keep_freed_memory
 from bench.plugins import load_plugins
 from bench.protocol import ProtocolSpec
 from bench.record import Timing

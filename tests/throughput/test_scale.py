@@ -70,7 +70,7 @@ def test_ten_thousand_runs(benchmark: BenchmarkFixture, tmp_path: Path, monkeypa
         itself[0] += time.perf_counter() - begun
         return ended
 
-    monkeypatch.setattr("bench.work.execute", execute)
+    monkeypatch.setattr("bench.orchestration.work.execute", execute)
 
     def session() -> Any:
         begun = time.perf_counter()

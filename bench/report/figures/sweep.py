@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bench.report.figures.canvas import CHARACTER, Drawing, light_grid, log_axis, new_figure, short_name
 from bench.report.figures.palette import FAINT, INK
 from bench.report.numbers import fixed, places
-from bench.trials import value_text
+from bench.sweeps.trials import value_text
 
 DECADES = 10.0
 """Values that span more are drawn on a logarithmic axis."""

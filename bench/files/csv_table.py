@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bench.errors import BenchError
-from bench.user_table import UNNAMED, UserTable, is_number
+from bench.files.user_table import UNNAMED, UserTable, is_number
 
 if TYPE_CHECKING:
     import pandas as pd

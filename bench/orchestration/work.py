@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 from bench.experiment import RunSpec
-from bench.log import logged
+from bench.orchestration.log import logged
+from bench.orchestration.progress import Trail
 from bench.plugins import load_plugins
-from bench.progress import Trail
 from bench.record import Record
 from bench.run import Workplace, describe, execute, load_series, recipe_of
 from bench.store import Store

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from bench.experiment import RunSpec
-from bench.pace import Kind, Pace, about, kind_of, kinds_of
+from bench.orchestration.pace import Kind, Pace, about, kind_of, kinds_of
 from bench.session import Plan
 
 COLUMNS = ("strategy", "forecaster", "dataset", "protocol", "runs", "kept", "to do", "of these", "time")

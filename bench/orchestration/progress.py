@@ -14,8 +14,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from bench.disk import remove
-from bench.owner import is_left, process_name
+from bench.storage.disk import remove
+from bench.storage.owner import is_left, process_name
 
 EVERY = 0.3
 """Seconds between two lines of one run, and between two looks at them."""

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.audit import AUDITS, Audit
-from bench.disk import WORK, remove, work_folder
 from bench.errors import BenchError
-from bench.owner import is_left
 from bench.record import Record
-from bench.seal import SealError, opened
+from bench.storage.disk import WORK, remove, work_folder
+from bench.storage.owner import is_left
+from bench.storage.seal import SealError, opened
 from bench.store import DAMAGED, LOG, MANIFEST, RECORD, RUN_ID, SWEEP, TIMING, Store, experiments_in
-from bench.trials import CHOSEN, SERVED
+from bench.sweeps.trials import CHOSEN, SERVED
 
 OWN = {MANIFEST, SWEEP, CHOSEN, SERVED, DAMAGED, ".progress"}
 VARIES = ("environment", "timing", "seconds", "experiment")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.console import err, out, print_table
+from bench.commands.console import err, out, print_table
 from bench.errors import BenchError
 
 data = typer.Typer(no_args_is_help=True, help="Datasets: list, fetch, describe, card.")
@@ -18,7 +18,7 @@ data = typer.Typer(no_args_is_help=True, help="Datasets: list, fetch, describe, 
 def list_data() -> None:
     """Datasets, and whether their files are here."""
     from bench.dataset import DATASETS
-    from bench.download import locate
+    from bench.files.download import locate
     from bench.plugins import load_plugins
 
     load_plugins()
@@ -35,7 +35,7 @@ def list_data() -> None:
 def fetch(name: Annotated[str, typer.Argument(help="A dataset's name, or all.")]) -> None:
     """Download a dataset's file, and check it; what broke off before goes on from there."""
     from bench.dataset import DATASETS
-    from bench.download import fetch as download
+    from bench.files.download import fetch as download
     from bench.plugins import load_plugins
 
     load_plugins()
@@ -116,8 +116,8 @@ def card(
 
 
 def _change_points() -> Path:
-    from bench.download import cache_folder
     from bench.estimated_drift import FOLDER
+    from bench.files.download import cache_folder
 
     return cache_folder().parent / FOLDER.removeprefix(".")
 

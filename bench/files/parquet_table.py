@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
-from bench.user_table import UserTable
+from bench.files.user_table import UserTable
 
 
 def read_parquet(path: Path) -> UserTable:

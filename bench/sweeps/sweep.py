@@ -24,13 +24,13 @@ from bench.experiment import (
     stated_options,
     unique,
 )
-from bench.grid import Axis, Point, axes_of, points_of
 from bench.run import Workplace
 from bench.session import Outcome, Redo, carry_out_runs, print_notes
-from bench.snippets import write_snippets
 from bench.store import SWEEP, Store
+from bench.sweeps.grid import Axis, Point, axes_of, points_of
+from bench.sweeps.snippets import write_snippets
+from bench.sweeps.trials import CHOSEN, SERVED, Served, Trial, listed_trials, read_served, read_trials, titled
 from bench.timing import resolve_device
-from bench.trials import CHOSEN, SERVED, Served, Trial, listed_trials, read_served, read_trials, titled
 
 DatasetChoice = str | dict[str, Any]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.console import out
+from bench.commands.console import out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.upkeep import Finding
+    from bench.storage.upkeep import Finding
 
 app = typer.Typer(no_args_is_help=True, help="Results on disk: check, merge, prune, export.")
 
@@ -22,8 +22,8 @@ Results = Annotated[Path, typer.Argument(file_okay=False, help="A folder of resu
 @app.command()
 def check(results: Results = Path("results")) -> None:
     """Name everything that is damaged or stray, checksums recomputed; exit status 1 if anything is."""
-    from bench.upkeep import check as look
-    from bench.upkeep import stores_in
+    from bench.storage.upkeep import check as look
+    from bench.storage.upkeep import stores_in
 
     findings = look(results)
     _print(findings)
@@ -39,7 +39,7 @@ def merge(
     to: Annotated[Path, typer.Option("--to", file_okay=False, help="The folder that they become.")],
 ) -> None:
     """Copy results of several folders into one; exit status 1 if two runs of one id differ, or one is damaged."""
-    from bench.upkeep import merge as merge_all
+    from bench.storage.upkeep import merge as merge_all
 
     merged = merge_all(sources, to)
     _print(merged.conflicts, "conflict: ")
@@ -56,7 +56,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say only what would go.")] = False,
 ) -> None:
     """Remove runs of superseded versions, runs that are listed no longer, and damaged ones."""
-    from bench.upkeep import prune as remove_superfluous
+    from bench.storage.upkeep import prune as remove_superfluous
 
     gone = remove_superfluous(results, dry_run=dry_run)
     _print(gone)
@@ -69,7 +69,7 @@ def export(
     results: Annotated[Path, typer.Option("--results", file_okay=False, help="Folder of results.")] = Path("results"),
 ) -> None:
     """Write one tidy frame, a row for each run."""
-    from bench.upkeep import export as write_frame
+    from bench.storage.upkeep import export as write_frame
 
     out.print(f"{write_frame(results, file)} runs in {file}", markup=False, highlight=False)
 

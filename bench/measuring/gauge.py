@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from bench.footprint import FlopCount, state_bytes
-from bench.machine import OtherWork, cores, power_state
+from bench.measuring.footprint import FlopCount, state_bytes
+from bench.measuring.machine import OtherWork, cores, power_state
 from bench.record import Flops, Timing
 from bench.stream import Stream
 from bench.timing import PeakMemory, device_name, summarize

@@ -11,9 +11,9 @@ from bench.audit import AUDITS, Audit, audited_sha, code_sha, read_audit, write_
 from bench.engines import Crew, Lost
 from bench.experiment import RunSpec
 from bench.forecaster import FORECASTERS
-from bench.isolation import isolated
+from bench.measuring.isolation import isolated
+from bench.orchestration.progress import Sight
 from bench.plugins import load_plugins
-from bench.progress import Sight
 from bench.provenance import packages
 from bench.run import Workplace
 from bench.strategy import STRATEGIES

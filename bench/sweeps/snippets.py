@@ -10,8 +10,8 @@ from typing import Any
 
 from bench.experiment import Choice, Experiment, Pair, stated_options
 from bench.report.markdown import slug
-from bench.toml_text import toml_lines
-from bench.trials import titled
+from bench.sweeps.toml_text import toml_lines
+from bench.sweeps.trials import titled
 
 NOTE = "# Chosen on the validation rows by bench sweep."
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.time_grid import Times, is_regular, seconds
-from bench.user_table import OTHER_TIME, UserTable, first_cell, is_number, is_numeric, is_whole
+from bench.files.time_grid import Times, is_regular, seconds
+from bench.files.user_table import OTHER_TIME, UserTable, first_cell, is_number, is_numeric, is_whole
 
 if TYPE_CHECKING:
     import pandas as pd

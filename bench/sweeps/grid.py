@@ -18,7 +18,7 @@ from bench.experiment import Choice, Pair, forecaster_config, strategy_config
 from bench.forecaster import FORECASTERS
 from bench.registry import unknown
 from bench.strategy import STRATEGIES
-from bench.trials import NONE, point_text
+from bench.sweeps.trials import NONE, point_text
 
 
 @dataclass(frozen=True)

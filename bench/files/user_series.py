@@ -15,13 +15,13 @@ import numpy as np
 
 from bench.dataset import Dataset
 from bench.errors import BenchError
-from bench.long_table import pivot, series_of_rows
+from bench.files.long_table import pivot, series_of_rows
+from bench.files.time_column import Clock, TimeOptions, clock_change_hint, holds_dates, read_clock
+from bench.files.time_grid import Times, fill_forward, first_irregular, resample_mean, spell, step_seconds
+from bench.files.user_options import UserOptions, step_of
+from bench.files.user_table import UNNAMED, UserTable, is_index
 from bench.registry import unknown
 from bench.series import DriftSeries, Floats, Split
-from bench.time_column import Clock, TimeOptions, clock_change_hint, holds_dates, read_clock
-from bench.time_grid import Times, fill_forward, first_irregular, resample_mean, spell, step_seconds
-from bench.user_options import UserOptions, step_of
-from bench.user_table import UNNAMED, UserTable, is_index
 
 FEWEST_ROWS = 40  # 20/5/75 of it leaves 8 training and 2 validation rows
 HOUR, DAY = 3600.0, 86400.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.transfer import Advance
+    from bench.files.transfer import Advance
 
 FOLDER_VARIABLE = "BENCH_DATA_DIR"
 
@@ -100,7 +100,7 @@ def _download(url: str, file: RemoteFile, progress: bool) -> Path:
     Raises:
         OSError: It does not send the whole of an accepted file. Part of one stays, for the next try.
     """
-    from bench.transfer import Partial, TransferError, only_one, require_safe, transfer
+    from bench.files.transfer import Partial, TransferError, only_one, require_safe, transfer
 
     require_safe(url)
     folder = cache_folder()

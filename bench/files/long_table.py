@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.files.time_grid import MOST_CELLS, Times
+from bench.files.user_table import UserTable
 from bench.series import Floats
-from bench.time_grid import MOST_CELLS, Times
-from bench.user_table import UserTable
 
 
 @dataclass(frozen=True)

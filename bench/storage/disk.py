@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from bench.owner import is_left, is_own, unique_name
+from bench.storage.owner import is_left, is_own, unique_name
 
 WORK = ".tmp"
 

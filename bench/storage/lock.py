@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.owner import is_gone, unique_name
+from bench.storage.owner import is_gone, unique_name
 
 BEAT_S = 5.0
 """Who holds a lock touches it this often."""

@@ -1,0 +1,1 @@
+"""Families of subcommands, and the console that they draw on."""

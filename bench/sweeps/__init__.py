@@ -1,0 +1,1 @@
+"""Options to try, tried on validation rows, and the choice served."""
