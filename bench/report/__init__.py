@@ -34,6 +34,7 @@ def write_report(results_folder: Path, report_folder: Path, *, throughput: Path 
     from bench.report.document import compose
     from bench.report.exports import write_tables
     from bench.report.gallery import Gallery, draw_figures
+    from bench.report.latex import write_latex
     from bench.report.results import read_results
     from bench.report.searches import draw_sweeps, read_sweeps, write_sweeps
     from bench.report.sweeps import compose_sweeps
@@ -47,6 +48,7 @@ def write_report(results_folder: Path, report_folder: Path, *, throughput: Path 
         figures: Gallery = {}
         if results is not None:
             write_tables(results, work / "tables")
+            write_latex(results, work / "tables" / "latex")
             figures |= draw_figures(results, work / "figures")
         if sweeps is not None:
             write_sweeps(sweeps, work / "tables")
