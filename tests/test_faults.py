@@ -111,12 +111,12 @@ def test_trouble_in_this_process(tiny: Path, bench: Bench, write: Write) -> None
 def test_trouble_that_takes_a_process_with_it(tiny: Path, write: Write) -> None:
     change(tiny, timing_blocks="0", engine='"processes"', seeds="[0, 1]")
     path = write("trouble.py", TROUBLE + WORSE)
-    ran = run_apart(tiny, "--plugins", path, "--timeout", 4)
+    ran = run_apart(tiny, "--plugins", path, "--timeout", 10)  # imports count too
     assert ran.returncode == 1, ran.stderr
     assert "Now: 10 failed, 4 ok" in ran.stderr
     assert reasons(tiny) == CAUGHT | {
         "exits": "a worker process died (exit status 5), as the one before it",
-        "hangs": "timed out after 4 s",
+        "hangs": "timed out after 10 s",
     }
     found = records(tiny)
     assert log_of(tiny, found["exits"]) == "goodbye\n"

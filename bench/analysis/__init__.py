@@ -10,6 +10,7 @@ from bench.analysis.label_curves import fullest, label_curves, label_gains, labe
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
 from bench.analysis.paired import Difference, Ratio, block_length, paired_difference, paired_ratio
 from bench.analysis.pairs import all_pairs, with_intervals
+from bench.analysis.pays import pays
 from bench.analysis.ratios import geometric_ratio, stretch_length
 from bench.analysis.recovery import (
     RECOVERED,
@@ -72,6 +73,7 @@ __all__ = [
     "overall",
     "paired_difference",
     "paired_ratio",
+    "pays",
     "peak_excess",
     "recovery_time",
     "reference_curve",

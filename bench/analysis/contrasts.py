@@ -58,7 +58,7 @@ def contrasts(
     rows = []
     for question in questions:
         for _, first in known[known["strategy"] == question.one].iterrows():
-            second = _counterpart(first, known[known["strategy"] == question.other])
+            second = counterpart(first, known[known["strategy"] == question.other])
             if second is None:
                 continue
             found = paired_difference(errors[first["entry"]], errors[second], overlap)
@@ -77,7 +77,7 @@ def contrasts(
     return pd.DataFrame(rows)
 
 
-def _counterpart(entry: pd.Series, candidates: pd.DataFrame) -> str | None:
+def counterpart(entry: pd.Series, candidates: pd.DataFrame) -> str | None:
     """The entry that differs from one in as little as can be, on the same forecaster."""
     same = candidates[candidates["base"] == entry["base"]]
     for options in (entry["strategy_config"], "{}"):

@@ -13,8 +13,8 @@ def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
     They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``against_best``, ``ratios``, ``label_curves``,
-    ``label_worth``, ``label_gains``, ``contrasts``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``,
-    ``problems``; and of drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``,
+    ``label_worth``, ``label_gains``, ``pays``, ``contrasts``, ``trace``, ``cost``, ``recovery``, ``by_channel``,
+    ``by_lead``, ``problems``; and of drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``,
     ``drift_return``, ``drift_regret``.
 
     Numbers have eight digits, so that the same records give the same bytes.
@@ -48,6 +48,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "label_curves": results.label_curves,
         "label_worth": results.label_worth,
         "label_gains": results.label_gains,
+        "pays": results.pays,
         "contrasts": results.contrasts,
         "trace": results.traces,
         "cost": results.cost,

@@ -14,6 +14,7 @@ from bench.analysis import forecast_line, fullest
 from bench.analysis.forecasts import spacing
 from bench.analysis.label_curves import DELAY, SHARE
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.analysis.pays import REFERENCES
 from bench.report.drift_pictures import drift_drawings
 from bench.report.figures.canvas import Drawing, drawing_style, save, short_name
 from bench.report.figures.contrast import draw_contrasts
@@ -23,6 +24,7 @@ from bench.report.figures.label_curve import draw_label_curve
 from bench.report.figures.lead import draw_leads
 from bench.report.figures.memory import draw_memory
 from bench.report.figures.palette import Look, colours, looks
+from bench.report.figures.skill import draw_skills
 from bench.report.figures.stream import draw_stream, rolling_window
 from bench.report.markdown import count, slug
 from bench.report.results import Results
@@ -30,6 +32,9 @@ from bench.report.selection import MOST_BRIGHT, MOST_SHOWN
 
 LABEL_FIGURES = {SHARE: "labels", DELAY: "delay"}
 MOST_CONTRASTS = 24
+MOST_SKILLS = 16
+MOST_PANELS = 12
+ALL = "all"  # under which a figure of all datasets is kept
 MOST_ROWS = 800  # of the series, in a figure of forecasts
 
 
@@ -60,7 +65,8 @@ def draw_figures(results: Results, folder: Path) -> Gallery:
 
     Returns:
         Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``; by
-        family of label regimes, ``labels`` and ``delay``; of known drifts, by their size, ``worth`` and ``recovery``.
+        family of label regimes, ``labels`` and ``delay``; of all datasets, ``skill``; of known drifts, by their size,
+        ``worth`` and ``recovery``.
     """
     gallery: Gallery = {}
     palette = colours(results.runs["strategy"])
@@ -89,11 +95,29 @@ def _drawings(results: Results, palette: dict[str, str]) -> Iterator[tuple[str, 
             drawing = draw(results, scenario, palette, shown) if shown else None
             if drawing is not None:
                 yield scenario, kind, drawing, f"{alt} {scenario}"
+    if (found := _skills(results, palette)) is not None:
+        yield ALL, "skill", *found
     for here in results.label_families:
         if shown := _label_looks(results, here, palette):
             kind, family = here["kind"].iloc[0], str(here["family"].iloc[0])
             what = "share of labels" if kind == SHARE else "delay of labels"
             yield family, LABEL_FIGURES[kind], draw_label_curve(here, shown), f"Error by {what} on {family}"
+
+
+def _skills(results: Results, palette: dict[str, str]) -> tuple[Drawing, str] | None:
+    """Against frozen, or persistence where there is none; the best of all datasets on top, as many as are shown."""
+    found = results.pays[results.pays["scenario"].isin(results.in_detail)]
+    reference = next((name for name in REFERENCES if (found["reference"] == name).any()), None)
+    if reference is None:
+        return None
+    order = results.overall["entry"].tolist()
+    here = found[(found["reference"] == reference) & found["scenario"].isin(results.in_detail[:MOST_PANELS])]
+    kept = [entry for entry in order if entry in set(here["entry"])][:MOST_SKILLS]
+    here = here[here["entry"].isin(kept)].sort_values("entry", key=lambda names: names.map(order.index), kind="stable")
+    drawing = draw_skills(here, reference, palette)
+    left = len(results.in_detail) - MOST_PANELS
+    more = f" {count(left, 'dataset')} more: see tables/pays.csv." if left > 0 else ""
+    return Drawing(drawing.figure, drawing.caption + more), f"Skill of each strategy against {reference}"
 
 
 def _label_looks(results: Results, curves: pd.DataFrame, palette: dict[str, str]) -> list[Look]:

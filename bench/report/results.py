@@ -32,6 +32,7 @@ from bench.analysis import (
     mean_over_seeds,
     median_trace,
     overall,
+    pays,
     stretch_length,
     with_intervals,
 )
@@ -195,6 +196,20 @@ class Results:
                 found.insert(0, "scenario", scenario)
                 frames.append(found)
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    @cached_property
+    def pays(self) -> pd.DataFrame:
+        """`pays` of the ranked entries of each scenario, best first, with a column ``scenario`` in front."""
+        frames = []
+        for scenario in self.scenarios:
+            board = self.board_of(scenario)
+            order = {entry: place for place, entry in enumerate(board.loc[board["rank"].notna(), "entry"])}
+            entries = self.ok[(self.ok["scenario"] == scenario) & self.ok["entry"].isin(list(order))]
+            entries = entries.drop_duplicates("entry").sort_values("entry", key=lambda names: names.map(order), kind="stable")
+            found = pays(entries, self.errors_by_seed(scenario), self.overlap(scenario))
+            found.insert(0, "scenario", scenario)
+            frames.append(found)
+        return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:

@@ -1,0 +1,61 @@
+"""Does adapting pay? The skill of each entry against the frozen forecaster and against persistence, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from bench.analysis.contrasts import counterpart
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.analysis.paired import paired_ratio
+
+REFERENCES = (FROZEN, PERSISTENCE)
+COLUMNS = ["entry", "strategy", "reference", "against", "skill", "low", "high", "verdict", "origins", "seeds", "block"]
+ANSWERS = {"lower": "pays", "higher": "costs"}
+
+
+def pays(entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], overlap: int) -> pd.DataFrame:
+    """Skill of every entry of a scenario against each reference, paired by origin and seed.
+
+    An entry is compared with the reference on the same forecaster. One without a forecaster is compared with the first
+    frozen one there is, and where persistence needs none, all are compared with it.
+
+    Args:
+        entries: Columns ``entry, strategy, base, strategy_config``, a row for each entry.
+        errors: For each entry, ``(origins, seeds)`` MSE.
+        overlap: Origins whose truths overlap, ``ceil(H / S)``.
+
+    Returns:
+        Columns ``entry, strategy, reference`` (a strategy), ``against`` (the reference's entry), ``skill, low, high``
+        (1 - MSE / MSE of the reference, geometric mean over seeds, in percent; above 0 the entry is better; the ends
+        of the 95 % interval, NaN where the stream is too short), ``verdict`` (``pays``, ``costs``,
+        ``no clear difference`` or ``unknown``), ``origins, seeds, block``; see `paired_ratio`. Pairs without a common
+        origin and seed, or with an error of 0, are left out.
+    """
+    known = entries[entries["entry"].isin(list(errors))]
+    rows = []
+    for reference in REFERENCES:
+        candidates = known[known["strategy"] == reference]
+        for _, entry in known[known["strategy"] != reference].iterrows():
+            against = counterpart(entry, candidates)
+            if against is None and "none" in {entry["base"], *candidates["base"]} and len(candidates):
+                against = str(candidates["entry"].iloc[0])
+            found = paired_ratio(errors[entry["entry"]], errors[against], overlap) if against else None
+            if found is None:
+                continue
+            values = {
+                "entry": entry["entry"],
+                "strategy": entry["strategy"],
+                "reference": reference,
+                "against": against,
+                "skill": -found.percent(found.mean),
+                "low": -found.percent(found.high),
+                "high": -found.percent(found.low),
+                "verdict": ANSWERS.get(found.verdict, found.verdict),
+                "origins": found.origins,
+                "seeds": found.seeds,
+                "block": found.block,
+            }
+            rows.append(values)
+    return pd.DataFrame(rows, columns=COLUMNS)

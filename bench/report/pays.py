@@ -1,0 +1,84 @@
+"""Does adapting pay? Skill against the frozen forecaster and against persistence, with intervals."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.gallery import ALL, Gallery
+from bench.report.markdown import NONE, escape, table, words
+from bench.report.numbers import percent
+from bench.report.pictures import picture
+from bench.report.results import Results
+
+HOW_TO_READ = (
+    "Skill is 1 \N{MINUS SIGN} MSE / MSE of the reference, in %, geometric mean over seeds: above 0 the strategy is "
+    "better. In brackets is the 95 % interval of that ratio, paired by origin and seed, from streams resampled in "
+    "blocks of neighbouring origins and from resampled seeds; **bold** where it does not hold 0. Each interval stands "
+    "for itself: of twenty, one may miss by chance."
+)
+VERDICTS = {
+    "pays": "beats",
+    "costs": "loses to",
+    "no clear difference": "cannot be told from",
+    "unknown": "saw too few forecasts to be told from",
+}
+NOT_ADAPTING = (FROZEN, PERSISTENCE, "seasonal-naive")
+
+
+def adapting_pays(results: Results, gallery: Gallery) -> list[str]:
+    """Blocks: a sentence for each dataset, a figure, and a table of skills; nothing without a reference."""
+    found = results.pays
+    if found.empty:
+        return []
+    blocks = ["## Does adapting pay?", HOW_TO_READ, *_sentences(results, found), *picture(gallery, ALL, "skill")]
+    for scenario in results.in_detail:
+        here = found[found["scenario"] == scenario]
+        if len(here):
+            blocks.append(
+                f"<details><summary>Skills on {escape(scenario)}</summary>\n\n{_table(results, here)}\n\n</details>"
+            )
+    return blocks
+
+
+def _sentences(results: Results, found: pd.DataFrame) -> list[str]:
+    """For each dataset who beats frozen and who does not."""
+    lines = []
+    for scenario in results.in_detail:
+        here = found[(found["scenario"] == scenario) & (found["reference"] == FROZEN)]
+        here = here[~here["strategy"].isin(NOT_ADAPTING)]
+        parts = []
+        for verdict, verb in VERDICTS.items():
+            names = [
+                escape(entry) + (f" ({percent(skill)} %)" if verdict in ("pays", "costs") else "")
+                for entry, skill in zip(here["entry"], here["skill"], strict=True)
+                if here.loc[here["entry"] == entry, "verdict"].iloc[0] == verdict
+            ]
+            if names:
+                parts.append(f"{words(names)} {verb if len(names) == 1 else _plural(verb)} frozen")
+        if parts:
+            lines.append(f"- **{escape(scenario)}**: {'; '.join(parts)}.")
+    return ["\n".join(lines)] if lines else []
+
+
+def _plural(verb: str) -> str:
+    return {"beats": "beat", "loses to": "lose to"}.get(verb, verb)
+
+
+def _table(results: Results, here: pd.DataFrame) -> str:
+    references = [name for name in (FROZEN, PERSISTENCE) if (here["reference"] == name).any()]
+    cells = {(row["entry"], row["reference"]): _cell(row) for _, row in here.iterrows()}
+    rows = []
+    for entry in dict.fromkeys(here["entry"]):
+        own = here[here["entry"] == entry]
+        skills = [
+            cells.get((entry, name), "reference" if own["strategy"].iloc[0] == name else NONE) for name in references
+        ]
+        rows.append([results.names[entry], *skills, f"{own['origins'].max():,}", str(own["seeds"].max())])
+    return table(["Strategy", *(f"skill against {name}, % ↑" for name in references), "origins", "seeds"], rows)
+
+
+def _cell(row: pd.Series) -> str:
+    ends = f" [{percent(row['low'])}, {percent(row['high'])}]" if row["verdict"] != "unknown" else ""
+    text = f"{percent(row['skill'])}{ends}"
+    return f"**{text}**" if row["verdict"] in ("pays", "costs") else text

@@ -1,0 +1,59 @@
+"""Does adapting pay: the sentences, the table and the figure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.report.figures.palette import colours
+from bench.report.figures.skill import draw_skills
+from bench.report.numbers import MINUS
+from bench.report.pays import adapting_pays
+from bench.report.results import Results, read_results
+
+
+@pytest.fixture
+def results(tmp_path: Path, fakes: Any) -> Results:
+    scenarios = [fakes.Scenario(origins=60), fakes.Scenario(name="etth2", origins=60)]
+    return read_results(fakes.write_results(tmp_path / "r", scenarios, fakes.strategies, 2).folder)
+
+
+def test_it_says_who_beats_frozen(results: Results) -> None:
+    text = "\n\n".join(adapting_pays(results, {}))
+    assert text.startswith("## Does adapting pay?")
+    line = next(line for line in text.split("\n") if line.startswith("- **akl-pedestrians**"))
+    assert "rls (+" in line.partition("beat frozen")[0]
+    assert "persistence" not in line  # it does not adapt
+    assert text.count("<details>") == text.count("</details>") == 2
+
+
+def test_the_figure_has_a_dot_for_each_and_a_panel_for_each_dataset(results: Results) -> None:
+    skills = results.pays[results.pays["reference"] == "frozen"]
+    drawing = draw_skills(skills, "frozen", colours(skills["strategy"]))
+    assert [axes.get_title(loc="left") for axes in drawing.figure.axes] == ["akl-pedestrians", "etth2"]
+    for axes, scenario in zip(drawing.figure.axes, results.scenarios, strict=True):
+        dots = {str(line.get_label()): line for line in axes.lines if not str(line.get_label()).startswith("_")}
+        here = skills[skills["scenario"] == scenario].set_index("entry")
+        assert {entry: float(line.get_xdata()[0]) for entry, line in dots.items()} == here["skill"].to_dict()  # type: ignore[index,arg-type]
+
+
+def test_what_is_far_worse_is_a_number_at_the_border(results: Results) -> None:
+    skills = results.pays[results.pays["reference"] == "frozen"].copy()
+    skills.loc[skills["entry"] == "persistence", ["skill", "low", "high"]] = -250.0
+    drawing = draw_skills(skills, "frozen", colours(skills["strategy"]))
+    for axes in drawing.figure.axes:
+        assert [text.get_text() for text in axes.texts] == [f"◂ {MINUS}250.0"]
+        assert axes.get_xlim()[0] > -100
+    assert "far worse" in drawing.caption
+
+
+def test_without_frozen_the_figure_is_against_persistence(tmp_path: Path, fakes: Any) -> None:
+    from bench.report.gallery import draw_figures
+
+    strategies = [replace(one, name=f"s{i}") if one.name == "frozen" else one for i, one in enumerate(fakes.strategies)]
+    results = read_results(fakes.write_results(tmp_path / "r", [fakes.Scenario(origins=60)], strategies, 1).folder)
+    gallery = draw_figures(results, tmp_path / "figures")
+    assert gallery["all", "skill"].alt == "Skill of each strategy against persistence"
