@@ -173,7 +173,7 @@ def _cosines(n: int, curvature: Floats) -> Integers:
     curved = curvature > 0
     bounded = n / np.pi * np.sqrt(6 * LARGEST_BIAS / np.where(curved, curvature, 1.0))
     most = np.where(curved, np.minimum(0.4 * n ** (2 / 3), bounded), 0.4 * n ** (2 / 3))
-    return np.minimum(most.astype(np.int64), n - 1)
+    return np.asarray(np.minimum(most.astype(np.int64), n - 1))
 
 
 def holm(p: Sequence[float]) -> Floats:
