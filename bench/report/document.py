@@ -14,6 +14,7 @@ from bench.report.helps import helps
 from bench.report.known_drift import known_drift
 from bench.report.labels import labels
 from bench.report.markdown import count, escape
+from bench.report.overview import overview
 from bench.report.problems import problems
 from bench.report.provenance import provenance
 from bench.report.results import Results
@@ -38,6 +39,7 @@ def compose(
         f"# Benchmark report: {escape(results.name)}",
         *_question(results),
         *answer(results),
+        *overview(results, gallery),
         *known_drift(results, gallery),
         *accuracy(results),
         *significance(results),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,11 +42,14 @@ from bench.estimated_drift import FOLDER, read_drifts
 from bench.record import Record, Timing
 from bench.report.drift_measures import KnownDrifts
 from bench.report.drift_sets import drift_sets
+from bench.report.focus import Focus, focus_of
 from bench.report.markdown import marked
 from bench.report.origin_errors import OriginErrors, read_origin_errors
 from bench.store import FORECASTS, TRACE, Store
 from bench.sweeps.trials import Served, read_served
 from bench.tidy import tidy
+
+ENTRY = ["entry", "strategy", "base", "strategy_config"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,9 +185,14 @@ class Results:
     def contrasts(self) -> pd.DataFrame:
         """`contrasts` of each scenario for the questions about memory, with a column ``scenario`` in front."""
         frames = []
+        first = self.ok.drop_duplicates(["scenario", "entry"])[["scenario", *ENTRY]]
+        entries = {str(scenario): here for scenario, here in first.groupby("scenario", sort=False)}
         for scenario in self.scenarios:
-            entries = self.ok[self.ok["scenario"] == scenario].drop_duplicates("entry")
-            found = contrasts(entries, self.errors_by_seed(scenario), self.overlap(scenario), MEMORY_QUESTIONS)
+            if scenario not in entries:
+                continue
+            found = contrasts(
+                entries[scenario], self.errors_by_seed(scenario), self.overlap(scenario), MEMORY_QUESTIONS
+            )
             if len(found):
                 found.insert(0, "scenario", scenario)
                 frames.append(found)
@@ -267,18 +276,36 @@ class Results:
         return [scenario for scenario in self.scenarios if scenario not in self.in_detail]
 
     @cached_property
+    def focus(self) -> Focus:
+        """Of the scenarios in detail, those that have sections and figures of their own on the page at hand."""
+        return focus_of(self._boards, self.in_detail)
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Scenarios that have a page of their own, as the report's shows too many others."""
+        if len(self.focus.shown) == len(self.in_detail):
+            return []
+        return [scenario for scenario in [*self.in_detail, *self.aside] if scenario not in self.focus.shown]
+
+    def on(self, *scenarios: str) -> Results:
+        """The same results, for a page on these scenarios."""
+        page = copy(self)  # with all that was computed so far
+        page.__dict__["focus"] = Focus(scenarios)
+        return page
+
+    @cached_property
     def traces(self) -> pd.DataFrame:
         """Columns ``scenario, entry, origin, time, name, value``: `median_trace` of each entry that left one."""
         frames = []
-        for (scenario, entry), runs in self.ok.groupby(["scenario", "entry"], sort=True):
-            found = [self.store.read_frame(run_id, TRACE) for run_id in runs["run_id"]]
-            if kept := [frame for frame in found if frame is not None and len(frame)]:
-                frame = median_trace(kept)
+        names = ["origin", "time", "name", "value"]
+        for (scenario, entry), runs in self.ok.groupby(["scenario", "entry"], sort=True)["run_id"]:
+            found = [self.store.read_columns(run_id, TRACE, names) for run_id in runs]
+            if kept := [frame for frame in found if frame is not None and len(frame["origin"])]:
+                frame = median_trace(pd.DataFrame(columns) for columns in kept)
                 frame.insert(0, "scenario", str(scenario))
                 frame.insert(1, "entry", str(entry))
                 frames.append(frame)
-        columns = ["scenario", "entry", "origin", "time", "name", "value"]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["scenario", "entry", *names])
 
     def forecasts(self, scenario: str, entry: str) -> pd.DataFrame | None:
         """``forecasts.parquet`` of an entry's lowest seed, or None where there is none."""
