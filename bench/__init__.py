@@ -8,8 +8,8 @@ from bench.errors import BenchError
 from bench.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
 from bench.protocol import Protocol
 from bench.series import DriftEvent, DriftSeries, Split
-from bench.store import load_results
 from bench.strategy import Feedback, History, Prefixes, Strategy, StrategyConfig, register_strategy
+from bench.tidy import load_results
 
 __version__ = "0.1.0"
 

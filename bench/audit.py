@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -94,6 +95,25 @@ def audit_of(folder: Path, record: Record) -> Audit | None:
     other = record.forecaster
     sha = audited_sha(record.strategy.sha, other.sha if other else "")
     return read_audit(folder, record.strategy.name, other.name if other else "", sha)
+
+
+def audits_beside(experiment: Path, records: Mapping[str, Record]) -> dict[str, Audit]:
+    """`audit_of` the records of an experiment, by run id; each file is read once.
+
+    Args:
+        experiment: Its folder; audits lie beside it.
+        records: By run id.
+    """
+    found: dict[tuple[str, str, str, str], Audit | None] = {}
+    kept = {}
+    for run_id, record in records.items():
+        other = record.forecaster
+        key = (record.strategy.name, record.strategy.sha, other.name if other else "", other.sha if other else "")
+        if key not in found:
+            found[key] = audit_of(experiment.parent / AUDITS, record)
+        if (audit := found[key]) is not None:
+            kept[run_id] = audit
+    return kept
 
 
 def write_audit(folder: Path, audit: Audit) -> None:

@@ -207,6 +207,9 @@ def report(
     experiment: Annotated[str | None, typer.Argument(help="An experiment's name; all of them by default.")] = None,
     results: Results = Path("results"),
     reports: Reports = Path("reports"),
+    all_figures: Annotated[
+        bool, typer.Option("--all-figures", help="Figures of every dataset, however many there are.")
+    ] = False,
 ) -> None:
     """Write reports again from the results on disk."""
     from bench.registry import unknown
@@ -218,7 +221,9 @@ def report(
         raise unknown("experiment with results", experiment, folders)
     for name, folder in folders.items():
         if experiment in (None, name):
-            report = write_report(folder, reports / name, throughput=folder.parent / THROUGHPUT)
+            report = write_report(
+                folder, reports / name, throughput=folder.parent / THROUGHPUT, all_figures=all_figures
+            )
             out.print(str(report), markup=False, highlight=False)
 
 

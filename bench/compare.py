@@ -21,7 +21,8 @@ from bench.provenance import git
 from bench.record import Record
 from bench.report.markdown import count
 from bench.report.results import details
-from bench.store import Store, experiments_in, load_results
+from bench.store import Store, experiments_in
+from bench.tidy import load_results
 
 GIT_SECONDS = 300.0
 FORMS = (

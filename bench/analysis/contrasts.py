@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -54,11 +55,11 @@ def contrasts(
         (scaled MSE; below 0 the first is better), ``percent, percent_low, percent_high`` (of the second's MSE),
         ``verdict, origins, seeds, block``; see `paired_difference`.
     """
-    known = entries[entries["entry"].isin(list(errors))]
+    known: list[dict[Any, Any]] = [row for row in entries.to_dict("records") if row["entry"] in errors]
     rows = []
     for question in questions:
-        for _, first in known[known["strategy"] == question.one].iterrows():
-            second = counterpart(first, known[known["strategy"] == question.other])
+        for first in (row for row in known if row["strategy"] == question.one):
+            second = counterpart(first, [row for row in known if row["strategy"] == question.other])
             if second is None:
                 continue
             found = paired_difference(errors[first["entry"]], errors[second], overlap)
@@ -77,10 +78,10 @@ def contrasts(
     return pd.DataFrame(rows)
 
 
-def counterpart(entry: pd.Series, candidates: pd.DataFrame) -> str | None:
+def counterpart(entry: dict[Any, Any], candidates: Sequence[dict[Any, Any]]) -> str | None:
     """The entry that differs from one in as little as can be, on the same forecaster."""
-    same = candidates[candidates["base"] == entry["base"]]
+    same = [row for row in candidates if row["base"] == entry["base"]]
     for options in (entry["strategy_config"], "{}"):
-        if (alike := same.loc[same["strategy_config"] == options, "entry"]).size:
-            return str(alike.iloc[0])
-    return str(same["entry"].iloc[0]) if len(same) else None
+        if alike := [row["entry"] for row in same if row["strategy_config"] == options]:
+            return str(alike[0])
+    return str(same[0]["entry"]) if same else None

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Obstacle = Literal["", "not finite", "too few forecasts", "too persistent"]
 
 LARGEST_BIAS = 0.1  # of the long-run variance, as a share
 FEWEST_COSINES = 4  # below, Student's distribution is so wide that nothing would ever be found
 FEWEST_STEPS = 16  # that a stream must hold for the step to say how persistent it is
 CHANCE = 1.5  # standard errors
+AT_ONCE = 2**20  # numbers
 
 
 @dataclass(frozen=True)
@@ -60,33 +62,63 @@ def diebold_mariano(differences: Floats, overlap: int, cosines: int | None = Non
         (2018), "HAR inference: recommendations for practice"; for this test, Coroneo and Iacone (2020), "Comparing
         predictive accuracy in small samples using fixed-smoothing asymptotics".
     """
-    n = len(differences)
-    if not np.isfinite(differences).all():
-        return EqualAccuracy(float("nan"), float("nan"), 0, "not finite")
-    if n and not differences.any():
-        return EqualAccuracy(0.0, 1.0, 0)
-    if cosines is None:
-        cosines = most_cosines(differences, overlap)
-        if cosines < FEWEST_COSINES:
-            independent = _cosines(n, _overlap_curvature(overlap)) >= FEWEST_COSINES
-            return EqualAccuracy(
-                float("nan"), float("nan"), 0, "too persistent" if independent else "too few forecasts"
-            )
-    return _student(differences, overlap, cosines)
+    return diebold_mariano_columns(differences[:, None], overlap, cosines)[0]
 
 
-def _student(differences: Floats, overlap: int, cosines: int) -> EqualAccuracy:
+def diebold_mariano_columns(differences: Floats, overlap: int, cosines: int | None = None) -> list[EqualAccuracy]:
+    """`diebold_mariano` of many pairs at once.
+
+    Args:
+        differences: ``(n, pairs)``.
+        overlap: As there.
+        cosines: As there, the same for all.
+
+    Returns:
+        A result for each column.
+    """
+    n, pairs = differences.shape
+    found = [EqualAccuracy(float("nan"), float("nan"), 0, "not finite")] * pairs
+    finite = np.isfinite(differences).all(axis=0)
+    alike = ~differences.any(axis=0) & (n > 0)
+    for i in np.flatnonzero(finite & alike):
+        found[i] = EqualAccuracy(0.0, 1.0, 0)
+    at_once = max(1, AT_ONCE // max(n, 1))
+    tested = np.flatnonzero(finite & ~alike)
+    for part in (tested[i : i + at_once] for i in range(0, len(tested), at_once)):
+        for i, result in zip(part, _tested(differences[:, part], overlap, cosines), strict=True):
+            found[i] = result
+    return found
+
+
+def _tested(differences: Floats, overlap: int, cosines: int | None) -> list[EqualAccuracy]:
+    n, pairs = differences.shape
+    chosen = np.full(pairs, cosines) if cosines is not None else _most_cosines(differences, overlap)
+    enough = chosen > 0 if cosines is not None else chosen >= FEWEST_COSINES
+    independent = _cosines(n, np.array(_overlap_curvature(overlap))) >= FEWEST_COSINES
+    obstacle: Obstacle = "too persistent" if independent else "too few forecasts"
+    found = [EqualAccuracy(float("nan"), float("nan"), 0, obstacle)] * pairs
+    kept = np.flatnonzero(enough)
+    for i, result in zip(kept, _student(differences[:, kept], overlap, chosen[kept]), strict=True):
+        found[i] = result
+    return found
+
+
+def _student(differences: Floats, overlap: int, cosines: Integers) -> list[EqualAccuracy]:
     from scipy.fft import dct
     from scipy.special import stdtr
 
-    n, mean = len(differences), float(differences.mean())
-    weighted = dct(differences - mean, type=2)[1 : cosines + 1] / np.sqrt(2 * n)
-    variance = float(np.square(weighted).mean()) / n
-    if variance <= np.square(1e-12 * mean):  # one is ahead by the same everywhere
-        return EqualAccuracy(float(np.copysign(np.inf, mean)), 0.0, cosines)
+    n, pairs = differences.shape
+    if not pairs:
+        return []
+    mean = differences.mean(axis=0)
+    weighted = dct(differences - mean, type=2, axis=0)[1 : int(cosines.max()) + 1] / np.sqrt(2 * n)
+    squares = np.square(weighted).cumsum(axis=0)[cosines - 1, np.arange(pairs)]
+    variance = squares / cosines / n
+    same = variance <= np.square(1e-12 * mean)  # one is ahead by the same everywhere
     correction = (n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / (n - 1)
-    statistic = mean * float(np.sqrt(correction / variance))
-    return EqualAccuracy(statistic, float(2 * stdtr(cosines, -abs(statistic))), cosines)
+    statistic = np.where(same, np.copysign(np.inf, mean), mean * np.sqrt(correction / np.where(same, 1.0, variance)))
+    p = np.where(same, 0.0, 2 * stdtr(cosines, -np.abs(statistic)))
+    return [EqualAccuracy(float(s), float(q), int(b)) for s, q, b in zip(statistic, p, cosines, strict=True)]
 
 
 def most_cosines(differences: Floats, overlap: int) -> int:
@@ -103,39 +135,45 @@ def most_cosines(differences: Floats, overlap: int) -> int:
         differences: ``(n,)``, in order.
         overlap: ``h``.
     """
-    n = len(differences)
+    return int(_most_cosines(differences[:, None], overlap)[0])
+
+
+def _most_cosines(differences: Floats, overlap: int) -> Integers:
+    """`most_cosines` of each column."""
+    n, pairs = differences.shape
     if n < 4 * overlap or n < 8:
-        return 0
-    beyond, step = 0.0, overlap
+        return np.zeros(pairs, dtype=np.int64)
+    beyond, endless, step = np.zeros(pairs), np.zeros(pairs, dtype=bool), overlap
     while step == overlap or n >= FEWEST_STEPS * step:
         persistence = _persistence(differences, step, rows=step - overlap + 1)
-        if step == overlap or persistence > CHANCE * np.sqrt(step / n):
-            persistence += (1 + 3 * persistence) * step / n  # Kendall (1954): short streams look less persistent
-            if persistence >= 1:
-                return 0
-            beyond = max(beyond, 2 * persistence * (step / (1 - persistence)) ** 2)
+        counts = (persistence > CHANCE * np.sqrt(step / n)) | (step == overlap)
+        persistence = persistence + (1 + 3 * persistence) * step / n  # Kendall (1954): short streams look less so
+        endless |= counts & (persistence >= 1)
+        counts &= persistence < 1
+        more = 2 * persistence * (step / np.where(counts, 1 - persistence, 1.0)) ** 2
+        beyond = np.where(counts, np.maximum(beyond, more), beyond)
         step *= 2
-    return _cosines(n, _overlap_curvature(overlap) + beyond)
+    return np.where(endless, 0, _cosines(n, _overlap_curvature(overlap) + beyond))
 
 
-def _persistence(values: Floats, step: int, rows: int) -> float:
-    """Correlation between means of so many rows that begin a step apart."""
-    sums = np.concatenate([[0.0], (values - values.mean()).cumsum()])
+def _persistence(values: Floats, step: int, rows: int) -> Floats:
+    """For each column, the correlation between means of so many rows that begin a step apart."""
+    sums = np.concatenate([np.zeros((1, values.shape[1])), (values - values.mean(axis=0)).cumsum(axis=0)])
     means = (sums[rows:] - sums[:-rows]) / rows
-    means = means - means.mean()
-    variance = float(means @ means)
-    return float(means[step:] @ means[:-step]) / variance if variance > 0 else 0.0
+    means = means - means.mean(axis=0)
+    variance = np.square(means).sum(axis=0)
+    return np.asarray((means[step:] * means[:-step]).sum(axis=0) / np.where(variance > 0, variance, np.inf))
 
 
 def _overlap_curvature(overlap: int) -> float:
     return (overlap**2 - 1) / 6
 
 
-def _cosines(n: int, curvature: float) -> int:
-    most = 0.4 * n ** (2 / 3)
-    if curvature > 0:
-        most = min(most, n / np.pi * float(np.sqrt(6 * LARGEST_BIAS / curvature)))
-    return min(int(most), n - 1)
+def _cosines(n: int, curvature: Floats) -> Integers:
+    curved = curvature > 0
+    bounded = n / np.pi * np.sqrt(6 * LARGEST_BIAS / np.where(curved, curvature, 1.0))
+    most = np.where(curved, np.minimum(0.4 * n ** (2 / 3), bounded), 0.4 * n ** (2 / 3))
+    return np.asarray(np.minimum(most.astype(np.int64), n - 1))
 
 
 def holm(p: Sequence[float]) -> Floats:

@@ -48,9 +48,9 @@ def label_curves(runs: pd.DataFrame) -> pd.DataFrame:
     """
     runs = with_entries(runs)
     runs = runs.assign(**{column: value for column, value in PLAIN.items() if column not in runs})
-    frames = [_family(kind, str(name), rows) for kind in FREE for name, rows in _families(runs, kind)]
-    kept = [frame for frame in frames if frame["x"].nunique() > 1]
-    return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=COLUMNS)
+    found = [(kind, str(name), rows) for kind in FREE for name, rows in _families(runs, kind)]
+    frames = [_family(*family) for family in found if PLACES[family[0]](family[2])[0].nunique() > 1]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
 
 
 def label_worth(
@@ -145,9 +145,8 @@ def _families(runs: pd.DataFrame, kind: str) -> Iterator[tuple[object, pd.DataFr
 
 
 def _family(kind: str, name: str, runs: pd.DataFrame) -> pd.DataFrame:
-    place = _share_and_way if kind == SHARE else _delay_and_way
     runs = runs.assign(kind=kind, family=name)
-    runs["x"], runs["way"] = place(runs)
+    runs["x"], runs["way"] = PLACES[kind](runs)
     ok = runs[runs["status"] == "ok"]
     differ = ok.groupby(["entry", "seed"])["mse"].nunique().groupby("entry").max() > 1
     frozen = ok[(ok["strategy"] == FROZEN) & ~ok["entry"].map(differ).fillna(False).astype(bool)]
@@ -173,6 +172,9 @@ def _share_and_way(runs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 def _delay_and_way(runs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     instant = runs["labels"] == INSTANT
     return runs["delay"].where(~instant, 1 - runs["horizon"]), runs["labels"]
+
+
+PLACES = {SHARE: _share_and_way, DELAY: _delay_and_way}
 
 
 def _error(runs: pd.DataFrame) -> dict[str, float]:

@@ -77,8 +77,7 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     runs = with_entries(runs).copy()
     runs["skill_persistence"] = skill(runs, PERSISTENCE)
     runs["skill_frozen"] = skill(runs, FROZEN)
-    rows = [_entry_row(group) for _, group in runs.groupby(["scenario", "entry"], sort=True)]
-    board = pd.DataFrame(rows)
+    board = _by_entry(runs)
     ranked = ~is_barred(board) & (board["seeds"] > 0) & ~board["scenario"].isin(leaky_scenarios(runs))
     board["rank"] = board["mse"].where(ranked).groupby(board["scenario"]).rank(method="average")
     board = board.sort_values(["scenario", "rank", "mse", "entry"], kind="stable", ignore_index=True)
@@ -86,28 +85,33 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     return board[[*first, *(column for column in board if column not in first)]]
 
 
-def _entry_row(group: pd.DataFrame) -> dict[str, object]:
-    ok = group[group["status"] == "ok"]
-    one = group.iloc[0]
-    row: dict[str, object] = {key: one[key] for key in ("scenario", "entry", "strategy", "base", "group")}
-    if "audit" in group:
-        row["audit"] = min(group["audit"], key=STANDINGS.index)
-    row |= {"seeds": len(ok), "windows": int(ok["windows"].max()) if len(ok) else 0}
-    row |= {status: int((group["status"] == status).sum()) for status in ("failed", "skipped")}
-    row["diverged"] = int((~np.isfinite(ok["mse"].to_numpy(dtype=float))).sum())
+def _by_entry(runs: pd.DataFrame) -> pd.DataFrame:
+    """The leaderboard without ranks, in the order of its keys."""
+    keys = ["scenario", "entry"]
+    board = runs.drop_duplicates(keys).set_index(keys)[["strategy", "base", "group"]].sort_index()
+    if "audit" in runs:
+        standing = runs["audit"].map(STANDINGS.index).groupby([runs[key] for key in keys]).min()
+        board["audit"] = standing.map(dict(enumerate(STANDINGS)))
+    ok = runs[runs["status"] == "ok"]
+    by_entry = ok.groupby(keys)
+    board["seeds"] = by_entry.size().reindex(board.index, fill_value=0)
+    board["windows"] = by_entry["windows"].max().reindex(board.index, fill_value=0).astype(int)
+    for status in ("failed", "skipped"):
+        counted = runs[runs["status"] == status].groupby(keys).size()
+        board[status] = counted.reindex(board.index, fill_value=0)
+    endless = pd.DataFrame(~np.isfinite(ok[METRICS].to_numpy(dtype=float)), columns=METRICS, index=ok.index)
+    endless = endless.groupby([ok[key] for key in keys]).sum().reindex(board.index, fill_value=0)
+    board["diverged"] = endless["mse"]
+    missing = (by_entry["val_mse"].count() == 0).reindex(board.index, fill_value=True)
+    finite = ok[METRICS].where(np.isfinite(ok[METRICS].to_numpy(dtype=float))).groupby([ok[key] for key in keys])
+    means, deviations = finite.mean().reindex(board.index), finite.std(ddof=1).reindex(board.index)
     for metric in METRICS:
-        row[metric], row[f"{metric}_sd"] = _mean_and_sd(ok[metric], missing_is_nan=metric == "val_mse")
+        whole = (endless[metric] == 0) | (missing if metric == "val_mse" else False)
+        board[metric] = means[metric].where(whole, np.inf)
+        board[f"{metric}_sd"] = deviations[metric].where(whole)
     for name in ("skill_persistence", "skill_frozen"):
-        row[name] = float("nan") if row["diverged"] else ok[name].mean()
-    return row
-
-
-def _mean_and_sd(values: pd.Series, missing_is_nan: bool) -> tuple[float, float]:
-    if values.empty or (missing_is_nan and values.isna().all()):
-        return float("nan"), float("nan")
-    if not np.isfinite(values.to_numpy(dtype=float)).all():
-        return float("inf"), float("nan")
-    return float(values.mean()), float(values.std(ddof=1))
+        board[name] = by_entry[name].mean().reindex(board.index).where(board["diverged"] == 0)
+    return board.reset_index()
 
 
 def overall(board: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -153,6 +154,10 @@ def paired_ratio(
 
 def _pair(one: pd.DataFrame, other: pd.DataFrame) -> tuple[Floats, Floats] | None:
     """Errors ``(origins, seeds)`` of both where both have them; None where there are none."""
+    if is_aligned(one, other):
+        errors, reference = one.to_numpy(dtype=float), other.to_numpy(dtype=float)
+        if errors.size and not np.isnan(errors).any() and not np.isnan(reference).any():
+            return errors, reference
     seeds = sorted(set(one.columns) & set(other.columns))
     origins = one[seeds].dropna().index.intersection(other[seeds].dropna().index).sort_values()
     if not seeds or origins.empty:
@@ -160,29 +165,51 @@ def _pair(one: pd.DataFrame, other: pd.DataFrame) -> tuple[Floats, Floats] | Non
     return one.loc[origins, seeds].to_numpy(dtype=float), other.loc[origins, seeds].to_numpy(dtype=float)
 
 
+def is_aligned(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two frames have the same rows and columns, both rising: the usual case, and quick."""
+    rising = one.index.is_monotonic_increasing and one.columns.is_monotonic_increasing
+    return bool(rising and one.index.equals(other.index) and one.columns.equals(other.columns))
+
+
 def _interval(values: Floats, overlap: int, samples: int, seed: int) -> tuple[float, float, int]:
     """Ends of the interval of a mean over ``(origins, seeds)``, NaN where it has none, and the length of a block."""
     block = block_length(values.mean(axis=1), overlap)
     if block * FEWEST_BLOCKS > len(values):
         return float("nan"), float("nan"), block
-    means = _resampled_means(values, block, samples, np.random.default_rng(seed))
+    means = _resampled_means(values, block, samples, seed)
     stretch, middle = _stretch(values, block, float(means.var())), values.mean()
     low, high = (float(middle + stretch * (end - middle)) for end in np.quantile(means, [0.025, 0.975]))
     return low, high, block
 
 
-def _resampled_means(errors: Floats, block: int, samples: int, rng: np.random.Generator) -> Floats:
+def _resampled_means(errors: Floats, block: int, samples: int, seed: int) -> Floats:
     """``(samples,)``: the mean of each resampled stream; see `paired_difference`."""
     n, seeds = errors.shape
     closed = np.concatenate([np.zeros((1, seeds)), errors, errors[: block - 1]]).cumsum(axis=0)
     sums = closed[block:] - closed[:-block]  # (n, seeds): of the block that begins at each origin
     blocks = -(-n // block)
-    by_seed = np.stack([sums[rng.integers(n, size=blocks)].sum(axis=0) for _ in range(samples)]) / (blocks * block)
+    drawn, weights = _draws(n, blocks, seeds, samples, seed)
+    by_seed = (drawn @ sums) / (blocks * block)
+    return np.asarray(by_seed[:, 0] if weights is None else (by_seed * weights).sum(axis=1))
+
+
+@lru_cache(maxsize=16)
+def _draws(n: int, blocks: int, seeds: int, samples: int, seed: int) -> tuple[Any, Floats | None]:
+    """How often each resampled stream takes each block, and its weights of seeds: the same for all pairs of a stream.
+
+    Returns:
+        A sparse matrix ``(samples, n)``, and ``(samples, seeds)``, None where there is one seed.
+    """
+    from scipy.sparse import csr_array
+
+    rng = np.random.default_rng(seed)
+    first = rng.integers(n, size=(samples, blocks)).ravel()
+    ends = np.arange(0, samples * blocks + 1, blocks)
+    drawn = csr_array((np.ones(len(first)), first, ends), shape=(samples, n))
     if seeds == 1:
-        return np.asarray(by_seed[:, 0])
-    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=samples) / seeds
-    weights = 1 / seeds + np.sqrt(seeds / (seeds - 1)) * (drawn - 1 / seeds)
-    return np.asarray((by_seed * weights).sum(axis=1))
+        return drawn, None
+    shares = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=samples) / seeds
+    return drawn, 1 / seeds + np.sqrt(seeds / (seeds - 1)) * (shares - 1 / seeds)
 
 
 def _stretch(errors: Floats, block: int, variance: float) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations_with_replacement
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis.equal_accuracy import diebold_mariano, holm
+from bench.analysis.equal_accuracy import diebold_mariano_columns, holm
 from bench.analysis.paired import paired_difference
 
 LEVEL = 0.05
@@ -42,35 +42,68 @@ def all_pairs(errors: Mapping[str, pd.DataFrame], entries: Sequence[str], overla
         ``cosines``, ``p``, ``obstacle`` (of `diebold_mariano` on the mean over seeds), ``p_holm`` (`holm` over all rows
         that were tested), ``origins`` and ``seeds``. Pairs with no origin or no seed in common are left out.
     """
-    known = {entry: errors[entry] for entry in entries if entry in errors}
-    rows = [row for one, other in combinations(known, 2) if (row := _pair(one, other, known, overlap))]
-    frame = pd.DataFrame(rows, columns=[column for column in COLUMNS if column != "p_holm"])
+    known = [entry for entry in entries if entry in errors]
+    rows: dict[tuple[int, int], dict[str, object]] = {}
+    groups = _alike(known, errors)
+    for first, second in combinations_with_replacement(groups, 2):
+        places = [(i, j) for i in first for j in second if i < j]
+        places += [(j, i) for i in first for j in second if j < i and first is not second]
+        rows |= _tests(places, known, errors, overlap)
+    frame = pd.DataFrame(
+        [rows[place] for place in sorted(rows)], columns=[name for name in COLUMNS if name != "p_holm"]
+    )
     frame.insert(COLUMNS.index("p_holm"), "p_holm", holm(frame["p"].tolist()))
     return frame
 
 
-def _pair(one: str, other: str, errors: Mapping[str, pd.DataFrame], overlap: int) -> dict[str, object] | None:
-    first, second = errors[one], errors[other]
+def _alike(entries: Sequence[str], errors: Mapping[str, pd.DataFrame]) -> list[list[int]]:
+    """Places of the entries, those together that have the same origins and seeds."""
+    groups: list[list[int]] = []
+    for i, entry in enumerate(entries):
+        own = errors[entry]
+        for group in groups:
+            other = errors[entries[group[0]]]
+            if own.index.equals(other.index) and own.columns.equals(other.columns):
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    return groups
+
+
+def _tests(
+    places: Sequence[tuple[int, int]], entries: Sequence[str], errors: Mapping[str, pd.DataFrame], overlap: int
+) -> dict[tuple[int, int], dict[str, object]]:
+    """Rows for pairs of places, by place; all of them have the same origins and seeds in common, or none."""
+    if not places:
+        return {}
+    first, second = (errors[entries[place]] for place in places[0])
     seeds = sorted(set(first.columns) & set(second.columns))
     origins = first.index.intersection(second.index).sort_values()
     if not seeds or origins.empty:
-        return None
+        return {}
+    used = sorted({place for pair in places for place in pair})
+    means = np.stack([errors[entries[place]].loc[origins, seeds].to_numpy(dtype=float).mean(axis=1) for place in used])
+    one, other = (np.searchsorted(used, [pair[side] for pair in places]) for side in (0, 1))
     with np.errstate(invalid="ignore"):  # errors without bound
-        differences = (first.loc[origins, seeds] - second.loc[origins, seeds]).mean(axis=1, skipna=False)
-    reference = float(second.loc[origins, seeds].to_numpy(dtype=float).mean())
-    found = diebold_mariano(differences.to_numpy(dtype=float), overlap)
-    mean = float(differences.mean(skipna=False))
+        differences = (means[one] - means[other]).T
+        difference, reference = differences.mean(axis=0), means.mean(axis=1)[other]
+        percent = 100 * difference / np.where(reference > 0, reference, np.nan)
+    found = diebold_mariano_columns(differences, overlap)
     return {
-        "one": one,
-        "other": other,
-        "difference": mean,
-        "percent": 100 * mean / reference if reference > 0 else float("nan"),
-        "statistic": found.statistic,
-        "cosines": found.cosines,
-        "p": found.p,
-        "obstacle": found.obstacle,
-        "origins": len(origins),
-        "seeds": len(seeds),
+        pair: {
+            "one": entries[pair[0]],
+            "other": entries[pair[1]],
+            "difference": float(difference[k]),
+            "percent": float(percent[k]),
+            "statistic": found[k].statistic,
+            "cosines": found[k].cosines,
+            "p": found[k].p,
+            "obstacle": found[k].obstacle,
+            "origins": len(origins),
+            "seeds": len(seeds),
+        }
+        for k, pair in enumerate(places)
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -33,14 +34,15 @@ def pays(entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], overlap: int
         ``no clear difference`` or ``unknown``), ``origins, seeds, block``; see `paired_ratio`. Pairs without a common
         origin and seed, or with an error of 0, are left out.
     """
-    known = entries[entries["entry"].isin(list(errors))]
+    known: list[dict[Any, Any]] = [row for row in entries.to_dict("records") if row["entry"] in errors]
     rows = []
     for reference in REFERENCES:
-        candidates = known[known["strategy"] == reference]
-        for _, entry in known[known["strategy"] != reference].iterrows():
+        candidates = [row for row in known if row["strategy"] == reference]
+        bases = {row["base"] for row in candidates}
+        for entry in (row for row in known if row["strategy"] != reference):
             against = counterpart(entry, candidates)
-            if against is None and "none" in {entry["base"], *candidates["base"]} and len(candidates):
-                against = str(candidates["entry"].iloc[0])
+            if against is None and candidates and "none" in {entry["base"], *bases}:
+                against = str(candidates[0]["entry"])
             found = paired_ratio(errors[entry["entry"]], errors[against], overlap) if against else None
             if found is None:
                 continue

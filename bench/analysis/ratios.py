@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
+from bench.analysis.paired import is_aligned
+
 SMALLEST = 1e-6  # of the reference's mean error in a stretch: a sum below it counts as this
 
 
@@ -39,14 +41,17 @@ def geometric_ratio(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int)
     Source: Fleming and Wallace (1986), "How not to lie with statistics": ratios to a reference are averaged by the
         geometric mean.
     """
-    common = errors.dropna().index.intersection(reference.dropna().index).sort_values()
-    if common.empty:
+    if is_aligned(errors, reference) and errors.notna().all(axis=None) and reference.notna().all(axis=None):
+        own, against = errors.to_numpy(dtype=float), reference.to_numpy(dtype=float)
+    else:
+        common = errors.dropna().index.intersection(reference.dropna().index).sort_values()
+        pooled = reference.mean(axis=1)
+        columns = {seed: reference.get(seed, pooled) for seed in errors.columns}
+        own, against = (frame.loc[common].to_numpy(dtype=float) for frame in (errors, pd.DataFrame(columns)))
+    if not own.size:
         return float("nan")
-    pooled = reference.mean(axis=1)
-    against = pd.DataFrame({seed: reference.get(seed, pooled) for seed in errors.columns}).loc[common]
-    starts = np.linspace(0, len(common), max(1, len(common) // stretch), endpoint=False).round().astype(int)
-    above = np.add.reduceat(errors.loc[common].to_numpy(dtype=float), starts)  # (stretches, seeds)
-    below = np.add.reduceat(against.to_numpy(dtype=float), starts)
+    starts = np.linspace(0, len(own), max(1, len(own) // stretch), endpoint=False).round().astype(int)
+    above, below = (np.add.reduceat(part, starts) for part in (own, against))  # (stretches, seeds)
     least = SMALLEST * below.mean()
     if least == 0:
         return float("nan")

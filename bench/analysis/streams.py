@@ -9,20 +9,16 @@ import numpy as np
 import pandas as pd
 
 
-def mean_over_seeds(streams: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
+def mean_over_seeds(streams: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Error at every origin.
 
     Args:
-        streams: For each entry, a frame for each seed with the columns ``origin`` (row) and ``mse`` (scaled).
+        streams: For each entry, ``(origins, seeds)`` MSE, scaled, index origin, a column for each seed.
 
     Returns:
-        Index ``origin``, rising; a column for each entry: the mean MSE over its seeds.
+        Index ``origin``, rising; a column for each entry: the mean MSE over its seeds, NaN where a seed lacks one.
     """
-    columns = {}
-    for entry, frames in streams.items():
-        seeds = [pd.Series(frame["mse"].to_numpy(), index=frame["origin"].to_numpy()) for frame in frames]
-        columns[entry] = seeds[0] if len(seeds) == 1 else pd.concat(seeds, axis=1).mean(axis=1, skipna=False)
-    errors = pd.DataFrame(columns)
+    errors = pd.DataFrame({entry: frame.mean(axis=1, skipna=False) for entry, frame in streams.items()})
     return errors.rename_axis(index="origin").sort_index()
 
 

@@ -11,18 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PARTS = ("tables", "figures", "README.md")
+PARTS = ("tables", "figures", "datasets", "README.md")
 
 
-def write_report(results_folder: Path, report_folder: Path, *, throughput: Path | None = None) -> Path:
+def write_report(
+    results_folder: Path, report_folder: Path, *, throughput: Path | None = None, all_figures: bool = False
+) -> Path:
     """Write the report of one experiment.
 
     Args:
         results_folder: ``results/<experiment>``.
-        report_folder: Where ``README.md``, ``tables/`` and ``figures/`` go; older ones there are replaced, other
-            files stay. Nothing is replaced unless the whole report could be written.
+        report_folder: Where ``README.md``, ``tables/`` and ``figures/`` go, and with very many datasets ``datasets/``,
+            a page for each; older ones there are replaced, other files stay. Nothing is replaced unless the whole
+            report could be written.
         throughput: Folder of what ``make throughput`` measured; its newest file joins the section on cost. None, or a
             folder that is not there, leaves it out.
+        all_figures: Whether every dataset gets figures, where there are so many that otherwise only some do.
 
     Returns:
         The path of ``README.md``. The same records (and benchmarks) give the same bytes.
@@ -35,6 +39,7 @@ def write_report(results_folder: Path, report_folder: Path, *, throughput: Path 
     from bench.report.exports import write_tables
     from bench.report.gallery import Gallery, draw_figures
     from bench.report.latex import write_latex
+    from bench.report.pages import write_pages
     from bench.report.results import read_results
     from bench.report.searches import draw_sweeps, read_sweeps, write_sweeps
     from bench.report.sweeps import compose_sweeps
@@ -49,12 +54,13 @@ def write_report(results_folder: Path, report_folder: Path, *, throughput: Path 
         if results is not None:
             write_tables(results, work / "tables")
             write_latex(results, work / "tables" / "latex")
-            figures |= draw_figures(results, work / "figures")
+            figures |= draw_figures(results, work / "figures", everything=all_figures)
         if sweeps is not None:
             write_sweeps(sweeps, work / "tables")
             figures |= draw_sweeps(sweeps, work / "figures")
         if results is not None:
             text = compose(results, figures, read_throughput(throughput), sweeps)
+            write_pages(results, figures, work)
         else:
             assert sweeps is not None
             text = compose_sweeps(sweeps, figures)
@@ -75,6 +81,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
             new, old = work / part, folder / part
             if old.exists():
                 old.rename(work / f"old-{part}")
-            new.rename(old)
+            if new.exists():
+                new.rename(old)
     finally:
         shutil.rmtree(work, ignore_errors=True)

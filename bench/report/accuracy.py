@@ -22,14 +22,20 @@ SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rms
 def accuracy(results: Results) -> list[str]:
     """Blocks: how to read the tables, all datasets together, each one, and the legend."""
     blocks = ["## Error", *_how_to_read(results), *_together(results)]
-    for scenario in results.in_detail:
-        blocks += [f"### {escape(scenario)}", *_one(results, scenario), *_original(results, scenario)]
-    if results.aside:
+    for scenario in results.focus.shown:
+        blocks += [f"### {escape(scenario)}", *errors_on(results, scenario)]
+    aside = [scenario for scenario in results.aside if scenario not in results.elsewhere]
+    if aside:
         blocks += ["### With fewer, later or leaked labels"]
-    for scenario in results.aside:
+    for scenario in aside:
         inner = "\n\n".join(_one(results, scenario))
         blocks.append(f"<details><summary>{escape(scenario)}</summary>\n\n{inner}\n\n</details>")
     return [*blocks, *_legend(results)]
+
+
+def errors_on(results: Results, scenario: str) -> list[str]:
+    """Blocks: the tables of one scenario, scaled and in original units."""
+    return [*_one(results, scenario), *_original(results, scenario)]
 
 
 def _how_to_read(results: Results) -> list[str]:

@@ -13,20 +13,24 @@ from bench.report.results import Results
 from bench.report.significance import difference_sentence
 
 MOST = 12
+BRACKETS = (
+    "Brackets hold 95 % block-bootstrap intervals; p is of Diebold and Mariano's test, adjusted after Holm: "
+    "see [Is the difference more than chance?](#is-the-difference-more-than-chance)."
+)
 
 
 def answer(results: Results) -> list[str]:
     """Blocks: who has the lowest error on each dataset, by how much, whether it is more than chance, and its cost."""
-    shown = [*results.in_detail, *results.aside]
-    lines = [_line(results, scenario) for scenario in shown[:MOST]]
-    if len(results.scenarios) > MOST:
+    elsewhere = results.elsewhere
+    shown = list(results.focus.shown) if elsewhere else [*results.in_detail, *results.aside]
+    lines = [answer_line(results, scenario) for scenario in shown[:MOST]]
+    if elsewhere:
+        lines.append(f"- And {len(elsewhere)} more: see [Every dataset](#every-dataset).")
+    elif len(results.scenarios) > MOST:
         lines.append(f"- And {len(results.scenarios) - MOST} more below.")
     blocks = ["## Answer", *_over_all(results), "\n".join(lines)]
     if any(len(results.against_best(scenario)) for scenario in shown):
-        blocks.append(
-            "Brackets hold 95 % block-bootstrap intervals; p is of Diebold and Mariano's test, adjusted after Holm: "
-            "see [Is the difference more than chance?](#is-the-difference-more-than-chance)."
-        )
+        blocks.append(BRACKETS)
     if bad := int((results.runs["status"] != "ok").sum()):
         blocks.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
     return blocks
@@ -57,7 +61,8 @@ def _scenarios(results: Results) -> str:
     return f"{number} {what}"
 
 
-def _line(results: Results, scenario: str) -> str:
+def answer_line(results: Results, scenario: str) -> str:
+    """Who has the lowest error on one scenario, by how much, whether it is more than chance, and its cost."""
     board = results.board_of(scenario)
     found = contest(board)
     name = escape(scenario)

@@ -19,7 +19,7 @@ MOST_CHANNELS = 5
 def leads(results: Results, gallery: Gallery) -> list[str]:
     """Blocks: error by lead, where there is more than one."""
     blocks = []
-    for scenario in results.in_detail:
+    for scenario in results.focus.shown:
         here = results.by_lead[results.by_lead["scenario"] == scenario]
         wide = here.pivot(index="entry", columns="lead", values="mse")
         if wide.shape[1] < 2:
@@ -40,7 +40,7 @@ def leads(results: Results, gallery: Gallery) -> list[str]:
 def channels(results: Results) -> list[str]:
     """Blocks: which channels carry the error, where there is more than one."""
     blocks = []
-    for scenario in results.in_detail:
+    for scenario in results.focus.shown:
         here = results.by_channel[results.by_channel["scenario"] == scenario]
         if here["channel"].nunique() > 1:
             blocks += [f"### Channels of {escape(scenario)}", *_one(results, scenario, here)]

@@ -14,6 +14,7 @@ from bench.report.helps import helps
 from bench.report.known_drift import known_drift
 from bench.report.labels import labels
 from bench.report.markdown import count, escape
+from bench.report.overview import overview
 from bench.report.pays import adapting_pays
 from bench.report.problems import problems
 from bench.report.provenance import provenance
@@ -40,6 +41,7 @@ def compose(
         *_question(results),
         *answer(results),
         *adapting_pays(results, gallery),
+        *overview(results, gallery),
         *known_drift(results, gallery),
         *accuracy(results),
         *significance(results),

@@ -17,7 +17,7 @@ MOST_EVENTS = 3
 def over_the_stream(results: Results, gallery: Gallery) -> list[str]:
     """Blocks: the rolling error of each scenario."""
     blocks = []
-    for scenario in results.in_detail:
+    for scenario in results.focus.shown:
         if shown := picture(gallery, scenario, "stream"):
             blocks += [f"### The stream of {escape(scenario)}", *shown]
     return ["## Error over the stream", *blocks] if blocks else []
@@ -26,7 +26,7 @@ def over_the_stream(results: Results, gallery: Gallery) -> list[str]:
 def recovery(results: Results, gallery: Gallery) -> list[str]:
     """Blocks: error before and after each known drift, and forecasts around one."""
     blocks = []
-    for scenario in results.in_detail:
+    for scenario in results.focus.shown:
         found = results.recovery.get(scenario)
         tables = _tables(results, scenario, found) if found is not None else []
         shown = picture(gallery, scenario, "forecasts")

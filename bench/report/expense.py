@@ -55,7 +55,7 @@ def expense(results: Results, gallery: Gallery, measured: Throughput | None = No
     blocks = ["## Cost", _how_to_read(results)]
     if any(kind == "cost" for _, kind in gallery):
         blocks.append(FIGURE)
-    for scenario in results.in_detail:
+    for scenario in results.focus.shown:
         cost = results.board_of(scenario).merge(results.cost, on=["scenario", "entry"])
         if cost.empty:
             continue

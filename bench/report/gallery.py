@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -27,13 +27,13 @@ from bench.report.figures.palette import Look, colours, looks
 from bench.report.figures.skill import draw_skills
 from bench.report.figures.stream import draw_stream, rolling_window
 from bench.report.markdown import count, slug
+from bench.report.overview_picture import overview_drawings
 from bench.report.results import Results
 from bench.report.selection import MOST_BRIGHT, MOST_SHOWN
 
 LABEL_FIGURES = {SHARE: "labels", DELAY: "delay"}
 MOST_CONTRASTS = 24
 MOST_SKILLS = 16
-MOST_PANELS = 12
 ALL = "all"  # under which a figure of all datasets is kept
 MOST_ROWS = 800  # of the series, in a figure of forecasts
 
@@ -56,22 +56,28 @@ class Picture:
 Gallery = dict[tuple[str, str], Picture]
 
 
-def draw_figures(results: Results, folder: Path) -> Gallery:
+def draw_figures(results: Results, folder: Path, *, everything: bool = False) -> Gallery:
     """Draw every figure that the results have the data for.
 
     Args:
         results: The experiment.
         folder: Where ``<stem>.svg`` and ``<stem>.png`` go; made if there is a figure.
+        everything: Whether scenarios that have a page of their own get figures too.
 
     Returns:
         Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``; by
         family of label regimes, ``labels`` and ``delay``; of all datasets, ``skill``; of known drifts, by their size,
-        ``worth`` and ``recovery``.
+        ``worth`` and ``recovery``; of very many datasets together, ``overview``.
     """
     gallery: Gallery = {}
     palette = colours(results.runs["strategy"])
     with drawing_style():
-        for scenario, kind, drawing, alt in chain(_drawings(results, palette), drift_drawings(results, palette)):
+        scenarios = results.in_detail if everything else results.focus.shown
+        for scenario, kind, drawing, alt in chain(
+            overview_drawings(results, palette),
+            drawings(results, palette, scenarios),
+            drift_drawings(results, palette),
+        ):
             folder.mkdir(parents=True, exist_ok=True)
             picture = Picture(f"{kind}-{slug(scenario)}", alt, drawing.caption)
             save(drawing.figure, folder / picture.stem)
@@ -80,7 +86,10 @@ def draw_figures(results: Results, folder: Path) -> Gallery:
     return gallery
 
 
-def _drawings(results: Results, palette: dict[str, str]) -> Iterator[tuple[str, str, Drawing, str]]:
+def drawings(
+    results: Results, palette: dict[str, str], scenarios: Sequence[str]
+) -> Iterator[tuple[str, str, Drawing, str]]:
+    """Scenario, kind, figure and what it shows: of these scenarios, and of every family of label regimes."""
     kinds: list[tuple[str, Callable[[Results, str, dict[str, str], list[Look]], Drawing | None], str]] = [
         ("contrast", _contrast, "What each part of the memory changes on"),
         ("memory", _memory, "The carried memory over the stream of"),
@@ -89,7 +98,7 @@ def _drawings(results: Results, palette: dict[str, str]) -> Iterator[tuple[str, 
         ("lead", _lead, "Error by lead on"),
         ("forecasts", _forecasts, "Forecasts and truth around a drift of"),
     ]
-    for scenario in results.in_detail:
+    for scenario in scenarios:
         shown = looks(results.board_of(scenario), palette)
         for kind, draw, alt in kinds:
             drawing = draw(results, scenario, palette, shown) if shown else None
@@ -106,17 +115,18 @@ def _drawings(results: Results, palette: dict[str, str]) -> Iterator[tuple[str, 
 
 def _skills(results: Results, palette: dict[str, str]) -> tuple[Drawing, str] | None:
     """Against frozen, or persistence where there is none; the best of all datasets on top, as many as are shown."""
-    found = results.pays[results.pays["scenario"].isin(results.in_detail)]
+    panels = results.focus.shown
+    found = results.pays[results.pays["scenario"].isin(panels)]
     reference = next((name for name in REFERENCES if (found["reference"] == name).any()), None)
     if reference is None:
         return None
     order = results.overall["entry"].tolist()
-    here = found[(found["reference"] == reference) & found["scenario"].isin(results.in_detail[:MOST_PANELS])]
+    here = found[found["reference"] == reference]
     kept = [entry for entry in order if entry in set(here["entry"])][:MOST_SKILLS]
     here = here[here["entry"].isin(kept)].sort_values("entry", key=lambda names: names.map(order.index), kind="stable")
     drawing = draw_skills(here, reference, palette)
-    left = len(results.in_detail) - MOST_PANELS
-    more = f" {count(left, 'dataset')} more: see tables/pays.csv." if left > 0 else ""
+    left = len(results.in_detail) - len(panels)
+    more = f" {count(left, 'dataset')} more: see tables/pays.csv." if left else ""
     return Drawing(drawing.figure, drawing.caption + more), f"Skill of each strategy against {reference}"
 
 

@@ -32,7 +32,7 @@ HOW_TO_READ = (
 def helps(results: Results, gallery: Gallery) -> list[str]:
     """Blocks: for each scenario a sentence, a table, a figure and what was carried; nothing without such strategies."""
     blocks = []
-    for scenario in results.in_detail:
+    for scenario in results.focus.shown:
         here = results.contrasts
         here = here[here["scenario"] == scenario] if len(here) else here
         carried = _carried(results, scenario)

@@ -45,7 +45,8 @@ def labels(results: Results, gallery: Gallery) -> list[str]:
         blocks.append(f"### {TITLES[kind]} {escape(family)}")
         blocks += [*_sentences(results, here), *picture(gallery, family, LABEL_FIGURES[kind])]
         blocks += [_errors(results, here), _notes(results, here), *_worth(results, here)]
-    rest = f"The sections below show only {escape(words(results.in_detail))}; tables/ has the others in full."
+    shown = results.focus.shown
+    rest = f"The sections below show only {escape(words(shown))}; tables/ has the others in full."
     return ["## What labels are worth", HOW_TO_READ, *blocks, rest] if blocks else []
 
 

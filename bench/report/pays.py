@@ -32,7 +32,7 @@ def adapting_pays(results: Results, gallery: Gallery) -> list[str]:
     if found.empty:
         return []
     blocks = ["## Does adapting pay?", HOW_TO_READ, *_sentences(results, found), *picture(gallery, ALL, "skill")]
-    for scenario in results.in_detail:
+    for scenario in results.focus.shown:
         here = found[found["scenario"] == scenario]
         if len(here):
             blocks.append(
@@ -44,7 +44,7 @@ def adapting_pays(results: Results, gallery: Gallery) -> list[str]:
 def _sentences(results: Results, found: pd.DataFrame) -> list[str]:
     """For each dataset who beats frozen and who does not."""
     lines = []
-    for scenario in results.in_detail:
+    for scenario in results.focus.shown:
         here = found[(found["scenario"] == scenario) & (found["reference"] == FROZEN)]
         here = here[~here["strategy"].isin(NOT_ADAPTING)]
         parts = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,6 @@ from bench.analysis import (
     latest,
     leaderboard,
     mean_by,
-    mean_over_seeds,
     median_trace,
     overall,
     pays,
@@ -37,15 +37,20 @@ from bench.analysis import (
     with_intervals,
 )
 from bench.analysis.leaderboard import PERSISTENCE
-from bench.audit import AUDITS, Audit, audit_of
+from bench.audit import Audit, audits_beside
 from bench.errors import BenchError
 from bench.estimated_drift import FOLDER, read_drifts
 from bench.record import Record, Timing
 from bench.report.drift_measures import KnownDrifts
 from bench.report.drift_sets import drift_sets
+from bench.report.focus import Focus, focus_of
 from bench.report.markdown import marked
-from bench.store import FORECASTS, ORIGINS, TRACE, Store, load_results
+from bench.report.origin_errors import OriginErrors, read_origin_errors
+from bench.store import FORECASTS, TRACE, Store
 from bench.sweeps.trials import Served, read_served
+from bench.tidy import tidy
+
+ENTRY = ["entry", "strategy", "base", "strategy_config"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +97,11 @@ class Results:
 
     def board_of(self, scenario: str) -> pd.DataFrame:
         """The leaderboard of one scenario, best first."""
-        return self.board[self.board["scenario"] == scenario]
+        return self._boards[scenario]
+
+    @cached_property
+    def _boards(self) -> dict[str, pd.DataFrame]:
+        return {str(scenario): board for scenario, board in self.board.groupby("scenario", sort=False)}
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -114,48 +123,36 @@ class Results:
 
     def records_of(self, scenario: str) -> list[Record]:
         """Records of one scenario's runs, whatever became of them."""
-        here = self.runs[self.runs["scenario"] == scenario]
-        return [self.records[run_id] for run_id in here["run_id"]]
+        return self._records[scenario]
+
+    @cached_property
+    def _records(self) -> dict[str, list[Record]]:
+        by_scenario = self.runs.groupby("scenario", sort=False)["run_id"]
+        return {str(scenario): [self.records[run_id] for run_id in ids] for scenario, ids in by_scenario}
 
     def first(self, scenario: str) -> Record:
         """One record of a scenario: for what all of them share."""
         return self.records_of(scenario)[0]
 
     @cached_property
+    def origin_errors(self) -> dict[str, OriginErrors]:
+        """Of each scenario in which anything ended well and left errors at its origins."""
+        return read_origin_errors(self.store, self.ok)
+
+    @cached_property
     def streams(self) -> dict[str, pd.DataFrame]:
         """For each scenario, the MSE at each origin (index) of each entry (columns), mean over seeds."""
-        return {scenario: errors for scenario, (errors, _) in self._streams.items()}
+        return {scenario: found.mean for scenario, found in self.origin_errors.items()}
 
     @cached_property
     def times(self) -> dict[str, pd.Series]:
         """For each scenario, the time stamp of each origin (index): ``datetime64`` or integers."""
-        return {scenario: times for scenario, (_, times) in self._streams.items()}
-
-    @cached_property
-    def _streams(self) -> dict[str, tuple[pd.DataFrame, pd.Series]]:
-        found = {}
-        for scenario, entries in self._origins.items():
-            longest = max((frame for seeds in entries.values() for frame in seeds.values()), key=len)
-            errors = mean_over_seeds({entry: list(seeds.values()) for entry, seeds in entries.items()})
-            found[scenario] = errors, longest.set_index("origin")["time"].reindex(errors.index)
-        return found
-
-    @cached_property
-    def _origins(self) -> dict[str, dict[str, dict[int, pd.DataFrame]]]:
-        """``origins.parquet`` of each run that has one, by scenario, entry and seed."""
-        found: dict[str, dict[str, dict[int, pd.DataFrame]]] = {}
-        for run in self.ok.sort_values("scenario", kind="stable").itertuples(index=False):
-            frame = self.store.read_frame(str(run.run_id), ORIGINS)
-            if frame is not None and len(frame):
-                found.setdefault(str(run.scenario), {}).setdefault(str(run.entry), {})[int(str(run.seed))] = frame
-        return found
+        return {scenario: found.times for scenario, found in self.origin_errors.items()}
 
     def errors_by_seed(self, scenario: str) -> dict[str, pd.DataFrame]:
         """For each entry, the MSE at each origin (index) of each seed (columns)."""
-        return {
-            entry: pd.DataFrame({seed: frame.set_index("origin")["mse"] for seed, frame in seeds.items()})
-            for entry, seeds in self._origins.get(scenario, {}).items()
-        }
+        found = self.origin_errors.get(scenario)
+        return found.by_seed if found else {}
 
     def overlap(self, scenario: str) -> int:
         """Forecast origins whose truths overlap: ``ceil(H / S)``."""
@@ -189,9 +186,14 @@ class Results:
     def contrasts(self) -> pd.DataFrame:
         """`contrasts` of each scenario for the questions about memory, with a column ``scenario`` in front."""
         frames = []
+        first = self.ok.drop_duplicates(["scenario", "entry"])[["scenario", *ENTRY]]
+        entries = {str(scenario): here for scenario, here in first.groupby("scenario", sort=False)}
         for scenario in self.scenarios:
-            entries = self.ok[self.ok["scenario"] == scenario].drop_duplicates("entry")
-            found = contrasts(entries, self.errors_by_seed(scenario), self.overlap(scenario), MEMORY_QUESTIONS)
+            if scenario not in entries:
+                continue
+            found = contrasts(
+                entries[scenario], self.errors_by_seed(scenario), self.overlap(scenario), MEMORY_QUESTIONS
+            )
             if len(found):
                 found.insert(0, "scenario", scenario)
                 frames.append(found)
@@ -205,7 +207,9 @@ class Results:
             board = self.board_of(scenario)
             order = {entry: place for place, entry in enumerate(board.loc[board["rank"].notna(), "entry"])}
             entries = self.ok[(self.ok["scenario"] == scenario) & self.ok["entry"].isin(list(order))]
-            entries = entries.drop_duplicates("entry").sort_values("entry", key=lambda names: names.map(order), kind="stable")
+            entries = entries.drop_duplicates("entry").sort_values(
+                "entry", key=lambda names: names.map(order), kind="stable"
+            )
             found = pays(entries, self.errors_by_seed(scenario), self.overlap(scenario))
             found.insert(0, "scenario", scenario)
             frames.append(found)
@@ -225,7 +229,11 @@ class Results:
 
     def pairs_of(self, scenario: str) -> pd.DataFrame:
         """The pairs of one scenario."""
-        return self.pairs[self.pairs["scenario"] == scenario]
+        return self._pairs.get(scenario, self.pairs.head(0))
+
+    @cached_property
+    def _pairs(self) -> dict[str, pd.DataFrame]:
+        return {str(scenario): pairs for scenario, pairs in self.pairs.groupby("scenario", sort=False)}
 
     @cached_property
     def _against_best(self) -> dict[str, pd.DataFrame]:
@@ -285,18 +293,36 @@ class Results:
         return [scenario for scenario in self.scenarios if scenario not in self.in_detail]
 
     @cached_property
+    def focus(self) -> Focus:
+        """Of the scenarios in detail, those that have sections and figures of their own on the page at hand."""
+        return focus_of(self._boards, self.in_detail)
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Scenarios that have a page of their own, as the report's shows too many others."""
+        if len(self.focus.shown) == len(self.in_detail):
+            return []
+        return [scenario for scenario in [*self.in_detail, *self.aside] if scenario not in self.focus.shown]
+
+    def on(self, *scenarios: str) -> Results:
+        """The same results, for a page on these scenarios."""
+        page = copy(self)  # with all that was computed so far
+        page.__dict__["focus"] = Focus(scenarios)
+        return page
+
+    @cached_property
     def traces(self) -> pd.DataFrame:
         """Columns ``scenario, entry, origin, time, name, value``: `median_trace` of each entry that left one."""
         frames = []
-        for (scenario, entry), runs in self.ok.groupby(["scenario", "entry"], sort=True):
-            found = [self.store.read_frame(run_id, TRACE) for run_id in runs["run_id"]]
-            if kept := [frame for frame in found if frame is not None and len(frame)]:
-                frame = median_trace(kept)
+        names = ["origin", "time", "name", "value"]
+        for (scenario, entry), runs in self.ok.groupby(["scenario", "entry"], sort=True)["run_id"]:
+            found = [self.store.read_columns(run_id, TRACE, names) for run_id in runs]
+            if kept := [frame for frame in found if frame is not None and len(frame["origin"])]:
+                frame = median_trace(pd.DataFrame(columns) for columns in kept)
                 frame.insert(0, "scenario", str(scenario))
                 frame.insert(1, "entry", str(entry))
                 frames.append(frame)
-        columns = ["scenario", "entry", "origin", "time", "name", "value"]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["scenario", "entry", *names])
 
     def forecasts(self, scenario: str, entry: str) -> pd.DataFrame | None:
         """``forecasts.parquet`` of an entry's lowest seed, or None where there is none."""
@@ -368,18 +394,21 @@ class Results:
         return mean_by(self._parts("lead"), "lead")
 
     def _parts(self, part: str) -> pd.DataFrame:
-        frames = [pd.DataFrame(columns=["scenario", "entry", "seed", part, "mse", "mae"])]
-        for row in self.ok.itertuples(index=False):
-            record = self.records[str(row.run_id)]
+        columns: dict[str, list[Any]] = {name: [] for name in ("scenario", "entry", "seed", part, "mse", "mae")}
+        for run_id, scenario, entry, seed in zip(
+            *(self.ok[name] for name in ("run_id", "scenario", "entry", "seed")), strict=True
+        ):
+            record = self.records[run_id]
             errors = record.errors
             if errors is None:
                 continue
             mse = errors.mse_by_channel if part == "channel" else errors.mse_by_lead
             mae = errors.mae_by_channel if part == "channel" else errors.mae_by_lead
             names: Sequence[Any] = record.dataset.targets if part == "channel" else range(1, len(mse) + 1)
-            values = {"scenario": row.scenario, "entry": row.entry, "seed": row.seed, part: names}
-            frames.append(pd.DataFrame(values | {"mse": mse, "mae": mae}))
-        return pd.concat(frames[1:], ignore_index=True) if len(frames) > 1 else frames[0]
+            values = ([scenario] * len(mse), [entry] * len(mse), [seed] * len(mse), names, mse, mae)
+            for column, more in zip(columns.values(), values, strict=True):
+                column.extend(more)
+        return pd.DataFrame(columns)
 
 
 def read_results(folder: Path) -> Results:
@@ -392,20 +421,20 @@ def read_results(folder: Path) -> Results:
     records = {record.run_id: record for record in store.records()}
     if not records:
         raise BenchError(f"No readable results in {folder}. Run an experiment first (bench run), or name its folder.")
-    runs = load_results(folder)
+    timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
+    audits = audits_beside(folder, records)
+    runs = tidy(records, timings, audits)
     runs = runs.set_index("run_id").loc[list(records)].reset_index()  # the experiment's own order
     more = pd.DataFrame([details(records[run_id]) for run_id in runs["run_id"]])
     _name_chosen(runs, more, read_served(folder))
     current = latest(pd.concat([runs, more], axis=1))
     kept = {run_id: records[run_id] for run_id in current["run_id"]}
-    timings = {run_id: timing for run_id in kept if (timing := store.read_timing(run_id))}
-    audits = {run_id: audit for run_id, record in kept.items() if (audit := audit_of(folder.parent / AUDITS, record))}
     return Results(
         store=store,
         runs=current.reset_index(drop=True),
         records=kept,
-        timings=timings,
-        audits=audits,
+        timings={run_id: timings[run_id] for run_id in kept if run_id in timings},
+        audits={run_id: audits[run_id] for run_id in kept if run_id in audits},
         replaced=len(runs) - len(current),
         unreadable=len(store.run_ids()) - len(records),
     )

@@ -31,7 +31,7 @@ HOW_TO_READ = (
 def significance(results: Results) -> list[str]:
     """Blocks: for each scenario a table of the best against the others; nothing where there is nobody to compare."""
     blocks = []
-    for scenario in results.in_detail:
+    for scenario in results.focus.shown:
         found = results.against_best(scenario)
         if len(found):
             blocks += [f"### The best on {escape(scenario)}", _table(results, found), _note(results, scenario, found)]

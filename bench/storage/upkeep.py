@@ -277,7 +277,7 @@ def export(results: Path, file: Path) -> int:
     Raises:
         BenchError: There are no results, or the ending is another.
     """
-    from bench.store import load_results
+    from bench.tidy import load_results
 
     if file.suffix not in (".parquet", ".csv"):
         raise BenchError(f"{file}: the name must end in .parquet or .csv")

@@ -88,10 +88,10 @@ def test_it_is_the_same_each_time_and_seeds_are_drawn_too() -> None:
 def test_resampled_means_scatter_as_theory_says() -> None:
     rng = np.random.default_rng(0)
     errors = rng.standard_normal((400, 1))
-    means = _resampled_means(errors, 1, 4000, rng)
+    means = _resampled_means(errors, 1, 4000, seed=1)
     assert means.std() == pytest.approx(errors.std() / 20, rel=0.05)
     seeds = np.tile(rng.standard_normal(3), (50, 1))  # nothing but the seed differs
-    means = _resampled_means(seeds, 5, 4000, rng)
+    means = _resampled_means(seeds, 5, 4000, seed=1)
     assert means.std() == pytest.approx(seeds[0].std(ddof=1) / np.sqrt(3), rel=0.05)
 
 

@@ -7,24 +7,27 @@ import pytest
 from bench.analysis import Span, around_events, mean_over_seeds, rolling_error, thin
 
 
-def stream(values: list[float], start: int = 100, stride: int = 1) -> pd.DataFrame:
-    return pd.DataFrame({"origin": start + stride * np.arange(len(values)), "mse": values})
+def stream(*seeds: list[float], start: int = 100, stride: int = 1) -> pd.DataFrame:
+    """A column for each seed."""
+    return pd.DataFrame(
+        {i: pd.Series(mse, index=start + stride * np.arange(len(mse))) for i, mse in enumerate(seeds)}, dtype=float
+    )
 
 
 def test_mean_over_seeds() -> None:
-    errors = mean_over_seeds({"a": [stream([1, 2]), stream([3, 6])], "b": [stream([7, 8])]})
+    errors = mean_over_seeds({"a": stream([1, 2], [3, 6]), "b": stream([7, 8])})
     assert errors.index.tolist() == [100, 101]
     assert errors["a"].tolist() == [2, 4]
     assert errors["b"].tolist() == [7, 8]
 
 
 def test_a_seed_that_lacks_an_origin_leaves_its_mean_unknown() -> None:
-    errors = mean_over_seeds({"a": [stream([1, 2]), stream([3])]})
+    errors = mean_over_seeds({"a": stream([1, 2], [3])})
     assert errors["a"].isna().tolist() == [False, True]
 
 
 def test_the_rolling_mean_looks_back_only() -> None:
-    errors = mean_over_seeds({"a": [stream([1, 2, 6, 100])]})
+    errors = mean_over_seeds({"a": stream([1, 2, 6, 100])})
     rolling = rolling_error(errors, 3)
     assert rolling.index.tolist() == [102, 103]
     assert rolling["a"].tolist() == pytest.approx([3, 36])
@@ -42,7 +45,7 @@ SPANS = [Span("2 rows", 2), Span("4 rows", 4)]
 
 
 def test_around_an_event_by_hand() -> None:
-    errors = mean_over_seeds({"a": [stream([1, 3, 50, 10, 20, 30, 40, 0])]})  # origins 100 to 107
+    errors = mean_over_seeds({"a": stream([1, 3, 50, 10, 20, 30, 40, 0])})  # origins 100 to 107
     table = around_events(errors, [(103, "jump")], SPANS, horizon=2, end=109)
     row = table.iloc[0]
     assert (row["row"], row["event"], row["entry"]) == (103, "jump", "a")
@@ -53,7 +56,7 @@ def test_around_an_event_by_hand() -> None:
 
 
 def test_spans_are_cut_at_the_next_event() -> None:
-    errors = mean_over_seeds({"a": [stream([1, 1, 1, 10, 20, 30, 40, 50])]})
+    errors = mean_over_seeds({"a": stream([1, 1, 1, 10, 20, 30, 40, 50])})
     table = around_events(errors, [(103, "one"), (105, "two")], SPANS, horizon=1, end=108)
     first, second = table.iloc[0], table.iloc[1]
     assert first["2 rows"] == 15
@@ -64,6 +67,6 @@ def test_spans_are_cut_at_the_next_event() -> None:
 
 
 def test_events_at_the_ends_have_nothing_to_compare() -> None:
-    errors = mean_over_seeds({"a": [stream([1, 1, 1])]})
+    errors = mean_over_seeds({"a": stream([1, 1, 1])})
     assert around_events(errors, [(100, "start"), (103, "end")], SPANS, horizon=1, end=104).empty
     assert around_events(errors, [], SPANS, horizon=1, end=104).empty
