@@ -1,0 +1,160 @@
+"""Connecting to a ray cluster: one that is there, or one of the session's own on this machine, which ends with it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+
+from bench.engines.cluster import Cluster, RayOptions
+from bench.errors import BenchError
+
+ANSWER_S = 10.0
+"""What a cluster may take to answer, and processes of one of ours to end."""
+
+OBJECTS = 80 * 2**20
+"""Bytes of shared memory that ray sets aside, about its least: jobs are names and numbers."""
+
+OURS = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # ray's word for: listen on the loopback address only
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""Environment of a cluster of the session's own."""
+
+
+@contextmanager
+def connected(options: RayOptions, cpus: int) -> Iterator[Cluster]:
+    """A cluster for as long as the context lasts; where this process is connected to one already, that one.
+
+    Args:
+        options: Which.
+        cpus: That one of our own offers.
+
+    Raises:
+        BenchError: ray is not installed, or no cluster answers.
+    """
+    address = options.address or os.environ.get("RAY_ADDRESS") or "local"
+    with ExitStack() as stack:
+        if address == "local":
+            stack.enter_context(_environment(OURS))
+        ray = _imported()
+        place = "the ray cluster of this session" if address == "local" else f"the ray cluster at {address}"
+        if ray.is_initialized():
+            yield Cluster(ray, "the ray cluster of this process")
+            return
+        stack.enter_context(contextlib.redirect_stdout(_WithoutRay(sys.stdout)))
+        if address == "local":
+            stack.enter_context(_started(ray, cpus))
+        else:
+            _require_answer(address, place)
+            stack.callback(ray.shutdown)
+            _init(ray, place, address=address)
+        yield Cluster(ray, place)
+
+
+def _imported() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ImportError:
+        raise BenchError("the engine 'ray' needs ray: pip install 'adaptbench[ray]'") from None
+
+
+def _init(ray: Any, place: str, **how: Any) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise BenchError(f"{place} cannot be used: {str(error).splitlines()[0]}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # ray took it for itself
+
+
+def _require_answer(address: str, place: str) -> None:
+    """Nobody home is said at once; ray itself would wait for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:  # auto
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+    except (OSError, ValueError) as error:
+        raise BenchError(
+            f"{place} does not answer ({error}). Start one (ray start --head), or leave the address out for one here"
+        ) from None
+
+
+@contextmanager
+def _started(ray: Any, cpus: int) -> Iterator[None]:
+    """A cluster of one machine, this one; no dashboard, nothing listens to the network, and no process is left."""
+    short = Path("/tmp")  # noqa: S108 - a socket's path must be short; the folder in it is made for this session alone
+    folder = tempfile.mkdtemp(prefix="bench-", dir=short if short.is_dir() else None)
+    how = {"include_dashboard": False, "object_store_memory": OBJECTS, "_node_ip_address": "127.0.0.1"}
+    before = set(psutil.Process().children())
+    try:
+        _init(ray, "a ray cluster on this machine", address="local", num_cpus=cpus, _temp_dir=folder, **how)
+        yield
+    finally:
+        started = [child for child in psutil.Process().children() if child not in before]
+        started += [one for child in started for one in _descendants(child)]
+        ray.shutdown()
+        for one in psutil.wait_procs(started, ANSWER_S)[1]:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        return process.children(recursive=True)
+    return []
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class _WithoutRay(io.TextIOBase):
+    """Standard output but for what ray's own threads print: what became of a run is said by its record."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.current_thread().name.startswith("ray_") else self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
