@@ -29,11 +29,9 @@ ANSWER_S = 10.0
 OBJECTS = 80 * 2**20
 """Bytes of shared memory that ray sets aside, about its least: jobs are names and numbers."""
 
-OURS = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # ray's word for: listen on the loopback address only
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
-"""Environment of a cluster of the session's own."""
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""ray's word for: listen on the loopback address only; it reads it once, when it is imported."""
 
 
 @contextmanager
@@ -49,8 +47,7 @@ def connected(options: RayOptions, cpus: int) -> Iterator[Cluster]:
     """
     address = options.address or os.environ.get("RAY_ADDRESS") or "local"
     with ExitStack() as stack:
-        if address == "local":
-            stack.enter_context(_environment(OURS))
+        stack.enter_context(_environment(QUIET | (LOOPBACK if address == "local" else {})))
         ray = _imported()
         place = "the ray cluster of this session" if address == "local" else f"the ray cluster at {address}"
         if ray.is_initialized():

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,44 @@ def on_ray(workers: int | None, threads: int, options: RayOptions = OPTIONS) -> 
         options: Which cluster, and what else of it.
 
     Raises:
-        BenchError: ray is not installed, no cluster answers, or none of its machines is large enough.
+        BenchError: ray is not installed, no cluster answers, or none of its machines is large enough; this is found
+            when there is something to do.
     """
     with ExitStack() as stack:
-        cluster = stack.enter_context(connected(options, threads * (workers or cores_for(threads))))
-        share = Share(threads, options.gpus or 0.0)
-        room = cluster.slots(share)
-        fleet = _Fleet(cluster, workers or room, threads, share, stack, options.exclusive)
-        stack.callback(fleet.close)
-        yield fleet
+        yield _OnDemand(workers, threads, options, stack)
+
+
+@dataclass
+class _OnDemand:
+    """A crew on a cluster that is looked for, or started, when there is something to do."""
+
+    asked: int | None
+    threads: int
+    options: RayOptions
+    leave: ExitStack
+
+    @property
+    def workers(self) -> int:
+        return self._fleet.workers
+
+    def __call__(
+        self, function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None
+    ) -> Iterator[R | Lost[J]]:
+        if jobs := list(jobs):
+            yield from self._fleet(function, jobs, timeout)
+
+    def alone(self) -> Crew:
+        return self._fleet.alone()
+
+    @cached_property
+    def _fleet(self) -> _Fleet:
+        cpus = self.threads * (self.asked or cores_for(self.threads))
+        cluster = self.leave.enter_context(connected(self.options, cpus))
+        share = Share(self.threads, self.options.gpus or 0.0)
+        workers = self.asked or cluster.slots(share)
+        fleet = _Fleet(cluster, workers, self.threads, share, self.leave, self.options.exclusive)
+        self.leave.callback(fleet.close)
+        return fleet
 
 
 @dataclass(eq=False)
