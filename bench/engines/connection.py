@@ -53,13 +53,13 @@ def connected(options: RayOptions, cpus: int) -> Iterator[Cluster]:
         if ray.is_initialized():
             yield Cluster(ray, "the ray cluster of this process")
             return
-        stack.enter_context(contextlib.redirect_stdout(_WithoutRay(sys.stdout)))
         if address == "local":
             stack.enter_context(_started(ray, cpus))
         else:
             _require_answer(address, place)
             stack.callback(ray.shutdown)
             _init(ray, place, address=address)
+        stack.enter_context(contextlib.redirect_stdout(_WithoutRay(sys.stdout)))
         yield Cluster(ray, place)
 
 

@@ -184,8 +184,8 @@ class _Fleet:
         except self.cluster.ray.exceptions.RayTaskError as error:
             self._dismiss(actor)
             raise _refusal(error) from None
-        except self.cluster.ray.exceptions.RayError as error:
-            yield from self._mourn(actor, queue, str(error))
+        except self.cluster.ray.exceptions.RayError:
+            yield from self._mourn(actor, queue)
             return
         task, actor.task = actor.task, None
         self._coming.discard(actor)
@@ -201,8 +201,9 @@ class _Fleet:
             raise result
         yield result
 
-    def _mourn(self, actor: _Actor, queue: Queue, error: str) -> Iterator[Lost[Any]]:
-        cause = _cause(actor, error)
+    def _mourn(self, actor: _Actor, queue: Queue) -> Iterator[Lost[Any]]:
+        where = f" on {actor.facts.host}" if actor.facts else ""
+        cause = f"a worker process died{where} (it left, was killed, ran out of memory, or its machine is gone)"
         self._dismiss(actor)
         if actor.task is not None:
             yield from queue.do_again(actor.task, cause)
@@ -217,14 +218,6 @@ class _Fleet:
         if actor in self._idle:
             self._idle.remove(actor)
         self.cluster.end(actor.handle)
-
-
-def _cause(actor: _Actor, error: str) -> str:
-    """How an actor died."""
-    where = f" on {actor.facts.host}" if actor.facts else ""
-    if "node" in error and ("has died" in error or "was terminated" in error or "is dead" in error):
-        return f"a worker process died{where} with its machine"
-    return f"a worker process died{where} (it left, was killed, or ran out of memory)"
 
 
 def _refusal(error: Exception) -> Exception:
