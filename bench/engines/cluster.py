@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +63,12 @@ class Cluster:
     Attributes:
         ray: The module.
         place: How it is spoken of.
+        heed: Raises what a signal that came meanwhile asks for.
     """
 
     ray: Any
     place: str
+    heed: Callable[[], None]
 
     def slots(self, share: Share) -> int:
         """How many workers there is room for.
@@ -122,6 +125,7 @@ class Cluster:
             seconds: For how long, at most.
         """
         ready, _ = self.ray.wait(answers, num_returns=1, timeout=seconds)
+        self.heed()
         if ready and len(answers) > 1:
             ready, _ = self.ray.wait(answers, num_returns=len(answers), timeout=0)
         return list(ready)

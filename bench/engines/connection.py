@@ -13,9 +13,10 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 import psutil
@@ -24,7 +25,7 @@ from bench.engines.cluster import Cluster, RayOptions
 from bench.errors import BenchError
 
 ANSWER_S = 10.0
-"""What a cluster may take to answer, and processes of one of ours to end."""
+"""What a cluster may take to answer, and killed processes to be gone."""
 
 OBJECTS = 80 * 2**20
 """Bytes of shared memory that ray sets aside, about its least: jobs are names and numbers."""
@@ -46,12 +47,12 @@ def connected(options: RayOptions, cpus: int) -> Iterator[Cluster]:
         BenchError: ray is not installed, or no cluster answers.
     """
     address = options.address or os.environ.get("RAY_ADDRESS") or "local"
-    with ExitStack() as stack:
+    with _termination_later() as heed, ExitStack() as stack:
         stack.enter_context(_environment(QUIET | (LOOPBACK if address == "local" else {})))
         ray = _imported()
         place = "the ray cluster of this session" if address == "local" else f"the ray cluster at {address}"
         if ray.is_initialized():
-            yield Cluster(ray, "the ray cluster of this process")
+            yield Cluster(ray, "the ray cluster of this process", heed)
             return
         if address == "local":
             stack.enter_context(_started(ray, cpus))
@@ -60,7 +61,7 @@ def connected(options: RayOptions, cpus: int) -> Iterator[Cluster]:
             stack.callback(ray.shutdown)
             _init(ray, place, address=address)
         stack.enter_context(contextlib.redirect_stdout(_WithoutRay(sys.stdout)))
-        yield Cluster(ray, place)
+        yield Cluster(ray, place, heed)
 
 
 def _imported() -> Any:
@@ -102,15 +103,17 @@ def _started(ray: Any, cpus: int) -> Iterator[None]:
     how = {"include_dashboard": False, "object_store_memory": OBJECTS, "_node_ip_address": "127.0.0.1"}
     before = set(psutil.Process().children())
     try:
-        _init(ray, "a ray cluster on this machine", address="local", num_cpus=cpus, _temp_dir=folder, **how)
+        with _deaf_children():
+            _init(ray, "a ray cluster on this machine", address="local", num_cpus=cpus, _temp_dir=folder, **how)
         yield
     finally:
         started = [child for child in psutil.Process().children() if child not in before]
         started += [one for child in started for one in _descendants(child)]
         ray.shutdown()
-        for one in psutil.wait_procs(started, ANSWER_S)[1]:
+        for one in started:
             with contextlib.suppress(psutil.Error):
                 one.kill()
+        psutil.wait_procs(started, ANSWER_S)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -118,6 +121,46 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
     with contextlib.suppress(psutil.Error):
         return process.children(recursive=True)
     return []
+
+
+@contextmanager
+def _termination_later() -> Iterator[Callable[[], None]]:
+    """Note a SIGTERM that comes meanwhile, and heed it when asked to, and at the end.
+
+    What its handler raises while code of ray's runs, ray drops.
+    """
+    before, came = signal.getsignal(signal.SIGTERM), list[tuple[int, FrameType | None]]()
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+
+    def heed() -> None:
+        if came:
+            before(*came.pop())
+
+    signal.signal(signal.SIGTERM, lambda number, frame: came.append((number, frame)))
+    try:
+        yield heed
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    heed()
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """What is started meanwhile does not hear SIGTERM.
+
+    A scheduler sends it to all processes of a group. The session then ends the cluster; one without its central
+    process would not answer any more, and be waited for.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class Hand:
                 "session is started in, and its results; those that share nothing take --shard, and bench results merge"
             )
         os.chdir(folder)
+        if hasattr(signal, "pthread_sigmask"):  # whoever started the cluster may have made it deaf
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         return Facts(host, os.getpid(), code_sha())

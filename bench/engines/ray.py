@@ -17,6 +17,7 @@ from bench.engines.hand import Facts, Hand
 from bench.engines.processes import cores_for
 from bench.errors import BenchError, WorkerLostError
 
+LOOK_S = 0.5
 HOPE_S = 60.0
 """After so long without a worker, it is asked whether the cluster could still have one."""
 
@@ -167,7 +168,7 @@ class _Fleet:
         """The actors that have answered, or died, and those that are late."""
         deadline = min((actor.task.deadline for actor in self._busy if actor.task), default=float("inf"))
         waiting = {actor.awaited: actor for actor in (*self._busy, *self._coming)}
-        answered = self.cluster.wait(list(waiting), min(HOPE_S, max(0.0, deadline - time.monotonic())))
+        answered = self.cluster.wait(list(waiting), min(LOOK_S, max(0.0, deadline - time.monotonic())))
         now = time.monotonic()
         if answered or self._busy:
             self._heard = now
