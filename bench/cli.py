@@ -43,6 +43,12 @@ Always = Annotated[
 Timeout = Annotated[
     float | None, typer.Option(help="Seconds after which a run is given up, and its worker ended and replaced.")
 ]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Runs at a time; by default as many as cores, or a ray cluster, allow.")
+]
+Address = Annotated[
+    str | None, typer.Option(help="Of a ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here.")
+]
 Retry = Annotated[
     bool, typer.Option("--retry-failed/--keep-failed", help="Whether runs that failed before are done again.")
 ]
@@ -62,7 +68,9 @@ def run(
             "--set", metavar="NAME.FIELD=VALUE", help="An option of a strategy, forecaster or dataset; may be repeated."
         ),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="serial or processes.")] = None,
+    engine: Annotated[str | None, typer.Option(help="serial, processes or ray.")] = None,
+    workers: Workers = None,
+    address: Address = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
     timeout: Timeout = None,
@@ -82,7 +90,7 @@ def run(
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
     from bench.estimated_drift import leave_drifts
-    from bench.experiment import join, load_experiment, narrow
+    from bench.experiment import at_address, join, load_experiment, narrow
     from bench.orchestration.shard import WHOLE, Shard
     from bench.override import Override, override
     from bench.plugins import load_plugins, user_plugin_names
@@ -95,8 +103,8 @@ def run(
     chosen = load_experiment(experiment)
     load_plugins(paths)
     chosen = join(chosen, *user_plugin_names(paths))
-    changes = {"engine": engine, "device": device, "threads": threads, "timeout": timeout}
-    chosen = narrow(chosen, strategy or (), dataset or (), seed or (), **changes)
+    changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
+    chosen = at_address(narrow(chosen, strategy or (), dataset or (), seed or (), **changes), address)
     chosen = override(chosen, [Override.parse(text) for text in set_ or ()])
     redo = _redo(always, retry_failed)
     if dry_run:
@@ -154,7 +162,9 @@ def sweep(
     dataset: Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")] = None,
     plugins: Plugins = None,
-    engine: Annotated[str | None, typer.Option(help="serial or processes.")] = None,
+    engine: Annotated[str | None, typer.Option(help="serial, processes or ray.")] = None,
+    workers: Workers = None,
+    address: Address = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
     timeout: Timeout = None,
@@ -166,7 +176,7 @@ def sweep(
 ) -> None:
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
     from bench.estimated_drift import leave_drifts
-    from bench.experiment import join, load_experiment, narrow
+    from bench.experiment import at_address, join, load_experiment, narrow
     from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
     from bench.store import Store
@@ -177,8 +187,8 @@ def sweep(
     whole = load_experiment(experiment)
     load_plugins(paths)
     whole = join(whole, *user_plugin_names(paths))
-    changes = {"engine": engine, "device": device, "threads": threads, "timeout": timeout}
-    chosen = narrow(whole, strategy or (), dataset or (), seed or (), **changes)
+    changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
+    chosen = at_address(narrow(whole, strategy or (), dataset or (), seed or (), **changes), address)
     with kept_when_stopped(err):
         outcome = carry_out_sweep(
             chosen,

@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from bench.config import Config, build
 from bench.dataset import resolve_dataset
+from bench.engines.cluster import RayOptions
 from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task, fits_itself
 from bench.plugins import home
@@ -51,7 +52,9 @@ class Experiment(Config):
         seeds: One run for each.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: For each run.
-        engine: ``serial``, or ``processes`` (as many workers as cores allow).
+        engine: ``serial``, ``processes``, or ``ray``.
+        workers: How many runs at a time; by default as many as cores, or the machines of a ray cluster, allow.
+        ray: Which cluster, and what of it.
         training: The recipe's settings where they differ from the forecaster's own.
         timeout: Seconds after which a run is given up, and its worker ended; None lets it run on.
         timing_blocks: Blocks that the timing pass measures; 0 leaves it out.
@@ -66,7 +69,9 @@ class Experiment(Config):
     seeds: list[NonNegativeInt] = Field([0], min_length=1)
     device: str = "auto"
     threads: PositiveInt = 1
-    engine: Literal["serial", "processes"] = "processes"
+    engine: Literal["serial", "processes", "ray"] = "processes"
+    workers: PositiveInt | None = None
+    ray: RayOptions = RayOptions()
     training: dict[str, Any] = Field({})
     timeout: PositiveFloat | None = None
     timing_blocks: int = Field(50, ge=0)
@@ -209,6 +214,19 @@ def narrow(
     if seeds := list(seeds):
         update["seeds"] = seeds
     return build(Experiment, experiment.model_dump() | update, "command line")
+
+
+def at_address(experiment: Experiment, address: str | None) -> Experiment:
+    """An experiment on the ray cluster that the command line said.
+
+    Raises:
+        BenchError: It is not carried out by ray.
+    """
+    if address is None:
+        return experiment
+    if experiment.engine != "ray":
+        raise BenchError(f"--address is of a ray cluster, and the engine is {experiment.engine!r}: add --engine ray")
+    return experiment.model_copy(update={"ray": experiment.ray.model_copy(update={"address": address})})
 
 
 def protocols_of(experiment: Experiment) -> list[ProtocolSpec]:

@@ -10,23 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from joblib import cpu_count
+import torch
 from rich.console import Console
 
 from bench.cell import cell_of_run
-from bench.engines import Crew, Lost, engine
+from bench.engines import Crew, Lost
 from bench.experiment import Experiment, RunSpec, expand
 from bench.orchestration.auditing import audit_missing
 from bench.orchestration.pace import Kind, Pace, about, kind_of, kinds_of
+from bench.orchestration.placing import crew_of, device_of, engine_of, workers_expected
 from bench.orchestration.progress import Sight
 from bench.orchestration.shard import WHOLE, Shard
+from bench.orchestration.timekeeping import time_each, untimed
 from bench.orchestration.work import KEPT, Ended, Work, carry_out_run, give_up, train_shared
-from bench.record import Timing
-from bench.run import Workplace, load_series, recipe_of, time_alone
+from bench.run import Workplace, load_series, recipe_of
 from bench.store import DAMAGED, Condition, Store
 from bench.strategy import STRATEGIES
 from bench.stream import Stage
-from bench.timing import resolve_device
 from bench.training import sweep_checkpoints
 
 Redo = Literal["only-missing", "keep-failed", "always"]
@@ -121,7 +121,7 @@ def carry_out(
         WorkerLostError: No worker process can be started.
     """
     console = console or Console(stderr=True)
-    runs = expand(experiment, str(resolve_device(experiment.device)))
+    runs = expand(experiment, device_of(experiment))
     print_notes(runs, console)
     place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
     return carry_out_runs(
@@ -145,9 +145,9 @@ def prospect(experiment: Experiment, results: Path, redo: Redo, shard: Shard) ->
         BenchError: The experiment cannot be run as given.
     """
     store = Store(results / experiment.name)
-    ahead = plan(expand(experiment, str(resolve_device(experiment.device))), store, redo, shard)
+    ahead = plan(expand(experiment, device_of(experiment)), store, redo, shard)
     training = _untrained(ahead.missing, Workplace(store.folder, results / ".checkpoints"))
-    return ahead, training, Pace.of(store), _crew(experiment)[1]
+    return ahead, training, Pace.of(store), workers_expected(experiment)
 
 
 def print_notes(runs: list[RunSpec], console: Console) -> None:
@@ -194,29 +194,22 @@ def carry_out_runs(
     _set_damaged_aside(ahead, store, console)
     done: Counter[str] = Counter()
     well = {run_id for run_id, found in ahead.found.items() if found.state == "ok"} - {r.run_id for r in ahead.missing}
-    name, workers = _crew(experiment)
     try:
-        with Sight(place.results / PROGRESS, console) as sight:
-            with engine(name)(workers, experiment.threads) as crew:
-                work = Work(place, sight.trails, redo == "always", name == "processes", experiment.timeout)
-                _train_all(ahead.missing, work, crew, sight)
-                for ended in _Runs(ahead, work, sight, workers).carry_out(crew):
-                    done[ended.status] += 1
-                    well |= {ended.run.run_id} if ended.status in ("ok", KEPT) else set()
-                served = [run for run in ahead.runs if run.run_id in well]
-                audit_missing(served, place, sight, crew, experiment.threads, again=redo == "always")
-            timed = _time_each(served, experiment, place, store, sight, redo, retime=retime)
+        with Sight(place.results / PROGRESS, console) as sight, crew_of(experiment, device_of(experiment)) as crew:
+            apart = engine_of(experiment) != "serial"
+            work = Work(place, sight.trails, redo == "always", apart, experiment.timeout)
+            _train_all(ahead.missing, work, crew, sight)
+            for ended in _Runs(ahead, work, sight, crew).carry_out():
+                done[ended.status] += 1
+                well |= {ended.run.run_id} if ended.status in ("ok", KEPT) else set()
+            served = [run for run in ahead.runs if run.run_id in well]
+            audit_missing(served, place, sight, crew, experiment.threads, again=redo == "always")
+            chosen = untimed(served, experiment, store, again=redo == "always", retime=retime)
+            timed = time_each(chosen, work, experiment.timing_blocks, crew, sight)
     finally:
         store.sweep()
     done.pop(KEPT, None)
     return Outcome(place.results, done, len(ahead.runs) - done.total(), timed)
-
-
-def _crew(experiment: Experiment) -> tuple[str, int]:
-    """Engine and workers: what may have to be given up is done by a worker, that can be ended."""
-    if experiment.engine == "serial":
-        return ("processes" if experiment.timeout else "serial"), 1
-    return experiment.engine, max(1, cpu_count() // experiment.threads)
 
 
 def _set_damaged_aside(ahead: Plan, store: Store, console: Console) -> None:
@@ -243,15 +236,15 @@ class _Runs:
     ahead: Plan
     work: Work
     sight: Sight
-    workers: int
+    crew: Crew
 
-    def carry_out(self, crew: Crew) -> Iterator[Ended]:
+    def carry_out(self) -> Iterator[Ended]:
         """Each run as it ends."""
         left, failed, pace = kinds_of(self.ahead.missing), 0, self._pace()
         if not left:
             return
         bar = self.sight.stage("runs", left.total())
-        for ended in crew(partial(carry_out_run, work=self.work), self.ahead.missing, self.work.timeout):
+        for ended in self.crew(partial(carry_out_run, work=self.work), self.ahead.missing, self.work.timeout):
             if isinstance(ended, Lost):
                 ended = give_up(ended.job, self.work, ended.reason)
             left[kind_of(ended.run)] -= 1
@@ -270,8 +263,8 @@ class _Runs:
         return pace
 
     def _note(self, left: Counter[Kind], failed: int, pace: Pace) -> str:
-        running = min(self.workers, left.total())
-        time_left = about(pace.left(left, self.workers)) if running else ""
+        running = min(self.crew.workers, left.total())
+        time_left = about(pace.left(left, self.crew.workers)) if running else ""
         parts = [f"{running} running", f"{failed} failed" if failed else "", f"{time_left} left" if time_left else ""]
         return ", ".join(part for part in parts if part)
 
@@ -289,44 +282,7 @@ def _untrained(runs: list[RunSpec], place: Workplace) -> list[RunSpec]:
         stage = stages[where]
         recipe = recipe_of(run, stage)
         assert recipe is not None
-        key = recipe.key(stage.series.training_fingerprint, resolve_device(run.device))
+        key = recipe.key(stage.series.training_fingerprint, torch.device(run.device))
         if not (place.checkpoints / f"{key}.safetensors").is_file():
             first.setdefault(key, run)
     return list(first.values())
-
-
-def _time_each(
-    runs: list[RunSpec],
-    experiment: Experiment,
-    place: Workplace,
-    store: Store,
-    sight: Sight,
-    redo: Redo,
-    *,
-    retime: bool,
-) -> int:
-    """The timing pass: the first seed's runs that ended well, one after the other, with nothing else running."""
-    if not experiment.timing_blocks:
-        return 0
-    chosen = [
-        run
-        for run in runs
-        if run.seed == experiment.seeds[0]
-        and (redo == "always" or _is_untimed(store.read_timing(run.run_id), retime=retime))
-    ]
-    timed = 0
-    bar = sight.stage("timing, one at a time", len(chosen)) if chosen else None
-    for run in chosen:
-        assert bar is not None
-        try:
-            store.write_timing(run.run_id, time_alone(run, place, experiment.timing_blocks))
-            timed += 1
-            sight.advance(bar)
-        except Exception as error:  # the report then says that this run was not timed
-            sight.advance(bar, f"not timed: {run.label}: {error}")
-    return timed
-
-
-def _is_untimed(timing: Timing | None, *, retime: bool) -> bool:
-    """Whether a timing pass is missing, or would be worth repeating."""
-    return timing is None or (retime and (timing.is_disturbed or timing.cores == 0))

@@ -164,7 +164,7 @@ def resolve_device(name: str) -> torch.device:
 def device_name(device: torch.device) -> str:
     """The device's model, as the system names it."""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return torch.cuda.get_device_name(device) if torch.cuda.is_available() else "of another machine"
     try:
         cpuinfo = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,17 +14,52 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.engines import Crew, Lost, engine
+from bench.engines import Crew, Lost, RayOptions, engine
+from bench.engines.connection import connected
 from bench.engines.processes import in_processes
 from bench.errors import BenchError, WorkerLostError
 
+RAY_LOST = "(it left, was killed, ran out of memory, or its machine is gone)"
 
-@pytest.fixture
-def crew() -> Iterator[Crew]:
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """A ray cluster of two cores for all tests of this module; no process of it is left."""
+    pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.MonkeyPatch.context() as patch, connected(RayOptions(address="local"), 2):
+        patch.setenv("RAY_ADDRESS", "192.0.2.1:1")  # nobody is there: this process is connected already
+        yield
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+@pytest.fixture(params=["processes", "ray"])
+def crew(request: pytest.FixtureRequest) -> Iterator[Crew]:
+    if request.param == "ray":
+        request.getfixturevalue("ray_here")
     before = set(psutil.Process().children())
-    with in_processes(2, 1) as hands:
+    with engine(request.param)(2, 1) as hands:
+        assert hands.workers == 2
         yield hands
-    assert not [child for child in set(psutil.Process().children()) - before if "process-name" in str(child.cmdline())]
+    assert not [child for child in set(psutil.Process().children()) - before if "process-name" in words_of(child)]
+    assert not actors()
+
+
+def words_of(process: psutil.Process) -> str:
+    try:
+        return str(process.cmdline())
+    except psutil.Error:  # it has ended
+        return ""
+
+
+def actors() -> list[psutil.Process]:
+    """Those of this process that are alive, after a moment."""
+    for _ in range(100):
+        alive = [child for child in psutil.Process().children(recursive=True) if "ray::Hand" in words_of(child)]
+        if not alive:
+            break
+        time.sleep(0.1)
+    return alive
 
 
 def square(number: int) -> int:
@@ -56,8 +93,10 @@ def begun(folder: Path, job: str) -> int:
     return len(list(folder.glob(f"{job}-*")))
 
 
-@pytest.mark.parametrize("name", ["serial", "processes"])
-def test_every_job_has_one_result(name: str) -> None:
+@pytest.mark.parametrize("name", ["serial", "processes", "ray"])
+def test_every_job_has_one_result(name: str, request: pytest.FixtureRequest) -> None:
+    if name == "ray":
+        request.getfixturevalue("ray_here")
     with engine(name)(2, 1) as crew:
         assert sorted(str(one) for one in crew(square, range(20))) == sorted(str(n * n) for n in range(20))
         assert list(crew(square, [])) == []
@@ -79,10 +118,10 @@ def test_a_job_whose_worker_dies_is_done_again_once(crew: Crew, tmp_path: Path) 
     jobs = ["dies", *(f"good {i}" for i in range(6)), "dies once", "is killed"]
     results = list(crew(partial(trouble, folder=tmp_path), jobs))
     lost = {one.job: one.reason for one in results if isinstance(one, Lost)}
-    assert lost == {
-        "dies": "a worker process died (exit status 3), as the one before it",
-        "is killed": "a worker process died (SIGKILL: it was killed, or ran out of memory), as the one before it",
-    }
+    for job, cause in (("dies", "exit status 3"), ("is killed", "SIGKILL: it was killed, or ran out of memory")):
+        on_ray = f"a worker process died on {platform.node()} {RAY_LOST}"
+        assert lost.pop(job) in {f"{how}, as the one before it" for how in (f"a worker process died ({cause})", on_ray)}
+    assert not lost
     well = sorted(one for one in results if not isinstance(one, Lost))
     assert well == ["dies once", *(f"good {i}" for i in range(6))]
     assert [begun(tmp_path, job) for job in ("dies", "is killed", "dies once")] == [2, 2, 2]
@@ -110,3 +149,36 @@ def test_workers_that_cannot_start_are_said_to(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with in_processes(1, 1) as crew, pytest.raises(WorkerLostError, match="a worker process died"):
         list(crew(square, range(9)))
+
+
+def child_of_mine(folder: Path) -> None:
+    """Starts another process, and hangs."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    (folder / str(child.pid)).touch()
+    time.sleep(600)
+
+
+def test_what_a_late_job_started_ends_with_it(crew: Crew, tmp_path: Path) -> None:
+    (lost,) = crew(child_of_mine, [tmp_path], timeout=1.5)
+    assert lost == Lost(tmp_path, "timed out after 1.5 s")
+    (started,) = tmp_path.iterdir()
+    for _ in range(100):
+        if not psutil.pid_exists(int(started.name)) or psutil.Process(int(started.name)).status() == "zombie":
+            return
+        time.sleep(0.1)
+    pytest.fail("it lives on")
+
+
+def process_here(_: int) -> int:
+    return os.getpid()
+
+
+def test_what_is_timed_is_alone(crew: Crew) -> None:
+    """Whoever did jobs before is gone, and one at a time is done from then on."""
+    workers = {pid for pid in crew(process_here, range(20)) if not isinstance(pid, Lost)}
+    alone = crew.alone()
+    assert alone.workers == 1
+    (timekeeper,) = set(alone(process_here, range(3)))
+    assert timekeeper not in workers
+    gone = [psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)]
+    assert not psutil.wait_procs(gone, timeout=10)[1]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
 import signal
 import subprocess
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 
 from bench.experiment import expand, load_experiment
@@ -20,6 +24,7 @@ from bench.storage.upkeep import check
 from bench.store import DAMAGED, LOG, ORIGINS, RECORD, Store
 
 from .conftest import Bench, Write
+from .test_engines import RAY_LOST
 from .test_session import ENVIRONMENT, change, clean, command, mine, records, store_of
 from .test_store import spoil
 
@@ -108,14 +113,23 @@ def test_trouble_in_this_process(tiny: Path, bench: Bench, write: Write) -> None
     assert check(tiny.parent / "results") == []
 
 
-def test_trouble_that_takes_a_process_with_it(tiny: Path, write: Write) -> None:
-    change(tiny, timing_blocks="0", engine='"processes"', seeds="[0, 1]")
+DIED = {
+    "processes": "a worker process died (exit status 5), as the one before it",
+    "ray": f"a worker process died on {platform.node()} {RAY_LOST}, as the one before it",
+}
+
+
+@pytest.mark.parametrize("engine", ["processes", "ray"])
+def test_trouble_that_takes_a_process_with_it(engine: str, tiny: Path, write: Write) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    change(tiny, timing_blocks="0", engine=f'"{engine}"', seeds="[0, 1]")
     path = write("trouble.py", TROUBLE + WORSE)
     ran = run_apart(tiny, "--plugins", path, "--timeout", 10)  # imports count too
     assert ran.returncode == 1, ran.stderr
     assert "Now: 10 failed, 4 ok" in ran.stderr
     assert reasons(tiny) == CAUGHT | {
-        "exits": "a worker process died (exit status 5), as the one before it",
+        "exits": DIED[engine],
         "hangs": "timed out after 10 s",
     }
     found = records(tiny)
@@ -228,6 +242,19 @@ SLEEPS = """
 """
 
 
+MARK = "BENCH_TEST"
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Processes, whoever's children they are by now, that were begun with a mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
 def ends(group: int) -> bool:
     """Whether nobody is left of a group of processes, in a while."""
     for _ in range(100):
@@ -239,18 +266,26 @@ def ends(group: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("engine", ["serial", "processes"])
+@pytest.mark.parametrize("engine", ["serial", "processes", "ray"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_session_that_is_stopped_says_how_to_go_on(
     tiny: Path, write: Write, number: signal.Signals, status: int, engine: str
 ) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray", reason="the extra [ray] is not installed")
     change(tiny, timing_blocks="0", engine=f'"{engine}"', strategies='["persistence", "sleeps"]', seeds="[0, 1, 2]")
+    mark = uuid.uuid4().hex
     words = command("run", tiny, "--plugins", write("sleeps.py", SLEEPS))
     folder = store_of(tiny).folder
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
     try:
         process = subprocess.Popen(
-            words, cwd=tiny.parent, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
+            words,
+            cwd=tiny.parent,
+            env=ENVIRONMENT | {MARK: mark},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
     finally:
         signal.signal(signal.SIGINT, before)
@@ -265,6 +300,7 @@ def test_a_session_that_is_stopped_says_how_to_go_on(
     assert len(store_of(tiny).found()) == 3
     assert clean(tiny)
     assert ends(process.pid)
+    assert not marked(mark)
 
 
 COUNTS = """

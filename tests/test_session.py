@@ -444,7 +444,10 @@ DRAWS = """
 """
 
 
-def test_engines_give_the_same_bits(tiny: Path, bench: Bench, write: Write) -> None:
+@pytest.mark.parametrize("engine", ["processes", "ray"])
+def test_engines_give_the_same_bits(engine: str, tiny: Path, bench: Bench, write: Write) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray", reason="the extra [ray] is not installed")
     path = write("draws.py", DRAWS)
     change(
         tiny,
@@ -455,7 +458,7 @@ def test_engines_give_the_same_bits(tiny: Path, bench: Bench, write: Write) -> N
     )
     bench("run", tiny, "--plugins", path, "--engine", "serial", "--results", "serial")
     run = subprocess.run(
-        command("run", tiny, "--plugins", path, "--engine", "processes", "--results", "processes"),
+        command("run", tiny, "--plugins", path, "--engine", engine, "--results", "apart"),
         cwd=tiny.parent,
         env=ENVIRONMENT,
         capture_output=True,
@@ -464,7 +467,7 @@ def test_engines_give_the_same_bits(tiny: Path, bench: Bench, write: Write) -> N
     )
     assert run.returncode == 0, run.stderr
     assert "Now: 8 ok; 0 kept from before; 0 timed alone." in run.stderr
-    stores = [Store(tiny.parent / engine / "tiny") for engine in ("serial", "processes")]
+    stores = [Store(tiny.parent / engine / "tiny") for engine in ("serial", "apart")]
     ids = stores[0].run_ids()
     assert len(ids) == 8
     assert stores[1].run_ids() == ids

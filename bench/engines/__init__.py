@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
+from bench.engines.cluster import RayOptions
 from bench.engines.crew import Crew, Lost
 from bench.engines.processes import in_processes
+from bench.engines.ray import on_ray
 from bench.engines.serial import serially
 from bench.registry import unknown
 
-__all__ = ["ENGINES", "Crew", "Lost", "engine"]
+__all__ = ["ENGINES", "Crew", "Engine", "Lost", "RayOptions", "engine"]
 
-Engine = Callable[[int, int], AbstractContextManager[Crew]]
-"""A crew of so many workers, each with so many threads."""
+Engine = Callable[[int | None, int], AbstractContextManager[Crew]]
+"""A crew of so many workers (None: as many as there is room for), each with so many threads."""
 
-ENGINES: dict[str, Engine] = {"serial": serially, "processes": in_processes}
+ENGINES: dict[str, Engine] = {"serial": serially, "processes": in_processes, "ray": on_ray}
 
 
-def engine(name: str) -> Engine:
-    """The engine called ``name``; an unknown one is a `BenchError`."""
+def engine(name: str, ray: RayOptions | None = None) -> Engine:
+    """The engine called ``name``; an unknown one is a `BenchError`.
+
+    Args:
+        name: One of `ENGINES`.
+        ray: What ``ray`` is to heed.
+    """
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
-    return ENGINES[name]
+    return partial(on_ray, options=ray) if name == "ray" and ray else ENGINES[name]

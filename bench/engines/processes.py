@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,41 +18,39 @@ from typing import Any
 
 import psutil
 
-from bench.engines.crew import Crew, J, Lost, R
+from bench.engines.crew import LAST_WORDS_S, STILLBORN, Crew, J, Lost, Queue, R, Task, thread_limits
+from bench.engines.serial import InOrder
 from bench.errors import WorkerLostError
 
-TRIES = 2
-"""A job whose worker dies is done again once: the worker may have been killed for another's hunger."""
-
-STILLBORN = 3
-"""So many workers in a row that die before they begin anything are no accident."""
-
 LOOK_S = 0.5
-LAST_WORDS_S = 0.3
-"""What a worker that is late is left to say where it stands."""
 
 WHERE = getattr(signal, "SIGUSR1", None)
 """The signal that asks a worker where it stands, where the system has such signals."""
 
-LIMITS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
-
 
 @contextmanager
-def in_processes(workers: int, threads: int) -> Iterator[Crew]:
+def in_processes(workers: int | None, threads: int) -> Iterator[Crew]:
     """A crew of worker processes, which start when they are needed and end with the context.
 
     A job whose worker dies is done again, once; one that takes longer than its ``timeout`` is not, and its worker is
     ended. Either is then `Lost`, and the others go on.
 
     Args:
-        workers: Processes.
+        workers: Processes; None: as many as cores allow.
         threads: For the numerical libraries of each.
     """
-    pool = _Pool(workers, threads)
+    pool = _Pool(workers or cores_for(threads), threads)
     try:
-        yield pool.carry_out
+        yield pool
     finally:
         pool.close()
+
+
+def cores_for(threads: int) -> int:
+    """Processes of so many threads that this process may use cores for, at least one."""
+    from joblib import cpu_count
+
+    return max(1, int(cpu_count()) // threads)
 
 
 class _Worker:
@@ -66,8 +63,7 @@ class _Worker:
         from joblib.externals.loky.backend import get_context  # starts Python afresh, and leaves __main__ alone
 
         self.connection, theirs = Pipe()
-        limits = {f"{library}_NUM_THREADS": str(threads) for library in LIMITS}
-        work = {"target": _work, "args": (theirs, os.getpid()), "daemon": False, "env": limits}
+        work = {"target": _work, "args": (theirs, os.getpid()), "daemon": False, "env": thread_limits(threads)}
         self.process = get_context("loky").Process(**work)
         self.process.start()
         theirs.close()
@@ -101,29 +97,14 @@ class _Worker:
 
 
 @dataclass
-class _Task:
-    """A job under way.
-
-    Attributes:
-        job: As it was given.
-        tries: How often it has been begun.
-        deadline: On the monotonic clock, once it has begun.
-    """
-
-    job: Any
-    tries: int = 0
-    deadline: float = float("inf")
-
-
-@dataclass
 class _Pool:
     workers: int
     threads: int
     _idle: list[_Worker] = field(default_factory=list)
-    _busy: dict[_Worker, _Task] = field(default_factory=dict)
+    _busy: dict[_Worker, Task] = field(default_factory=dict)
     _stillborn: int = 0
 
-    def carry_out(
+    def __call__(
         self, function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None
     ) -> Iterator[R | Lost[J]]:
         """As `Crew` has it.
@@ -131,18 +112,23 @@ class _Pool:
         Raises:
             WorkerLostError: No worker can be started.
         """
-        tasks, again = (_Task(job) for job in jobs), deque[_Task]()
+        queue = Queue(jobs)
         try:
             while True:
-                while len(self._busy) < self.workers and (task := again.popleft() if again else next(tasks, None)):
-                    self._give(function, task)
+                while len(self._busy) < self.workers and queue:
+                    self._give(function, queue.take())
                 if not self._busy:
                     return
                 for worker in self._await():
-                    yield from self._heed(worker, again, timeout)
+                    yield from self._heed(worker, queue, timeout)
         finally:
             for worker in list(self._busy):
                 self._dismiss(worker)
+
+    def alone(self) -> Crew:
+        """This process, once all workers have ended."""
+        self.close()
+        return InOrder()
 
     def close(self) -> None:
         """End all workers."""
@@ -150,7 +136,7 @@ class _Pool:
             worker.end()
         self._idle, self._busy = [], {}
 
-    def _give(self, function: Callable[[J], R], task: _Task) -> None:
+    def _give(self, function: Callable[[J], R], task: Task) -> None:
         worker = self._idle.pop() if self._idle else _Worker(self.threads)
         self._busy[worker] = task
         task.tries += 1
@@ -166,8 +152,8 @@ class _Pool:
         late = {worker: None for worker, task in self._busy.items() if task.deadline <= time.monotonic()}
         return list(ready | late)
 
-    def _heed(self, worker: _Worker, again: deque[_Task], timeout: float | None) -> Iterator[Any]:
-        """What became of a worker's job, if that is known; one that is to be done again joins ``again``."""
+    def _heed(self, worker: _Worker, queue: Queue, timeout: float | None) -> Iterator[Any]:
+        """What became of a worker's job, if that is known; one that is to be done again joins ``queue``."""
         task = self._busy[worker]
         try:
             said = worker.connection.recv() if worker.connection.poll() else None
@@ -189,18 +175,15 @@ class _Pool:
             self._dismiss(worker)
             yield Lost(task.job, f"timed out after {timeout:g} s")
         elif not worker.process.is_alive():
-            yield from self._mourn(worker, task, again)
+            yield from self._mourn(worker, task, queue)
 
-    def _mourn(self, worker: _Worker, task: _Task, again: deque[_Task]) -> Iterator[Lost[Any]]:
+    def _mourn(self, worker: _Worker, task: Task, queue: Queue) -> Iterator[Lost[Any]]:
         cause = worker.cause()
         self._dismiss(worker)
         self._stillborn += 1
         if self._stillborn > STILLBORN * self.workers:
             raise WorkerLostError(f"{cause} before it began anything, and so did {self._stillborn - 1} before it")
-        if task.tries < TRIES:
-            again.append(_Task(task.job, task.tries))
-        else:
-            yield Lost(task.job, f"{cause}, as the one before it")
+        yield from queue.do_again(task, cause)
 
     def _dismiss(self, worker: _Worker) -> None:
         del self._busy[worker]

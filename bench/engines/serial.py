@@ -9,12 +9,24 @@ from bench.engines.crew import Crew, J, Lost, R
 
 
 @contextmanager
-def serially(workers: int = 1, threads: int = 1) -> Iterator[Crew]:
+def serially(workers: int | None = 1, threads: int = 1) -> Iterator[Crew]:
     """A crew of this process alone; ``workers`` and ``threads`` change nothing, and no job can be given up."""
     del workers, threads
-    yield _in_order
+    yield InOrder()
 
 
-def _in_order(function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None) -> Iterator[R | Lost[J]]:
-    del timeout
-    return map(function, jobs)
+class InOrder:
+    """Does jobs itself, one after the other."""
+
+    workers = 1
+
+    def __call__(
+        self, function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None
+    ) -> Iterator[R | Lost[J]]:
+        """As `Crew` has it."""
+        del timeout
+        return map(function, jobs)
+
+    def alone(self) -> Crew:
+        """Itself: it never does more than one job at a time."""
+        return self

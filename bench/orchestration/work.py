@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.experiment import RunSpec
+import torch
+
+from bench.experiment import RunSpec, run_id
 from bench.orchestration.log import logged
 from bench.orchestration.progress import Trail
 from bench.plugins import load_plugins
@@ -21,6 +23,12 @@ from bench.training import pretrain
 
 KEPT = "kept"
 """What a run's status is where another session had carried it out meanwhile."""
+
+OTHERWISE = (
+    "this would be another run here than where the session is: a plug-in's file or the dataset differs. "
+    "It was edited meanwhile, or is not the same on all machines; run the same command again"
+)
+"""Why a worker declines a run: a record says what made it, by the run's id."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,11 @@ class Ended:
 
 def carry_out_run(run: RunSpec, work: Work) -> Ended:
     """One run, whose record is on disk when this returns."""
-    _prepare(work)
+    prepare(work)
     if not work.replace and Store(work.place.results).has(run.run_id):
         return Ended(run, KEPT)
+    if work.own_process and run_id(run, load_series(run)) != run.run_id:
+        return give_up(run, work, OTHERWISE)
     trail = Trail(work.trails, run.run_id, run.label)
     trail(0, 1, lambda: float("nan"))
     with logged(work.log(run), own_process=work.own_process):
@@ -87,15 +97,13 @@ def give_up(run: RunSpec, work: Work, reason: str) -> Ended:
 
 def failure(run: RunSpec, place: Workplace, reason: str) -> Record:
     """The record of a run that could not leave one."""
-    record = describe(run, load_series(run), place, resolve_device(run.device))
+    record = describe(run, load_series(run), place, torch.device(run.device))
     return record.model_copy(update={"reason": reason})
 
 
 def train_shared(run: RunSpec, work: Work) -> None:
     """Leave the run's checkpoint behind. What goes wrong here will go wrong, and be recorded, in the run."""
-    import torch
-
-    _prepare(work)
+    prepare(work)
     torch.set_num_threads(run.threads)
     try:
         stage = Stage.of(load_series(run), run.protocol)
@@ -105,7 +113,7 @@ def train_shared(run: RunSpec, work: Work) -> None:
         pass
 
 
-def _prepare(work: Work) -> None:
+def prepare(work: Work) -> None:
     """A worker knows no plug-ins yet; the session itself had them loaded before it could tell its runs."""
     if work.own_process:
         _load_once(work.place.plugins)

@@ -24,13 +24,13 @@ from bench.experiment import (
     stated_options,
     unique,
 )
+from bench.orchestration.placing import device_of
 from bench.run import Workplace
 from bench.session import Outcome, Redo, carry_out_runs, print_notes
 from bench.store import SWEEP, Store
 from bench.sweeps.grid import Axis, Point, axes_of, points_of
 from bench.sweeps.snippets import write_snippets
 from bench.sweeps.trials import CHOSEN, SERVED, Served, Trial, listed_trials, read_served, read_trials, titled
-from bench.timing import resolve_device
 
 DatasetChoice = str | dict[str, Any]
 
@@ -116,7 +116,7 @@ def carry_out_sweep(
         BenchError: The experiment or the grid is wrong; nothing was run then.
     """
     console = console or Console(stderr=True)
-    device = str(resolve_device(experiment.device))
+    device = device_of(experiment)
     searches = plan(experiment, grid, device)
     if serve:
         expand(experiment, device)  # what is wrong with the stream is said now, not after the sweep

@@ -1,0 +1,70 @@
+"""The timing pass: the first seed's runs that ended well, one after the other, with nothing else running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from bench.engines import Crew, Lost
+from bench.experiment import Experiment, RunSpec
+from bench.orchestration.progress import Sight
+from bench.orchestration.work import Work, prepare
+from bench.record import Timing
+from bench.run import time_alone
+from bench.store import Store
+
+
+def time_each(runs: list[RunSpec], work: Work, blocks: int, crew: Crew, sight: Sight) -> int:
+    """Time runs one at a time, by whom nothing else is done meanwhile.
+
+    Args:
+        runs: From `untimed`.
+        work: Where results and plug-ins are.
+        blocks: How many are measured.
+        crew: Whose workers end first.
+        sight: Where progress is drawn.
+
+    Returns:
+        How many could be timed; a report says which could not.
+    """
+    if not runs:
+        return 0
+    timed, bar = 0, sight.stage("timing, one at a time", len(runs))
+    for run, ended in zip(runs, crew.alone()(partial(_time, work=work, blocks=blocks), runs), strict=True):
+        why_not = ended.reason if isinstance(ended, Lost) else ended
+        timed += not why_not
+        sight.advance(bar, f"not timed: {run.label}: {why_not}" if why_not else "")
+    return timed
+
+
+def untimed(
+    runs: Iterable[RunSpec], experiment: Experiment, store: Store, *, again: bool, retime: bool
+) -> list[RunSpec]:
+    """Those of an experiment's runs that are to be timed: the first seed's, where the experiment has a timing pass.
+
+    Args:
+        runs: That ended well.
+        experiment: For seeds and the timing pass.
+        store: Where timings are.
+        again: Whether those are timed, too, that were before.
+        retime: Whether those are whose timing would be worth repeating.
+    """
+    if not experiment.timing_blocks:
+        return []
+    first = [run for run in runs if run.seed == experiment.seeds[0]]
+    return [run for run in first if again or _is_untimed(store.read_timing(run.run_id), retime=retime)]
+
+
+def _time(run: RunSpec, work: Work, blocks: int) -> str:
+    """Time one run, and leave what was found beside its record; otherwise, why that could not be."""
+    prepare(work)
+    try:
+        Store(work.place.results).write_timing(run.run_id, time_alone(run, work.place, blocks))
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _is_untimed(timing: Timing | None, *, retime: bool) -> bool:
+    """Whether a timing pass is missing, or would be worth repeating."""
+    return timing is None or (retime and (timing.is_disturbed or timing.cores == 0))
