@@ -45,7 +45,7 @@ def draw_overview(ratios: pd.DataFrame, tints: Mapping[str, str], reference: str
         log_axis(axes, "x")
     else:  # powers of ten and their halves and fifths would be too few
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(MaxNLocator(7).tick_values(low, high).tolist()))
+        axes.xaxis.set_major_locator(FixedLocator(list(MaxNLocator(7).tick_values(low, high))))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlim(low, high)
