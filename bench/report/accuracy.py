@@ -206,7 +206,8 @@ def _legend(results: Results) -> list[str]:
         plugin = record.strategy
         options = ", ".join(f"{key}={value}" for key, value in sorted(plugin.given.items()))
         cells = (plugin.name, plugin.group or NONE, plugin.summary, plugin.carries or NONE, options or "as registered")
-        rows[cells] = [escape(cell) for cell in cells]
+        if cells not in rows:
+            rows[cells] = [escape(cell) for cell in cells]
         if record.forecaster is not None:
             forecasters[record.forecaster.name] = record.forecaster.summary
     headers = ["Strategy", "group", "what it is", "what it carries over", "options"]

@@ -135,8 +135,8 @@ def _compiling(results: Results, scenario: str) -> str:
 
 def _machine(results: Results, scenario: str, cost: pd.DataFrame) -> str:
     """On what the timing pass ran, or that there was none."""
-    here = {record.run_id for record in results.records_of(scenario)}
-    timings = [timing for run_id, timing in results.timings.items() if run_id in here]
+    here = {record.run_id for record in results.records_of(scenario)} & set(results.timings)
+    timings = [results.timings[run_id] for run_id in here]
     if not timings:
         return "No timing pass on this dataset." if results.timings else ""
     machines = sorted({f"{t.device} ({t.device_name}), {count(t.threads, 'thread')}" for t in timings})
@@ -153,14 +153,11 @@ def _machine(results: Results, scenario: str, cost: pd.DataFrame) -> str:
 
 def _disturbed(results: Results, here: set[str]) -> str:
     """Who was timed beside other work, and is left out therefore."""
-    entries = dict(zip(results.runs["run_id"], results.runs["entry"], strict=True))
-    out = sorted(
-        f"{entries[run_id]} ({brief(timing.others)} cores)"
-        for run_id, timing in results.timings.items()
-        if run_id in here and timing.is_disturbed
-    )
-    if not out:
+    others = {run_id: results.timings[run_id].others for run_id in here if results.timings[run_id].is_disturbed}
+    if not others:
         return ""
+    runs = results.runs[results.runs["run_id"].isin(list(others))]
+    out = sorted(f"{run.entry} ({brief(others[str(run.run_id)])} cores)" for run in runs.itertuples(index=False))
     return (
         f" **Left out, since other processes kept the run's cores busy meanwhile: {escape(words(out))}.** "
         f"`bench run {escape(results.store.folder.name)} --retime` times them again."

@@ -13,7 +13,7 @@ from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 
 MOST = 12
 """Scenarios that one page shows in full; with more, it shows those that `focus_of` chooses."""
-ENDS, MIDDLE = 3, 2
+ENDS, MIDDLE = 2, 2
 
 
 @dataclass(frozen=True)

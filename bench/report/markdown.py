@@ -33,7 +33,10 @@ def marked(entry: str, group: str, audit: str = "") -> str:
 
 def one_line(text: object) -> str:
     """Text without control characters, its white space made single spaces."""
-    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in str(text))
+    line = str(text)
+    if line.isascii() and line.isprintable():  # the usual case, and quick
+        return " ".join(line.split())
+    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in line)
     return " ".join(kept.split())
 
 

@@ -53,7 +53,7 @@ def read_origin_errors(store: Store, runs: pd.DataFrame) -> dict[str, OriginErro
 
 def _together(store: Store, entries: Mapping[str, Mapping[int, tuple[Column, Column]]], longest: str) -> OriginErrors:
     known: dict[bytes, pd.Index] = {}
-    by_seed = {entry: _side_by_side(seeds, known) for entry, seeds in entries.items()}
+    by_seed = {entry: _side_by_side(dict(sorted(seeds.items())), known) for entry, seeds in entries.items()}
     mean = mean_over_seeds(by_seed)
     frame = store.read_columns(longest, ORIGINS, ("origin", "time"))
     assert frame is not None

@@ -313,16 +313,14 @@ class Results:
     @cached_property
     def traces(self) -> pd.DataFrame:
         """Columns ``scenario, entry, origin, time, name, value``: `median_trace` of each entry that left one."""
-        frames = []
-        names = ["origin", "time", "name", "value"]
+        names, frames = ["origin", "time", "name", "value"], []
         for (scenario, entry), runs in self.ok.groupby(["scenario", "entry"], sort=True)["run_id"]:
-            found = [self.store.read_columns(run_id, TRACE, names) for run_id in runs]
-            if kept := [frame for frame in found if frame is not None and len(frame["origin"])]:
-                frame = median_trace(pd.DataFrame(columns) for columns in kept)
-                frame.insert(0, "scenario", str(scenario))
-                frame.insert(1, "entry", str(entry))
-                frames.append(frame)
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["scenario", "entry", *names])
+            read = [self.store.read_columns(run_id, TRACE, names) for run_id in runs]
+            if kept := [columns for columns in read if columns is not None and len(columns["origin"])]:
+                together = {name: np.concatenate([columns[name] for columns in kept]) for name in names}
+                frames.append(pd.DataFrame({"scenario": str(scenario), "entry": str(entry)} | together))
+        by = ["scenario", "entry"]
+        return median_trace(frames, by) if frames else pd.DataFrame(columns=[*by, *names])
 
     def forecasts(self, scenario: str, entry: str) -> pd.DataFrame | None:
         """``forecasts.parquet`` of an entry's lowest seed, or None where there is none."""

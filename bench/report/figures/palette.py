@@ -29,6 +29,7 @@ KNOWN = {
     "titans-b-window": "#332288",
 }
 SPARE = ("#aa4499", "#999933", "#661100", "#6a51a3", "#44aa99", "#cc6677", "#117733", "#4a6a8a", "#b2a2e0", "#ddcc77")
+SHADES = (0.0, -0.35, 0.4)  # how far a spare colour is moved to black, or to white
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 DASHED = {PERSISTENCE: 1, "seasonal-naive": 2}
 
@@ -67,8 +68,17 @@ def colours(strategies: Iterable[str]) -> dict[str, str]:
     """A colour for each strategy: its own where it has one, otherwise the next spare one in the order of hashes."""
     names = set(strategies)
     strangers = sorted(names - set(KNOWN), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    spare = {name: SPARE[i % len(SPARE)] for i, name in enumerate(strangers)}
+    spare = {name: _spare(i) for i, name in enumerate(strangers)}
     return {name: KNOWN.get(name) or spare[name] for name in names}
+
+
+def _spare(number: int) -> str:
+    """The spare colours in turn, then darker ones, then lighter ones, and then from the start."""
+    turn, place = divmod(number, len(SPARE))
+    colour, shade = SPARE[place], SHADES[turn % len(SHADES)]
+    channels = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    mixed = (round(channel + abs(shade) * ((255 if shade > 0 else 0) - channel)) for channel in channels)
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
 def looks(board: pd.DataFrame, palette: dict[str, str]) -> list[Look]:

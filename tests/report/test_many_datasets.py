@@ -1,0 +1,173 @@
+"""Very many datasets: a page that can be read, a page for each of the others, and few figures."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.colors import to_hex
+
+from bench.report import write_report
+from bench.report.figures.canvas import drawing_style
+from bench.report.figures.palette import FAINT, KNOWN, colours, looks
+from bench.report.focus import ENDS, MIDDLE, MOST, focus_of
+from bench.report.gallery import draw_figures, drawings
+from bench.report.results import Results, read_results
+from bench.report.selection import MOST_BRIGHT, MOST_SHOWN
+
+from ..throughput.many_results import ENTRIES, write_many
+
+DATASETS = 15
+FULL = 2 * ENDS + MIDDLE
+KINDS = ("contrast", "memory", "stream", "cost", "lead", "forecasts")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 runs."""
+    return write_many(tmp_path_factory.mktemp("results") / "many", DATASETS, seeds=1, origins=60).folder
+
+
+@pytest.fixture(scope="module")
+def results(many: Path) -> Results:
+    return read_results(many)
+
+
+@pytest.fixture(scope="module")
+def report(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their report, written where torch is not installed."""
+    folder = tmp_path_factory.mktemp("reports") / "many"
+    code = f"""
+import sys
+sys.modules["torch"] = None  # an import of it raises
+from pathlib import Path
+from bench.report import write_report
+write_report(Path({str(many)!r}), Path({str(folder)!r}))
+assert not [name for name in sys.modules if name.startswith("bench_plugins")]
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    return folder
+
+
+def test_the_number_of_figures_does_not_grow_with_that_of_datasets(report: Path) -> None:
+    figures = sorted(path.stem for path in (report / "figures").glob("*.svg"))
+    assert len(figures) <= 1 + FULL * len(KINDS)
+    assert "overview-datasets" in figures
+    assert len({stem.partition("-")[2] for stem in figures}) == 1 + FULL
+    text = (report / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\]\(figures/([^)]*)\.svg\)", text)) == set(figures)
+    assert len(text) < 500_000  # a longer one is cut off on GitHub
+
+
+def test_each_dataset_has_a_row_and_a_section_or_a_page(report: Path) -> None:
+    text = (report / "README.md").read_text(encoding="utf-8")
+    pages = {path.stem for path in (report / "datasets").iterdir()}
+    assert len(pages) == DATASETS - FULL
+    for number in range(DATASETS):
+        name = f"site-{number:02d}"
+        linked = f"| [{name}](datasets/{name}.md) " in text
+        assert linked == (name in pages)
+        assert linked != (f"\n### {name}\n" in text)
+    assert f"With {DATASETS} datasets, sections and figures below are of {FULL}: those where" in text
+
+
+def test_a_page_has_the_tables_of_its_dataset_and_every_link_leads_somewhere(report: Path) -> None:
+    for page in (report / "datasets").iterdir():
+        text = page.read_text(encoding="utf-8")
+        assert {"## Error", "## Cost", "## By lead", "## Is the difference more than chance?"} <= set(text.split("\n"))
+        others = {f"site-{number:02d}" for number in range(DATASETS)} - {page.stem}
+        assert not [name for name in others if name in text]
+        for link in re.findall(r"\]\(([^)#]*)", text):
+            assert (page.parent / link).exists(), link
+        assert "../figures/" not in text
+
+
+def test_every_number_is_in_the_tables(report: Path) -> None:
+    for name in ("leaderboard", "pairs", "against_best", "cost", "by_lead"):
+        assert pd.read_csv(report / "tables" / f"{name}.csv")["scenario"].nunique() == DATASETS
+
+
+def test_all_figures_are_drawn_when_asked_for(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.report.gallery.save", lambda figure, stem: None)
+    gallery = draw_figures(results, tmp_path / "figures", everything=True)
+    assert {scenario for scenario, kind in gallery if kind == "stream"} == set(results.scenarios)
+
+
+def test_pages_of_an_earlier_report_are_gone(report: Path, tmp_path: Path, fakes: Any) -> None:
+    target = tmp_path / "report"
+    (target / "datasets").mkdir(parents=True)
+    (target / "datasets" / "site-00.md").write_text("old")
+    small = fakes.write_results(tmp_path / "small", strategies=fakes.strategies[:1], seeds=1)
+    write_report(small.folder, target)
+    assert not (target / "datasets").exists()
+
+
+def test_no_line_figure_has_more_than_twelve_lines(results: Results) -> None:
+    palette = colours(results.runs["strategy"])
+    assert results.runs["entry"].nunique() == ENTRIES > MOST_SHOWN
+    seen = set()
+    with drawing_style():
+        for _, kind, drawing, _ in drawings(results, palette, results.focus.shown[:1]):
+            if kind not in ("stream", "lead", "memory"):
+                continue
+            seen.add(kind)
+            for axes in drawing.figure.axes:
+                lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+                bright = {str(line.get_label()) for line in lines if to_hex(line.get_color()) != FAINT}
+                assert len(lines) <= MOST_SHOWN
+                assert len(bright) <= MOST_BRIGHT
+                if kind != "memory":
+                    assert {"persistence", "frozen + titans"} <= bright
+    assert seen == {"stream", "lead", "memory"}
+
+
+def test_a_strategy_has_one_colour_in_all_figures(results: Results) -> None:
+    palette = colours(results.runs["strategy"])
+    for scenario in results.scenarios:
+        board = results.board_of(scenario)
+        strategies = dict(zip(board["entry"], board["strategy"], strict=True))
+        for look in looks(board, palette):
+            assert look.colour == palette[strategies[look.entry]]
+
+
+def test_twenty_strangers_have_twenty_colours() -> None:
+    names = [f"mine-{i}" for i in range(20)]
+    palette = colours([*names, *KNOWN])
+    assert len({palette[name] for name in names} | set(KNOWN.values())) == 20 + len(KNOWN)
+    assert palette == colours(reversed([*names, *KNOWN]))
+
+
+def board(entries: dict[str, float]) -> pd.DataFrame:
+    """A leaderboard in which the best has this skill against each reference, percent."""
+    rows = [{"entry": "best", "rank": 1.0, "mse": 0.5} | {f"skill_{name}": skill for name, skill in entries.items()}]
+    return pd.DataFrame(rows)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-100, 100), min_size=MOST + 1, max_size=40), st.sampled_from(["frozen", "persistence"]))
+def test_the_ends_and_the_middle_are_shown(skills: list[float], reference: str) -> None:
+    nothing = {"frozen": float("nan"), "persistence": float("nan")}
+    boards = {f"s{i}": board(nothing | {reference: skill}) for i, skill in enumerate(skills)}
+    focus = focus_of(boards, list(boards))
+    assert len(set(focus.shown)) == len(focus.shown) == FULL
+    assert focus.reference == reference
+    by_name = dict(zip(boards, skills, strict=True))
+    ranked = sorted(skills)
+    assert sorted(by_name[name] for name in focus.lowest) == ranked[:ENDS]
+    assert sorted(by_name[name] for name in focus.highest) == ranked[-ENDS:]
+
+
+def test_few_are_all_shown_and_many_without_a_reference_are_the_first() -> None:
+    nothing = {"frozen": float("nan"), "persistence": float("nan")}
+    boards = {f"s{i}": board(nothing) for i in range(MOST + 1)}
+    assert focus_of(boards, list(boards)[:MOST]).shown == tuple(boards)[:MOST]
+    assert focus_of(boards, list(boards)).shown == tuple(boards)[:FULL]
