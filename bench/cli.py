@@ -207,10 +207,13 @@ def report(
     experiment: Annotated[str | None, typer.Argument(help="An experiment's name; all of them by default.")] = None,
     results: Results = Path("results"),
     reports: Reports = Path("reports"),
+    html: Annotated[
+        bool, typer.Option("--html", help="Write report.html too: one page to sort, filter and zoom, no network.")
+    ] = False,
 ) -> None:
     """Write reports again from the results on disk."""
     from bench.registry import unknown
-    from bench.report import write_report
+    from bench.report import PAGE, write_report
     from bench.store import experiments_in
 
     folders = {folder.name: folder for folder in experiments_in(results)}
@@ -218,8 +221,17 @@ def report(
         raise unknown("experiment with results", experiment, folders)
     for name, folder in folders.items():
         if experiment in (None, name):
-            report = write_report(folder, reports / name, throughput=folder.parent / THROUGHPUT)
+            report = write_report(folder, reports / name, throughput=folder.parent / THROUGHPUT, page=html)
             out.print(str(report), markup=False, highlight=False)
+            if html:
+                _print_page(report.with_name(PAGE))
+
+
+def _print_page(page: Path) -> None:
+    if page.is_file():
+        out.print(str(page), markup=False, highlight=False)
+    else:
+        err.print(f"No {page}: nothing has been served yet, so there is no leaderboard.", markup=False, highlight=False)
 
 
 @app.command()

@@ -21,7 +21,7 @@ SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rms
 
 def accuracy(results: Results) -> list[str]:
     """Blocks: how to read the tables, all datasets together, each one, and the legend."""
-    blocks = ["## Error", *_how_to_read(results), *_together(results)]
+    blocks = ["## Error", *how_to_read(results), *_together(results)]
     for scenario in results.in_detail:
         blocks += [f"### {escape(scenario)}", *_one(results, scenario), *_original(results, scenario)]
     if results.aside:
@@ -32,7 +32,7 @@ def accuracy(results: Results) -> list[str]:
     return [*blocks, *_legend(results)]
 
 
-def _how_to_read(results: Results) -> list[str]:
+def how_to_read(results: Results) -> list[str]:
     if results.ok.empty:
         return []
     lines = [

@@ -36,7 +36,7 @@ def compose(
     """
     blocks = [
         f"# Benchmark report: {escape(results.name)}",
-        *_question(results),
+        *question(results),
         *answer(results),
         *known_drift(results, gallery),
         *accuracy(results),
@@ -55,7 +55,7 @@ def compose(
     return "\n\n".join(blocks) + "\n"
 
 
-def _question(results: Results) -> list[str]:
+def question(results: Results) -> list[str]:
     runs = results.runs
     size = (
         f"{count(runs['entry'].nunique(), 'strategy')}, {count(runs['dataset'].nunique(), 'dataset')}, "
