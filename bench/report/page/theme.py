@@ -5,18 +5,20 @@ from __future__ import annotations
 DARK_PAPER = "#16181d"  # as `style.css` has it
 CONTRAST = 3.5
 STEPS = 50
+GREY = 12  # channels that differ by less make a grey
 
 
 def on_dark(colour: str) -> str:
-    """A colour mixed with white until it stands out from the dark paper; one that does already is left alone.
+    """A colour that stands out from the dark paper: itself, a dark grey's reverse, or mixed with white until it does.
 
     Args:
         colour: ``#rrggbb``.
     """
     own = _channels(colour)
+    if max(own) - min(own) < GREY and contrast(colour, DARK_PAPER) < CONTRAST:
+        return _hex(tuple(255 - channel for channel in own))
     for step in range(STEPS + 1):
-        mixed = tuple(round(channel + (255 - channel) * step / STEPS) for channel in own)
-        found = "#" + "".join(f"{channel:02x}" for channel in mixed)
+        found = _hex(tuple(round(channel + (255 - channel) * step / STEPS) for channel in own))
         if contrast(found, DARK_PAPER) >= CONTRAST:
             return found
     raise AssertionError("white stands out from dark paper")
@@ -34,6 +36,10 @@ def contrast(one: str, other: str) -> float:
 def _channels(colour: str) -> tuple[int, int, int]:
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return red, green, blue
+
+
+def _hex(channels: tuple[int, ...]) -> str:
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
 
 
 def _luminance(colour: str) -> float:

@@ -1,42 +1,56 @@
 // The leaderboard: one table over all datasets, sorted by any column, filtered by name, dataset and group.
 
 const ARROWS = { lower: ["↓", "lower is better"], higher: ["↑", "higher is better"] };
+const MOST_ROWS = 300; // at first: a table of thousands is slow to lay out
+const collator = new Intl.Collator("en", { numeric: true });
 const FAMILIES = { error: "Error", cost: "Cost", sample: "Sample" };
 
 /** Build the leaderboard and its filters. */
 function buildLeaderboard(board) {
-  const state = { sort: null, rising: true, text: "", scenario: "", group: "", hidden: new Set() };
+  const state = { sort: null, rising: true, text: "", scenario: "", group: "", most: MOST_ROWS };
   const columns = allColumns(board);
   const heads = columns.map((column) => headOf(column, () => sortBy(column)));
-  const rows = board.rows.map((row, at) => rowOf(board, columns, row, at));
-  const body = make("tbody", {}, ...rows);
-  const caption = make("caption", {}, captionOf(board));
-  byId("board").append(make("table", { id: "board-table" }, caption, make("thead", {}, make("tr", {}, ...heads)), body));
-  buildFilters(board, columns, state, refresh);
+  const rows = new Map(); // by position; made when they are first shown
+  const body = make("tbody");
+  const caption = make("caption", {}, make("span", {}, captionOf(board)));
+  const table = make("table", { id: "board-table" }, caption, make("thead", {}, make("tr", {}, ...heads)), body);
+  const more = button(["Show all rows"], showAll, { id: "more-rows" });
+  byId("board").append(table);
+  byId("board").after(more);
+  buildFilters(board, columns, state, refresh, (family, hide) => table.classList.toggle(`without-${family}`, hide));
+  window.addEventListener("beforeprint", () => fill(orderOf(board, state))); // paper has all rows
+  window.addEventListener("afterprint", () => refresh());
   refresh();
+
+  function showAll() {
+    state.most = Infinity;
+    refresh();
+    byId("board").focus();
+  }
 
   function sortBy(column) {
     state.rising = state.sort === column ? !state.rising : column.better !== "higher";
     state.sort = column;
-    const order = sorted(column, state.rising, board.rows.length);
-    body.append(...order.map((at) => rows[at]));
     refresh();
   }
 
+  /** Put these rows into the table, in this order. */
+  function fill(order) {
+    for (const at of order) if (!rows.has(at)) rows.set(at, rowOf(board, columns, board.rows[at], at));
+    order.forEach((at, i) => {
+      const begins = i > 0 && state.sort === null && board.rows[at].scenario !== board.rows[order[i - 1]].scenario;
+      rows.get(at).classList.toggle("first-of-scenario", begins);
+    });
+    body.replaceChildren(...order.map((at) => rows.get(at)));
+  }
+
+  /** Bring the table up to date with what is asked for. */
   function refresh() {
-    let shown = 0;
-    let before = null;
-    for (const row of body.rows) {
-      const at = Number(row.dataset.at);
-      row.hidden = !passes(board.rows[at], state);
-      if (row.hidden) continue;
-      shown += 1;
-      const scenario = board.rows[at].scenario;
-      row.classList.toggle("first-of-scenario", state.sort === null && before !== null && before !== scenario);
-      before = scenario;
-    }
-    columns.forEach((column, i) => showColumn(column, heads[i], rows, i, state));
-    byId("board-status").textContent = statusOf(shown, board.rows.length, state);
+    const order = orderOf(board, state).filter((at) => passes(board.rows[at], state));
+    fill(order.slice(0, state.most));
+    columns.forEach((column, i) => markSorted(heads[i], column, state));
+    more.hidden = order.length <= state.most;
+    byId("board-status").textContent = statusOf(order.length, board.rows.length, state);
   }
 }
 
@@ -59,10 +73,11 @@ function prepared(column) {
 /** A column's head: a button that sorts. */
 function headOf(column, press) {
   const [arrow, meaning] = ARROWS[column.better] ?? ["", ""];
-  const children = [column.label];
-  if (arrow) children.push(make("span", { "aria-hidden": "true" }, ` ${arrow}`), make("span", { class: "unseen" }, `, ${meaning}`));
+  const label = make("span", {}, column.label);
+  const children = [label];
+  if (arrow) label.append(make("span", { "aria-hidden": "true" }, `\u00a0${arrow}`), make("span", { class: "unseen" }, `, ${meaning}`));
   if (column.unit) children.push(make("span", { class: "unit" }, column.unit));
-  const kind = column.family === "" ? "text" : null;
+  const kind = column.family === "" ? "text" : column.family;
   const head = make("th", { scope: "col", class: column.key === "entry" ? "text name" : kind }, button(children, press));
   head.dataset.key = column.key;
   return head;
@@ -82,9 +97,11 @@ function cellOf(board, column, row, at) {
   }
   const text = column.texts[at];
   if (column.family === "") return make("td", { class: "text" }, nameOf(text));
-  if (column.intervals.length) return make("td", {}, text, ...intervalOf(board, column, row.scenario, at));
-  if (column.best.has(at)) return make("td", {}, make("strong", {}, text));
-  return make("td", {}, column.second.has(at) ? make("u", {}, text) : text);
+  const cell = make("td", { class: column.family });
+  if (column.best.has(at)) cell.append(make("strong", {}, text));
+  else cell.append(column.second.has(at) ? make("u", {}, text) : text);
+  if (column.intervals.length) cell.prepend(...intervalOf(board, column, row.scenario, at));
+  return cell;
 }
 
 /** A row's interval as a bar with a dot, on the scale that the rows of its dataset share; a dashed line at 0. */
@@ -115,13 +132,14 @@ function rangeOf(board, column, scenario) {
   return column.ranges.get(scenario);
 }
 
-/** Positions of the rows in the order of a column; rows without a number come last, ties stay as they were. */
-function sorted(column, rising, rows) {
+/** Positions of the rows as they are sorted; rows without a number come last, ties stay as they were. */
+function orderOf(board, { sort, rising }) {
+  const order = board.rows.map((_, at) => at);
+  if (sort === null) return order;
   const sign = rising ? 1 : -1;
-  const order = Array.from({ length: rows }, (_, at) => at);
-  const compare = column.family === "" ? (a, b) => a.localeCompare(b, "en") : (a, b) => (a === b ? 0 : a - b);
+  const compare = sort.family === "" ? collator.compare : (a, b) => (a === b ? 0 : a - b);
   return order.sort((one, other) => {
-    const [a, b] = [column.values[one], column.values[other]];
+    const [a, b] = [sort.values[one], sort.values[other]];
     if (a === null || b === null) return (a === null) - (b === null);
     return sign * compare(a, b);
   });
@@ -133,14 +151,10 @@ function passes(row, state) {
   return row.entry.toLocaleLowerCase("en").includes(state.text);
 }
 
-/** Mark the column that is sorted by, and hide the columns of families that are not wanted. */
-function showColumn(column, head, rows, at, state) {
+/** Say on a column's head whether the rows are sorted by it. */
+function markSorted(head, column, state) {
   if (state.sort === column) head.setAttribute("aria-sort", state.rising ? "ascending" : "descending");
   else head.removeAttribute("aria-sort");
-  const hide = state.hidden.has(column.family);
-  if (head.hidden === hide) return;
-  head.hidden = hide;
-  for (const row of rows) row.cells[at].hidden = hide;
 }
 
 function captionOf(board) {
@@ -148,14 +162,15 @@ function captionOf(board) {
   return `${over}Mean ± standard deviation over seeds. Bold: best of those ranked on a dataset; underlined: second.`;
 }
 
-function statusOf(shown, rows, state) {
-  const what = shown === 0 ? "No row passes the filters." : `${shown.toLocaleString("en")} of ${plural(rows, "row")}.`;
+function statusOf(passing, rows, state) {
+  let what = passing === 0 ? "No row passes the filters." : `${passing.toLocaleString("en")} of ${plural(rows, "row")}.`;
+  if (passing > state.most) what += ` Shown are the first ${state.most}.`;
   if (state.sort === null) return `${what} In the order of rank.`;
   return `${what} Sorted by ${state.sort.label}, ${state.rising ? "ascending" : "descending"}.`;
 }
 
 /** Search field, drop-downs and buttons above the table. */
-function buildFilters(board, columns, state, refresh) {
+function buildFilters(board, columns, state, refresh, hideFamily) {
   const bar = byId("filters");
   const search = make("input", { type: "search", id: "filter-text", autocomplete: "off", spellcheck: "false" });
   search.addEventListener("input", () => {
@@ -175,16 +190,15 @@ function buildFilters(board, columns, state, refresh) {
   add("filter-scenario", "Dataset", board.scenarios, "All datasets", "scenario");
   add("filter-group", "Group", board.groups, "All groups", "group");
   const toggles = Object.keys(FAMILIES).filter((family) => columns.some((column) => column.family === family));
-  bar.append(...toggles.map((family) => familyToggle(family, state, refresh)));
+  bar.append(...toggles.map((family) => familyToggle(family, hideFamily)));
 }
 
 /** A button that shows or hides the columns of a family. */
-function familyToggle(family, state, refresh) {
+function familyToggle(family, hideFamily) {
   const toggle = button([`${FAMILIES[family]} columns`], () => {
-    const hide = !state.hidden.delete(family);
-    if (hide) state.hidden.add(family);
+    const hide = toggle.getAttribute("aria-pressed") === "true";
     toggle.setAttribute("aria-pressed", String(!hide));
-    refresh();
+    hideFamily(family, hide);
   });
   return setAll(toggle, { "aria-pressed": "true" });
 }

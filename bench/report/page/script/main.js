@@ -45,7 +45,8 @@ function buildStream({ board, streams }) {
   };
   const datasets = choice("Dataset", streams.plots.map((plot, i) => [i, board.scenarios[plot.scenario]]), (value) => show(streams.plots[value]));
   datasets.select.id = "stream-scenario";
-  byId("stream-controls").append(datasets.field, smoothing.field, logToggle, ...legendSets(state, refresh));
+  byId("stream-controls").append(datasets.field, smoothing.field, logToggle);
+  byId("legend-sets").append(...legendSets(state, refresh));
   listenToKeys(state, look);
   listenToPointer(state, look);
   show(streams.plots[0]);
@@ -96,7 +97,7 @@ function writeProblems({ board, problems }) {
     const cells = [board.scenarios[row.scenario], row.seeds, row.status, row.reason];
     return make("tr", {}, make("th", { scope: "row", class: "text" }, nameOf(row.entry)), ...cells.map((cell) => make("td", { class: "text" }, nameOf(cell))));
   });
-  const caption = make("caption", {}, "Runs that left no result, and why");
+  const caption = make("caption", {}, make("span", {}, "Runs that left no result, and why"));
   const table = make("table", {}, caption, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows));
   place.append(make("div", { class: "scroll", role: "region", "aria-label": "Problems, scrolls", tabindex: "0" }, table));
 }

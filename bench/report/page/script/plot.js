@@ -65,7 +65,7 @@ function yAxis(y, isLog, wide) {
   const ticks = isLog ? logTicks(...y.ends) : roundTicks(...y.ends, 5);
   const lines = ticks.flatMap((tick) => [
     draw("line", { class: "grid", x1: MARGIN.left, x2: wide - MARGIN.right, y1: y(tick), y2: y(tick) }),
-    draw("text", { x: MARGIN.left - 8, y: y(tick) + 4, "text-anchor": "end" }, numberText(tick)),
+    draw("text", { x: MARGIN.left - 8, y: y(tick) + 4, "text-anchor": "end" }, numberText(tick, true)),
   ]);
   return draw("g", {}, ...lines, draw("text", { x: 4, y: 14 }, isLog ? "MSE, log" : "MSE"));
 }
@@ -114,7 +114,7 @@ function flags(plot, x, wide) {
   seen.forEach(({ drift, i }, k) => {
     const start = x(drift.at);
     const end = k + 1 < seen.length ? x(seen[k + 1].drift.at) : wide;
-    const name = `${i + 1} ${drift.name}`;
+    const name = `${i + 1} \u2068${drift.name}\u2069`; // isolated, whatever its direction
     const text = name.length * LETTER < end - start - 6 ? name : String(i + 1);
     if (start - 4 < free && start > MARGIN.left + 40) return;
     const atEnd = start + text.length * LETTER > wide;

@@ -84,11 +84,11 @@ function placeText(place, dates) {
   return `${text.slice(0, 10)} ${text.slice(11, 16)}`;
 }
 
-/** A number with three or four digits that count. */
-function numberText(value) {
+/** A number with three digits that count, or more before the point; `isTick` drops zeros at its end. */
+function numberText(value, isTick = false) {
   if (value === null || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-4 || size >= 1e6)) return value.toExponential(2);
-  const decimals = size === 0 ? 0 : Math.max(0, 3 - Math.floor(Math.log10(size)) - 1);
-  return value.toLocaleString("en", { maximumFractionDigits: Math.min(decimals, 6), minimumFractionDigits: 0 });
+  const decimals = size === 0 ? 0 : Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(size))));
+  return value.toLocaleString("en", { maximumFractionDigits: decimals, minimumFractionDigits: isTick ? 0 : decimals });
 }
