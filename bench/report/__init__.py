@@ -1,4 +1,4 @@
-"""Reports: Markdown that reads on GitHub as it is, tables as CSV, figures as SVG and PNG; a page where one is asked for.
+"""Reports: Markdown that reads on GitHub as it is, tables as CSV, figures as SVG and PNG; and a page if wanted.
 
 Everything is drawn from records, so no dataset, no plug-in and no torch is needed.
 """

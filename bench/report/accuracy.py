@@ -33,6 +33,7 @@ def accuracy(results: Results) -> list[str]:
 
 
 def how_to_read(results: Results) -> list[str]:
+    """Blocks: a list of what the columns mean; nothing where no run ended well."""
     if results.ok.empty:
         return []
     lines = [

@@ -56,6 +56,7 @@ def compose(
 
 
 def question(results: Results) -> list[str]:
+    """Blocks: what is asked, of how many runs, and whether any of them saw too much."""
     runs = results.runs
     size = (
         f"{count(runs['entry'].nunique(), 'strategy')}, {count(runs['dataset'].nunique(), 'dataset')}, "

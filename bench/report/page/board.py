@@ -63,9 +63,8 @@ def _errors(results: Results, board: pd.DataFrame) -> list[Column]:
     for metric in ("mse", "mae", "rmse"):
         texts = spread_texts(board, metric)
         columns.append(_ranked(board, board[metric], (metric, metric.upper(), "scaled", "lower"), texts))
-    for name in (PERSISTENCE, FROZEN):
-        if board[f"skill_{name}"].notna().any():
-            columns.append(_skill(board, name))
+    skills = [name for name in (PERSISTENCE, FROZEN) if board[f"skill_{name}"].notna().any()]
+    columns += [_skill(board, name) for name in skills]
     if len(results.ratios):
         columns.append(_ratio(results, board))
     return [*columns, *_against_best(results, board)]
@@ -94,25 +93,37 @@ def _ratio(results: Results, board: pd.DataFrame) -> Column:
 
 def _against_best(results: Results, board: pd.DataFrame) -> list[Column]:
     """The best of each scenario against every other entry, in percent of the other's MSE, with its interval."""
-    frames = [results.against_best(scenario) for scenario in results.scenarios]
-    pairs = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-    if pairs.empty:
+    pairs = {
+        (scenario, pair["other"]): pair
+        for scenario in results.scenarios
+        for _, pair in results.against_best(scenario).iterrows()
+    }
+    if not pairs:
         return []
-    keyed = pairs.set_index(["scenario", "other"])
-    values: list[Any] = []
-    texts, intervals = [], []
-    for row in board[["scenario", "entry", "rank"]].itertuples(index=False):
-        key = (row.scenario, row.entry)
-        pair = keyed.loc[key] if key in keyed.index else None
-        values.append(None if pair is None else number(float(pair["percent"])))
-        texts.append(_pair_text(pair) if pair is not None else "the best" if row.rank == 1 else NONE)
-        ends = [number(float(pair[f"percent_{end}"])) for end in ("low", "high")] if pair is not None else [None]
-        intervals.append(None if None in ends or "inf" in ends else ends)
-    head: Any = ("against", "the best against it", "MSE, % of its own; 95 % interval", "", "error")
-    return [Column(*head, values, texts, intervals=intervals)]
+    found = [pairs.get(key) for key in zip(board["scenario"], board["entry"], strict=True)]
+    return [
+        Column(
+            key="against",
+            label="the best against it",
+            unit="MSE, % of its own; 95 % interval",
+            better="",
+            family="error",
+            values=[None if pair is None else number(float(pair["percent"])) for pair in found],
+            texts=[_pair_text(pair, rank) for pair, rank in zip(found, board["rank"], strict=True)],
+            intervals=[None if pair is None else _interval(pair) for pair in found],
+        )
+    ]
 
 
-def _pair_text(pair: pd.Series) -> str:
+def _interval(pair: pd.Series) -> list[float] | None:
+    ends = [number(float(pair[f"percent_{end}"])) for end in ("low", "high")]
+    known = [end for end in ends if isinstance(end, float)]
+    return known if len(known) == len(ends) else None
+
+
+def _pair_text(pair: pd.Series | None, rank: float) -> str:
+    if pair is None:
+        return "the best" if rank == 1 else NONE
     share = difference_cells(pair, places([pair["difference"]], 3))[1]
     return f"{share}, significant" if pair["significant"] else share
 

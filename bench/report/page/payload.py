@@ -7,12 +7,12 @@ from typing import Any
 
 from bench.report.accuracy import how_to_read
 from bench.report.answer import answer
+from bench.report.audits import audit_rows
 from bench.report.document import question
-from bench.report.markdown import one_line
 from bench.report.page.board import board_payload
 from bench.report.page.prose import paragraphs
 from bench.report.page.streams import streams_payload
-from bench.report.problems import LONGEST
+from bench.report.problems import left_out, problem_rows
 from bench.report.results import Results
 
 MOST_BYTES = 4_500_000
@@ -25,7 +25,8 @@ def payload(results: Results) -> dict[str, Any]:
 
     Returns:
         ``name``; ``question``, ``answer`` and ``reading`` as `paragraphs`; ``board`` as `board_payload`;
-        ``streams`` as `streams_payload`; ``problems``, a row for each run that did not end well.
+        ``streams`` as `streams_payload`; ``problems``: ``rows`` (strategy, dataset, seeds, status, reason)
+        of runs and audits that did not end well, ``left_out`` (sentences on runs in no table).
     """
     found: dict[str, Any] = {
         "name": results.name,
@@ -40,29 +41,17 @@ def payload(results: Results) -> dict[str, Any]:
 
 
 def as_json(value: object) -> str:
-    """JSON that can stand within a script element: ASCII alone, and no ``<``, ``>`` or ``&``.
+    r"""JSON that can stand within a script element: ASCII alone, and no ``<``, ``>`` or ``&``.
 
     Any text comes back from `json.loads` as it was, half a surrogate pair too.
 
     Examples:
         >>> as_json({"name": "</script>"})
-        '{"name":"\\\\u003c/script\\\\u003e"}'
+        '{"name":"\\u003c/script\\u003e"}'
     """
     return json.dumps(value, allow_nan=False, separators=(",", ":")).translate(DANGEROUS)
 
 
-def _problems(results: Results) -> list[dict[str, Any]]:
-    bad = results.runs[results.runs["status"] != "ok"]
-    rows = []
-    for (entry, scenario, status, reason), group in bad.groupby(["entry", "scenario", "status", "reason"], sort=True):
-        text = one_line(reason) or "no reason was recorded"
-        rows.append(
-            {
-                "entry": entry,
-                "scenario": results.scenarios.index(str(scenario)),
-                "seeds": ", ".join(str(seed) for seed in sorted(group["seed"])),
-                "status": status,
-                "reason": text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…",
-            }
-        )
-    return rows
+def _problems(results: Results) -> dict[str, Any]:
+    audits = [[subject, "", "", said, reason] for subject, said, reason in audit_rows(results)]
+    return {"rows": [*(list(row) for row in problem_rows(results)), *audits], "left_out": left_out(results)}

@@ -42,10 +42,10 @@ def _lines(block: str) -> Iterator[tuple[str, str]]:
 
 
 def runs_of(markdown: str) -> list[Run]:
-    """What one paragraph says, with what `bench.report.markdown.escape` did to names undone.
+    r"""What one paragraph says, with what `bench.report.markdown.escape` did to names undone.
 
     Examples:
-        >>> runs_of(r"**a\\*b** &lt; [c](#c)")
+        >>> runs_of(r"**a\*b** &lt; [c](#c)")
         [['a*b', 'strong'], [' < '], ['c', 'link', '#c']]
     """
     runs: list[Run] = []

@@ -195,7 +195,9 @@ def _drifts(results: Results, scenario: str, x: NDArray[np.int64], window: int) 
     span = max(3 * window, len(origins) // 40) * first.protocol.stride
     found = []
     for row, name in results.events_of(scenario):
-        places = _places(origins, x, [row - first.protocol.horizon, row, ends.get(row, row), row - span, row + 3 * span])
+        places = _places(
+            origins, x, [row - first.protocol.horizon, row, ends.get(row, row), row - span, row + 3 * span]
+        )
         keys = ("begin", "at", "end", "from", "to")
         found.append({"name": name} | {key: int(place) for key, place in zip(keys, places, strict=True)})
     return found
@@ -203,4 +205,5 @@ def _drifts(results: Results, scenario: str, x: NDArray[np.int64], window: int) 
 
 def _places(origins: pd.Index, x: NDArray[np.int64], rows: list[int]) -> NDArray[np.float64]:
     """Rows of the series along the x axis; those outside the stream at its ends."""
-    return np.interp(rows, origins.to_numpy(dtype=float), x.astype(float)).round()
+    places: NDArray[np.float64] = np.interp(rows, origins.to_numpy(dtype=float), x.astype(float))
+    return places.round()
