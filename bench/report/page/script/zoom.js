@@ -108,13 +108,20 @@ function readOff(state, place) {
   const dots = read.map(({ line, value }) => colour(draw("circle", { class: "dot", cx: x, cy: drawn.y(value), r: 3 }), line));
   const rule = draw("line", { class: "cursor", x1: x, x2: x, y1: MARGIN.top, y2: TALL - MARGIN.bottom });
   drawn.picture.querySelector(".overlay").append(rule, ...dots);
-  state.frame.append(tip(state, read, at, x));
+  showTip(state, tip(state, read, at), x);
 }
 
-function tip(state, read, at, x) {
+/** Put the tooltip beside the rule, where there is more room, and within the frame. */
+function showTip({ frame, drawn }, box, x) {
+  frame.append(box);
+  const wide = drawn.picture.viewBox.baseVal.width;
+  const [room, own] = [frame.clientWidth, box.offsetWidth];
+  const place = (x / wide) * room;
+  const wanted = x > wide / 2 ? place - own - 12 : place + 12;
+  box.style.left = `${Math.max(4, Math.min(room - own - 4, wanted))}px`;
+}
+
+function tip(state, read, at) {
   const rows = read.slice(0, MOST_READ).map(({ line, value }) => make("div", {}, swatch(line), clipped(line.entry), make("span", {}, numberText(value))));
-  const box = make("div", { class: "tip", "aria-hidden": "true" }, make("div", {}, placeText(state.plot.x[at], state.plot.dates)), ...rows);
-  const wide = state.drawn.picture.viewBox.baseVal.width;
-  box.style[x > wide / 2 ? "right" : "left"] = `${((x > wide / 2 ? wide - x : x) / wide) * 100 + 1.5}%`;
-  return box;
+  return make("div", { class: "tip", "aria-hidden": "true" }, make("div", {}, placeText(state.plot.x[at], state.plot.dates)), ...rows);
 }
