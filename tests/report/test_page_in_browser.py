@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from bench.report.markdown import NONE
 from bench.report.page.document import assemble, compose_page
 from bench.report.page.payload import as_json, payload
 from bench.report.results import Results, read_results
@@ -38,6 +39,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"no browser: none of {
 
 LONG = "n" * 300
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "\u202eevil\u202d txet", "مرحبا", "__proto__")
+UNSURE = {"nonBmp", "shortTextContent", "imgNode", "bgOverlap", "elmPartiallyObscuring", "elmPartiallyObscured"}
+"""Why axe may leave a contrast open: arrows, texts within a picture, cells under sticky ones."""
 EXPERIMENT = "</script><script>alert(3)</script>" + "e" * 200
 
 
@@ -176,7 +179,7 @@ def test_it_sorts_by_every_column(plain: Path, results: Results, visit: Open) ->
 def test_it_sorts_by_key_and_says_what_is_best(plain: Path, visit: Open) -> None:
     with visit(plain) as seen:
         seen.page.locator("th[data-key='mse'] button").click()
-        shown = [float(text.split(" ")[0]) for text in seen.column("mse") if text != "–"]
+        shown = [float(text.split(" ")[0]) for text in seen.column("mse") if text != NONE]
         assert shown == sorted(shown)
         seen.page.locator("th[data-key='skill_persistence'] button").focus()
         seen.page.keyboard.press("Enter")
@@ -309,18 +312,29 @@ def test_the_lines_are_the_rolling_means(plain: Path, results: Results, visit: O
         assert float(value) == pytest.approx(sum(line["y"]) / len(line["y"]), rel=0.005)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_accessible(plain: Path, hostile: Path, visit: Open, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("which", "width", "scheme"), [("plain", 1280, "light"), ("plain", 1280, "dark"), ("hostile", 360, "dark")]
+)
+def test_it_is_accessible(request: pytest.FixtureRequest, visit: Open, which: str, width: int, scheme: str) -> None:
     axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-    for path, width in ((plain, 1280), (hostile, 360)):
-        with visit(path, width, scheme) as seen:
-            seen.page.locator("summary").click()
-            seen.page.get_by_role("button", name="Zoom to drift 1").click()
-            seen.page.locator("th[data-key='mse'] button").click()
-            seen.page.evaluate(axe)
-            found = seen.page.evaluate("axe.run()")
-            assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]] == []
-            assert len(found["passes"]) > 20
+    with visit(request.getfixturevalue(which), width, scheme) as seen:
+        seen.page.locator("summary").click()
+        seen.page.get_by_role("button", name="Zoom to drift 1").click()
+        seen.page.locator("th[data-key='mse'] button").click()
+        # axe cannot tell the contrast of text on the gradient at a table's border, or of what is scrolled away
+        seen.page.evaluate(
+            """() => {
+                for (const box of document.querySelectorAll(".scroll")) {
+                    Object.assign(box.style, { background: "none", overflow: "visible", maxHeight: "none" });
+                }
+            }"""
+        )
+        seen.page.evaluate(axe)
+        found = seen.page.evaluate("axe.run(document, { resultTypes: ['violations', 'incomplete'] })")
+        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]] == []
+        unsure = {node["any"][0]["data"]["messageKey"] for rule in found["incomplete"] for node in rule["nodes"]}
+        assert unsure <= UNSURE, found["incomplete"]
+        assert len(found["passes"]) > 20
 
 
 def test_both_schemes_have_their_colours(plain: Path, results: Results, visit: Open) -> None:
@@ -381,7 +395,7 @@ def test_it_prints_every_row_and_no_controls(plain: Path, visit: Open) -> None:
 def test_thousands_of_rows_show_the_first_and_then_all(results: Results, tmp_path: Path, visit: Open) -> None:
     data = payload(results)
     board = data["board"]
-    times = 3000 // len(board["rows"])
+    times = 1200 // len(board["rows"])
     board["rows"] *= times
     for column in board["columns"]:
         for key in ("values", "texts", "intervals"):
@@ -390,9 +404,9 @@ def test_thousands_of_rows_show_the_first_and_then_all(results: Results, tmp_pat
     path.write_text(assemble("long", as_json(data)), encoding="utf-8")
     with visit(path) as seen:
         assert seen.rows().count() == 300
-        assert "3,000 of 3,000 rows. Shown are the first 300." in seen.text("#board-status")
+        assert "1,200 of 1,200 rows. Shown are the first 300." in seen.text("#board-status")
         seen.page.get_by_role("button", name="Show all rows").click()
-        assert seen.rows().count() == 3000
+        assert seen.rows().count() == 1200
         assert not seen.page.locator("#more-rows").is_visible()
 
 

@@ -7,7 +7,8 @@ const byId = (id) => document.getElementById(id);
 function setAll(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === true) element.setAttribute(name, "");
-    else if (value !== null && value !== false) element.setAttribute(name, String(value));
+    else if (typeof value === "number") element.setAttribute(name, String(Number(value.toFixed(2))));
+    else if (value !== null && value !== false) element.setAttribute(name, value);
   }
   return element;
 }
