@@ -241,6 +241,11 @@ def test_it_zooms(plain: Path, visit: Open) -> None:
         assert box is not None
         seen.page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 50)
         assert seen.page.locator(".tip .swatch").count() == seen.lines()
+        tip, plot = seen.page.locator(".tip").bounding_box(), seen.page.locator("#plot").bounding_box()
+        assert tip is not None
+        assert plot is not None
+        assert tip["height"] < plot["height"]
+        assert {"titans-c", "frozen", "persistence"} <= set(seen.page.locator(".tip bdi").all_inner_texts())
         seen.page.mouse.down()
         seen.page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 60, steps=3)
         assert seen.page.locator("#plot .brush").count() == 1
@@ -386,8 +391,9 @@ def test_it_prints_every_row_and_no_controls(plain: Path, visit: Open) -> None:
         assert seen.rows().count() == 2  # on screen all is as it was
         assert 2 <= len(re.findall(rb"/Type\s*/Page\b", paper)) <= 4
         seen.page.emulate_media(media="print")
-        for selector in ("#filters", "#zooms", "#board-status", "#legend-sets"):
+        for selector in ("#filters", "#zooms", "#board-status", "#legend-sets", "th[data-key='mse'] button"):
             assert not seen.page.locator(selector).is_visible()
+        assert seen.text("th[data-key='mse'] .on-paper").split() == ["MSE", "↓", "scaled"]
         assert seen.page.locator("#plot svg").is_visible()
         assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 

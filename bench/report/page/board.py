@@ -105,7 +105,7 @@ def _against_best(results: Results, board: pd.DataFrame) -> list[Column]:
         Column(
             key="against",
             label="the best against it",
-            unit="MSE, % of its own; 95 % interval",
+            unit="MSE, % of its own; 95\N{NO-BREAK SPACE}% interval",
             better="",
             family="error",
             values=[None if pair is None else number(float(pair["percent"])) for pair in found],

@@ -78,7 +78,9 @@ function headOf(column, press) {
   if (arrow) label.append(make("span", { "aria-hidden": "true" }, `\u00a0${arrow}`), make("span", { class: "unseen" }, `, ${meaning}`));
   if (column.unit) children.push(make("span", { class: "unit" }, column.unit));
   const kind = column.family === "" ? "text" : column.family;
-  const head = make("th", { scope: "col", class: column.key === "entry" ? "text name" : kind }, button(children, press));
+  // browsers repeat a table's head on each sheet of paper only where it holds no button
+  const onPaper = make("span", { class: "on-paper" }, ...children.map((child) => child.cloneNode(true)));
+  const head = make("th", { scope: "col", class: column.key === "entry" ? "text name" : kind }, button(children, press), onPaper);
   head.dataset.key = column.key;
   return head;
 }
@@ -100,7 +102,9 @@ function cellOf(board, column, row, at) {
   const cell = make("td", { class: column.family });
   if (column.best.has(at)) cell.append(make("strong", {}, text));
   else cell.append(column.second.has(at) ? make("u", {}, text) : text);
-  if (column.intervals.length) cell.prepend(...intervalOf(board, column, row.scenario, at));
+  if (column.intervals.length) {
+    cell.replaceChildren(make("div", { class: "drawn" }, ...intervalOf(board, column, row.scenario, at), make("span", {}, text)));
+  }
   return cell;
 }
 
