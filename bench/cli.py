@@ -220,10 +220,13 @@ def report(
     all_figures: Annotated[
         bool, typer.Option("--all-figures", help="Figures of every dataset, however many there are.")
     ] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write report.html too: one page to sort, filter and zoom, no network.")
+    ] = False,
 ) -> None:
     """Write reports again from the results on disk."""
     from bench.registry import unknown
-    from bench.report import write_report
+    from bench.report import PAGE, write_report
     from bench.store import experiments_in
 
     folders = {folder.name: folder for folder in experiments_in(results)}
@@ -232,9 +235,18 @@ def report(
     for name, folder in folders.items():
         if experiment in (None, name):
             report = write_report(
-                folder, reports / name, throughput=folder.parent / THROUGHPUT, all_figures=all_figures
+                folder, reports / name, throughput=folder.parent / THROUGHPUT, all_figures=all_figures, page=html
             )
             out.print(str(report), markup=False, highlight=False)
+            if html:
+                _print_page(report.with_name(PAGE))
+
+
+def _print_page(page: Path) -> None:
+    if page.is_file():
+        out.print(str(page), markup=False, highlight=False)
+    else:
+        err.print(f"No {page}: nothing has been served yet, so there is no leaderboard.", markup=False, highlight=False)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Reports: Markdown that reads on GitHub as it is, tables as CSV, figures as SVG and PNG.
+"""Reports: Markdown that reads on GitHub as it is, tables as CSV, figures as SVG and PNG; and a page if wanted.
 
 Everything is drawn from records, so no dataset, no plug-in and no torch is needed.
 """
@@ -12,10 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PARTS = ("tables", "figures", "datasets", "README.md")
+PAGE = "report.html"
 
 
 def write_report(
-    results_folder: Path, report_folder: Path, *, throughput: Path | None = None, all_figures: bool = False
+    results_folder: Path,
+    report_folder: Path,
+    *,
+    throughput: Path | None = None,
+    all_figures: bool = False,
+    page: bool = False,
 ) -> Path:
     """Write the report of one experiment.
 
@@ -27,6 +33,8 @@ def write_report(
         throughput: Folder of what ``make throughput`` measured; its newest file joins the section on cost. None, or a
             folder that is not there, leaves it out.
         all_figures: Whether every dataset gets figures, where there are so many that otherwise only some do.
+        page: Whether to write the page `PAGE` too. One that is there already is written anew in any case, so that it
+            never tells of other records than ``README.md``.
 
     Returns:
         The path of ``README.md``. The same records (and benchmarks) give the same bytes.
@@ -39,6 +47,7 @@ def write_report(
     from bench.report.exports import write_tables
     from bench.report.gallery import Gallery, draw_figures
     from bench.report.latex import write_latex
+    from bench.report.page.document import compose_page
     from bench.report.pages import write_pages
     from bench.report.results import read_results
     from bench.report.searches import draw_sweeps, read_sweeps, write_sweeps
@@ -65,6 +74,8 @@ def write_report(
             assert sweeps is not None
             text = compose_sweeps(sweeps, figures)
         (work / "README.md").write_text(text, encoding="utf-8", newline="\n")
+        if results is not None and (page or (report_folder / PAGE).is_file()):
+            (work / PAGE).write_text(compose_page(results), encoding="utf-8", newline="\n")
     return report_folder / "README.md"
 
 
@@ -77,7 +88,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
     try:
         yield work
         folder.mkdir(exist_ok=True)
-        for part in PARTS:
+        for part in [*PARTS, *([PAGE] if (work / PAGE).exists() else [])]:
             new, old = work / part, folder / part
             if old.exists():
                 old.rename(work / f"old-{part}")

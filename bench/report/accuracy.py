@@ -21,7 +21,7 @@ SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rms
 
 def accuracy(results: Results) -> list[str]:
     """Blocks: how to read the tables, all datasets together, each one, and the legend."""
-    blocks = ["## Error", *_how_to_read(results), *_together(results)]
+    blocks = ["## Error", *how_to_read(results), *_together(results)]
     for scenario in results.focus.shown:
         blocks += [f"### {escape(scenario)}", *errors_on(results, scenario)]
     aside = [scenario for scenario in results.aside if scenario not in results.elsewhere]
@@ -38,7 +38,8 @@ def errors_on(results: Results, scenario: str) -> list[str]:
     return [*_one(results, scenario), *_original(results, scenario)]
 
 
-def _how_to_read(results: Results) -> list[str]:
+def how_to_read(results: Results) -> list[str]:
+    """Blocks: a list of what the columns mean; nothing where no run ended well."""
     if results.ok.empty:
         return []
     lines = [

@@ -31,15 +31,19 @@ def audited(results: Results) -> list[str]:
     return lines
 
 
-def audit_problems(results: Results) -> list[str]:
-    """Blocks: which strategies failed the leak canary or could not be audited, and why; none where nothing is known."""
+def audit_rows(results: Results) -> list[tuple[str, str, str]]:
+    """Subject, verdict and reason (one line) of each audit that did not go well, in the order of subjects."""
     rows = {}
     for audit in results.audits.values():
         if audit.standing != "passed":
             said = "FAILED the leak canary" if audit.status == "failed" else "could not be audited"
             text = one_line(audit.reason)
             text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-            rows[audit.subject] = [escape(audit.subject), said, escape(text)]
-    if not rows:
-        return []
-    return [table(["Strategy", "audit", "reason"], [rows[subject] for subject in sorted(rows)], text_columns=3)]
+            rows[audit.subject] = (audit.subject, said, text)
+    return [rows[subject] for subject in sorted(rows)]
+
+
+def audit_problems(results: Results) -> list[str]:
+    """Blocks: which strategies failed the leak canary or could not be audited, and why; none where nothing is known."""
+    rows = [[escape(subject), said, escape(text)] for subject, said, text in audit_rows(results)]
+    return [table(["Strategy", "audit", "reason"], rows, text_columns=3)] if rows else []

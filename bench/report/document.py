@@ -38,7 +38,7 @@ def compose(
     """
     blocks = [
         f"# Benchmark report: {escape(results.name)}",
-        *_question(results),
+        *question(results),
         *answer(results),
         *adapting_pays(results, gallery),
         *overview(results, gallery),
@@ -59,7 +59,8 @@ def compose(
     return "\n\n".join(blocks) + "\n"
 
 
-def _question(results: Results) -> list[str]:
+def question(results: Results) -> list[str]:
+    """Blocks: what is asked, of how many runs, and whether any of them saw too much."""
     runs = results.runs
     size = (
         f"{count(runs['entry'].nunique(), 'strategy')}, {count(runs['dataset'].nunique(), 'dataset')}, "

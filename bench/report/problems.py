@@ -11,28 +11,38 @@ LONGEST = 240
 
 def problems(results: Results) -> list[str]:
     """Blocks: failed and skipped runs and audits with their reasons, and runs that were left out."""
-    bad = results.runs[results.runs["status"] != "ok"]
+    rows = problem_rows(results)
     blocks = ["## Problems"]
-    if bad.empty:
+    if not rows:
         blocks.append("Every run ended well.")
     else:
-        rows = []
-        for (entry, scenario, status, reason), group in bad.groupby(
-            ["entry", "scenario", "status", "reason"], sort=True
-        ):
-            text = one_line(reason) or "no reason was recorded"
-            text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-            seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
-            rows.append([escape(entry), escape(scenario), seeds, escape(status), escape(text)])
-        blocks.append(table(["Strategy", "dataset", "seeds", "status", "reason"], rows, text_columns=5))
-        if (bad["status"] == "failed").any():
+        cells = [[escape(cell) for cell in row] for row in rows]
+        blocks.append(table(["Strategy", "dataset", "seeds", "status", "reason"], cells, text_columns=5))
+        if any(status == "failed" for _, _, _, status, _ in rows):
             blocks.append("Tracebacks are in each run's record.json; the run ids are in tables/problems.csv.")
-    blocks += audit_problems(results)
+    return [*blocks, *audit_problems(results), *left_out(results)]
+
+
+def problem_rows(results: Results) -> list[tuple[str, str, str, str, str]]:
+    """Entry, scenario, seeds, status and reason (one line, not too long) of the runs that did not end well."""
+    bad = results.runs[results.runs["status"] != "ok"]
+    rows = []
+    for (entry, scenario, status, reason), group in bad.groupby(["entry", "scenario", "status", "reason"], sort=True):
+        text = one_line(reason) or "no reason was recorded"
+        text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+        seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
+        rows.append((str(entry), str(scenario), seeds, str(status), text))
+    return rows
+
+
+def left_out(results: Results) -> list[str]:
+    """Sentences on the runs that are in no table."""
+    sentences = []
     if results.replaced:
-        blocks.append(
+        sentences.append(
             f"{count(results.replaced, 'older run')} left out: a later run of the same strategy, dataset and seed, "
             "or of an edited plug-in, took its place."
         )
     if results.unreadable:
-        blocks.append(f"{count(results.unreadable, 'record')} could not be read (damaged, or of another version).")
-    return blocks
+        sentences.append(f"{count(results.unreadable, 'record')} could not be read (damaged, or of another version).")
+    return sentences

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.report.answer import answer
-from bench.report.document import _question
+from bench.report.document import question
 from bench.report.results import read_results
 from bench.storage.seal import opened, sealed
 
@@ -83,7 +83,7 @@ def test_the_cost_stands_beside_the_next_and_frozen(tmp_path: Path, fakes: Any) 
 def test_instant_labels_are_owned_up_to(tmp_path: Path, fakes: Any) -> None:
     strategies = [fakes.Strategy("persistence", 0.5), fakes.Strategy("rls", 0.1)]
     folder = fakes.write_results(tmp_path, [fakes.Scenario(origins=40, events=())], strategies, 1).folder
-    assert "none saw a row before its time." in _question(read_results(folder))[0]
+    assert "none saw a row before its time." in question(read_results(folder))[0]
     for path in folder.glob("*/record.json"):
         text, _ = opened(path.read_bytes())
         record = json.loads(text)
@@ -93,4 +93,4 @@ def test_instant_labels_are_owned_up_to(tmp_path: Path, fakes: Any) -> None:
     results = read_results(folder)
     assert "nothing is ranked" in "\n".join(answer(results))
     assert "lowest MSE" not in "\n".join(answer(results))
-    assert "all did, on purpose" in _question(results)[0]
+    assert "all did, on purpose" in question(results)[0]

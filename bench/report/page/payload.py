@@ -1,0 +1,57 @@
+"""Everything that the page shows, as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench.report.accuracy import how_to_read
+from bench.report.answer import answer
+from bench.report.audits import audit_rows
+from bench.report.document import question
+from bench.report.page.board import board_payload
+from bench.report.page.prose import paragraphs
+from bench.report.page.streams import streams_payload
+from bench.report.problems import left_out, problem_rows
+from bench.report.results import Results
+
+MOST_BYTES = 4_500_000
+LEAST_ROOM = 400_000  # bytes for lines, however much the rest takes
+DANGEROUS = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
+
+
+def payload(results: Results) -> dict[str, Any]:
+    """What the page's scripts are given.
+
+    Returns:
+        ``name``; ``question``, ``answer`` and ``reading`` as `paragraphs`; ``board`` as `board_payload`;
+        ``streams`` as `streams_payload`; ``problems``: ``rows`` (strategy, dataset, seeds, status, reason)
+        of runs and audits that did not end well, ``left_out`` (sentences on runs in no table).
+    """
+    found: dict[str, Any] = {
+        "name": results.name,
+        "question": paragraphs(question(results)),
+        "answer": paragraphs(answer(results)),
+        "reading": paragraphs("\n".join(how_to_read(results)).split("\n")),
+        "board": board_payload(results),
+        "problems": _problems(results),
+    }
+    room = max(LEAST_ROOM, MOST_BYTES - len(as_json(found)))
+    return found | {"streams": streams_payload(results, room)}
+
+
+def as_json(value: object) -> str:
+    r"""JSON that can stand within a script element: ASCII alone, and no ``<``, ``>`` or ``&``.
+
+    Any text comes back from `json.loads` as it was, half a surrogate pair too.
+
+    Examples:
+        >>> as_json({"name": "</script>"})
+        '{"name":"\\u003c/script\\u003e"}'
+    """
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).translate(DANGEROUS)
+
+
+def _problems(results: Results) -> dict[str, Any]:
+    audits = [[subject, "", "", said, reason] for subject, said, reason in audit_rows(results)]
+    return {"rows": [*(list(row) for row in problem_rows(results)), *audits], "left_out": left_out(results)}
