@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench smoke report test check throughput torture lint types verify clean
+.PHONY: help setup bench smoke report example test check throughput torture lint types verify clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -27,6 +27,13 @@ smoke: $(READY)  ## the same path on small settings, in a minute
 
 report: $(READY)  ## write the reports again from the results on disk
 	$(BIN)/bench report
+
+example: bench  ## write reports/example, which is committed, from the results of make bench
+	rm -rf reports/example
+	mkdir -p reports/example/results
+	cp -R results/default results/.audits reports/example/results
+	rm -rf reports/example/results/default/.tmp
+	$(BIN)/bench report default --results reports/example/results --reports reports/example
 
 test: $(READY)  ## the test suite
 	$(BIN)/python -m pytest -n 2 -q
