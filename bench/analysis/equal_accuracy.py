@@ -76,17 +76,29 @@ def diebold_mariano(differences: Floats, overlap: int, cosines: int | None = Non
 
 
 def _student(differences: Floats, overlap: int, cosines: int) -> EqualAccuracy:
-    from scipy.fft import dct
     from scipy.special import stdtr
 
-    n, mean = len(differences), float(differences.mean())
-    weighted = dct(differences - mean, type=2)[1 : cosines + 1] / np.sqrt(2 * n)
-    variance = float(np.square(weighted).mean()) / n
+    mean, variance = float(differences.mean()), variance_of_mean(differences, overlap, cosines)
     if variance <= np.square(1e-12 * mean):  # one is ahead by the same everywhere
         return EqualAccuracy(float(np.copysign(np.inf, mean)), 0.0, cosines)
-    correction = (n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / (n - 1)
-    statistic = mean * float(np.sqrt(correction / variance))
+    statistic = mean / float(np.sqrt(variance))
     return EqualAccuracy(statistic, float(2 * stdtr(cosines, -abs(statistic))), cosines)
+
+
+def variance_of_mean(values: Floats, overlap: int, cosines: int) -> float:
+    """Variance of the mean of values that depend on their neighbours, by cosine averages; see `diebold_mariano`.
+
+    Args:
+        values: ``(n,)``, in order.
+        overlap: As there.
+        cosines: How many; above 0.
+    """
+    from scipy.fft import dct
+
+    n = len(values)
+    weighted = dct(values - values.mean(), type=2)[1 : cosines + 1] / np.sqrt(2 * n)
+    correction = (n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / (n - 1)
+    return float(np.square(weighted).mean()) / n / correction
 
 
 def most_cosines(differences: Floats, overlap: int) -> int:

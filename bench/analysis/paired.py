@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.analysis.bootstrap import bootstrap_interval
+
 Floats = NDArray[np.float64]
 Verdict = Literal["lower", "higher", "no clear difference", "unknown"]
 
 SAMPLES = 2000
-FEWEST_BLOCKS = 8  # with fewer, a resampled stream is nearly the stream itself
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,7 @@ def paired_difference(
     """Mean difference of the errors of two entries over the origins and seeds that both have.
 
     With ``d[o, s] = MSE of one - MSE of the other`` at origin ``o`` and seed ``s``, the mean is that over seeds, then
-    over origins. The interval is the 2.5th and 97.5th percentile of that mean over ``samples`` resampled streams, moved
-    away from it as far as Student's distribution asks for where blocks or seeds are few. A
-    stream is resampled along both of its random parts at once: origins in blocks of neighbours, drawn with replacement
-    from the stream closed to a circle; seeds singly, with replacement, the deviations of their weights from 1 / n
-    widened by ``sqrt(n / (n - 1))``, without which the spread of so few would be underestimated. All seeds share the
-    same blocks. A single seed is not resampled: the interval then speaks of that seed.
+    over origins, and the interval that of `bootstrap_interval`.
 
     Args:
         one: ``(origins, seeds)`` MSE, index origin, a column for each seed.
@@ -103,19 +99,13 @@ def paired_difference(
         seed: Of the resampling.
 
     Returns:
-        The difference; None where no origin or no seed is common. The interval is NaN where fewer than
-        `FEWEST_BLOCKS` blocks fit into the stream.
-
-    Source: circular block bootstrap, Politis and Romano (1992); two factors at once, Owen (2007), "The pigeonhole
-        bootstrap"; widened weights, Rao and Wu (1988), "Resampling inference with complex survey data";
-        stretched percentiles, Hesterberg (2015), "What teachers should know about the bootstrap"; degrees of freedom,
-        Satterthwaite (1946).
+        The difference; None where no origin or no seed is common. The interval is NaN where the stream is too short.
     """
     pair = _pair(one, other)
     if pair is None:
         return None
     errors, reference = pair
-    low, high, block = _interval(errors - reference, overlap, samples, seed)
+    low, high, block = bootstrap_interval(errors - reference, overlap, samples, seed)
     mean, (origins, seeds) = float((errors - reference).mean()), errors.shape
     return Difference(mean, low, high, float(reference.mean()), origins, seeds, block)
 
@@ -146,7 +136,7 @@ def paired_ratio(
         return None
     (errors, reference), (above, below) = pair, (part.mean(axis=0) for part in pair)
     logarithms = np.log(above / below) + errors / above - reference / below
-    low, high, block = _interval(logarithms, overlap, samples, seed)
+    low, high, block = bootstrap_interval(logarithms, overlap, samples, seed)
     mean, (origins, seeds) = float(logarithms.mean()), errors.shape
     return Ratio(mean, low, high, float(reference.mean()), origins, seeds, block)
 
@@ -158,88 +148,3 @@ def _pair(one: pd.DataFrame, other: pd.DataFrame) -> tuple[Floats, Floats] | Non
     if not seeds or origins.empty:
         return None
     return one.loc[origins, seeds].to_numpy(dtype=float), other.loc[origins, seeds].to_numpy(dtype=float)
-
-
-def _interval(values: Floats, overlap: int, samples: int, seed: int) -> tuple[float, float, int]:
-    """Ends of the interval of a mean over ``(origins, seeds)``, NaN where it has none, and the length of a block."""
-    block = block_length(values.mean(axis=1), overlap)
-    if block * FEWEST_BLOCKS > len(values):
-        return float("nan"), float("nan"), block
-    means = _resampled_means(values, block, samples, np.random.default_rng(seed))
-    stretch, middle = _stretch(values, block, float(means.var())), values.mean()
-    low, high = (float(middle + stretch * (end - middle)) for end in np.quantile(means, [0.025, 0.975]))
-    return low, high, block
-
-
-def _resampled_means(errors: Floats, block: int, samples: int, rng: np.random.Generator) -> Floats:
-    """``(samples,)``: the mean of each resampled stream; see `paired_difference`."""
-    n, seeds = errors.shape
-    closed = np.concatenate([np.zeros((1, seeds)), errors, errors[: block - 1]]).cumsum(axis=0)
-    sums = closed[block:] - closed[:-block]  # (n, seeds): of the block that begins at each origin
-    blocks = -(-n // block)
-    by_seed = np.stack([sums[rng.integers(n, size=blocks)].sum(axis=0) for _ in range(samples)]) / (blocks * block)
-    if seeds == 1:
-        return np.asarray(by_seed[:, 0])
-    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=samples) / seeds
-    weights = 1 / seeds + np.sqrt(seeds / (seeds - 1)) * (drawn - 1 / seeds)
-    return np.asarray((by_seed * weights).sum(axis=1))
-
-
-def _stretch(errors: Floats, block: int, variance: float) -> float:
-    """How much wider than the resampled means an interval must be, as blocks and seeds are few.
-
-    The 97.5th percentile of Student's distribution over that of the normal one. The degrees of freedom are those of a
-    sum of two variances, each with its own: of the seeds' means, and of the blocks.
-    """
-    from scipy.special import ndtri, stdtrit
-
-    n, seeds = errors.shape
-    if variance == 0:
-        return 1.0
-    between = float(errors.mean(axis=0).var(ddof=1)) / seeds if seeds > 1 else 0.0
-    within = max(variance - between, 0.0)
-    freedom = (between + within) ** 2 / (between**2 / max(seeds - 1, 1) + within**2 / (n / block - 1))
-    return float(stdtrit(freedom, 0.975) / ndtri(0.975))
-
-
-def block_length(values: Floats, overlap: int) -> int:
-    """How many neighbours must be resampled together so that their dependence is kept.
-
-    The rule of Politis and White for the circular bootstrap, ``(3 / 2 * (G / g)^2 * n)^(1/3)`` with
-    ``g = sum of w(k) R(k)`` and ``G = sum of w(k) |k| R(k)`` over lags ``k`` of both signs, ``R`` the autocovariance
-    and ``w`` the flat-top window (1 up to half its width, then falling to 0); the window is twice as wide as the lag
-    after which the next few autocorrelations are all within ``2 sqrt(log10(n) / n)``. At least ``n^(1/3)``, at most
-    ``3 sqrt(n)`` and the part of the stream that lets `FEWEST_BLOCKS` blocks fit, but never less than ``overlap``.
-
-    Args:
-        values: ``(n,)``, in order.
-        overlap: Least length.
-
-    Source: Politis and White (2004), "Automatic block-length selection for the dependent bootstrap", with the
-        correction by Patton, Politis and White (2009).
-    """
-    n = len(values)
-    least = n ** (1 / 3)
-    most = max(1, min(int(3 * np.sqrt(n)), n // FEWEST_BLOCKS))
-    return max(overlap, min(most, int(np.ceil(max(least, _dependence(values))))))
-
-
-def _dependence(values: Floats) -> float:
-    """The block length of Politis and White, without bounds."""
-    n = len(values)
-    centred = values - values.mean()
-    variance = float(centred @ centred) / n
-    if n < 10 or variance == 0:
-        return 1.0
-    insignificant = max(5, int(np.ceil(np.sqrt(np.log10(n)))))
-    lags = min(n - 1, int(np.ceil(np.sqrt(n))) + insignificant)
-    covariance = np.array([centred[k:] @ centred[: n - k] for k in range(lags + 1)]) / n
-    large = np.abs(covariance[1:] / variance) >= 2 * np.sqrt(np.log10(n) / n)
-    runs = (lag for lag in range(lags - insignificant + 1) if not large[lag : lag + insignificant].any())
-    last = next(runs, int(np.flatnonzero(large)[-1]) + 1 if large.any() else 0)
-    width = min(2 * max(last, 1), lags)
-    k = np.arange(width + 1)
-    flat_top = np.clip(2 * (1 - k / width), 0.0, 1.0)
-    both_signs = np.where(k == 0, 1.0, 2.0) * flat_top * covariance[: width + 1]
-    g, slope = float(both_signs.sum()), float((k * both_signs).sum())
-    return float((1.5 * (slope / g) ** 2 * n) ** (1 / 3)) if g != 0 else 1.0

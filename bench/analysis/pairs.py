@@ -49,17 +49,36 @@ def all_pairs(errors: Mapping[str, pd.DataFrame], entries: Sequence[str], overla
     return frame
 
 
+def over_scenarios(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Put the pairs of several scenarios below each other and adjust their p-values for all of them together.
+
+    Args:
+        pairs: From `all_pairs`, by scenario.
+
+    Returns:
+        All rows, with a column ``scenario`` in front and ``p_holm`` over all rows that were tested: of everything that
+        a report calls significant, any at all is false in no more than `LEVEL` of reports on equal entries.
+    """
+    frames = [frame.assign(scenario=scenario) for scenario, frame in pairs.items()]
+    together = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+    together["p_holm"] = holm(together["p"].tolist())
+    return together[["scenario", *COLUMNS]]
+
+
 def _pair(one: str, other: str, errors: Mapping[str, pd.DataFrame], overlap: int) -> dict[str, object] | None:
     first, second = errors[one], errors[other]
-    seeds = sorted(set(first.columns) & set(second.columns))
-    origins = first.index.intersection(second.index).sort_values()
-    if not seeds or origins.empty:
+    if not (first.index.equals(second.index) and first.columns.equals(second.columns)):
+        seeds = sorted(set(first.columns) & set(second.columns))
+        origins = first.index.intersection(second.index)
+        first, second = first.loc[origins, seeds], second.loc[origins, seeds]
+    if first.empty:
         return None
+    order = np.argsort(first.index.to_numpy(), kind="stable")
+    mine, theirs = (frame.to_numpy(dtype=float)[order] for frame in (first, second))
     with np.errstate(invalid="ignore"):  # errors without bound
-        differences = (first.loc[origins, seeds] - second.loc[origins, seeds]).mean(axis=1, skipna=False)
-    reference = float(second.loc[origins, seeds].to_numpy(dtype=float).mean())
-    found = diebold_mariano(differences.to_numpy(dtype=float), overlap)
-    mean = float(differences.mean(skipna=False))
+        differences = (mine - theirs).mean(axis=1)
+        mean, reference = float(differences.mean()), float(theirs.mean())
+    found = diebold_mariano(differences, overlap)
     return {
         "one": one,
         "other": other,
@@ -69,8 +88,8 @@ def _pair(one: str, other: str, errors: Mapping[str, pd.DataFrame], overlap: int
         "cosines": found.cosines,
         "p": found.p,
         "obstacle": found.obstacle,
-        "origins": len(origins),
-        "seeds": len(seeds),
+        "origins": len(mine),
+        "seeds": mine.shape[1],
     }
 
 

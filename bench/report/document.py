@@ -16,6 +16,7 @@ from bench.report.labels import labels
 from bench.report.markdown import count, escape
 from bench.report.problems import problems
 from bench.report.provenance import provenance
+from bench.report.ranks import ranks
 from bench.report.results import Results
 from bench.report.searches import Sweeps
 from bench.report.significance import significance
@@ -41,6 +42,7 @@ def compose(
         *known_drift(results, gallery),
         *accuracy(results),
         *significance(results),
+        *ranks(results, gallery),
         *labels(results, gallery),
         *helps(results, gallery),
         *expense(results, gallery, measured),

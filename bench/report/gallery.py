@@ -25,6 +25,7 @@ from bench.report.figures.memory import draw_memory
 from bench.report.figures.palette import Look, colours, looks
 from bench.report.figures.stream import draw_stream, rolling_window
 from bench.report.markdown import count, slug
+from bench.report.rank_pictures import rank_drawings
 from bench.report.results import Results
 from bench.report.selection import MOST_BRIGHT, MOST_SHOWN
 
@@ -59,13 +60,15 @@ def draw_figures(results: Results, folder: Path) -> Gallery:
         folder: Where ``<stem>.svg`` and ``<stem>.png`` go; made if there is a figure.
 
     Returns:
-        Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``; by
-        family of label regimes, ``labels`` and ``delay``; of known drifts, by their size, ``worth`` and ``recovery``.
+        Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``; of
+        `DATASETS`, ``ranks``; by family of label regimes, ``labels`` and ``delay``; of known drifts, by their size,
+        ``worth`` and ``recovery``.
     """
     gallery: Gallery = {}
     palette = colours(results.runs["strategy"])
     with drawing_style():
-        for scenario, kind, drawing, alt in chain(_drawings(results, palette), drift_drawings(results, palette)):
+        drawings = chain(_drawings(results, palette), rank_drawings(results, palette), drift_drawings(results, palette))
+        for scenario, kind, drawing, alt in drawings:
             folder.mkdir(parents=True, exist_ok=True)
             picture = Picture(f"{kind}-{slug(scenario)}", alt, drawing.caption)
             save(drawing.figure, folder / picture.stem)

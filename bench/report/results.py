@@ -31,6 +31,7 @@ from bench.analysis import (
     mean_by,
     mean_over_seeds,
     median_trace,
+    over_scenarios,
     overall,
     stretch_length,
     with_intervals,
@@ -43,6 +44,7 @@ from bench.record import Record, Timing
 from bench.report.drift_measures import KnownDrifts
 from bench.report.drift_sets import drift_sets
 from bench.report.markdown import marked
+from bench.report.rankings import Ranking, ranking
 from bench.store import FORECASTS, ORIGINS, TRACE, Store, load_results
 from bench.sweeps.trials import Served, read_served
 
@@ -198,15 +200,13 @@ class Results:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """`all_pairs` of the ranked entries of each scenario, with a column ``scenario`` in front."""
-        frames = []
+        """`all_pairs` of the ranked entries of each scenario, `over_scenarios`."""
+        found = {}
         for scenario in self.scenarios:
             board = self.board_of(scenario)
             entries = board.loc[board["rank"].notna(), "entry"].tolist()
-            found = all_pairs(self.errors_by_seed(scenario), entries, self.overlap(scenario))
-            found.insert(0, "scenario", scenario)
-            frames.append(found)
-        return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+            found[scenario] = all_pairs(self.errors_by_seed(scenario), entries, self.overlap(scenario))
+        return over_scenarios(found)
 
     def pairs_of(self, scenario: str) -> pd.DataFrame:
         """The pairs of one scenario."""
@@ -226,6 +226,11 @@ class Results:
     def against_best(self, scenario: str) -> pd.DataFrame:
         """The pairs of a scenario's best entry, in the order of the leaderboard, `with_intervals`."""
         return self._against_best[scenario]
+
+    @cached_property
+    def ranking(self) -> Ranking | None:
+        """The entries over all datasets; None with fewer than two."""
+        return ranking(self)
 
     @cached_property
     def label_curves(self) -> pd.DataFrame:
