@@ -4,6 +4,7 @@ from bench.analysis.bootstrap import block_length
 from bench.analysis.breakdown import error_shares, mean_by
 from bench.analysis.contrasts import MEMORY_QUESTIONS, Question, contrasts
 from bench.analysis.cost import cost_table, undominated
+from bench.analysis.divergence import divergence_counts, has_diverged
 from bench.analysis.duels import duels, totals
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
 from bench.analysis.equal_accuracy import EqualAccuracy, diebold_mariano, holm
@@ -23,7 +24,7 @@ from bench.analysis.ranks import (
     signed_ranks,
     smallest_signed_rank_p,
 )
-from bench.analysis.ratios import geometric_ratio, stretch_length
+from bench.analysis.ratios import geometric_ratio, median_ratio, stretch_length
 from bench.analysis.recovery import (
     RECOVERED,
     aligned,
@@ -67,6 +68,7 @@ __all__ = [
     "critical_difference",
     "dataset_scores",
     "diebold_mariano",
+    "divergence_counts",
     "duels",
     "error_shares",
     "excess_area",
@@ -76,6 +78,7 @@ __all__ = [
     "fullest",
     "geometric_ratio",
     "harm",
+    "has_diverged",
     "holm",
     "is_barred",
     "label_curves",
@@ -88,6 +91,7 @@ __all__ = [
     "mean_by",
     "mean_interval",
     "mean_over_seeds",
+    "median_ratio",
     "median_trace",
     "over_scenarios",
     "overall",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.equal_accuracy import FEWEST_COSINES, most_cosines, variance_of_mean
+from bench.analysis.equal_accuracy import smoothing, variance_of_mean
 
 Floats = NDArray[np.float64]
 
@@ -79,12 +79,12 @@ def _stretch(errors: Floats, block: int, overlap: int, variance: float) -> float
     between = float(errors.mean(axis=0).var(ddof=1)) / seeds if seeds > 1 else 0.0
     stretch = _student(between, seeds - 1, max(variance - between, 0.0), n / block - 1)
     pooled = errors.mean(axis=1)
-    cosines = most_cosines(pooled, overlap)
-    if cosines < FEWEST_COSINES or np.ptp(pooled) <= ROUNDING * np.abs(pooled).max():
+    by = smoothing(pooled, overlap)
+    if not by.enough or np.ptp(pooled) <= ROUNDING * np.abs(pooled).max():
         return stretch
-    along = variance_of_mean(pooled, overlap, cosines)
+    along = variance_of_mean(pooled, overlap, by)
     wider = float(np.sqrt((between + along) / variance))
-    return max(stretch, wider * _student(between, seeds - 1, along, cosines))
+    return max(stretch, wider * _student(between, seeds - 1, along, by.cosines))
 
 
 def _student(between: float, seeds: int, along: float, freedom: float) -> float:

@@ -42,6 +42,7 @@ def duels(pairs: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     errors = runs[scenarios & runs["entry"].isin(names)].pivot_table(
         index=["scenario", "seed"], columns="entry", values="mse"
     )
+    errors = errors.reindex(columns=names)
     rows = [
         {"entry": one, "other": other, **counted.loc[(one, other)], **_by_seed(errors, one, other)}
         for one, other in permutations(names, 2)
@@ -51,15 +52,15 @@ def duels(pairs: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(pairs: pd.DataFrame, entry: str, other: str, sign: int) -> pd.DataFrame:
-    clear = pairs["significant"].astype(bool)
-    better = clear & (sign * pairs["difference"] < 0)
+    clear, ahead = pairs["significant"].astype(bool), sign * pairs["difference"]
+    better, worse = clear & (ahead < 0), clear & (ahead > 0)
     return pd.DataFrame(
         {
             "entry": pairs[entry],
             "other": pairs[other],
             "wins": better.astype(int),
-            "ties": (~clear).astype(int),
-            "losses": (clear & ~better).astype(int),
+            "ties": (~better & ~worse).astype(int),
+            "losses": worse.astype(int),
             "untested": (pairs["obstacle"] != "").astype(int),
         }
     )

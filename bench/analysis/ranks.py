@@ -75,8 +75,9 @@ def dataset_scores(board: pd.DataFrame, datasets: Mapping[str, str]) -> pd.DataF
     )
     errors = errors.reindex(list(datasets)).dropna(axis=1)
     by_dataset = errors.index.map(dict(datasets))
-    means = _logarithms(errors).groupby(by_dataset).mean()
-    return means.apply(np.exp).where(errors.groupby(by_dataset).max() < np.inf, np.inf)
+    endless = errors == np.inf
+    means = _logarithms(errors.mask(endless, 1.0)).groupby(by_dataset).mean()
+    return means.apply(np.exp).mask(endless.groupby(by_dataset).any(), np.inf)
 
 
 def friedman(scores: pd.DataFrame) -> RankTest:

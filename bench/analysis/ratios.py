@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 SMALLEST = 1e-6  # of the reference's mean error in a stretch: a sum below it counts as this
 
@@ -39,15 +40,39 @@ def geometric_ratio(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int)
     Source: Fleming and Wallace (1986), "How not to lie with statistics": ratios to a reference are averaged by the
         geometric mean.
     """
+    found = _log_ratios(errors, reference, stretch)
+    return float(np.exp(found.mean())) if found is not None else float("nan")
+
+
+def median_ratio(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int) -> float:
+    """Median, over stretches of the stream and over seeds, of error relative to a reference.
+
+    What `geometric_ratio` is the geometric mean of: in half of the stretches the ratio is below it. Where it lies on
+    the other side of 1 than the mean, a few stretches carry the mean.
+
+    Args:
+        errors: As in `geometric_ratio`.
+        reference: Likewise.
+        stretch: Likewise.
+
+    Returns:
+        The ratio (of the two middle ones their geometric mean); NaN as there.
+    """
+    found = _log_ratios(errors, reference, stretch)
+    return float(np.exp(np.median(found))) if found is not None else float("nan")
+
+
+def _log_ratios(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int) -> NDArray[np.float64] | None:
+    """``(stretches, seeds)`` logarithms of the ratios; None where there are none."""
     common = errors.dropna().index.intersection(reference.dropna().index).sort_values()
     if common.empty:
-        return float("nan")
+        return None
     pooled = reference.mean(axis=1)
     against = pd.DataFrame({seed: reference.get(seed, pooled) for seed in errors.columns}).loc[common]
     starts = np.linspace(0, len(common), max(1, len(common) // stretch), endpoint=False).round().astype(int)
-    above = np.add.reduceat(errors.loc[common].to_numpy(dtype=float), starts)  # (stretches, seeds)
+    above = np.add.reduceat(errors.loc[common].to_numpy(dtype=float), starts)
     below = np.add.reduceat(against.to_numpy(dtype=float), starts)
     least = SMALLEST * below.mean()
     if least == 0:
-        return float("nan")
-    return float(np.exp((np.log(np.maximum(above, least)) - np.log(np.maximum(below, least))).mean()))
+        return None
+    return np.asarray(np.log(np.maximum(above, least)) - np.log(np.maximum(below, least)))

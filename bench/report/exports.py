@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis import divergence_counts
 from bench.report.results import Results
 
 
@@ -14,8 +15,8 @@ def write_tables(results: Results, folder: Path) -> None:
 
     They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``against_best``, ``ranks``, ``rank_pairs``, ``duels``,
     ``ratios``, ``label_curves``, ``label_worth``, ``label_gains``, ``contrasts``, ``trace``, ``cost``, ``recovery``,
-    ``by_channel``, ``by_lead``, ``problems``; and of drifts whose truth is known ``drift_worth``, ``drift_cost``,
-    ``drift_recovery``, ``drift_return``, ``drift_regret``.
+    ``by_channel``, ``by_lead``, ``problems``, ``diverged``; and of drifts whose truth is known ``drift_worth``,
+    ``drift_cost``, ``drift_recovery``, ``drift_return``, ``drift_regret``.
 
     Numbers have eight digits, so that the same records give the same bytes.
     """
@@ -63,6 +64,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "by_channel": results.by_channel,
         "by_lead": results.by_lead,
         "problems": bad[["scenario", "entry", "seed", "status", "reason", "run_id"]],
+        "diverged": divergence_counts(results.runs),
     }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
+from bench.analysis import divergence_counts
 from bench.report.audits import audit_problems
 from bench.report.markdown import count, escape, one_line, table
 from bench.report.results import Results
@@ -13,8 +16,9 @@ def problems(results: Results) -> list[str]:
     """Blocks: failed and skipped runs and audits with their reasons, and runs that were left out."""
     bad = results.runs[results.runs["status"] != "ok"]
     blocks = ["## Problems"]
+    diverged = divergence_counts(results.runs)
     if bad.empty:
-        blocks.append("Every run ended well.")
+        blocks.append("Every run ended well." if diverged.empty else "Every run ended, but not all errors are finite.")
     else:
         rows = []
         for (entry, scenario, status, reason), group in bad.groupby(
@@ -27,6 +31,7 @@ def problems(results: Results) -> list[str]:
         blocks.append(table(["Strategy", "dataset", "seeds", "status", "reason"], rows, text_columns=5))
         if (bad["status"] == "failed").any():
             blocks.append("Tracebacks are in each run's record.json; the run ids are in tables/problems.csv.")
+    blocks += _divergence(results, diverged)
     blocks += audit_problems(results)
     if results.replaced:
         blocks.append(
@@ -36,3 +41,16 @@ def problems(results: Results) -> list[str]:
     if results.unreadable:
         blocks.append(f"{count(results.unreadable, 'record')} could not be read (damaged, or of another version).")
     return blocks
+
+
+def _divergence(results: Results, counts: pd.DataFrame) -> list[str]:
+    """How many runs of whom diverged, by dataset; nothing where none did."""
+    if counts.empty:
+        return []
+    rows = [
+        [escape(row.entry), escape(row.base), escape(row.scenario), f"{row.diverged} of {row.runs}", escape(row.seeds)]
+        for row in counts.itertuples(index=False)
+    ]
+    total, tried = int(counts["diverged"].sum()), int((results.runs["status"] != "skipped").sum())
+    said = f"{total} of {count(tried, 'run')} diverged: a forecast, an error or a whole training was not finite."
+    return [said, table(["Strategy", "forecaster", "dataset", "diverged ↓", "seeds"], rows, text_columns=3)]

@@ -30,6 +30,7 @@ from bench.analysis import (
     leaderboard,
     mean_by,
     mean_over_seeds,
+    median_ratio,
     median_trace,
     over_scenarios,
     overall,
@@ -170,7 +171,7 @@ class Results:
 
     @cached_property
     def ratios(self) -> pd.DataFrame:
-        """Columns ``scenario, entry, ratio, stretch``: `geometric_ratio` against persistence, and its stretches.
+        """Columns ``scenario, entry, ratio, median, stretch``: `geometric_ratio` and `median_ratio` to persistence.
 
         Scenarios without persistence are left out.
         """
@@ -183,8 +184,9 @@ class Results:
             stretch = stretch_length(len(errors), self.overlap(scenario), self.season(scenario))
             by_seed = self.errors_by_seed(scenario)
             for entry, own in sorted(by_seed.items()):
-                rows.append((scenario, entry, geometric_ratio(own, by_seed[reference[0]], stretch), stretch))
-        return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "stretch"])
+                ratios = (measure(own, by_seed[reference[0]], stretch) for measure in (geometric_ratio, median_ratio))
+                rows.append((scenario, entry, *ratios, stretch))
+        return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "median", "stretch"])
 
     @cached_property
     def contrasts(self) -> pd.DataFrame:
