@@ -47,7 +47,7 @@ def _answer(ranking: Ranking) -> str:
 def _verdict(ranking: Ranking) -> str:
     test = ranking.test
     if test.obstacle == "too few datasets":
-        return f"Not tested: fewer than {FEWEST_BLOCKS} datasets say nothing of others."
+        return f"Not tested: {FEWEST_BLOCKS} datasets are the fewest for a p-value."
     if test.obstacle == "too few entries":
         p = float(ranking.pairs["p"].iloc[0])
         more = "more" if p < LEVEL else "no more"
