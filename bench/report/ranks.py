@@ -86,7 +86,7 @@ def _p(values: pd.Series, entry: str) -> str:
 
 def _notes(ranking: Ranking) -> list[str]:
     pairs, blocks = count(len(ranking.pairs), "pair"), len(ranking.scores)
-    lines = ["Wins, ties and losses are against all others on all datasets together."]
+    lines = [f"Wins, ties and losses are against all others, over {_over(ranking)} together."]
     if untested := int(ranking.duels["untested"].sum()) // 2:
         lines.append(f"{count(untested, 'tie')} could not be tested.")
     if ranking.signs_can_tell:
@@ -103,6 +103,13 @@ def _notes(ranking: Ranking) -> list[str]:
     return [" ".join(lines)]
 
 
+def _over(ranking: Ranking) -> str:
+    """What wins and losses are counted over."""
+    datasets, scenarios = count(len(ranking.scores), "dataset"), len(ranking.scenarios)
+    many = scenarios > len(ranking.scores)
+    return f"{scenarios:,} versions of {datasets} (options and protocols)" if many else datasets
+
+
 def _matrix(ranking: Ranking) -> list[str]:
     """Wins, ties and losses of each row against each column, folded up."""
     found = {(row.entry, row.other): f"{row.wins}/{row.ties}/{row.losses}" for row in ranking.duels.itertuples()}
@@ -112,9 +119,7 @@ def _matrix(ranking: Ranking) -> list[str]:
         [f"{i} {escape(entry)}", *(found.get((entry, other), NONE) for other in shown)]
         for i, entry in enumerate(shown, 1)
     ]
-    what = "dataset" if len(ranking.scores) == len(ranking.scenarios) else "pair"
-    over = count(len(ranking.scenarios), what) + (" of dataset and protocol" if what == "pair" else "")
-    note = f"Wins/ties/losses over {over}, best average rank first."
+    note = f"Wins/ties/losses over {_over(ranking)}, best average rank first."
     if len(ranking.means) > MOST_DUELS:
         note += f" The first {MOST_DUELS} only; all are in tables/duels.csv."
     summary = "Wins, ties and losses, pair by pair"

@@ -119,7 +119,7 @@ def test_two_protocols_of_a_dataset_are_one_dataset(tmp_path: Path, fakes: Any) 
     results = served(tmp_path / "r", fakes, NAMES[1:2])
     blocks = ranks(results, {})
     assert "(n = 2 datasets, 4 entries)" in "\n".join(blocks)
-    assert "Wins/ties/losses over 3 pairs of dataset and protocol" in "\n".join(blocks)
+    assert "Wins/ties/losses over 3 versions of 2 datasets (options and protocols)" in "\n".join(blocks)
 
 
 def test_who_lacks_a_result_has_no_rank(tmp_path: Path, fakes: Any) -> None:
