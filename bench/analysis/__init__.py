@@ -1,17 +1,31 @@
 """What results mean: pure functions from frames to frames. No torch, no files, no drawing."""
 
+from bench.analysis.bootstrap import block_length
 from bench.analysis.breakdown import error_shares, mean_by
 from bench.analysis.contrasts import MEMORY_QUESTIONS, Question, contrasts
 from bench.analysis.cost import cost_table, undominated
+from bench.analysis.divergence import divergence_counts, has_diverged
+from bench.analysis.duels import duels, totals
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
 from bench.analysis.equal_accuracy import EqualAccuracy, diebold_mariano, holm
 from bench.analysis.forecasts import forecast_line
 from bench.analysis.label_curves import fullest, label_curves, label_gains, label_worth, labels_released
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
-from bench.analysis.paired import Difference, Ratio, block_length, paired_difference, paired_ratio
-from bench.analysis.pairs import all_pairs, with_intervals
+from bench.analysis.paired import Difference, Ratio, paired_difference, paired_ratio
+from bench.analysis.pairs import all_pairs, over_scenarios, with_intervals
 from bench.analysis.pays import pays
-from bench.analysis.ratios import geometric_ratio, stretch_length
+from bench.analysis.ranks import (
+    RankTest,
+    alike,
+    block_ranks,
+    critical_difference,
+    dataset_scores,
+    friedman,
+    rank_pairs,
+    signed_ranks,
+    smallest_signed_rank_p,
+)
+from bench.analysis.ratios import geometric_ratio, median_ratio, stretch_length
 from bench.analysis.recovery import (
     RECOVERED,
     aligned,
@@ -39,24 +53,33 @@ __all__ = [
     "Difference",
     "EqualAccuracy",
     "Question",
+    "RankTest",
     "Ratio",
     "Span",
     "aligned",
+    "alike",
     "all_pairs",
     "around_events",
     "block_length",
+    "block_ranks",
     "contest",
     "contrasts",
     "cost_of_delay",
     "cost_table",
+    "critical_difference",
+    "dataset_scores",
     "diebold_mariano",
+    "divergence_counts",
+    "duels",
     "error_shares",
     "excess_area",
     "forecast_line",
     "forgetting",
+    "friedman",
     "fullest",
     "geometric_ratio",
     "harm",
+    "has_diverged",
     "holm",
     "is_barred",
     "label_curves",
@@ -69,12 +92,15 @@ __all__ = [
     "mean_by",
     "mean_interval",
     "mean_over_seeds",
+    "median_ratio",
     "median_trace",
+    "over_scenarios",
     "overall",
     "paired_difference",
     "paired_ratio",
     "pays",
     "peak_excess",
+    "rank_pairs",
     "recovery_time",
     "reference_curve",
     "regret_against_fixed",
@@ -82,9 +108,12 @@ __all__ = [
     "return_time",
     "rolling_error",
     "settled_level",
+    "signed_ranks",
     "skill",
+    "smallest_signed_rank_p",
     "stretch_length",
     "thin",
+    "totals",
     "twin_cost",
     "undominated",
     "with_entries",

@@ -21,6 +21,24 @@ AT_ONCE = 2**20  # numbers
 
 
 @dataclass(frozen=True)
+class Smoothing:
+    """How the long-run variance of a stream is estimated.
+
+    Attributes:
+        cosines: How many cosine averages; 0 where it cannot be done.
+        missed: Share of the variance that so many are estimated to miss.
+    """
+
+    cosines: int
+    missed: float = 0.0
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are `FEWEST_COSINES`."""
+        return self.cosines >= FEWEST_COSINES
+
+
+@dataclass(frozen=True)
 class EqualAccuracy:
     """What a test of equal accuracy found.
 
@@ -40,27 +58,21 @@ class EqualAccuracy:
 def diebold_mariano(differences: Floats, overlap: int, cosines: int | None = None) -> EqualAccuracy:
     """Test whether the mean of loss differences is 0.
 
-    The statistic is the mean over its standard error. The long-run variance is the mean square of the first ``B``
-    weighted cosine averages of the differences, ``sqrt(2 / n) * sum of d[t] cos(pi j (t + 1/2) / n)``, so that the
-    statistic follows Student's distribution with ``B`` degrees of freedom. ``B`` is the largest number, up to
-    ``0.4 n^(2/3)``, with which the estimate is too low by no more than a tenth (see `most_cosines`). What overlap still
-    takes from it, the correction of Harvey, Leybourne and Newbold makes up for, relative to its value for forecasts
-    that do not overlap: cosines leave the mean out by themselves.
+    The statistic is the mean over its standard error (see `variance_of_mean`), and follows Student's distribution with
+    as many degrees of freedom as there are cosines.
 
     Args:
         differences: ``(n,)`` loss of the first less loss of the second, a value for each origin, in order.
         overlap: Origins whose truths overlap, ``ceil(H / S)``: differences less than so far apart depend on each other.
-        cosines: ``B``; None chooses by the data.
+        cosines: How many; None chooses by the data (see `smoothing`).
 
     Returns:
         The result. Where all differences are 0, p is 1. Where fewer than `FEWEST_COSINES` cosines would do it is not
         tested: the differences are near a unit root as far as so short a stream can tell (``too persistent``), or even
         independent forecasts would be too few (``too few forecasts``).
 
-    Source: Diebold and Mariano (1995), "Comparing predictive accuracy"; Harvey, Leybourne and Newbold (1997), "Testing
-        the equality of prediction mean squared errors"; equal-weighted cosines, Lazarus, Lewis, Stock and Watson
-        (2018), "HAR inference: recommendations for practice"; for this test, Coroneo and Iacone (2020), "Comparing
-        predictive accuracy in small samples using fixed-smoothing asymptotics".
+    Source: Diebold and Mariano (1995), "Comparing predictive accuracy"; for cosines in this test, Coroneo and Iacone
+        (2020), "Comparing predictive accuracy in small samples using fixed-smoothing asymptotics".
     """
     return diebold_mariano_columns(differences[:, None], overlap, cosines)[0]
 
@@ -92,57 +104,83 @@ def diebold_mariano_columns(differences: Floats, overlap: int, cosines: int | No
 
 def _tested(differences: Floats, overlap: int, cosines: int | None) -> list[EqualAccuracy]:
     n, pairs = differences.shape
-    chosen = np.full(pairs, cosines) if cosines is not None else _most_cosines(differences, overlap)
-    enough = chosen > 0 if cosines is not None else chosen >= FEWEST_COSINES
-    independent = _cosines(n, np.array(_overlap_curvature(overlap))) >= FEWEST_COSINES
+    if cosines is None:
+        chosen, missed = _smoothings(differences, overlap)
+        kept = np.flatnonzero(chosen >= FEWEST_COSINES)
+    else:
+        chosen, missed, kept = np.full(pairs, cosines), np.zeros(pairs), np.arange(pairs)
+    independent = _smoothed(n, np.array(_overlap_curvature(overlap)))[0] >= FEWEST_COSINES
     obstacle: Obstacle = "too persistent" if independent else "too few forecasts"
     found = [EqualAccuracy(float("nan"), float("nan"), 0, obstacle)] * pairs
-    kept = np.flatnonzero(enough)
-    for i, result in zip(kept, _student(differences[:, kept], overlap, chosen[kept]), strict=True):
-        found[i] = result
+    if len(kept):
+        for i, result in zip(kept, _student(differences[:, kept], overlap, chosen[kept], missed[kept]), strict=True):
+            found[i] = result
     return found
 
 
-def _student(differences: Floats, overlap: int, cosines: Integers) -> list[EqualAccuracy]:
-    from scipy.fft import dct
+def _student(differences: Floats, overlap: int, cosines: Integers, missed: Floats) -> list[EqualAccuracy]:
     from scipy.special import stdtr
 
-    n, pairs = differences.shape
-    if not pairs:
-        return []
-    mean = differences.mean(axis=0)
-    weighted = dct(differences - mean, type=2, axis=0)[1 : int(cosines.max()) + 1] / np.sqrt(2 * n)
-    squares = np.square(weighted).cumsum(axis=0)[cosines - 1, np.arange(pairs)]
-    variance = squares / cosines / n
+    mean, variance = differences.mean(axis=0), _variances(differences, overlap, cosines, missed)
     same = variance <= np.square(1e-12 * mean)  # one is ahead by the same everywhere
-    correction = (n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / (n - 1)
-    statistic = np.where(same, np.copysign(np.inf, mean), mean * np.sqrt(correction / np.where(same, 1.0, variance)))
+    statistic = np.where(same, np.copysign(np.inf, mean), mean / np.sqrt(np.where(same, 1.0, variance)))
     p = np.where(same, 0.0, 2 * stdtr(cosines, -np.abs(statistic)))
     return [EqualAccuracy(float(s), float(q), int(b)) for s, q, b in zip(statistic, p, cosines, strict=True)]
 
 
-def most_cosines(differences: Floats, overlap: int) -> int:
-    """How many cosines may estimate the long-run variance of differences whose forecasts overlap.
+def variance_of_mean(values: Floats, overlap: int, by: Smoothing) -> float:
+    """Variance of the mean of values that depend on their neighbours.
+
+    The long-run variance is the mean square of the first ``B`` weighted cosine averages,
+    ``sqrt(2 / n) * sum of d[t] cos(pi j (t + 1/2) / n)``. The share that these are estimated to miss is given back.
+    What overlap takes beyond that, the correction of Harvey, Leybourne and Newbold makes up for, relative to its value
+    for forecasts that do not overlap: cosines leave the mean out by themselves.
+
+    Args:
+        values: ``(n,)``, in order.
+        overlap: As in `diebold_mariano`.
+        by: ``B``, above 0, and the share.
+
+    Source: equal-weighted cosines, Lazarus, Lewis, Stock and Watson (2018), "HAR inference: recommendations for
+        practice"; Harvey, Leybourne and Newbold (1997), "Testing the equality of prediction mean squared errors".
+    """
+    return float(_variances(values[:, None], overlap, np.array([by.cosines]), np.array([by.missed]))[0])
+
+
+def _variances(values: Floats, overlap: int, cosines: Integers, missed: Floats) -> Floats:
+    """`variance_of_mean` of each column."""
+    from scipy.fft import dct
+
+    n, columns = values.shape
+    weighted = dct(values - values.mean(axis=0), type=2, axis=0)[1 : int(cosines.max()) + 1] / np.sqrt(2 * n)
+    squares = np.square(weighted).cumsum(axis=0)[cosines - 1, np.arange(columns)]
+    correction = (n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / (n - 1)
+    return np.asarray(squares / cosines / n / correction / (1 - missed))
+
+
+def smoothing(differences: Floats, overlap: int) -> Smoothing:
+    """How many cosines may estimate the long-run variance of differences whose forecasts overlap, and what they miss.
 
     Their average over frequencies up to ``pi B / n`` misses the spectrum at 0 by a share of ``(pi B / n)^2 k / 6``, to
     second order, where ``k = sum of j^2 R(j) / sum of R(j)`` over autocovariances ``R``. For moving sums of ``h``, as
     overlap makes them, ``k = (h^2 - 1) / 6``. What lasts beyond is taken for an autoregression over steps of ``h`` rows
     with coefficient ``r``, which adds ``2 r h^2 / (1 - r)^2``; and, since noise hides slow waves from neighbours, over
     steps of ``2 h``, ``4 h`` and so on, between means of as many rows as leave no overlap, where ``r`` is above chance.
-    The largest ``k`` counts. The share is to be `LARGEST_BIAS`.
+    The largest ``k`` counts. ``B`` is the largest number, up to ``0.4 n^(2/3)``, that misses no more than a tenth.
 
     Args:
         differences: ``(n,)``, in order.
         overlap: ``h``.
     """
-    return int(_most_cosines(differences[:, None], overlap)[0])
+    cosines, missed = _smoothings(differences[:, None], overlap)
+    return Smoothing(int(cosines[0]), float(missed[0]))
 
 
-def _most_cosines(differences: Floats, overlap: int) -> Integers:
-    """`most_cosines` of each column."""
+def _smoothings(differences: Floats, overlap: int) -> tuple[Integers, Floats]:
+    """`smoothing` of each column: cosines, and shares missed."""
     n, pairs = differences.shape
     if n < 4 * overlap or n < 8:
-        return np.zeros(pairs, dtype=np.int64)
+        return np.zeros(pairs, dtype=np.int64), np.zeros(pairs)
     beyond, endless, step = np.zeros(pairs), np.zeros(pairs, dtype=bool), overlap
     while step == overlap or n >= FEWEST_STEPS * step:
         persistence = _persistence(differences, step, rows=step - overlap + 1)
@@ -153,7 +191,8 @@ def _most_cosines(differences: Floats, overlap: int) -> Integers:
         more = 2 * persistence * (step / np.where(counts, 1 - persistence, 1.0)) ** 2
         beyond = np.where(counts, np.maximum(beyond, more), beyond)
         step *= 2
-    return np.where(endless, 0, _cosines(n, _overlap_curvature(overlap) + beyond))
+    cosines, missed = _smoothed(n, _overlap_curvature(overlap) + beyond)
+    return np.where(endless, 0, cosines), np.where(endless, 0.0, missed)
 
 
 def _persistence(values: Floats, step: int, rows: int) -> Floats:
@@ -169,11 +208,13 @@ def _overlap_curvature(overlap: int) -> float:
     return (overlap**2 - 1) / 6
 
 
-def _cosines(n: int, curvature: Floats) -> Integers:
+def _smoothed(n: int, curvature: Floats) -> tuple[Integers, Floats]:
+    """How many cosines a curvature of the spectrum leaves, and what they miss."""
     curved = curvature > 0
     bounded = n / np.pi * np.sqrt(6 * LARGEST_BIAS / np.where(curved, curvature, 1.0))
     most = np.where(curved, np.minimum(0.4 * n ** (2 / 3), bounded), 0.4 * n ** (2 / 3))
-    return np.asarray(np.minimum(most.astype(np.int64), n - 1))
+    cosines = np.minimum(most.astype(np.int64), n - 1)
+    return cosines, np.asarray(np.square(np.pi * cosines / max(n, 1)) * curvature / 6)
 
 
 def holm(p: Sequence[float]) -> Floats:

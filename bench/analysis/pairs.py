@@ -56,6 +56,22 @@ def all_pairs(errors: Mapping[str, pd.DataFrame], entries: Sequence[str], overla
     return frame
 
 
+def over_scenarios(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Put the pairs of several scenarios below each other and adjust their p-values for all of them together.
+
+    Args:
+        pairs: From `all_pairs`, by scenario.
+
+    Returns:
+        All rows, with a column ``scenario`` in front and ``p_holm`` over all rows that were tested: of everything that
+        a report calls significant, any at all is false in no more than `LEVEL` of reports on equal entries.
+    """
+    frames = [frame.assign(scenario=scenario) for scenario, frame in pairs.items()]
+    together = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+    together["p_holm"] = holm(together["p"].tolist())
+    return together[["scenario", *COLUMNS]]
+
+
 def _alike(entries: Sequence[str], errors: Mapping[str, pd.DataFrame]) -> list[list[int]]:
     """Places of the entries, those together that have the same origins and seeds."""
     groups: list[list[int]] = []

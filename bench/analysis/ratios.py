@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.analysis.paired import is_aligned
 
@@ -41,6 +42,30 @@ def geometric_ratio(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int)
     Source: Fleming and Wallace (1986), "How not to lie with statistics": ratios to a reference are averaged by the
         geometric mean.
     """
+    found = _log_ratios(errors, reference, stretch)
+    return float(np.exp(found.mean())) if found is not None else float("nan")
+
+
+def median_ratio(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int) -> float:
+    """Median, over stretches of the stream and over seeds, of error relative to a reference.
+
+    What `geometric_ratio` is the geometric mean of: in half of the stretches the ratio is below it. Where it lies on
+    the other side of 1 than the mean, a few stretches carry the mean.
+
+    Args:
+        errors: As in `geometric_ratio`.
+        reference: Likewise.
+        stretch: Likewise.
+
+    Returns:
+        The ratio (of the two middle ones their geometric mean); NaN as there.
+    """
+    found = _log_ratios(errors, reference, stretch)
+    return float(np.exp(np.median(found))) if found is not None else float("nan")
+
+
+def _log_ratios(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int) -> NDArray[np.float64] | None:
+    """``(stretches, seeds)`` logarithms of the ratios; None where there are none."""
     if is_aligned(errors, reference) and errors.notna().all(axis=None) and reference.notna().all(axis=None):
         own, against = errors.to_numpy(dtype=float), reference.to_numpy(dtype=float)
     else:
@@ -49,10 +74,10 @@ def geometric_ratio(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int)
         columns = {seed: reference.get(seed, pooled) for seed in errors.columns}
         own, against = (frame.loc[common].to_numpy(dtype=float) for frame in (errors, pd.DataFrame(columns)))
     if not own.size:
-        return float("nan")
+        return None
     starts = np.linspace(0, len(own), max(1, len(own) // stretch), endpoint=False).round().astype(int)
-    above, below = (np.add.reduceat(part, starts) for part in (own, against))  # (stretches, seeds)
+    above, below = (np.add.reduceat(part, starts) for part in (own, against))
     least = SMALLEST * below.mean()
     if least == 0:
-        return float("nan")
-    return float(np.exp((np.log(np.maximum(above, least)) - np.log(np.maximum(below, least))).mean()))
+        return None
+    return np.asarray(np.log(np.maximum(above, least)) - np.log(np.maximum(below, least)))

@@ -15,7 +15,7 @@ from bench.report.numbers import MINUS, fixed, percent, places, with_spread
 from bench.report.results import Results
 
 MOST_COLUMNS = 6
-GEOMETRIC = "vs persistence (geo. mean) ↓"
+RATIOS = {"ratio": "vs persistence (geo. mean) ↓", "median": "vs persistence (median) ↓"}
 SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rmse_original")
 
 
@@ -52,8 +52,8 @@ def how_to_read(results: Results) -> list[str]:
     if len(results.ratios):
         lines.append(
             "vs persistence (geo. mean) is the geometric mean of MSE / MSE of persistence over stretches of the stream "
-            "(a hundredth of it or a season, whichever is longer) and over seeds: below 1 is better. A mean MSE is "
-            "ruled by the stretches where errors are large; here each one counts alike."
+            "(a hundredth of it or a season, whichever is longer) and over seeds, beside their median: below 1 is "
+            "better. A mean MSE is ruled by the stretches where errors are large; here each one counts alike."
         )
     if results.board["val_mse"].notna().any():
         lines.append("val MSE is the error over the validation rows; choices are made on it, not on the stream.")
@@ -129,8 +129,8 @@ def _one(results: Results, scenario: str) -> list[str]:
             headers.append(f"skill against {name}, % ↑")
             columns.append([_skill(row, name) for _, row in board.iterrows()])
     if len(ratios):
-        headers.append(GEOMETRIC)
-        columns.append(_ratios(board, ratios["ratio"]))
+        headers += RATIOS.values()
+        columns += [_ratios(board, ratios[name]) for name in RATIOS]
     if board["val_mse"].notna().any():
         headers.append("val MSE ↓")
         decimals = places(board["val_mse"])
@@ -145,7 +145,9 @@ def _one(results: Results, scenario: str) -> list[str]:
         columns.append(notes)
     blocks.append(table(headers, list(zip(*columns, strict=True))))
     if len(ratios):
-        blocks.append(f"Geometric mean over stretches of at least {count(int(ratios['stretch'].iloc[0]), 'origin')}.")
+        blocks.append(
+            f"Geometric mean and median over stretches of at least {count(int(ratios['stretch'].iloc[0]), 'origin')}."
+        )
     if uneven:
         blocks.append("**The number of windows differs, so these rows are not quite comparable.**")
     return blocks
@@ -184,7 +186,7 @@ def _skill(row: pd.Series, reference: str) -> str:
 
 
 def _ratios(board: pd.DataFrame, ratios: pd.Series) -> list[str]:
-    """Cells of the geometric mean, the lowest of the ranked in bold."""
+    """Cells of ratios to persistence, the lowest of the ranked in bold."""
     values = ratios.reindex(board["entry"]).set_axis(board.index)
     cells = _column(values, board["rank"].notna(), None)
     return ["reference" if s == PERSISTENCE else cell for s, cell in zip(board["strategy"], cells, strict=True)]

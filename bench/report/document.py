@@ -18,6 +18,7 @@ from bench.report.overview import overview
 from bench.report.pays import adapting_pays
 from bench.report.problems import problems
 from bench.report.provenance import provenance
+from bench.report.ranks import ranks
 from bench.report.results import Results
 from bench.report.searches import Sweeps
 from bench.report.significance import significance
@@ -45,6 +46,7 @@ def compose(
         *known_drift(results, gallery),
         *accuracy(results),
         *significance(results),
+        *ranks(results, gallery),
         *labels(results, gallery),
         *helps(results, gallery),
         *expense(results, gallery, measured),

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis import divergence_counts
 from bench.report.results import Results
 
 
 def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
-    They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``against_best``, ``ratios``, ``label_curves``,
-    ``label_worth``, ``label_gains``, ``pays``, ``contrasts``, ``trace``, ``cost``, ``recovery``, ``by_channel``,
-    ``by_lead``, ``problems``; and of drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``,
-    ``drift_return``, ``drift_regret``.
+    They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``against_best``, ``ranks``, ``rank_pairs``, ``duels``,
+    ``ratios``, ``label_curves``, ``label_worth``, ``label_gains``, ``pays``, ``contrasts``, ``trace``, ``cost``,
+    ``recovery``, ``by_channel``, ``by_lead``, ``problems``, ``diverged``; and of drifts whose truth is known
+    ``drift_worth``, ``drift_cost``, ``drift_recovery``, ``drift_return``, ``drift_regret``.
 
     Numbers have eight digits, so that the same records give the same bytes.
     """
@@ -36,7 +37,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
     first = ["scenario", "entry", "seed", "status"]
     runs = results.runs[[*first, *(column for column in results.runs if column not in first)]]
     bad = results.runs[results.runs["status"] != "ok"]
-    known = results.known_drifts
+    known, ranking = results.known_drifts, results.ranking
     recovery = [table.assign(scenario=scenario) for scenario, table in results.recovery.items()]
     return {
         "runs": runs.sort_values(first, kind="stable"),
@@ -44,6 +45,9 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "overall": results.overall,
         "pairs": results.pairs,
         "against_best": pd.concat([results.against_best(scenario) for scenario in results.scenarios]),
+        "ranks": ranking.table if ranking else pd.DataFrame(),
+        "rank_pairs": ranking.pairs if ranking else pd.DataFrame(),
+        "duels": ranking.duels if ranking else pd.DataFrame(),
         "ratios": results.ratios,
         "label_curves": results.label_curves,
         "label_worth": results.label_worth,
@@ -61,6 +65,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "by_channel": results.by_channel,
         "by_lead": results.by_lead,
         "problems": bad[["scenario", "entry", "seed", "status", "reason", "run_id"]],
+        "diverged": divergence_counts(results.runs),
     }
 
 

@@ -28,6 +28,7 @@ from bench.report.figures.skill import draw_skills
 from bench.report.figures.stream import draw_stream, rolling_window
 from bench.report.markdown import count, slug
 from bench.report.overview_picture import overview_drawings
+from bench.report.rank_pictures import rank_drawings
 from bench.report.results import Results
 from bench.report.selection import MOST_BRIGHT, MOST_SHOWN
 
@@ -67,7 +68,7 @@ def draw_figures(results: Results, folder: Path, *, everything: bool = False) ->
     Returns:
         Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``; by
         family of label regimes, ``labels`` and ``delay``; of all datasets, ``skill``; of known drifts, by their size,
-        ``worth`` and ``recovery``; of very many datasets together, ``overview``.
+        ``worth`` and ``recovery``; of `DATASETS`, ``ranks``; of very many datasets together, ``overview``.
     """
     gallery: Gallery = {}
     palette = colours(results.runs["strategy"])
@@ -76,6 +77,7 @@ def draw_figures(results: Results, folder: Path, *, everything: bool = False) ->
         for scenario, kind, drawing, alt in chain(
             overview_drawings(results, palette),
             drawings(results, palette, scenarios),
+            rank_drawings(results, palette),
             drift_drawings(results, palette),
         ):
             folder.mkdir(parents=True, exist_ok=True)

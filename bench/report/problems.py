@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
+from bench.analysis import divergence_counts
 from bench.report.audits import audit_problems
 from bench.report.markdown import count, escape, one_line, table
 from bench.report.results import Results
@@ -13,14 +16,15 @@ def problems(results: Results) -> list[str]:
     """Blocks: failed and skipped runs and audits with their reasons, and runs that were left out."""
     rows = problem_rows(results)
     blocks = ["## Problems"]
+    diverged = divergence_counts(results.runs)
     if not rows:
-        blocks.append("Every run ended well.")
+        blocks.append("Every run ended well." if diverged.empty else "Every run ended, but not all errors are finite.")
     else:
         cells = [[escape(cell) for cell in row] for row in rows]
         blocks.append(table(["Strategy", "dataset", "seeds", "status", "reason"], cells, text_columns=5))
         if any(status == "failed" for _, _, _, status, _ in rows):
             blocks.append("Tracebacks are in each run's record.json; the run ids are in tables/problems.csv.")
-    return [*blocks, *audit_problems(results), *left_out(results)]
+    return [*blocks, *_divergence(results, diverged), *audit_problems(results), *left_out(results)]
 
 
 def problem_rows(results: Results) -> list[tuple[str, str, str, str, str]]:
@@ -46,3 +50,16 @@ def left_out(results: Results) -> list[str]:
     if results.unreadable:
         sentences.append(f"{count(results.unreadable, 'record')} could not be read (damaged, or of another version).")
     return sentences
+
+
+def _divergence(results: Results, counts: pd.DataFrame) -> list[str]:
+    """How many runs of whom diverged, by dataset; nothing where none did."""
+    if counts.empty:
+        return []
+    rows = [
+        [escape(row.entry), escape(row.base), escape(row.scenario), f"{row.diverged} of {row.runs}", escape(row.seeds)]
+        for row in counts.itertuples(index=False)
+    ]
+    total, tried = int(counts["diverged"].sum()), int((results.runs["status"] != "skipped").sum())
+    said = f"{total} of {count(tried, 'run')} diverged: a forecast, an error or a whole training was not finite."
+    return [said, table(["Strategy", "forecaster", "dataset", "diverged ↓", "seeds"], rows, text_columns=3)]

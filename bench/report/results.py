@@ -30,7 +30,9 @@ from bench.analysis import (
     latest,
     leaderboard,
     mean_by,
+    median_ratio,
     median_trace,
+    over_scenarios,
     overall,
     pays,
     stretch_length,
@@ -46,6 +48,7 @@ from bench.report.drift_sets import drift_sets
 from bench.report.focus import Focus, focus_of
 from bench.report.markdown import marked
 from bench.report.origin_errors import OriginErrors, read_origin_errors
+from bench.report.rankings import Ranking, ranking
 from bench.store import FORECASTS, TRACE, Store
 from bench.sweeps.trials import Served, read_served
 from bench.tidy import tidy
@@ -166,7 +169,7 @@ class Results:
 
     @cached_property
     def ratios(self) -> pd.DataFrame:
-        """Columns ``scenario, entry, ratio, stretch``: `geometric_ratio` against persistence, and its stretches.
+        """Columns ``scenario, entry, ratio, median, stretch``: `geometric_ratio` and `median_ratio` to persistence.
 
         Scenarios without persistence are left out.
         """
@@ -179,8 +182,9 @@ class Results:
             stretch = stretch_length(len(errors), self.overlap(scenario), self.season(scenario))
             by_seed = self.errors_by_seed(scenario)
             for entry, own in sorted(by_seed.items()):
-                rows.append((scenario, entry, geometric_ratio(own, by_seed[reference[0]], stretch), stretch))
-        return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "stretch"])
+                ratios = (measure(own, by_seed[reference[0]], stretch) for measure in (geometric_ratio, median_ratio))
+                rows.append((scenario, entry, *ratios, stretch))
+        return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "median", "stretch"])
 
     @cached_property
     def contrasts(self) -> pd.DataFrame:
@@ -217,15 +221,13 @@ class Results:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """`all_pairs` of the ranked entries of each scenario, with a column ``scenario`` in front."""
-        frames = []
+        """`all_pairs` of the ranked entries of each scenario, `over_scenarios`."""
+        found = {}
         for scenario in self.scenarios:
             board = self.board_of(scenario)
             entries = board.loc[board["rank"].notna(), "entry"].tolist()
-            found = all_pairs(self.errors_by_seed(scenario), entries, self.overlap(scenario))
-            found.insert(0, "scenario", scenario)
-            frames.append(found)
-        return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+            found[scenario] = all_pairs(self.errors_by_seed(scenario), entries, self.overlap(scenario))
+        return over_scenarios(found)
 
     def pairs_of(self, scenario: str) -> pd.DataFrame:
         """The pairs of one scenario."""
@@ -249,6 +251,11 @@ class Results:
     def against_best(self, scenario: str) -> pd.DataFrame:
         """The pairs of a scenario's best entry, in the order of the leaderboard, `with_intervals`."""
         return self._against_best[scenario]
+
+    @cached_property
+    def ranking(self) -> Ranking | None:
+        """The entries over all datasets; None with fewer than two."""
+        return ranking(self)
 
     @cached_property
     def label_curves(self) -> pd.DataFrame:

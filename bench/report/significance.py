@@ -23,8 +23,8 @@ HOW_TO_READ = (
     "MSE of the best less MSE of each other ranked entry, scaled, at the same origins with the same seeds; below 0 the "
     "best is better. In brackets is the 95 % block-bootstrap interval over origins and seeds, each row by itself. p is "
     "the two-sided p-value of Diebold and Mariano's test on the mean over seeds (long-run variance by cosines, which "
-    "covers the overlap of forecasts), adjusted after Holm over all pairs of ranked entries of the dataset. "
-    "A difference is **significant** where the adjusted p is below 0.05 and the interval does not hold 0."
+    "covers the overlap of forecasts), adjusted after Holm over all pairs of ranked entries on all datasets of this "
+    "report. A difference is **significant** where the adjusted p is below 0.05 and the interval does not hold 0."
 )
 
 
@@ -88,7 +88,7 @@ def _note(results: Results, scenario: str, found: pd.DataFrame) -> str:
     overlap = results.overlap(scenario)
     if overlap > 1:
         facts.append(f"forecasts less than {count(overlap, 'origin')} apart overlap")
-    tested = int(results.pairs_of(scenario)["p"].notna().sum())
+    tested = int(results.pairs["p"].notna().sum())
     if tested:
         facts.append(f"p adjusted over {count(tested, 'pair')}")
     text = f"{'; '.join(facts)}. All pairs are in tables/pairs.csv."

@@ -12,7 +12,7 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 
 from bench.analysis import diebold_mariano, holm
-from bench.analysis.equal_accuracy import most_cosines
+from bench.analysis.equal_accuracy import Smoothing, smoothing, variance_of_mean
 
 Floats = NDArray[np.float64]
 
@@ -29,8 +29,8 @@ def test_with_all_cosines_and_no_overlap_it_is_students_test() -> None:
     values = np.random.default_rng(0).standard_normal(50) + 0.3
     found = diebold_mariano(values, overlap=1, cosines=49)
     expected = stats.ttest_1samp(values, 0.0)
-    assert found.statistic == pytest.approx(expected.statistic)
-    assert found.p == pytest.approx(expected.pvalue)
+    assert found.statistic == pytest.approx(expected.statistic, rel=1e-8)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-8)
 
 
 def test_the_variance_is_that_of_the_cosine_averages() -> None:
@@ -40,8 +40,17 @@ def test_the_variance_is_that_of_the_cosine_averages() -> None:
     averages = [np.sqrt(2 / n) * float(values @ np.cos(np.pi * j * t / n)) for j in range(1, cosines + 1)]
     variance = np.mean(np.square(averages)) / n
     found = diebold_mariano(values, overlap=1, cosines=cosines)
-    assert found.statistic == pytest.approx(values.mean() / np.sqrt(variance))
-    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.statistic), cosines))
+    assert found.statistic == pytest.approx(values.mean() / np.sqrt(variance), rel=1e-8)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.statistic), cosines), rel=1e-8)
+
+
+def test_what_the_cosines_miss_is_given_back() -> None:
+    values = losses(300, 6, 0.5, np.random.default_rng(1)) + 0.2
+    by = smoothing(values, overlap=6)
+    assert 0.05 < by.missed <= 0.1
+    plain = variance_of_mean(values, 6, Smoothing(by.cosines))
+    assert variance_of_mean(values, 6, by) == pytest.approx(plain / (1 - by.missed))
+    assert diebold_mariano(values, 6).statistic == pytest.approx(values.mean() * np.sqrt((1 - by.missed) / plain))
 
 
 def test_in_a_long_stream_it_agrees_with_a_hac_variance() -> None:
@@ -118,7 +127,7 @@ def test_a_constant_difference_is_certain_and_an_endless_one_unknown() -> None:
 
 def test_overlap_and_persistence_lower_the_number_of_cosines() -> None:
     rng = np.random.default_rng(8)
-    chosen = [most_cosines(losses(2000, h, m, rng), h) for h, m in ((1, 0.0), (24, 0.0), (24, 0.9), (24, 0.97))]
+    chosen = [smoothing(losses(2000, h, m, rng), h).cosines for h, m in ((1, 0.0), (24, 0.0), (24, 0.9), (24, 0.97))]
     assert chosen == sorted(chosen, reverse=True)
     assert len(set(chosen)) == 4
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import all_pairs, holm, with_intervals
+from bench.analysis import all_pairs, holm, over_scenarios, with_intervals
 
 Errors = dict[str, pd.DataFrame]
 
@@ -66,3 +66,18 @@ def test_an_error_without_bound_is_said_to_be_that(errors: Errors) -> None:
 
 def test_nothing_to_compare(errors: Errors) -> None:
     assert with_intervals(all_pairs(errors, ["a"], overlap=1), errors, overlap=1).empty
+
+
+def test_p_values_are_adjusted_for_all_scenarios_together(errors: Errors) -> None:
+    found = {
+        "d": all_pairs(errors, ["a", "b", "c"], overlap=1),
+        "alone": all_pairs(errors, ["a"], overlap=1),
+        "e": all_pairs(errors, ["b", "a"], overlap=1),
+    }
+    together = over_scenarios(found)
+    assert together.columns[0] == "scenario"
+    assert together["scenario"].tolist() == ["d", "d", "d", "e"]
+    np.testing.assert_array_equal(together["p"], [*found["d"]["p"], *found["e"]["p"]])
+    np.testing.assert_allclose(together["p_holm"], holm(together["p"].tolist()))
+    assert (together["p_holm"].iloc[:3].to_numpy() > found["d"]["p_holm"].to_numpy()).any()
+    assert over_scenarios({"alone": found["alone"]}).empty

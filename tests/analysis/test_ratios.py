@@ -1,4 +1,4 @@
-"""The geometric mean over stretches: by hand, and what it is proof against."""
+"""The geometric mean and the median over stretches: by hand, and what it is proof against."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import geometric_ratio, stretch_length
+from bench.analysis import geometric_ratio, median_ratio, stretch_length
 
 
 def errors(*seeds: list[float]) -> pd.DataFrame:
@@ -53,6 +53,16 @@ def test_a_hard_stretch_rules_the_mean_and_not_this() -> None:
     assert geometric_ratio(own, reference, 2) > 1.9
 
 
+def test_a_few_stretches_carry_the_mean_and_not_the_median() -> None:
+    reference = errors([1.0] * 5)
+    own = errors([0.9, 0.9, 0.9, 50.0, 50.0])
+    assert geometric_ratio(own, reference, 1) == pytest.approx((0.9**3 * 50**2) ** (1 / 5))
+    assert median_ratio(own, reference, 1) == pytest.approx(0.9)
+    assert median_ratio(errors([4.0, 1.0]), errors([1.0, 1.0]), 1) == pytest.approx(2.0)  # between 4 and 1
+    assert median_ratio(errors([2.0], [3.0], [8.0]), errors([1.0], [1.0], [1.0]), 1) == pytest.approx(3.0)
+    assert np.isnan(median_ratio(own, reference * 0, 1))
+
+
 def test_only_common_origins_count() -> None:
     reference = errors([1.0, 1.0, 7.0]).set_axis([1, 2, 9])
     assert geometric_ratio(errors([50, 2, 2]), reference, 1) == pytest.approx(2.0)
@@ -71,3 +81,4 @@ def test_zeros_make_it_neither_nothing_nor_endless() -> None:
 def test_a_factor_is_that_factor(values: list[float], stretch: int, factor: float) -> None:
     reference = errors(values)
     assert geometric_ratio(reference * factor, reference, stretch) == pytest.approx(factor)
+    assert median_ratio(reference * factor, reference, stretch) == pytest.approx(factor)

@@ -132,17 +132,18 @@ def test_without_titans_there_is_no_such_section(tmp_path: Path, fakes: Any) -> 
     assert not list((tmp_path / "report" / "figures").glob("contrast-*"))
 
 
-def test_every_strategy_has_its_geometric_mean(page: str) -> None:
+@pytest.mark.parametrize("which", ["geo. mean", "median"])
+def test_every_strategy_has_its_geometric_mean_and_median(which: str, page: str) -> None:
     lines = page.partition(f"### {SCENARIO}\n")[2].partition("\n\n<details>")[0].split("\n")
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
-    column = cells[0].index("vs persistence (geo. mean) ↓")
+    column = cells[0].index(f"vs persistence ({which}) ↓")
     shown = {row[0].partition(" (")[0]: row[column].strip("*") for row in cells[1:]}
     assert shown.pop("persistence") == "reference"
     errors = {"frozen": 0.3, "titans-a": 0.2, "titans-b": 0.25, "titans-b-window": 0.35}
     assert len(shown) == 7
     for name, error in errors.items():
         assert float(shown[name]) == pytest.approx(error / 0.4, rel=0.1)
-    assert "Geometric mean over stretches of at least 2 origins." in page
+    assert "Geometric mean and median over stretches of at least 2 origins." in page
 
 
 def test_no_persistence_no_geometric_mean(tmp_path: Path, fakes: Any) -> None:

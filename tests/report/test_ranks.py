@@ -1,0 +1,223 @@
+"""Ranks over datasets, as the report says and draws them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.report import write_report
+from bench.report.figures.canvas import drawing_style
+from bench.report.figures.palette import colours
+from bench.report.figures.ranks import draw_ranks
+from bench.report.markdown import NONE
+from bench.report.rank_pictures import DATASETS, rank_drawings
+from bench.report.ranks import ranks
+from bench.report.results import Results, read_results
+from bench.store import Store
+
+NAMES = ("one", "two", "three", "four", "five", "six")
+
+
+def rows_of(blocks: list[str], first: str) -> list[list[str]]:
+    """Cells of the first table whose header begins so, header first."""
+    block = next(block for block in "\n\n".join(blocks).split("\n\n") if block.startswith(f"| {first}"))
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in block.split("\n")]
+    return [lines[0], *lines[2:]]
+
+
+def served(folder: Path, fakes: Any, names: tuple[str, ...], seeds: int = 1, **shape: Any) -> Results:
+    strategies = [
+        fakes.Strategy("rls", 0.2),
+        fakes.Strategy("ogd", 0.23, noise=0.3),
+        fakes.Strategy("frozen", 0.23, noise=0.3),
+        fakes.Strategy("persistence", 0.4),
+    ]
+    scenarios = [fakes.Scenario(name, events=(), **{"origins": 60, **shape}) for name in names]
+    return read_results(fakes.write_results(folder, scenarios, strategies, seeds).folder)
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory: pytest.TempPathFactory, fakes: Any) -> Results:
+    return served(tmp_path_factory.mktemp("ranks") / "r", fakes, NAMES, seeds=2, origins=300)
+
+
+def test_with_enough_datasets_ranks_are_tested(six: Results) -> None:
+    blocks = ranks(six, {})
+    text = "\n".join(blocks)
+    assert blocks[0] == "## Ranks"
+    assert "**rls** has the best average rank, 1.00 (n = 6 datasets, 4 entries)." in text
+    assert re.search(
+        r"differ by \*\*more than chance\*\* \(Friedman's test as corrected .*F\(3, 15\) = .*, p < 0.001\)", text
+    )
+    assert "two are told apart from 1.91 ranks on" in text
+    table = rows_of(blocks, "Strategy")
+    assert table[0] == ["Strategy", "average rank ↓", "wins ↑", "ties", "losses ↓", "Nemenyi's p against rls"]
+    assert [row[0] for row in table[1:]][0::3] == ["rls", "persistence"]
+    assert table[1][1:2] == ["**1.00**"]
+    assert table[-1][1] == "4.00"
+    for row in table[1:]:
+        assert sum(int(cell) for cell in row[2:5]) == 3 * 6
+    assert (
+        "Wilcoxon's signed-rank test is left out: over 6 datasets, adjusted over 6 pairs, it could find nothing."
+        in text
+    )
+
+
+def test_wins_and_losses_pair_by_pair(six: Results) -> None:
+    matrix = rows_of(ranks(six, {}), "Row against column")
+    assert matrix[0] == ["Row against column", "1", "2", "3", "4"]
+    cells = np.array([row[1:] for row in matrix[1:]])
+    for i in range(4):
+        assert cells[i, i] == NONE
+        for j in range(i):
+            wins, ties, losses = cells[i, j].split("/")
+            assert cells[j, i] == f"{losses}/{ties}/{wins}"
+            assert int(wins) + int(ties) + int(losses) == 6
+    assert cells[0, 3] == "6/0/0"
+    assert six.ranking is not None
+    duels = six.ranking.duels
+    counted = duels[(duels["entry"] == "rls") & (duels["other"] == "persistence")]
+    assert counted[["wins", "seeds_lower", "seeds_higher"]].to_numpy().tolist() == [[6, 12, 0]]
+
+
+def test_what_is_called_a_win_is_what_the_verdict_says(six: Results) -> None:
+    for scenario in six.in_detail:
+        best = six.against_best(scenario)
+        assert six.ranking is not None
+        duels = six.ranking.duels
+        mine = duels[(duels["entry"] == best["one"].iloc[0]) & (duels["wins"] > 0)]
+        assert set(best.loc[best["significant"], "other"]) <= set(mine["other"])
+
+
+@pytest.mark.parametrize("datasets", [2, 4])
+def test_with_few_datasets_there_are_numbers_and_no_test(datasets: int, tmp_path: Path, fakes: Any) -> None:
+    results = served(tmp_path / "r", fakes, NAMES[:datasets])
+    blocks = ranks(results, {})
+    text = "\n".join(blocks)
+    assert "Not tested: 5 datasets are the fewest for a p-value." in text
+    assert rows_of(blocks, "Strategy")[0] == ["Strategy", "average rank ↓", "wins ↑", "ties", "losses ↓"]
+    assert " p " not in text
+    assert not list(rank_drawings(results, colours(results.runs["strategy"])))
+
+
+def test_a_single_dataset_has_no_ranks(tmp_path: Path, fakes: Any) -> None:
+    results = served(tmp_path / "r", fakes, NAMES[:1])
+    assert results.ranking is None
+    assert ranks(results, {}) == []
+
+
+def test_two_protocols_of_a_dataset_are_one_dataset(tmp_path: Path, fakes: Any) -> None:
+    served(tmp_path / "r", fakes, NAMES[:1])
+    results = served(tmp_path / "r", fakes, NAMES[:1], stride=1, block=24, preset="dense")
+    assert len(results.scenarios) == 2
+    assert ranks(results, {}) == []
+    results = served(tmp_path / "r", fakes, NAMES[1:2])
+    blocks = ranks(results, {})
+    assert "(n = 2 datasets, 4 entries)" in "\n".join(blocks)
+    assert "Wins/ties/losses over 3 versions of 2 datasets (options and protocols)" in "\n".join(blocks)
+
+
+def test_who_lacks_a_result_has_no_rank(tmp_path: Path, fakes: Any) -> None:
+    results = served(tmp_path / "r", fakes, NAMES[:2])
+    late = fakes.Strategy("late", 0.01)
+    fakes.write_run(results.store, late, fakes.Scenario("one", events=(), origins=60), 0)
+    fakes.write_failure(results.store, late, fakes.Scenario("two", events=(), origins=60), 0)
+    blocks = ranks(read_results(results.store.folder), {})
+    assert "late" not in [row[0] for row in rows_of(blocks, "Strategy")]
+    assert "Without a result on each dataset, and therefore without an average rank: late." in "\n".join(blocks)
+
+
+def test_two_entries_are_told_apart_by_signed_ranks(tmp_path: Path, fakes: Any) -> None:
+    scenarios = [fakes.Scenario(name, events=(), origins=40) for name in NAMES]
+    strategies = [fakes.Strategy("rls", 0.2), fakes.Strategy("persistence", 0.4)]
+    results = read_results(fakes.write_results(tmp_path / "r", scenarios, strategies, 1).folder)
+    text = "\n".join(ranks(results, {}))
+    assert "They differ by more than chance (Wilcoxon's signed-rank test over datasets, p = 0.031)." in text
+    assert "signed-rank p against rls, adjusted" in text
+
+
+def test_alike_entries_differ_by_no_more_than_chance(tmp_path: Path, fakes: Any) -> None:
+    scenarios = [fakes.Scenario(name, events=(), origins=40) for name in NAMES]
+    strategies = [fakes.Strategy(name, 0.2, noise=0.0) for name in ("a", "b", "c")]
+    results = read_results(fakes.write_results(tmp_path / "r", scenarios, strategies, 1).folder)
+    text = "\n".join(ranks(results, {}))
+    assert "**a**, **b** and **c** have the best average rank, 2.00" in text
+    assert "The ranks differ by **no more than chance**" in text
+    ((_, _, drawing, _),) = rank_drawings(results, colours(results.runs["strategy"]))
+    bars = [line for line in drawing.figure.axes[0].get_lines() if line.get_label() == "alike"]
+    assert len(bars) == 1
+    assert "critical" not in "".join(text.get_text() for text in drawing.figure.axes[0].texts)
+
+
+def test_the_diagram(six: Results) -> None:
+    assert six.ranking is not None
+    with drawing_style():
+        ((where, kind, drawing, _),) = rank_drawings(six, colours(six.runs["strategy"]))
+    assert (where, kind) == (DATASETS, "ranks")
+    (axes,) = drawing.figure.axes
+    lines = {str(line.get_label()): np.asarray(line.get_xdata()) for line in axes.get_lines()}
+    for entry, mean in six.ranking.means.items():
+        assert lines[str(entry)][0] == mean
+    bars = [np.asarray(line.get_xdata()) for line in axes.get_lines() if line.get_label() == "alike"]
+    expected = [[six.ranking.means[group[0]], six.ranking.means[group[-1]]] for group in six.ranking.groups]
+    assert [bar.tolist() for bar in bars] == expected
+    assert f"critical difference {six.ranking.apart:.2f}" in {text.get_text() for text in axes.texts}
+    assert (
+        drawing.caption
+        == "Average rank over 6 datasets, the best to the left. A bar joins those that are not told apart."
+    )
+
+
+@pytest.mark.parametrize("entries", [2, 3, 8, 19])
+def test_names_stay_apart_and_inside_the_diagram(entries: int) -> None:
+    rng = np.random.default_rng(entries)
+    names = [f"a-strategy-with-a-name {i}" for i in range(entries)]
+    means = pd.Series(np.sort(rng.uniform(1, entries, entries)), names)
+    groups = [names[i : i + 2] for i in range(entries - 1)]
+    with drawing_style():
+        figure = draw_ranks(means, groups, 0.8, dict.fromkeys(names, "#222222"))
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    page = figure.bbox
+    for i, box in enumerate(boxes):
+        assert page.x0 <= box.x0 < box.x1 <= page.x1
+        assert page.y0 <= box.y0 < box.y1 <= page.y1
+        for other in boxes[i + 1 :]:
+            width = min(box.x1, other.x1) - max(box.x0, other.x0)
+            assert width <= 1 or min(box.y1, other.y1) - max(box.y0, other.y0) <= 2
+
+
+def test_the_report_has_the_section_the_figure_and_the_tables(tmp_path: Path, fakes: Any) -> None:
+    results = served(tmp_path / "r", fakes, NAMES[:5], origins=20)
+    text = write_report(results.store.folder, tmp_path / "report").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert headings.index("Ranks") == headings.index("Is the difference more than chance?") + 1
+    assert "![Average ranks over all datasets](figures/ranks-datasets.svg)" in text
+    assert (tmp_path / "report" / "figures" / "ranks-datasets.png").is_file()
+    for name in ("ranks", "rank_pairs", "duels"):
+        assert len(pd.read_csv(tmp_path / "report" / "tables" / f"{name}.csv")) >= 4
+
+
+def test_runs_that_diverged_are_counted(tmp_path: Path, fakes: Any) -> None:
+    store = Store(tmp_path / "r")
+    scenario, (rls, ogd) = fakes.Scenario(origins=20, events=()), fakes.strategies[2:4]
+    endless = fakes.errors(rls, scenario, pd.DataFrame({"mse": [np.inf], "mae": [np.inf]}))
+    fakes.write_run(store, rls, scenario, 0)
+    fakes.write_run(store, rls, scenario, 1, errors=endless)
+    text = write_report(store.folder, tmp_path / "report").read_text(encoding="utf-8")
+    assert "Every run ended, but not all errors are finite." in text
+    reason = "StreamError: diverged: the forecast at origin 7 is not finite"
+    fakes.write_failure(store, ogd, scenario, 0, reason=reason)
+    fakes.write_failure(store, ogd, scenario, 1, reason="KeyError: 'x'")
+    text = write_report(store.folder, tmp_path / "report").read_text(encoding="utf-8")
+    assert "2 of 4 runs diverged: a forecast, an error or a whole training was not finite." in text
+    table = re.findall(r"^\| (?:rls|frozen) .* of 2 .*$", text, re.MULTILINE)
+    assert [re.sub(r"\s+", " ", row) for row in table] == [
+        "| frozen | titans | akl-pedestrians | 1 of 2 | 0 |",
+        "| rls | none | akl-pedestrians | 1 of 2 | 1 |",
+    ]
