@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import totals
-from bench.analysis.ranks import FEWEST_BLOCKS, LEVEL
+from bench.analysis.ranks import FEWEST_BLOCKS, FIRST_LEVEL, LEVEL
 from bench.report.gallery import Gallery
 from bench.report.markdown import NONE, count, escape, table, words
 from bench.report.pictures import picture
@@ -50,11 +50,12 @@ def _verdict(ranking: Ranking) -> str:
         return f"Not tested: {FEWEST_BLOCKS} datasets are the fewest for a p-value."
     if test.obstacle == "too few entries":
         p = float(ranking.pairs["p"].iloc[0])
-        more = "more" if p < LEVEL else "no more"
-        return f"They differ by {more} than chance (Wilcoxon's signed-rank test over datasets, {p_text(p)})."
+        more = "more" if p < FIRST_LEVEL else "no more"
+        said = f"(Wilcoxon's signed-rank test over datasets, {p_text(p)}{_asked(p)})"
+        return f"They differ by **{more} than chance** {said}."
     freedom = f"{test.entries - 1}, {(test.entries - 1) * (test.blocks - 1)}"
     f = "∞" if np.isinf(test.f) else f"{test.f:.2f}"
-    said = f"(Friedman's test as corrected by Iman and Davenport, F({freedom}) = {f}, {p_text(test.p)})"
+    said = f"(Friedman's test as corrected by Iman and Davenport, F({freedom}) = {f}, {p_text(test.p)}{_asked(test.p)})"
     if not test.differ:
         return f"The ranks differ by **no more than chance** {said}, so no two are told apart."
     told = ranking.means[ranking.means - ranking.means.min() >= ranking.apart].index
@@ -63,6 +64,11 @@ def _verdict(ranking: Ranking) -> str:
     if not len(told):
         return f"{text} By that, none is told apart from the best."
     return f"{text} By that, the best is ahead of {words([escape(str(entry)) for entry in told])}."
+
+
+def _asked(p: float) -> str:
+    """What p would have had to be, where a reader may take it for small."""
+    return f"; below {FIRST_LEVEL} is asked for" if FIRST_LEVEL <= p < LEVEL else ""
 
 
 def _table(ranking: Ranking) -> str:

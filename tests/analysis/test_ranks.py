@@ -161,16 +161,16 @@ def test_too_few_are_not_tested() -> None:
 
 
 @pytest.mark.parametrize(("blocks", "entries"), [(5, 4), (7, 8), (15, 8)])
-def test_equal_entries_are_told_apart_about_one_time_in_twenty(blocks: int, entries: int) -> None:
+def test_equal_entries_have_a_small_p_as_often_as_it_says(blocks: int, entries: int) -> None:
     rng = np.random.default_rng(1)
     draws = [pd.DataFrame(rng.random((blocks, entries))) for _ in range(400)]
     apart = critical_difference(entries, blocks)
     means = [block_ranks(errors).mean() for errors in draws]
     ranges = np.array([mean.max() - mean.min() for mean in means])
-    found = np.array([friedman(errors).differ for errors in draws])
-    assert 0.02 <= found.mean() <= 0.08
+    tests = [friedman(errors) for errors in draws]
+    assert 0.02 <= np.mean([test.p < 0.05 for test in tests]) <= 0.08
     assert (ranges > apart).mean() <= 0.07
-    assert (found & (ranges > apart)).mean() <= 0.06  # what a report says of pairs
+    assert np.mean([test.differ for test in tests]) <= 0.03  # what a report goes by
 
 
 def test_a_clear_order_is_found() -> None:
