@@ -268,6 +268,26 @@ def compare(
         raise typer.Exit(1)
 
 
+@app.command()
+def leaderboard(
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RESULTS...", help="Folders of results, of one experiment or several each."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write every number to this file.")] = None,
+) -> None:
+    """Several experiments' or machines' results in one table, as Markdown."""
+    from bench.report.exports import write_frame
+    from bench.report.standings import standings
+    from bench.standings import read_standings
+
+    found = read_standings(results or ["results"])
+    out.print("\n\n".join(standings(found)), markup=False, highlight=False, soft_wrap=True)
+    if csv is not None:
+        csv.parent.mkdir(parents=True, exist_ok=True)
+        write_frame(found.board, csv)
+
+
 @app.command(name="list")
 def list_all(plugins: Plugins = None) -> None:
     """Strategies, forecasters, datasets, presets and experiments."""

@@ -103,6 +103,13 @@ def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
         assert found is not None
         pd.testing.assert_frame_equal(found, frame)
     assert store.read_frame("r3", ORIGINS) is None
+    columns = store.read_columns("r1", FORECASTS, ["channel", "origin"])
+    assert columns is not None
+    assert {name: values.tolist() for name, values in columns.items()} == {
+        "channel": list("abab"),
+        "origin": [0, 1, 2, 3],
+    }
+    assert store.read_columns("r3", ORIGINS, ["origin"]) is None
     assert sorted(path.name for path in (store.folder / "r1").iterdir()) == [FORECASTS, ORIGINS, RECORD]
     assert left_over(store) == []
     assert [found.run_id for found in store.records()] == ["r1", "r2", "r3"]

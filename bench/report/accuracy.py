@@ -83,11 +83,11 @@ def _together(results: Results) -> list[str]:
     headers = ["Strategy", "average rank ↓", *(f"skill against {name}, % ↑" for name in skills)]
     headers += [f"MSE on {escape(scenario)} ↓" for scenario in shown]
     ranked = overall["mean_rank"].notna()
-    columns = [_column(overall["mean_rank"], ranked, 1)]
-    columns += [[_skill(row, name) for _, row in overall.iterrows()] for name in skills]
+    columns = [column(overall["mean_rank"], ranked, 1)]
+    columns += [[skill_cell(row, name) for _, row in overall.iterrows()] for name in skills]
     leaky = leaky_scenarios(results.runs)
     for scenario in shown:
-        columns.append(_column(overall[f"mse {scenario}"], ~is_barred(overall) & (scenario not in leaky), None))
+        columns.append(column(overall[f"mse {scenario}"], ~is_barred(overall) & (scenario not in leaky), None))
     rows = [
         [results.names[row["entry"]], *cells]
         for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)
@@ -95,17 +95,17 @@ def _together(results: Results) -> list[str]:
     most = int(results.board["seeds"].max())
     fewer = " at most" if (results.board["seeds"] != most).any() else ""
     unranked = f" (those with instant labels, {len(leaky)}, left out)" if leaky else ""
-    notes = (
+    remarks = (
         f"Skill is the mean over the {len(results.scenarios) - len(leaky)}{unranked}. n = {count(most, 'seed')}{fewer}."
     )
     if not ranked.all():
-        notes += " A strategy without a result on each of them has no average rank."
+        remarks += " A strategy without a result on each of them has no average rank."
     if len(results.in_detail) > MOST_COLUMNS:
-        notes += f" MSE on the first {MOST_COLUMNS} only; all are in tables/overall.csv."
+        remarks += f" MSE on the first {MOST_COLUMNS} only; all are in tables/overall.csv."
     if results.aside:
-        notes += " MSE with fewer, later or leaked labels: see [What labels are worth](#what-labels-are-worth)."
+        remarks += " MSE with fewer, later or leaked labels: see [What labels are worth](#what-labels-are-worth)."
     several = results.runs["dataset"].nunique() > 1 or not results.aside
-    return [f"### All {'datasets' if several else 'protocols'}", table(headers, rows), notes]
+    return [f"### All {'datasets' if several else 'protocols'}", table(headers, rows), remarks]
 
 
 def _one(results: Results, scenario: str) -> list[str]:
@@ -123,11 +123,11 @@ def _one(results: Results, scenario: str) -> list[str]:
     headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in board.iterrows()]]
     for metric in SCALED:
         headers.append(f"{metric.upper()} ↓")
-        columns.append(_column(board[metric], board["rank"].notna(), None, board[f"{metric}_sd"]))
+        columns.append(column(board[metric], board["rank"].notna(), None, board[f"{metric}_sd"]))
     for name in (PERSISTENCE, FROZEN):
         if board[f"skill_{name}"].notna().any():
             headers.append(f"skill against {name}, % ↑")
-            columns.append([_skill(row, name) for _, row in board.iterrows()])
+            columns.append([skill_cell(row, name) for _, row in board.iterrows()])
     if len(ratios):
         headers += RATIOS.values()
         columns += [_ratios(board, ratios[name]) for name in RATIOS]
@@ -140,9 +140,9 @@ def _one(results: Results, scenario: str) -> list[str]:
     if uneven:
         headers.append("windows")
         columns.append([f"{number:,}" for number in board["windows"]])
-    if any(notes := [_notes(row) for _, row in board.iterrows()]):
+    if any(said := [notes(row) for _, row in board.iterrows()]):
         headers.append("notes")
-        columns.append(notes)
+        columns.append(said)
     blocks.append(table(headers, list(zip(*columns, strict=True))))
     if len(ratios):
         blocks.append(
@@ -161,13 +161,13 @@ def _original(results: Results, scenario: str) -> list[str]:
     headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in shown.iterrows()]]
     for metric in ORIGINAL:
         headers.append(f"{metric.removesuffix('_original').upper()} ↓")
-        columns.append(_column(shown[metric], shown["rank"].notna(), None, shown[f"{metric}_sd"]))
+        columns.append(column(shown[metric], shown["rank"].notna(), None, shown[f"{metric}_sd"]))
     inner = table(headers, list(zip(*columns, strict=True)))
     note = "The targets' own units (MSE in their squares), pooled over channels; mean ± standard deviation over seeds."
     return [f"<details><summary>The same in original units</summary>\n\n{inner}\n\n{note}\n\n</details>"]
 
 
-def _column(values: pd.Series, ranked: pd.Series, decimals: int | None, spread: pd.Series | None = None) -> list[str]:
+def column(values: pd.Series, ranked: pd.Series, decimals: int | None, spread: pd.Series | None = None) -> list[str]:
     """Cells of one column, lower is better, the lowest of the ranked in bold."""
     decimals = places(values) if decimals is None else decimals
     sds: Sequence[float] = spread.tolist() if spread is not None else [float("nan")] * len(values)
@@ -177,7 +177,8 @@ def _column(values: pd.Series, ranked: pd.Series, decimals: int | None, spread: 
     return [f"**{cell}**" if bold else cell for cell, bold in zip(cells, lowest, strict=True)]
 
 
-def _skill(row: pd.Series, reference: str) -> str:
+def skill_cell(row: pd.Series, reference: str) -> str:
+    """Skill against a reference, percent; that it is the reference itself, or worse than persistence."""
     if row["strategy"] == reference:
         return "reference"
     value = row[f"skill_{reference}"]
@@ -188,11 +189,12 @@ def _skill(row: pd.Series, reference: str) -> str:
 def _ratios(board: pd.DataFrame, ratios: pd.Series) -> list[str]:
     """Cells of ratios to persistence, the lowest of the ranked in bold."""
     values = ratios.reindex(board["entry"]).set_axis(board.index)
-    cells = _column(values, board["rank"].notna(), None)
+    cells = column(values, board["rank"].notna(), None)
     return ["reference" if s == PERSISTENCE else cell for s, cell in zip(board["strategy"], cells, strict=True)]
 
 
-def _notes(row: pd.Series) -> str:
+def notes(row: pd.Series) -> str:
+    """How many seeds did not end well."""
     return ", ".join(f"{row[kind]} {kind}" for kind in ("failed", "skipped", "diverged") if row[kind])
 
 

@@ -28,9 +28,12 @@ def write_frames(frames: dict[str, pd.DataFrame], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in frames.items():
         if len(frame):
-            frame.to_csv(
-                folder / f"{name}.csv", index=False, float_format="%.8g", lineterminator="\n", encoding="utf-8"
-            )
+            write_frame(frame, folder / f"{name}.csv")
+
+
+def write_frame(frame: pd.DataFrame, file: Path) -> None:
+    """Write a frame as CSV."""
+    frame.to_csv(file, index=False, float_format="%.8g", lineterminator="\n", encoding="utf-8")
 
 
 def _frames(results: Results) -> dict[str, pd.DataFrame]:

@@ -12,7 +12,7 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 
 from bench.analysis import diebold_mariano, holm
-from bench.analysis.equal_accuracy import Smoothing, smoothing, variance_of_mean
+from bench.analysis.equal_accuracy import Smoothing, diebold_mariano_columns, smoothing, variance_of_mean
 
 Floats = NDArray[np.float64]
 
@@ -140,3 +140,16 @@ def test_holm_agrees_with_statsmodels(values: list[float]) -> None:
 def test_holm_leaves_out_what_was_not_tested() -> None:
     np.testing.assert_allclose(holm([0.01, np.nan, 0.04]), [0.02, np.nan, 0.04])
     assert len(holm([])) == 0
+
+
+@pytest.mark.parametrize(("n", "overlap"), [(3, 1), (20, 1), (200, 6), (600, 24)])
+def test_many_pairs_at_once_are_as_one_by_one(n: int, overlap: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(n)
+    columns = [losses(n, overlap, memory, rng) + shift for memory in (0.0, 0.6, 0.99) for shift in (0.0, 0.3)]
+    columns += [np.zeros(n), np.full(n, 0.2), np.where(np.arange(n) == 1, np.inf, 0.1), rng.standard_normal(n).cumsum()]
+    monkeypatch.setattr("bench.analysis.equal_accuracy.AT_ONCE", 3 * n)  # in parts of three
+    together = diebold_mariano_columns(np.column_stack(columns), overlap)
+    for found, column in zip(together, columns, strict=True):
+        alone = diebold_mariano(column, overlap)
+        assert (found.cosines, found.obstacle) == (alone.cosines, alone.obstacle)
+        assert [found.statistic, found.p] == pytest.approx([alone.statistic, alone.p], nan_ok=True)

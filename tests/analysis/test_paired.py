@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench.analysis import block_length, paired_difference, paired_ratio
-from bench.analysis.bootstrap import FEWEST_BLOCKS, _resampled_means
+from bench.analysis.bootstrap import FEWEST_BLOCKS, _draws, _resampled_means
 
 
 def frame(values: list[list[float]] | NDArray[np.float64], first: int = 0) -> pd.DataFrame:
@@ -93,6 +93,26 @@ def test_resampled_means_scatter_as_theory_says() -> None:
     seeds = np.tile(rng.standard_normal(3), (50, 1))  # nothing but the seed differs
     means = _resampled_means(seeds, 5, 4000, seed=1)
     assert means.std() == pytest.approx(seeds[0].std(ddof=1) / np.sqrt(3), rel=0.05)
+
+
+@pytest.mark.parametrize(("n", "block", "seeds"), [(50, 7, 3), (64, 8, 1), (200, 1, 4)])
+def test_a_resampled_mean_is_that_of_the_blocks_that_were_drawn(n: int, block: int, seeds: int) -> None:
+    errors = np.random.default_rng(5).random((n, seeds))
+    drawn, weights = _draws(n, -(-n // block), seeds, 20, seed=3)
+    expected = []
+    for sample in range(20):
+        firsts = np.repeat(np.arange(n), drawn.toarray()[sample].astype(int))
+        rows = (firsts[:, None] + np.arange(block)).ravel() % n  # a block that leaves the stream goes on at its start
+        of_seeds = errors[rows].mean(axis=0)
+        expected.append(of_seeds[0] if weights is None else of_seeds @ weights[sample])
+    assert _resampled_means(errors, block, 20, seed=3) == pytest.approx(np.array(expected))
+
+
+def test_the_order_of_rows_and_seeds_does_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    one, other = frame(rng.random((120, 3))), frame(rng.random((120, 3)))
+    found = paired_difference(one, other, overlap=2)
+    assert found == paired_difference(one, other[[2, 0, 1]].iloc[::-1], overlap=2)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,14 @@ def test_only_common_origins_and_seeds_are_compared(errors: Errors) -> None:
     assert "d" not in set(pairs["other"])
 
 
+def test_entries_of_unlike_origins_and_seeds_are_as_pair_by_pair(errors: Errors) -> None:
+    errors |= {"d": errors["a"].iloc[:350] * 1.1, "e": errors["b"][[0]], "f": errors["c"] * 0.9}
+    order = ["d", "a", "e", "f", "b", "c"]
+    pairs = all_pairs(errors, order, overlap=2).drop(columns="p_holm")
+    one_by_one = [all_pairs(errors, [a, b], overlap=2) for i, a in enumerate(order) for b in order[i + 1 :]]
+    pd.testing.assert_frame_equal(pairs, pd.concat(one_by_one, ignore_index=True).drop(columns="p_holm"))
+
+
 def test_a_difference_counts_if_seeds_agree_on_it(errors: Errors) -> None:
     shown = with_intervals(all_pairs(errors, ["a", "c"], overlap=1), errors, overlap=1)
     assert shown["significant"].tolist() == [True]

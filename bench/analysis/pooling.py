@@ -1,0 +1,69 @@
+"""Runs of several sources as those of one experiment, each of them once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.analysis.entries import with_entries
+from bench.analysis.leaderboard import leaderboard
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Runs that count, and what was left out.
+
+    Attributes:
+        runs: With the columns of `with_entries`; ``entry`` also tells versions apart.
+        doubled: Runs that were in another source too, by their id, or for which a later one of the same version counts.
+        differing: Of these, the ids with another MSE elsewhere.
+    """
+
+    runs: pd.DataFrame
+    doubled: int
+    differing: list[str]
+
+
+def pool(runs: pd.DataFrame) -> Pool:
+    """Put runs of several sources together.
+
+    Runs belong to one scenario only if dataset, its options, its data's ``fingerprint`` and every number of the
+    protocol agree. A run with the id of another one is the same run; one that ended well counts before one that did
+    not, then the first source. Runs of one entry in one scenario whose ``version`` differs are different entries,
+    ``name [2]`` by the sources they are from. Of two runs of one version with one seed the newest counts.
+
+    Args:
+        runs: A row for each run, as `with_entries` takes it, with the columns ``source`` (a number), ``fingerprint``,
+            ``version`` (of everything but options and seed that decides the outcome) and ``started``, text.
+    """
+    runs = runs.assign(bad=runs["status"] != "ok").sort_values(["bad", "source"], kind="stable")
+    ok = runs[~runs["bad"]]
+    differing = ok.groupby("run_id", sort=True)["mse"].nunique()
+    once = runs.drop_duplicates("run_id").drop(columns="bad")
+    named = with_entries(once.sort_index())
+    named["entry"] += _versions(named)
+    newest_last = named.sort_values("started", kind="stable")
+    kept = newest_last.drop_duplicates(["scenario", "entry", "seed"], keep="last").sort_index()
+    return Pool(kept, len(runs) - len(kept), differing.index[differing > 1].tolist())
+
+
+def _versions(runs: pd.DataFrame) -> pd.Series:
+    """What is put behind an entry's name to tell its versions apart: nothing where there is one."""
+    keys = ["scenario", "entry"]
+    several = runs.groupby(keys)["version"].transform("nunique") > 1
+    sources = runs.groupby([*keys, "version"])["source"].transform(_numbers)
+    names = (" [" + sources.astype(str) + "]").where(several, "")
+    alike = runs.assign(name=names).groupby([*keys, "name"])["version"].transform("nunique") > 1
+    return names.where(~(several & alike), names.str.removesuffix("]") + ", " + runs["version"].str.slice(0, 6) + "]")
+
+
+def pooled_board(runs: pd.DataFrame) -> pd.DataFrame:
+    """`leaderboard` of a pool, with the columns ``sources`` (such as ``1, 3``) and ``fingerprint``."""
+    keys = ["scenario", "entry"]
+    more = runs.groupby(keys).agg(sources=("source", _numbers), fingerprint=("fingerprint", "first"))
+    return leaderboard(runs).merge(more.reset_index(), on=keys, how="left")
+
+
+def _numbers(sources: pd.Series) -> str:
+    return ", ".join(str(number) for number in sorted(set(sources)))

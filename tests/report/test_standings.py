@@ -1,0 +1,114 @@
+"""`bench leaderboard`: several folders of results, one table."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench import BenchError
+from bench.report.standings import standings
+from bench.standings import read_standings
+from bench.store import Store
+
+OTHER = {"device": "cuda:0", "device_name": "Some GPU", "platform": "Linux-aarch64", "started": "2026-03-01T00:00:00"}
+
+
+@pytest.fixture
+def machines(tmp_path: Path, fakes: Any) -> Path:
+    """Two machines: seeds 0 and 1 here, seed 2 there, where there is a second dataset, too."""
+    scenario, other = fakes.Scenario(origins=20), fakes.Scenario("etth2", ("HUFL",), (), origins=20)
+    for strategy in fakes.strategies[:4]:
+        for seed in (0, 1):
+            fakes.write_run(Store(tmp_path / "here" / "default"), strategy, scenario, seed)
+        there = Store(tmp_path / "there" / "default")
+        environment = fakes.record(strategy, scenario, 2).environment | {"platform": "Linux-aarch64"}
+        fakes.write_run(there, strategy, scenario, 2, environment=environment)
+        fakes.write_run(there, strategy, other, 2, environment=environment)
+    return tmp_path
+
+
+def text_of(*places: Path) -> str:
+    return "\n\n".join(standings(read_standings([str(place) for place in places])))
+
+
+def cells(text: str, heading: str) -> list[list[str]]:
+    lines = re.search(r"(?:^\|.*\n?)+", text.partition(f"{heading}\n")[2], flags=re.MULTILINE)
+    assert lines is not None
+    plain = lines[0].replace("\\", "").strip().split("\n")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in plain]
+    return [rows[0], *rows[2:]]
+
+
+def test_two_machines_in_one_table(machines: Path) -> None:
+    text = text_of(machines / "here", machines / "there")
+    header, *rows = cells(text, "## akl-pedestrians")
+    table = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert table["frozen"]["seeds"] == "3"
+    assert table["frozen"]["from"] == "1, 2"
+    assert "±" in table["frozen"]["MSE ↓"]
+    assert table["persistence"]["skill against persistence, % ↑"] == "reference"
+    assert {row[0]: row[-1] for row in cells(text, "## etth2")}["frozen"] == "2"
+    assert all(row[-1] == "2 of 2" for row in cells(text, "## All datasets")[1:])
+    sources = cells(text, "## Where it comes from")
+    assert [row[1] for row in sources[1:]] == [f"{machines}/here/default", f"{machines}/there/default"]
+    assert [row[2] for row in sources[1:]] == [
+        "Some CPU @ 2.0 GHz, Linux-x86_64",
+        "Some CPU @ 2.0 GHz, Linux-aarch64",
+    ]
+    assert "adaptbench 0.1.0, torch 2.13.0, git 01234567" in sources[1][4]
+
+
+def test_a_copy_changes_nothing_but_is_said(machines: Path) -> None:
+    shutil.copytree(machines / "here", machines / "copy")
+    once, twice = (text_of(*(machines / name for name in names)) for names in (("here",), ("here", "copy")))
+    assert cells(once, "## akl-pedestrians") == cells(twice, "## akl-pedestrians")
+    assert "8 runs in more than one folder" in twice
+    assert "more than one folder" not in once
+
+
+def test_another_kind_of_device_is_another_entry(machines: Path, fakes: Any) -> None:
+    strategy, scenario = fakes.strategies[3], fakes.Scenario(origins=20)
+    record = fakes.record(strategy, scenario, 0)
+    store = Store(machines / "gpu" / "default")
+    fakes.write_run(store, strategy, scenario, 0, run_id="gpu", environment=record.environment | OTHER)
+    text = text_of(machines / "here", machines / "gpu")
+    names = [row[0] for row in cells(text, "## akl-pedestrians")]
+    assert {"frozen [1]", "frozen [2]", "rls"} <= set(names)
+    assert "Numbers in brackets behind a name" in text
+
+
+def test_another_recipe_of_training_is_another_entry(machines: Path, fakes: Any) -> None:
+    strategy, scenario = fakes.strategies[3], fakes.Scenario(origins=20)
+    fakes.write_run(Store(machines / "long" / "default"), strategy, scenario, 7, training={"steps": 900, "batch": 32})
+    names = [row[0] for row in cells(text_of(machines / "here", machines / "long"), "## akl-pedestrians")]
+    assert {"frozen [1]", "frozen [2]"} <= set(names)
+
+
+def test_the_command(machines: Path) -> None:
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "import sys; sys.modules['torch'] = None; from bench.cli import main; main()"]
+        return subprocess.run([*command, "leaderboard", *map(str, words)], capture_output=True, text=True, check=False)
+
+    ran = run(machines / "here", machines / "there", "--csv", machines / "new" / "all.csv")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("## All datasets\n\n| Strategy ")
+    frame = pd.read_csv(machines / "new" / "all.csv")
+    assert {"scenario", "entry", "rank", "mse", "mse_sd", "sources", "fingerprint"} <= set(frame)
+    assert len(frame) == 8
+    ran = run(machines / "nowhere")
+    assert ran.returncode == 2
+    assert "nowhere: no such folder" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_folder_without_results_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BenchError, match="No results in"):
+        read_standings([str(tmp_path / "empty")])
