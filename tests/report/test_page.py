@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
@@ -159,6 +159,7 @@ def test_any_number_can_be_json(value: float) -> None:
         assert found == ("inf" if np.isinf(value) else None)
 
 
+@settings(deadline=None)  # other work may share the machine
 @given(
     values=st.lists(st.sampled_from([0.1, 0.2, 0.3, np.nan, np.inf]), min_size=1, max_size=8),
     ranked=st.lists(st.booleans(), min_size=8, max_size=8),
@@ -188,6 +189,7 @@ def test_the_dark_paper_is_that_of_the_style_sheet(page: str) -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
 
 
+@settings(deadline=None)
 @given(origins=st.integers(2, 5000), window=st.integers(1, 400), points=st.integers(1, 600))
 def test_stretches(origins: int, window: int, points: int) -> None:
     stretch = stretch_origins(origins, window, points)
@@ -299,3 +301,13 @@ def test_the_command(bench: Bench, tmp_path: Path, fakes: Any) -> None:
     ran = bench("report", "--html")
     assert (ran.status, ran.out.split()) == (0, ["reports/small/README.md", "reports/small/report.html"])
     assert (tmp_path / "reports" / "small" / PAGE).is_file()
+
+
+def test_the_command_says_where_there_is_nothing_to_show(
+    bench: Bench, tmp_path: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.write_results(tmp_path / "results" / "swept", strategies=fakes.strategies[:1], seeds=1)
+    monkeypatch.setattr("bench.report.write_report", lambda _, report, **__: report / "README.md")
+    ran = bench("report", "--html")
+    assert ran.out.split() == ["reports/swept/README.md"]
+    assert "No reports/swept/report.html: nothing has been served yet" in ran.err

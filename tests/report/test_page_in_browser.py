@@ -406,6 +406,8 @@ def test_thousands_of_rows_show_the_first_and_then_all(results: Results, tmp_pat
     for column in board["columns"]:
         for key in ("values", "texts", "intervals"):
             column[key] *= times
+    data["streams"]["plots"][0]["stretch"] = 8
+    data["streams"]["left_out"] = ["2 lines left out."]
     path = tmp_path / "long.html"
     path.write_text(assemble("long", as_json(data)), encoding="utf-8")
     with visit(path) as seen:
@@ -414,6 +416,7 @@ def test_thousands_of_rows_show_the_first_and_then_all(results: Results, tmp_pat
         seen.page.get_by_role("button", name="Show all rows").click()
         assert seen.rows().count() == 1200
         assert not seen.page.locator("#more-rows").is_visible()
+        assert "each point is the mean of 8 origins of 60. 2 lines left out." in seen.text("#stream-caption")
 
 
 def test_the_policy_stops_what_is_put_in_later(plain: Path, browser: Browser) -> None:

@@ -148,8 +148,9 @@ def last_of(origins: int, stretch: int) -> NDArray[np.int64]:
 
 def means_over(values: pd.Series, stretch: int) -> NDArray[np.float64]:
     """Mean of each stretch; the last one may be shorter."""
-    own = values.to_numpy(dtype=float)
-    return np.array([own[start : start + stretch].mean() for start in range(0, len(own), stretch)])
+    starts = np.arange(0, len(values), stretch)
+    sums: NDArray[np.float64] = np.add.reduceat(values.to_numpy(dtype=float), starts)
+    return sums / np.diff(starts, append=len(values))
 
 
 def as_seconds(times: NDArray[np.generic]) -> NDArray[np.int64]:
