@@ -13,7 +13,6 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from rich.console import Console
 
-from bench.engines import engine
 from bench.experiment import Experiment, RunSpec
 from bench.plugins import load_plugins
 from bench.record import Record
@@ -29,8 +28,6 @@ load_plugins()
 RUNS = 10_000
 FEW = 200
 """Where benchmarks are disabled."""
-
-WORKERS, JOBS, TRIES = 2, 16, 5
 
 
 def simulated(run: RunSpec, place: Workplace, progress: Any) -> tuple[Record, dict[str, pd.DataFrame]]:
@@ -88,32 +85,3 @@ def test_ten_thousand_runs(benchmark: BenchmarkFixture, tmp_path: Path, monkeypa
     if not benchmark.disabled:
         assert each <= 5
         assert made[0] <= 3
-
-
-def burn(rounds: int) -> float:
-    """About half a second of one core, whoever does it."""
-    total = 0
-    for i in range(rounds):
-        total += i * i % 7
-    return float(total)
-
-
-def test_two_workers_against_one(benchmark: BenchmarkFixture) -> None:
-    """Sixteen equal jobs; workers are awake before the clock starts, as within a session."""
-    rounds = 1000 if benchmark.disabled else 8_000_000
-    ratios = []
-    with engine("serial")(1, 1) as alone, engine("processes")(WORKERS, 1) as crew:
-        list(crew(burn, [1] * WORKERS))
-
-        def both() -> None:
-            begun = time.perf_counter()
-            list(alone(burn, [rounds] * JOBS))
-            between = time.perf_counter()
-            list(crew(burn, [rounds] * JOBS))
-            ratios.append((between - begun) / (time.perf_counter() - between))
-
-        benchmark.pedantic(both, rounds=1 if benchmark.disabled else TRIES)
-    benchmark.extra_info.update(kind="16 jobs", ratio=round(max(ratios), 3), against="serial")
-    print(f"\n2 workers on 16 equal jobs: {', '.join(f'{ratio:.2f}' for ratio in ratios)} x the speed of serial")
-    if not benchmark.disabled:
-        assert max(ratios) >= 1.8

@@ -1,0 +1,99 @@
+"""Equal jobs that need a core each: two workers against one, and ray against processes; pairs run in turn."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.engines import Crew, RayOptions, engine
+from bench.engines.connection import connected
+
+WORKERS, JOBS, TRIES = 2, 16, 5
+SHORT, LONG = 8_000_000, 100_000_000
+"""Rounds of `burn`: about half a second, and more than five."""
+
+LONG_JOBS, LONG_S = 4, 5.0
+
+
+def burn(rounds: int) -> float:
+    """Keeps one core busy, whoever does it; answers with the seconds that it took."""
+    begun, total = time.perf_counter(), 0
+    for i in range(rounds):
+        total += i * i % 7
+    return time.perf_counter() - begun
+
+
+Crews = Callable[[str], Crew]
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    with connected(RayOptions(address="local"), WORKERS):
+        yield
+
+
+@pytest.fixture
+def crews(request: pytest.FixtureRequest) -> Iterator[Crews]:
+    """Crews by engine, of two workers with one thread each, which are awake, as within a session."""
+    with ExitStack() as stack:
+
+        def crew(name: str) -> Crew:
+            if name == "ray":
+                request.getfixturevalue("ray_here")
+            hands = stack.enter_context(engine(name)(WORKERS, 1))
+            list(hands(burn, [1] * 2 * WORKERS))
+            return hands
+
+        yield crew
+
+
+def seconds(crew: Crew, rounds: int, jobs: int) -> float:
+    begun = time.perf_counter()
+    assert len(list(crew(burn, [rounds] * jobs))) == jobs
+    return time.perf_counter() - begun
+
+
+def ratios(benchmark: BenchmarkFixture, crew: Crew, other: Crew, rounds: int, jobs: int, **info: object) -> list[float]:
+    """How many times as fast a crew is as another one, pair by pair."""
+    found = list[float]()
+
+    def pair() -> None:
+        theirs = seconds(other, rounds, jobs)
+        found.append(theirs / seconds(crew, rounds, jobs))
+
+    benchmark.pedantic(pair, rounds=1 if benchmark.disabled else TRIES)
+    benchmark.extra_info.update(ratio=round(statistics.median(found), 3), **info)
+    return found
+
+
+def said(found: list[float]) -> str:
+    return f"{statistics.median(found):.2f} (median of {', '.join(f'{ratio:.2f}' for ratio in found)})"
+
+
+@pytest.mark.parametrize("name", ["processes", "ray"])
+def test_two_workers_against_one(name: str, benchmark: BenchmarkFixture, crews: Crews) -> None:
+    rounds = 1000 if benchmark.disabled else SHORT
+    info = {"kind": f"{JOBS} jobs, {name}", "against": "serial"}
+    found = ratios(benchmark, crews(name), crews("serial"), rounds, JOBS, **info)
+    print(f"\n{name}, 2 workers on {JOBS} equal jobs: {said(found)} x the speed of serial")
+    if name == "processes" and not benchmark.disabled:
+        assert max(found) >= 1.8
+
+
+def test_ray_against_processes(benchmark: BenchmarkFixture, crews: Crews) -> None:
+    """On jobs of five seconds and more, ray is at most a tenth behind."""
+    rounds = 1000 if benchmark.disabled else LONG
+    ray, processes = crews("ray"), crews("processes")
+    info = {"kind": f"{LONG_JOBS} jobs of {LONG_S:g} s, ray", "against": "processes"}
+    found = ratios(benchmark, ray, processes, rounds, LONG_JOBS, **info)
+    (took,) = (one for one in processes(burn, [rounds]) if isinstance(one, float))
+    print(f"\nray on {LONG_JOBS} jobs of {took:.1f} s, 2 workers: {said(found)} x the speed of processes")
+    if not benchmark.disabled:
+        assert took >= LONG_S
+        assert max(found) >= 0.9
