@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import BenchError
 from bench.record import SCHEMA_VERSION, Record, Timing
-from bench.storage.disk import WORK, remove, sweep, work_folder, write_durably, write_frame
+from bench.storage.disk import WORK, remove, sweep, work_folder, write_durably
 from bench.storage.lock import held
 from bench.storage.migrations import migrated
 from bench.storage.seal import Seal, SealError, broken_file, opened, sealed
@@ -229,7 +229,7 @@ class Store:
         work = work_folder(self.folder)
         try:
             for name, frame in frames.items():
-                write_frame(work / name, frame)
+                frame.to_parquet(work / name, index=False)
             write_durably(work / RECORD, sealed(record.model_dump_json(indent=1), [work / name for name in frames]))
             if log is not None and log.is_file() and log.stat().st_size:
                 log.rename(work / LOG)

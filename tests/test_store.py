@@ -20,7 +20,6 @@ from bench import BenchError, Protocol, load_results
 from bench.experiment import expand, load_experiment
 from bench.plugins import load_plugins
 from bench.record import SCHEMA_VERSION, DatasetRecord, Errors, PluginRecord, Record, StepTimes, Timing
-from bench.storage.disk import write_frame
 from bench.storage.migrations import MIGRATIONS
 from bench.storage.owner import is_gone, process_name
 from bench.storage.seal import opened, sealed
@@ -521,12 +520,3 @@ def test_results_that_cannot_be_read_are_said_to_be(store: Store) -> None:
     (store.folder / "r1" / RECORD).write_text("{")
     with pytest.raises(BenchError, match="No readable results in"):
         load_results(store.folder)
-
-
-def test_frames_are_as_pandas_writes_them(tmp_path: Path) -> None:
-    hours = pd.date_range("2020-01-01", periods=50, freq="h")
-    frame = pd.DataFrame({"origin": range(50), "time": hours, "mse": np.linspace(0, 1, 50), "channel": "OT"})
-    frame.loc[3, "mse"] = np.nan
-    write_frame(tmp_path / "ours.parquet", frame)
-    frame.to_parquet(tmp_path / "theirs.parquet", index=False)
-    assert (tmp_path / "ours.parquet").read_bytes() == (tmp_path / "theirs.parquet").read_bytes()

@@ -42,11 +42,8 @@ class Trail:
         line = {"label": self.label, "done": done, "total": total, "mse": rolling_mse()}
         work = self.folder / f".{self.run_id}"
         with contextlib.suppress(OSError):  # another session may sweep the folder: what is not seen is still done
-            try:
-                work.write_text(json.dumps(line))
-            except FileNotFoundError:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                work.write_text(json.dumps(line))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            work.write_text(json.dumps(line))
             work.rename(self.folder / self.run_id)
 
     def erase(self) -> None:

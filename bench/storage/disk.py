@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.storage.owner import is_left, is_own, unique_name
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WORK = ".tmp"
 
@@ -21,14 +17,6 @@ def write_durably(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def write_frame(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame as parquet, without its index: what `pandas.DataFrame.to_parquet` writes, in fewer steps."""
-    from pyarrow import Table
-    from pyarrow.parquet import write_table
-
-    write_table(Table.from_pandas(frame, preserve_index=False), path)
 
 
 def replace_whole(path: Path, text: str) -> None:
