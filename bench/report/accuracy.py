@@ -19,17 +19,27 @@ RATIOS = {"ratio": "vs persistence (geo. mean) ↓", "median": "vs persistence (
 SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rmse_original")
 
 
-def accuracy(results: Results) -> list[str]:
-    """Blocks: how to read the tables, all datasets together, each one, and the legend."""
-    blocks = ["## Error", *how_to_read(results), *_together(results)]
-    for scenario in results.focus.shown:
-        blocks += [f"### {escape(scenario)}", *errors_on(results, scenario)]
-    aside = [scenario for scenario in results.aside if scenario not in results.elsewhere]
-    if aside:
-        blocks += ["### With fewer, later or leaked labels"]
-    for scenario in aside:
-        inner = "\n\n".join(_one(results, scenario))
-        blocks.append(f"<details><summary>{escape(scenario)}</summary>\n\n{inner}\n\n</details>")
+def leaderboard(results: Results) -> list[str]:
+    """Blocks: all datasets together, or the only one, and how to read the tables."""
+    if len(results.scenarios) > 1:
+        return ["## Leaderboard", *_together(results), *how_to_read(results)]
+    (scenario,) = results.scenarios
+    return ["## Leaderboard", f"### {escape(scenario)}", *errors_on(results, scenario), *how_to_read(results)]
+
+
+def by_dataset(results: Results) -> list[str]:
+    """Blocks: the tables of each dataset, where there are several, and who the strategies are."""
+    blocks = []
+    if len(results.scenarios) > 1:
+        blocks = ["## Error by dataset"]
+        for scenario in results.focus.shown:
+            blocks += [f"### {escape(scenario)}", *errors_on(results, scenario)]
+        aside = [scenario for scenario in results.aside if scenario not in results.elsewhere]
+        if aside:
+            blocks += ["### With fewer, later or leaked labels"]
+        for scenario in aside:
+            inner = "\n\n".join(_one(results, scenario))
+            blocks.append(f"<details><summary>{escape(scenario)}</summary>\n\n{inner}\n\n</details>")
     return [*blocks, *_legend(results)]
 
 
@@ -105,7 +115,7 @@ def _together(results: Results) -> list[str]:
     if results.aside:
         remarks += " MSE with fewer, later or leaked labels: see [What labels are worth](#what-labels-are-worth)."
     several = results.runs["dataset"].nunique() > 1 or not results.aside
-    return [f"### All {'datasets' if several else 'protocols'}", table(headers, rows), remarks]
+    return [f"All {'datasets' if several else 'protocols'} together. {remarks}", table(headers, rows)]
 
 
 def _one(results: Results, scenario: str) -> list[str]:
@@ -216,7 +226,7 @@ def _legend(results: Results) -> list[str]:
         if record.forecaster is not None:
             forecasters[record.forecaster.name] = record.forecaster.summary
     headers = ["Strategy", "group", "what it is", "what it carries over", "options"]
-    blocks = ["### Strategies", table(headers, list(rows.values()), text_columns=5)]
+    blocks = ["## Strategies", table(headers, list(rows.values()), text_columns=5)]
     if forecasters:
         plural = "Forecasters" if len(forecasters) > 1 else "Forecaster"
         named = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.analysis import leaky_scenarios
-from bench.report.accuracy import accuracy
+from bench.report.accuracy import by_dataset, leaderboard
 from bench.report.answer import answer
 from bench.report.audits import strategies_that
 from bench.report.breakdown import channels, leads
@@ -41,19 +41,20 @@ def compose(
         f"# Benchmark report: {escape(results.name)}",
         *question(results),
         *answer(results),
-        *adapting_pays(results, gallery),
+        *leaderboard(results),
         *overview(results, gallery),
-        *known_drift(results, gallery),
-        *accuracy(results),
+        *adapting_pays(results, gallery),
+        *expense(results, gallery, measured),
         *significance(results),
         *ranks(results, gallery),
-        *labels(results, gallery),
-        *helps(results, gallery),
-        *expense(results, gallery, measured),
-        *over_the_stream(results, gallery),
-        *recovery(results, gallery),
+        *by_dataset(results),
         *leads(results, gallery),
         *channels(results),
+        *known_drift(results, gallery),
+        *over_the_stream(results, gallery),
+        *recovery(results, gallery),
+        *helps(results, gallery),
+        *labels(results, gallery),
         *(sweeps(searched, gallery) if searched else []),
         *problems(results),
         *provenance(results),

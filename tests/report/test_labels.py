@@ -221,7 +221,7 @@ def test_other_sections_show_one_regime(page: Path) -> None:
 def test_instant_labels_take_no_part_in_ranks(page: Path, results: Results) -> None:
     text = page.read_text(encoding="utf-8")
     assert "Over the 5 protocols, **" in text
-    assert "### All protocols" in text
+    assert "All protocols together" in text
     assert "(those with instant labels, 1, left out)" in text
     assert results.overall.set_index("entry")["mean_rank"].notna().sum() == len(ERRORS) - 1  # but the leaky one
     assert text.index("- **akl-pedestrians, all labels**") < text.index("- **akl-pedestrians, 10 % of labels**")

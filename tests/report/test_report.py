@@ -164,7 +164,7 @@ def test_leaky_strategies_are_shown_and_never_ranked(tmp_path: Path, fakes: Any)
     assert table[-1][0] == "oracle (leaky, not ranked)"
     assert "**" not in table[-1][1]
     assert "**rls** has the lowest MSE" in text
-    assert "oracle" not in text.partition("## Error")[0]
+    assert "oracle" not in text.partition("## Leaderboard")[0]
     assert "both cheaper and better than: persistence, seasonal-naive and rls" in text
 
 
@@ -175,11 +175,11 @@ def test_who_failed_the_leak_canary_is_marked_and_never_ranked(tmp_path: Path, f
     record = fakes.record(strategies[-1], scenarios[0], 0)
     fakes.write_verdict(store, record, "failed", "leaks: it sees row 67 | and more")
     text = report(store.folder, tmp_path)
-    for heading in ("### akl-pedestrians", "### All datasets"):
+    for heading in ("### akl-pedestrians", "## Leaderboard"):
         table = rows_of(text, heading)
         assert table[-1][0] == "peeks (user, **FAILED the leak canary**, not ranked)"
         assert not any("**" in cell for cell in table[-1][1:])
-    assert "peeks" not in text.partition("## Answer")[2].partition("## Error")[0]
+    assert "peeks" not in text.partition("## Answer")[2].partition("## Leaderboard")[0]
     assert "and none saw a row before its time, except for what failed the leak canary (peeks)." in text
     assert "- **FAILED the leak canary**: its forecasts use what was not known" in text
     assert rows_of(text, "## Problems")[1:] == [
@@ -242,7 +242,7 @@ def test_partial_experiments(keep: str, tmp_path: Path, fakes: Any) -> None:
     assert "nan" not in text
     if keep == "nothing ok":
         assert "No run ended well" in text
-        assert sections(text) == ["Answer", "Error", "Problems", "How to reproduce"]
+        assert sections(text) == ["Answer", "Leaderboard", "Strategies", "Problems", "How to reproduce"]
     if keep == "no baselines":
         assert "No persistence run ended well" in text
         assert "skill against" not in rows_of(text, "### akl-pedestrians")[0]
