@@ -100,7 +100,7 @@ def drawings(
             drawing = draw(results, scenario, palette, shown) if shown else None
             if drawing is not None:
                 yield scenario, kind, drawing, f"{alt} {scenario}"
-    for here in results.label_families:
+    for here in (here for here in results.label_families if fullest(here) in scenarios):
         if shown := _label_looks(results, here, palette):
             kind, family = here["kind"].iloc[0], str(here["family"].iloc[0])
             what = "share of labels" if kind == SHARE else "delay of labels"
