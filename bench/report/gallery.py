@@ -28,14 +28,13 @@ from bench.report.figures.skill import draw_skills
 from bench.report.figures.stream import draw_stream, rolling_window
 from bench.report.markdown import count, slug
 from bench.report.overview_picture import overview_drawings
-from bench.report.rank_pictures import rank_drawings
+from bench.report.rank_pictures import DATASETS, rank_drawings
 from bench.report.results import Results
 from bench.report.selection import MOST_BRIGHT, MOST_SHOWN
 
 LABEL_FIGURES = {SHARE: "labels", DELAY: "delay"}
 MOST_CONTRASTS = 24
 MOST_SKILLS = 16
-ALL = "all"  # under which a figure of all datasets is kept
 MOST_ROWS = 800  # of the series, in a figure of forecasts
 
 
@@ -67,8 +66,8 @@ def draw_figures(results: Results, folder: Path, *, everything: bool = False) ->
 
     Returns:
         Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``; by
-        family of label regimes, ``labels`` and ``delay``; of all datasets, ``skill``; of known drifts, by their size,
-        ``worth`` and ``recovery``; of `DATASETS`, ``ranks``; of very many datasets together, ``overview``.
+        family of label regimes, ``labels`` and ``delay``; of known drifts, by their size,
+        ``worth`` and ``recovery``; of `DATASETS`, ``skill`` and ``ranks``; of very many datasets together, ``overview``.
     """
     gallery: Gallery = {}
     palette = colours(results.runs["strategy"])
@@ -107,8 +106,8 @@ def drawings(
             if drawing is not None:
                 yield scenario, kind, drawing, f"{alt} {scenario}"
     if (found := _skills(results, palette)) is not None:
-        yield ALL, "skill", *found
-    for here in results.label_families:
+        yield DATASETS, "skill", *found
+    for here in (here for here in results.label_families if fullest(here) in scenarios):
         if shown := _label_looks(results, here, palette):
             kind, family = here["kind"].iloc[0], str(here["family"].iloc[0])
             what = "share of labels" if kind == SHARE else "delay of labels"

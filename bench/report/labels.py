@@ -40,7 +40,7 @@ def labels(results: Results, gallery: Gallery) -> list[str]:
         gallery: The figures that were drawn.
     """
     blocks = []
-    for here in results.label_families:
+    for here in results.shown_families:
         kind, family = here["kind"].iloc[0], str(here["family"].iloc[0])
         blocks.append(f"### {TITLES[kind]} {escape(family)}")
         blocks += [*_sentences(results, here), *picture(gallery, family, LABEL_FIGURES[kind])]

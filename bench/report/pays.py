@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
-from bench.report.gallery import ALL, Gallery
+from bench.report.gallery import Gallery
 from bench.report.markdown import NONE, escape, table, words
 from bench.report.numbers import percent
 from bench.report.pictures import picture
+from bench.report.rank_pictures import DATASETS
 from bench.report.results import Results
 
 HOW_TO_READ = (
@@ -31,7 +32,7 @@ def adapting_pays(results: Results, gallery: Gallery) -> list[str]:
     found = results.pays
     if found.empty:
         return []
-    blocks = ["## Does adapting pay?", HOW_TO_READ, *_sentences(results, found), *picture(gallery, ALL, "skill")]
+    blocks = ["## Does adapting pay?", HOW_TO_READ, *_sentences(results, found), *picture(gallery, DATASETS, "skill")]
     for scenario in results.focus.shown:
         here = found[found["scenario"] == scenario]
         if len(here):

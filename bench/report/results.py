@@ -267,6 +267,11 @@ class Results:
         """The rows of each family of `label_curves`."""
         return [here for _, here in self.label_curves.groupby(["kind", "family"], sort=False)]
 
+    @property
+    def shown_families(self) -> list[pd.DataFrame]:
+        """Those whose scenario with most labels is in focus: these have a figure and tables."""
+        return [here for here in self.label_families if fullest(here) in self.focus.shown]
+
     @cached_property
     def label_worth(self) -> pd.DataFrame:
         """`label_worth` of each family of `label_curves`."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
 from bench.report import write_report
+from bench.report.document import compose
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.palette import FAINT, KNOWN, colours, looks
 from bench.report.focus import ENDS, MIDDLE, MOST, focus_of
@@ -64,7 +65,7 @@ assert not [name for name in sys.modules if name.startswith("bench_plugins")]
 
 def test_the_number_of_figures_does_not_grow_with_that_of_datasets(report: Path) -> None:
     figures = sorted(path.stem for path in (report / "figures").glob("*.svg"))
-    assert len(figures) <= 1 + FULL * len(KINDS)
+    assert len(figures) <= 3 + FULL * len(KINDS)
     assert "overview-datasets" in figures
     assert len({stem.partition("-")[2] for stem in figures}) == 1 + FULL
     text = (report / "README.md").read_text(encoding="utf-8")
@@ -106,6 +107,28 @@ def test_all_figures_are_drawn_when_asked_for(
     monkeypatch.setattr("bench.report.gallery.save", lambda figure, stem: None)
     gallery = draw_figures(results, tmp_path / "figures", everything=True)
     assert {scenario for scenario, kind in gallery if kind == "stream"} == set(results.scenarios)
+
+
+def test_fewer_labels_have_pages_and_only_some_families_are_shown(tmp_path: Path, fakes: Any) -> None:
+    sparse = {"label_every": 4}
+    scenarios = [
+        fakes.Scenario(f"d{number}", ("OT",), (), origins=20, regime=regime)
+        for number in range(MOST + 1)
+        for regime in ({}, sparse)
+    ]
+    strategies = [fakes.strategies[0], fakes.strategies[2]]
+    results = read_results(fakes.write_results(tmp_path / "r", scenarios, strategies, 1).folder)
+    assert len(results.label_families) == len(results.in_detail) == len(results.aside) == MOST + 1
+    assert len(results.shown_families) == FULL
+    assert len(results.elsewhere) == 2 * (MOST + 1) - FULL
+    palette = colours(results.runs["strategy"])
+    with drawing_style():
+        drawn = [kind for _, kind, _, _ in drawings(results, palette, results.focus.shown)]
+    assert drawn.count("labels") == FULL
+    text = compose(results, {})
+    assert text.count("### Share of labels on ") == FULL
+    assert "<details><summary>d0" not in text
+    assert text.count("](datasets/") == len(results.elsewhere)
 
 
 def test_pages_of_an_earlier_report_are_gone(report: Path, tmp_path: Path, fakes: Any) -> None:

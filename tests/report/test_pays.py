@@ -56,4 +56,4 @@ def test_without_frozen_the_figure_is_against_persistence(tmp_path: Path, fakes:
     strategies = [replace(one, name=f"s{i}") if one.name == "frozen" else one for i, one in enumerate(fakes.strategies)]
     results = read_results(fakes.write_results(tmp_path / "r", [fakes.Scenario(origins=60)], strategies, 1).folder)
     gallery = draw_figures(results, tmp_path / "figures")
-    assert gallery["all", "skill"].alt == "Skill of each strategy against persistence"
+    assert gallery["datasets", "skill"].alt == "Skill of each strategy against persistence"

@@ -92,7 +92,7 @@ def draw_stream(
         _draw_panel(
             axes[1], x, limits, ratio, [look for look in shown if look.bright], [k for k in shown if not k.bright]
         )
-        axes[1].set_ylabel(f"MSE ÷ {short_name(reference, 14)}'s")
+        axes[1].set_ylabel(f"MSE ÷ {short_name(reference.partition(' + ')[0], 14)}'s")  # the caption has it in full
     _, estimated_at = along_time(times, [(row, ESTIMATED) for row in estimated])
     for panel in axes:
         draw_estimated(panel, [at for at, _ in estimated_at], named=panel is axes[0])
