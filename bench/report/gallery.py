@@ -66,8 +66,8 @@ def draw_figures(results: Results, folder: Path, *, everything: bool = False) ->
 
     Returns:
         Pictures by scenario and kind: ``contrast``, ``memory``, ``stream``, ``cost``, ``lead``, ``forecasts``; by
-        family of label regimes, ``labels`` and ``delay``; of known drifts, by their size,
-        ``worth`` and ``recovery``; of `DATASETS`, ``skill`` and ``ranks``; of very many datasets together, ``overview``.
+        family of label regimes, ``labels`` and ``delay``; of known drifts, by their size, ``worth`` and ``recovery``;
+        of `DATASETS`, ``skill`` and ``ranks``; of very many datasets together, ``overview``.
     """
     gallery: Gallery = {}
     palette = colours(results.runs["strategy"])
