@@ -13,7 +13,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -31,6 +31,9 @@ OBJECTS = 80 * 2**20
 """Bytes of shared memory that ray sets aside, about its least: jobs are names and numbers."""
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+VITAL = {"gcs_server", "raylet"}
+"""Without these two a session cannot even take its leave."""
+
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """ray's word for: listen on the loopback address only; it reads it once, when it is imported."""
 
@@ -107,14 +110,25 @@ def _started(ray: Any, cpus: int) -> Iterator[None]:
             _init(ray, "a ray cluster on this machine", address="local", num_cpus=cpus, _temp_dir=folder, **how)
         yield
     finally:
-        started = [child for child in psutil.Process().children() if child not in before]
-        started += [one for child in started for one in _descendants(child)]
+        daemons = [child for child in psutil.Process().children() if child not in before]
+        started = [*daemons, *(one for child in daemons for one in _descendants(child))]
+        _kill(one for one in daemons if _name(one) not in VITAL)  # ray would ask them first, who are deaf
         ray.shutdown()
-        for one in started:
-            with contextlib.suppress(psutil.Error):
-                one.kill()
+        _kill(started)
         psutil.wait_procs(started, ANSWER_S)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for one in processes:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+
+
+def _name(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return process.name()
+    return ""
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:
