@@ -150,7 +150,7 @@ def test_experiments_of_the_working_folder_win(write: Write, tmp_path: Path, mon
     ("text", "message"),
     [
         ("strategys = []", "unknown option 'strategys'. Did you mean 'strategies'? Options: datasets, device"),
-        ('engine = "ray"', "option 'engine': input should be 'serial' or 'processes' (got 'ray')"),
+        ('engine = "slurm"', "option 'engine': input should be 'serial', 'processes' or 'ray' (got 'slurm')"),
         ("seeds = []", "option 'seeds': list should have at least 1 item"),
         ("seeds = [-1]", "option 'seeds.0': input should be greater than or equal to 0 (got -1)"),
         ("threads = 0", "option 'threads': input should be greater than 0"),
@@ -426,7 +426,7 @@ def test_narrow_filters_and_adds() -> None:
 
 
 def test_narrow_checks_what_it_is_given() -> None:
-    with pytest.raises(BenchError, match="command line: option 'engine': input should be 'serial' or 'processes'"):
+    with pytest.raises(BenchError, match="option 'engine': input should be 'serial', 'processes' or 'ray'"):
         narrow(make(), engine="slurm")
     with pytest.raises(BenchError, match=r"command line: option 'seeds\.0'"):
         narrow(make(), seeds=[-3])
