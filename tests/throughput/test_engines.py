@@ -13,9 +13,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.engines import Crew, RayOptions, engine
 from bench.engines.connection import connected
 
-WORKERS, JOBS, TRIES = 2, 16, 5
-SHORT, LONG = 8_000_000, 100_000_000
-"""Rounds of `burn`: about half a second, and more than five."""
+WORKERS, JOBS, TRIES = 2, 16, 3
+SHORT, LONG = 24_000_000, 100_000_000
+"""Rounds of `burn`: more than a second, and more than five."""
 
 LONG_JOBS, LONG_S = 4, 5.0
 
