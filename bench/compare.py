@@ -20,7 +20,7 @@ from bench.errors import BenchError
 from bench.provenance import git
 from bench.record import Record
 from bench.report.markdown import count
-from bench.report.results import details
+from bench.report.reading import details
 from bench.store import Store, experiments_in
 from bench.tidy import load_results
 

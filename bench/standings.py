@@ -14,7 +14,8 @@ from bench.analysis import overall
 from bench.analysis.pooling import pool, pooled_board
 from bench.errors import BenchError
 from bench.record import Record
-from bench.report.results import Results, read_results
+from bench.report.reading import read_results
+from bench.report.results import Results
 from bench.store import Store, experiments_in
 
 NAMED = ["scenario", "entry", "base", "protocol_label"]  # anew over all sources

@@ -49,7 +49,7 @@ def write_report(
     from bench.report.latex import write_latex
     from bench.report.page.document import compose_page
     from bench.report.pages import write_pages
-    from bench.report.results import read_results
+    from bench.report.reading import read_results
     from bench.report.searches import draw_sweeps, read_sweeps, write_sweeps
     from bench.report.sweeps import compose_sweeps
     from bench.report.throughput import read_throughput

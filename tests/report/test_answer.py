@@ -10,7 +10,7 @@ import pytest
 
 from bench.report.answer import answer
 from bench.report.document import question
-from bench.report.results import read_results
+from bench.report.reading import read_results
 from bench.storage.seal import opened, sealed
 
 

@@ -18,7 +18,8 @@ from bench.report.figures.canvas import drawing_style
 from bench.report.figures.contrast import draw_contrasts
 from bench.report.figures.memory import _wide, draw_memory
 from bench.report.figures.palette import KNOWN, Look, colours, looks
-from bench.report.results import Results, read_results
+from bench.report.reading import read_results
+from bench.report.results import Results
 from bench.store import TRACE
 
 SCENARIO = "akl-pedestrians"

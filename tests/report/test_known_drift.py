@@ -20,7 +20,8 @@ from bench.report.drift_sets import DriftSet
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.drift import Aligned, draw_recovery, draw_worth
 from bench.report.figures.palette import Look
-from bench.report.results import Results, read_results
+from bench.report.reading import read_results
+from bench.report.results import Results
 from bench.store import ORIGINS, Store
 
 START, ORIGIN_COUNT, STRIDE = 1200, 120, 24

@@ -19,7 +19,8 @@ from bench.report import write_report
 from bench.report.figures.canvas import Drawing, drawing_style
 from bench.report.figures.label_curve import draw_label_curve
 from bench.report.figures.palette import KNOWN, Look
-from bench.report.results import Results, read_results
+from bench.report.reading import read_results
+from bench.report.results import Results
 from bench.store import Store
 
 REGIMES: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from bench.report.latex import SPECIAL, escape, write_latex
 from bench.report.markdown import one_line
-from bench.report.results import read_results
+from bench.report.reading import read_results
 
 from .test_report import HOSTILE
 

@@ -20,7 +20,8 @@ from bench.report.figures.canvas import drawing_style
 from bench.report.figures.palette import FAINT, KNOWN, colours, looks
 from bench.report.focus import ENDS, MIDDLE, MOST, focus_of
 from bench.report.gallery import draw_figures, drawings
-from bench.report.results import Results, read_results
+from bench.report.reading import read_results
+from bench.report.results import Results
 from bench.report.selection import MOST_BRIGHT, MOST_SHOWN
 
 from ..throughput.many_results import ENTRIES, write_many

@@ -26,7 +26,8 @@ from bench.report.page.payload import as_json, payload
 from bench.report.page.prose import paragraphs, runs_of
 from bench.report.page.streams import BYTES_A_POINT, all_looks, last_of, limits_for, means_over, stretch_origins
 from bench.report.page.theme import CONTRAST, DARK_PAPER, contrast, on_dark
-from bench.report.results import Results, read_results
+from bench.report.reading import read_results
+from bench.report.results import Results
 from bench.store import Store
 
 from ..conftest import Bench

@@ -21,7 +21,8 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from bench.report.markdown import NONE
 from bench.report.page.document import assemble, compose_page
 from bench.report.page.payload import as_json, payload
-from bench.report.results import Results, read_results
+from bench.report.reading import read_results
+from bench.report.results import Results
 from bench.store import Store
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -12,7 +12,8 @@ from bench.report.figures.palette import colours
 from bench.report.figures.skill import draw_skills
 from bench.report.numbers import MINUS
 from bench.report.pays import adapting_pays
-from bench.report.results import Results, read_results
+from bench.report.reading import read_results
+from bench.report.results import Results
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from bench.report.figures.ranks import draw_ranks
 from bench.report.markdown import NONE
 from bench.report.rank_pictures import DATASETS, rank_drawings
 from bench.report.ranks import ranks
-from bench.report.results import Results, read_results
+from bench.report.reading import read_results
+from bench.report.results import Results
 from bench.store import Store
 
 NAMES = ("one", "two", "three", "four", "five", "six")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.report.results import read_results
+from bench.report.reading import read_results
 from bench.report.significance import significance
 
 
