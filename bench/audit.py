@@ -13,6 +13,9 @@ from bench.storage.disk import replace_whole
 
 AUDITS = ".audits"  # beside the experiments' results: what was audited once holds for all of them
 PACKAGE = Path(__file__).resolve().parent
+LONGEST = 100
+"""Letters of a subject in a file's name."""
+
 READERS = ("analysis", "report", "_builtin")
 """Folders of the package whose code decides no forecast."""
 
@@ -77,7 +80,9 @@ def code_sha() -> str:
 
 
 def audit_file(folder: Path, subject: str, sha: str) -> Path:
-    """Where an audit lies: ``<folder>/<subject>-<start of its sha>.json``."""
+    """Where an audit lies: ``<folder>/<subject>-<start of its sha>.json``; of a long subject its start and a hash."""
+    if len(subject) > LONGEST:
+        subject = f"{subject[:LONGEST]}-{hashlib.sha256(subject.encode()).hexdigest()[:16]}"
     return folder / f"{subject}-{sha[:16]}.json"
 
 

@@ -219,3 +219,10 @@ def test_the_hash_of_the_package_covers_what_hands_rows_over(tmp_path: Path, mon
     assert after("report/accuracy.py") == after("analysis/paired.py") == first
     seen = [first, after("stream.py"), after("forecasters/carry.py"), after("testing/canary.py")]
     assert len(set(seen)) == 4
+
+
+def test_a_long_name_has_a_file_of_its_own(tmp_path: Path) -> None:
+    long = ["s" * 300, "s" * 300 + "t"]
+    files = {audit_file(tmp_path, name, "0" * 64).name for name in [*long, "s" * 100]}
+    assert len(files) == 3
+    assert max(map(len, files)) < 200

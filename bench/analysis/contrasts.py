@@ -59,7 +59,7 @@ def contrasts(
     rows = []
     for question in questions:
         for first in (row for row in known if row["strategy"] == question.one):
-            second = counterpart(first, [row for row in known if row["strategy"] == question.other])
+            second = _counterpart(first, [row for row in known if row["strategy"] == question.other])
             if second is None:
                 continue
             found = paired_difference(errors[first["entry"]], errors[second], overlap)
@@ -78,7 +78,7 @@ def contrasts(
     return pd.DataFrame(rows)
 
 
-def counterpart(entry: dict[Any, Any], candidates: Sequence[dict[Any, Any]]) -> str | None:
+def _counterpart(entry: dict[Any, Any], candidates: Sequence[dict[Any, Any]]) -> str | None:
     """The entry that differs from one in as little as can be, on the same forecaster."""
     same = [row for row in candidates if row["base"] == entry["base"]]
     for options in (entry["strategy_config"], "{}"):

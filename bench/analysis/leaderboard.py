@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,16 +46,29 @@ def skill(runs: pd.DataFrame, reference: str) -> pd.Series:
     return values
 
 
+def reference_base(bases: Iterable[str], base: str) -> str | None:
+    """The forecaster of the reference that entries on ``base`` are compared with.
+
+    Args:
+        bases: Those that the reference ran on, in order; ``none`` where it needs none.
+        base: An entry's own, or ``none``.
+
+    Returns:
+        The same one, or else ``none``; an entry without a forecaster takes the first. None where nothing fits.
+    """
+    found = list(dict.fromkeys(bases))
+    if base in found:
+        return base
+    if "none" in found:
+        return "none"
+    return found[0] if base == "none" and found else None
+
+
 def reference_errors(candidates: pd.DataFrame, base: str) -> pd.Series:
     """MSE by seed of the one entry that runs on forecaster ``base`` are measured by; empty where there is none."""
-    bases = list(dict.fromkeys(candidates["base"]))
-    if base in bases:
-        chosen = base
-    elif base == "none" or "none" in bases:
-        chosen = "none" if "none" in bases else bases[0]
-    else:
+    same = candidates[candidates["base"] == reference_base(candidates["base"], base)]
+    if same.empty:
         return pd.Series(dtype=float)
-    same = candidates[candidates["base"] == chosen]
     first = same[same["entry"] == same["entry"].iloc[0]]
     by_seed: pd.Series = first.groupby("seed")["mse"].mean()
     return by_seed

@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.contrasts import counterpart
-from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE, reference_base
 from bench.analysis.paired import paired_ratio
 
 REFERENCES = (FROZEN, PERSISTENCE)
@@ -19,11 +18,11 @@ ANSWERS = {"lower": "pays", "higher": "costs"}
 def pays(entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], overlap: int) -> pd.DataFrame:
     """Skill of every entry of a scenario against each reference, paired by origin and seed.
 
-    An entry is compared with the reference on the same forecaster. One without a forecaster is compared with the first
-    frozen one there is, and where persistence needs none, all are compared with it.
+    Whom an entry is compared with is as in `skill` (see `reference_base`).
 
     Args:
-        entries: Columns ``entry, strategy, base, strategy_config``, a row for each entry.
+        entries: Columns ``entry, strategy, base``, a row for each entry; of several references on one forecaster the
+            first counts.
         errors: For each entry, ``(origins, seeds)`` MSE.
         overlap: Origins whose truths overlap, ``ceil(H / S)``.
 
@@ -37,13 +36,16 @@ def pays(entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], overlap: int
     known: list[dict[Any, Any]] = [row for row in entries.to_dict("records") if row["entry"] in errors]
     rows = []
     for reference in REFERENCES:
-        candidates = [row for row in known if row["strategy"] == reference]
-        bases = {row["base"] for row in candidates}
+        candidates: dict[str, str] = {}  # by forecaster, the first
+        for row in known:
+            if row["strategy"] == reference:
+                candidates.setdefault(row["base"], row["entry"])
         for entry in (row for row in known if row["strategy"] != reference):
-            against = counterpart(entry, candidates)
-            if against is None and candidates and "none" in {entry["base"], *bases}:
-                against = str(candidates[0]["entry"])
-            found = paired_ratio(errors[entry["entry"]], errors[against], overlap) if against else None
+            base = reference_base(candidates, entry["base"])
+            if base is None:
+                continue
+            against = candidates[base]
+            found = paired_ratio(errors[entry["entry"]], errors[against], overlap)
             if found is None:
                 continue
             values = {

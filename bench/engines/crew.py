@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
@@ -103,6 +105,23 @@ class Queue:
             self._ready.appendleft(Task(task.job, task.tries))
         else:
             yield Lost(task.job, f"{cause}, as the one before it")
+
+
+@contextmanager
+def last_words(timeout: float | None) -> Iterator[None]:
+    """Where a job takes longer than its ``timeout``, have this process say where each of its threads stands.
+
+    It says so to descriptor 2, which may lead to the job's own log by then. Whoever gave the job ends the process
+    `LAST_WORDS_S` later.
+    """
+    if timeout is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(timeout, file=2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def thread_limits(threads: int) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import platform
 import signal
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.engines.crew import last_words
 from bench.errors import BenchError
 
 
@@ -71,11 +71,8 @@ class Hand:
         Returns:
             Whether it went well, and what came of it: a result, or what was raised.
         """
-        if timeout is not None:
-            faulthandler.dump_traceback_later(timeout, file=2)  # descriptor 2 may lead to the job's own log by then
         try:
-            return True, function(job)
+            with last_words(timeout):
+                return True, function(job)
         except Exception as error:
             return False, error
-        finally:
-            faulthandler.cancel_dump_traceback_later()

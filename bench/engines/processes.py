@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
 import signal
 import sys
@@ -18,14 +17,11 @@ from typing import Any
 
 import psutil
 
-from bench.engines.crew import LAST_WORDS_S, STILLBORN, Crew, J, Lost, Queue, R, Task, thread_limits
+from bench.engines.crew import LAST_WORDS_S, STILLBORN, Crew, J, Lost, Queue, R, Task, last_words, thread_limits
 from bench.engines.serial import InOrder
 from bench.errors import WorkerLostError
 
 LOOK_S = 0.5
-
-WHERE = getattr(signal, "SIGUSR1", None)
-"""The signal that asks a worker where it stands, where the system has such signals."""
 
 
 @contextmanager
@@ -78,13 +74,6 @@ class _Worker:
         self.process.join()
         self.connection.close()
 
-    def say_where(self) -> None:
-        """Have it write to its standard error where each of its threads stands."""
-        if WHERE is not None:
-            with contextlib.suppress(psutil.Error):
-                psutil.Process(self.process.pid).send_signal(WHERE)
-                self.process.join(LAST_WORDS_S)
-
     def cause(self) -> str:
         """How a dead one died."""
         self.process.join()
@@ -116,7 +105,7 @@ class _Pool:
         try:
             while True:
                 while len(self._busy) < self.workers and queue:
-                    self._give(function, queue.take())
+                    self._give(function, queue.take(), timeout)
                 if not self._busy:
                     return
                 for worker in self._await():
@@ -136,12 +125,12 @@ class _Pool:
             worker.end()
         self._idle, self._busy = [], {}
 
-    def _give(self, function: Callable[[J], R], task: Task) -> None:
+    def _give(self, function: Callable[[J], R], task: Task, timeout: float | None) -> None:
         worker = self._idle.pop() if self._idle else _Worker(self.threads)
         self._busy[worker] = task
         task.tries += 1
         with contextlib.suppress(OSError):  # it is dead; that is seen next
-            worker.connection.send((function, task.job))
+            worker.connection.send((function, task.job, timeout))
 
     def _await(self) -> list[_Worker]:
         """The workers that have something to say, are dead, or are late."""
@@ -162,7 +151,7 @@ class _Pool:
         if said == "begun":
             self._stillborn = 0
             if timeout is not None:
-                task.deadline = time.monotonic() + timeout
+                task.deadline = time.monotonic() + timeout + LAST_WORDS_S
         elif said is not None:
             del self._busy[worker]
             self._idle.append(worker)
@@ -171,7 +160,6 @@ class _Pool:
                 raise result
             yield result
         elif worker.process.is_alive() and task.deadline <= time.monotonic():
-            worker.say_where()
             self._dismiss(worker)
             yield Lost(task.job, f"timed out after {timeout:g} s")
         elif not worker.process.is_alive():
@@ -193,16 +181,15 @@ class _Pool:
 def _work(connection: Connection, parent: int) -> None:
     """What a worker does: say that a job has begun, then what came of it, until nobody is there to listen."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever stops the session stops its workers
-    if WHERE is not None:
-        faulthandler.register(WHERE, file=2)
     threading.Thread(target=_outlive_nobody, args=(parent,), daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     while True:
         try:
-            function, job = connection.recv()
+            function, job, timeout = connection.recv()
             connection.send("begun")
-            said = (True, function(job))
+            with last_words(timeout):
+                said = (True, function(job))
         except (EOFError, BrokenPipeError):
             return
         except Exception as error:

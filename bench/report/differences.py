@@ -7,6 +7,8 @@ import pandas as pd
 from bench.report.markdown import NONE
 from bench.report.numbers import fixed, percent
 
+EACH_FOR_ITSELF = "Each interval stands for itself: of twenty, one may miss by chance."
+
 CLEAR = ("lower", "higher")
 """Verdicts whose interval does not hold 0."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.differences import EACH_FOR_ITSELF
 from bench.report.gallery import Gallery
 from bench.report.markdown import NONE, escape, table, words
 from bench.report.numbers import percent
@@ -15,15 +16,18 @@ from bench.report.results import Results
 HOW_TO_READ = (
     "Skill is 1 \N{MINUS SIGN} MSE / MSE of the reference, in %, geometric mean over seeds: above 0 the strategy is "
     "better. In brackets is the 95 % interval of that ratio, paired by origin and seed, from streams resampled in "
-    "blocks of neighbouring origins and from resampled seeds; **bold** where it does not hold 0. Each interval stands "
-    "for itself: of twenty, one may miss by chance."
+    "blocks of neighbouring origins and from resampled seeds; **bold** where it does not hold 0. "
+    f"{EACH_FOR_ITSELF}"
 )
+CLEAR = ("pays", "costs")
 VERDICTS = {
-    "pays": "beats",
-    "costs": "loses to",
-    "no clear difference": "cannot be told from",
-    "unknown": "saw too few forecasts to be told from",
+    "pays": ("beats", "beat"),
+    "costs": ("loses to", "lose to"),
+    "no clear difference": ("cannot be told from", "cannot be told from"),
+    "unknown": ("saw too few forecasts to be told from", "saw too few forecasts to be told from"),
 }
+"""What is said of one strategy, and of several."""
+
 NOT_ADAPTING = (FROZEN, PERSISTENCE, "seasonal-naive")
 
 
@@ -45,25 +49,26 @@ def adapting_pays(results: Results, gallery: Gallery) -> list[str]:
 def _sentences(results: Results, found: pd.DataFrame) -> list[str]:
     """For each dataset who beats frozen and who does not."""
     lines = []
+    known = found[(found["reference"] == FROZEN) & ~found["strategy"].isin(NOT_ADAPTING)]
     for scenario in results.focus.shown:
-        here = found[(found["scenario"] == scenario) & (found["reference"] == FROZEN)]
-        here = here[~here["strategy"].isin(NOT_ADAPTING)]
-        parts = []
-        for verdict, verb in VERDICTS.items():
-            names = [
-                escape(entry) + (f" ({percent(skill)} %)" if verdict in ("pays", "costs") else "")
-                for entry, skill in zip(here["entry"], here["skill"], strict=True)
-                if here.loc[here["entry"] == entry, "verdict"].iloc[0] == verdict
-            ]
-            if names:
-                parts.append(f"{words(names)} {verb if len(names) == 1 else _plural(verb)} frozen")
-        if parts:
-            lines.append(f"- **{escape(scenario)}**: {'; '.join(parts)}.")
+        here = known[known["scenario"] == scenario]
+        parts = [_part(verdict, here[here["verdict"] == verdict]) for verdict in VERDICTS]
+        if any(parts):
+            lines.append(f"- **{escape(scenario)}**: {'; '.join(part for part in parts if part)}.")
     return ["\n".join(lines)] if lines else []
 
 
-def _plural(verb: str) -> str:
-    return {"beats": "beat", "loses to": "lose to"}.get(verb, verb)
+def _part(verdict: str, here: pd.DataFrame) -> str:
+    """Those of one verdict, with their skill where it is clear; empty where there are none."""
+    if here.empty:
+        return ""
+    clear = verdict in CLEAR
+    names = [
+        escape(entry) + (f" ({percent(skill)} %)" if clear else "")
+        for entry, skill in zip(here["entry"], here["skill"], strict=True)
+    ]
+    one, several = VERDICTS[verdict]
+    return f"{words(names)} {one if len(names) == 1 else several} frozen"
 
 
 def _table(results: Results, here: pd.DataFrame) -> str:
@@ -82,4 +87,4 @@ def _table(results: Results, here: pd.DataFrame) -> str:
 def _cell(row: pd.Series) -> str:
     ends = f" [{percent(row['low'])}, {percent(row['high'])}]" if row["verdict"] != "unknown" else ""
     text = f"{percent(row['skill'])}{ends}"
-    return f"**{text}**" if row["verdict"] in ("pays", "costs") else text
+    return f"**{text}**" if row["verdict"] in CLEAR else text

@@ -35,6 +35,7 @@ from bench.analysis import (
     with_intervals,
 )
 from bench.analysis.leaderboard import PERSISTENCE
+from bench.analysis.pays import COLUMNS as SKILLS
 from bench.audit import Audit
 from bench.estimated_drift import FOLDER, read_drifts
 from bench.record import Record, Timing
@@ -199,17 +200,16 @@ class Results:
     @cached_property
     def pays(self) -> pd.DataFrame:
         """`pays` of the ranked entries of each scenario, best first, with a column ``scenario`` in front."""
-        frames = []
+        frames = [pd.DataFrame(columns=["scenario", *SKILLS])]
+        entries = self.ok.drop_duplicates(["scenario", "entry"])
         for scenario in self.scenarios:
             board = self.board_of(scenario)
-            order = {entry: place for place, entry in enumerate(board.loc[board["rank"].notna(), "entry"])}
-            entries = self.ok[(self.ok["scenario"] == scenario) & self.ok["entry"].isin(list(order))]
-            entries = entries.drop_duplicates("entry").sort_values(
-                "entry", key=lambda names: names.map(order), kind="stable"
-            )
-            found = pays(entries, self.errors_by_seed(scenario), self.overlap(scenario))
+            ranked = board.loc[board["rank"].notna(), "entry"].tolist()
+            here = entries[(entries["scenario"] == scenario) & entries["entry"].isin(ranked)]
+            found = pays(here, self.errors_by_seed(scenario), self.overlap(scenario))
             found.insert(0, "scenario", scenario)
-            frames.append(found)
+            places = found["entry"].map(ranked.index).to_numpy()
+            frames.append(found.iloc[np.argsort(places, kind="stable")])
         return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
     @cached_property

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from bench.analysis import pays
+from bench.analysis.leaderboard import reference_base
 
 from .test_contrasts import entries
 
@@ -29,24 +30,31 @@ ERRORS["titans-a + u"] = ERRORS["frozen + u"] * np.random.default_rng(9).uniform
 
 def test_each_is_compared_on_its_own_forecaster() -> None:
     found = pays(KNOWN, ERRORS, 1).set_index(["entry", "reference"])
-    assert found["against"].to_dict() == {
-        ("rls", "frozen"): "frozen + t",
-        ("persistence", "frozen"): "frozen + t",
-        ("titans-a + u", "frozen"): "frozen + u",
-        ("rls", "persistence"): "persistence",
-        ("frozen + t", "persistence"): "persistence",
-        ("frozen + u", "persistence"): "persistence",
-        ("titans-a + u", "persistence"): "persistence",
+    told = {pair: (row["against"], row["verdict"]) for pair, row in found.iterrows()}
+    assert told == {
+        ("rls", "frozen"): ("frozen + t", "pays"),
+        ("persistence", "frozen"): ("frozen + t", "costs"),
+        ("titans-a + u", "frozen"): ("frozen + u", "no clear difference"),
+        ("rls", "persistence"): ("persistence", "pays"),
+        ("frozen + t", "persistence"): ("persistence", "pays"),
+        ("frozen + u", "persistence"): ("persistence", "pays"),
+        ("titans-a + u", "persistence"): ("persistence", "pays"),
     }
-    assert found["verdict"].to_dict() == {
-        ("rls", "frozen"): "pays",
-        ("persistence", "frozen"): "costs",
-        ("titans-a + u", "frozen"): "no clear difference",
-        ("rls", "persistence"): "pays",
-        ("frozen + t", "persistence"): "pays",
-        ("frozen + u", "persistence"): "pays",
-        ("titans-a + u", "persistence"): "pays",
-    }
+
+
+@pytest.mark.parametrize(
+    ("bases", "base", "chosen"),
+    [
+        (["t", "u"], "u", "u"),
+        (["t", "u"], "none", "t"),
+        (["t"], "v", None),
+        (["t", "none"], "v", "none"),
+        (["t", "none"], "none", "none"),
+        ([], "none", None),
+    ],
+)
+def test_the_reference_s_forecaster(bases: list[str], base: str, chosen: str | None) -> None:
+    assert reference_base(bases, base) == chosen
 
 
 def test_skill_is_one_less_the_ratio_of_the_mean_errors() -> None:

@@ -83,7 +83,7 @@ def test_two_workers_against_one(name: str, benchmark: BenchmarkFixture, crews: 
     found = ratios(benchmark, crews(name), crews("serial"), rounds, JOBS, **info)
     print(f"\n{name}, 2 workers on {JOBS} equal jobs: {said(found)} x the speed of serial")
     if name == "processes" and not benchmark.disabled:
-        assert max(found) >= 1.8
+        assert statistics.median(found) >= 1.8
 
 
 def test_ray_against_processes(benchmark: BenchmarkFixture, crews: Crews) -> None:
@@ -96,4 +96,4 @@ def test_ray_against_processes(benchmark: BenchmarkFixture, crews: Crews) -> Non
     print(f"\nray on {LONG_JOBS} jobs of {took:.1f} s, 2 workers: {said(found)} x the speed of processes")
     if not benchmark.disabled:
         assert took >= LONG_S
-        assert max(found) >= 0.9
+        assert statistics.median(found) >= 0.9
