@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from titans_pytorch import NeuralMemory
 from titans_pytorch.memory_models import MemorySwiGluMLP
 from torch import Tensor, nn
 
+from bench.forecasters.fast import memory as engine
 from bench.forecasters.fast.gates import products, recurrence
 from bench.forecasters.fast.memory import remember, uncovered
 from bench.forecasters.fast.orthogonal import BLOCK, orthogonalized
@@ -38,6 +40,7 @@ class Case:
     seed: int
     carried: bool  # from a memory that was carried, with momentum; not from the learned initial one
     same_view: bool
+    builds: bool = False  # whether the weights after each chunk are built, whatever it costs
 
     @property
     def written(self) -> int:
@@ -114,7 +117,18 @@ def cases(draw: st.DrawFn) -> Case:
         seed=draw(st.integers(0, 1000)),
         carried=draw(st.booleans()),
         same_view=draw(st.booleans()),
+        builds=draw(st.booleans()),
     )
+
+
+def fast(case: Case) -> Any:
+    """The engine, made to answer in one of its two ways."""
+
+    def serve(*given: Any, **options: Any) -> Remembered:
+        with mock.patch.object(engine, "BUILDING_PAYS", 0.0 if case.builds else torch.inf):
+            return remember(*given, **options)
+
+    return serve
 
 
 def outcome(serve: Any, case: Case, dtype: torch.dtype) -> tuple[Remembered, dict[str, Tensor]]:
@@ -152,7 +166,7 @@ def compared(
 @given(case=cases())
 def test_answers_states_and_gradients_are_the_librarys(case: Case) -> None:
     assert not uncovered(case.memory(torch.float64))
-    ours, theirs = (outcome(serve, case, torch.float64) for serve in (remember, remember_by_library))
+    ours, theirs = (outcome(serve, case, torch.float64) for serve in (fast(case), remember_by_library))
     for name, a, b in compared(ours, theirs):
         assert a.shape == b.shape, name
         assert float((a - b).norm()) <= 1e-9 * (1 + float(b.norm())), name
@@ -163,7 +177,7 @@ def test_answers_states_and_gradients_are_the_librarys(case: Case) -> None:
 def test_float32_rounds_no_worse_than_the_library(case: Case) -> None:
     """Error against float64, over all that is compared, by norm."""
     exact = outcome(remember_by_library, case, torch.float64)
-    ours, theirs = (outcome(serve, case, torch.float32) for serve in (remember, remember_by_library))
+    ours, theirs = (outcome(serve, case, torch.float32) for serve in (fast(case), remember_by_library))
     mine, library, size = (torch.zeros(()) for _ in range(3))
     for (_, a, b), (_, c, _) in zip(compared(ours, exact), compared(theirs, exact), strict=True):
         mine, library = mine + (a - b).square().sum(), library + (c - b).square().sum()
@@ -179,7 +193,7 @@ def test_the_state_after_any_chunk_is_that_of_a_shorter_window(case: Case, data:
     views, start = case.views(torch.float64), case.start(memory, torch.float64)
     after = data.draw(st.integers(0, case.length // memory.store_chunk_size)) * memory.store_chunk_size
     with torch.no_grad():
-        there = remember(memory, views, start, after=after).state
+        there = fast(case)(memory, views, start, after=after).state
         shorter = (views[0][:, : max(after, 1)], views[1][:, : max(after, 1)], views[2][:, : max(after, 1)])
         alone = remember(memory, shorter, start, reads=False, after=after).state
     assert there
@@ -212,6 +226,24 @@ def test_one_carried_memory_serves_a_batch() -> None:
     torch.testing.assert_close(one.retrieved, each.retrieved)
     assert one.state
     assert len(one.state) == 6
+
+
+@pytest.mark.parametrize(
+    ("dim", "chunk", "length", "builds"), [(8, 8, 64, True), (8, 2, 16, False), (16, 4, 32, False), (8, 8, 15, False)]
+)
+def test_weights_are_built_where_that_takes_fewer_products(dim: int, chunk: int, length: int, *, builds: bool) -> None:
+    options = {"dim": dim, "chunk_size": chunk, "qkv_receives_diff_views": True, "default_model_kwargs": {"depth": 2}}
+    case = Case(options, batch=2, length=length, seed=0, carried=False, same_view=True)
+    memory = case.memory(torch.float64)
+    x = torch.randn(2, length, dim, dtype=torch.float64)
+    build = engine._Segment._with_weights_built
+    with torch.no_grad(), mock.patch.object(engine._Segment, "_with_weights_built", autospec=True) as built:
+        built.side_effect = build
+        answer = remember(memory, (x, x, x), None, after=0).retrieved
+        assert built.called == builds
+        remember(memory, (x, x, x), None, reads=False, after=length // chunk * chunk)  # no query, nothing to build
+        assert built.call_count == builds
+    torch.testing.assert_close(answer, remember_by_library(memory, (x, x, x), None).retrieved, atol=1e-9, rtol=1e-9)
 
 
 def test_what_it_does_not_cover_it_names() -> None:

@@ -117,21 +117,6 @@ def test_a_walkers_memory_is_the_one_that_is_carried_in_service(options: dict[st
             assert not ours.requires_grad
 
 
-@pytest.mark.parametrize("options", CONFIGS.values(), ids=CONFIGS)
-def test_forecast_and_write_is_a_forecast_and_a_write(options: dict[str, Any]) -> None:
-    model, rows = titans(**options), rows_of(L + U * 4)
-    carry = Carry(model, rows[:L], L)
-    carry.observe(rows[L : L + 2 * model.write_unit(L)[0]])
-    with torch.no_grad():
-        x = rows[None, carry.position : carry.position + L]
-        forecast, after = model.forecast_and_write(x, carry.cache)
-        assert torch.equal(forecast, model(x, carry.cache))
-        carry.observe(rows[len(rows) :])
-        carry._write_unit()
-    for ours, theirs in zip(tensors(after), tensors(carry.cache), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)  # the carry encodes the unit alone
-
-
 # The gradient
 
 
@@ -139,8 +124,8 @@ def later_loss(model: Titans, rows: Tensor, *, detach: bool = False) -> Tensor:
     """Error of the third forecast in a row: it depends on two writes."""
     cache = model.initial_cache(detach=False)
     for q in (0, U):
-        _, cache = model.forecast_and_write(rows[None, q : q + L], cache)
-    forecast, _ = model.forecast_and_write(rows[None, 2 * U : 2 * U + L], cache.detached() if detach else cache)
+        cache = model.written(rows[None, q : q + L], cache)
+    forecast, _ = model.run(rows[None, 2 * U : 2 * U + L], cache.detached() if detach else cache)
     return (forecast - rows[None, 2 * U + L : 2 * U + L + H]).square().mean()
 
 
@@ -186,9 +171,10 @@ def test_truncation_is_where_the_gradient_is_cut(truncation: int, cuts: tuple[in
     def by_hand(cuts: tuple[int, ...]) -> dict[str, Tensor]:
         cache, total = model.initial_cache(), torch.zeros(())
         for i in range(4):
-            forecast, cache = model.forecast_and_write(rows[None, i * U : i * U + L], cache)
+            forecast, after = model.run(rows[None, i * U : i * U + L], cache, U)
             total = total + (forecast - rows[None, i * U + L : i * U + L + H]).square().mean()
-            cache = cache.detached() if i in cuts else cache
+            assert after is not None
+            cache = after.detached() if i in cuts else after
         return gradients(model, total)
 
     expected, uncut = by_hand(cuts), by_hand(())

@@ -203,36 +203,31 @@ class TimeSeriesTitansTransformer(nn.Module):
         out = self.fold.unfold(out) if self.fold else out
         return out * scale + level, None if after is None else MemoryCache(states, len(x))
 
-    def forecast_and_write(self, x: Tensor, cache: MemoryCache | None) -> tuple[Tensor, MemoryCache]:
-        """Forecast, and write the window's first unit; gradients flow through both.
-
-        Returns:
-            ``(B, H, C_out)``, and the memory after the first unit, for batch B.
-        """
-        forecast, after = self.run(x, cache.ordinary() if cache else None, self.write_unit(x.shape[1])[1])
-        assert after is not None
-        return forecast, after
-
     def write(self, x: Tensor, cache: MemoryCache) -> MemoryCache:
-        """Write the first unit of each window into the memory that the window starts from.
-
-        Only what can matter is computed: all is causal, so the unit's own rows go through the layers below the last
-        memory.
+        """Write the first unit of each window into the memory that the window starts from, in service.
 
         Args:
             x: ``(B, L, C_in)`` windows.
             cache: The memory to start from, for batch 1 or B.
 
         Returns:
-            The memory that holds the unit too, for batch B.
+            The memory that holds the unit too, for batch B; no gradient flows through it.
+        """
+        self._derived.begin()
+        with torch.inference_mode() if self._is_all_fast else torch.no_grad():
+            return self.written(x, cache)
+
+    def written(self, x: Tensor, cache: MemoryCache) -> MemoryCache:
+        """As `write`, with gradients.
+
+        Only what can matter is computed: all is causal, so the unit's own rows go through the layers below the last
+        memory.
         """
         rows, tokens = self.write_unit(x.shape[1])
         beyond = 1 if self.transformer.num_longterm_mem_tokens else 0  # a segment's tokens stand before the next one
-        self._derived.begin()
-        with torch.inference_mode() if self._is_all_fast else torch.no_grad():
-            unit = self.normalization.head(x, rows + beyond)
-            unit = self.fold.fold(unit) if self.fold else unit
-            _, states = self._encode(self.input_projection(unit), cache, tokens, memories_only=True)
+        unit = self.normalization.head(x, rows + beyond)
+        unit = self.fold.fold(unit) if self.fold else unit
+        _, states = self._encode(self.input_projection(unit), cache, tokens, memories_only=True)
         return MemoryCache(states, len(x))
 
     def _encode(

@@ -17,6 +17,8 @@ from bench.forecaster import Objective, Pairs, TrainingConfig
 from bench.forecasters.memory import MemoryCache
 from bench.forecasters.titans import TimeSeriesTitansTransformer
 
+AT_ONCE = 64  # windows of a validation, each with a memory of its own, that are held at the same time
+
 
 @dataclass(frozen=True)
 class Walking:
@@ -107,27 +109,34 @@ class Walk:
         self.model.eval()
         pairs, known = self.validation, _known(self.validation)
         origins = range(int(pairs.origins[0]), int(pairs.origins[-1]) + 1, self.unit)[: self._most]
-        cache, errors = self.model.initial_cache(), []
-        for origin in origins:
-            x, y = _windows(pairs, np.array([origin - pairs.lookback]))
-            forecast, cache = self.model.forecast_and_write(x, cache)
-            if known[origin]:
-                errors.append(float((forecast - y).square().mean()))
-        return sum(errors) / len(errors)
+        cache, total, count = self.model.initial_cache(), 0.0, 0
+        for i in range(0, len(origins), AT_ONCE):
+            x, y = _windows(pairs, np.array(origins[i : i + AT_ONCE]) - pairs.lookback)
+            starts = []
+            for window in x:
+                starts.append(cache)
+                cache = self.model.write(window[None], cache)
+            errors = self.model.run(x, MemoryCache.stack(starts))[0] - y
+            errors = errors[known[origins[i : i + AT_ONCE]]]
+            total, count = total + float(errors.square().flatten(1).mean(dim=1).sum()), count + len(errors)
+        return total / count
 
     def _walk(self) -> Tensor:
-        """MSE of each window walked, those left out whose truth is not known."""
-        cache = self._restart()
-        errors = []
+        """MSE of each window walked, those left out whose truth is not known.
+
+        A forecast waits for nothing but the writes before it, so all are made at once behind them.
+        """
+        starts, windows, known = [self._restart()], [], []
         for _ in range(self.truncation):
-            x, y = _windows(self.pairs, self.position)
-            forecast, cache = self.model.forecast_and_write(x, cache)
-            known = self._known[self.position + self.pairs.lookback]
-            errors.append((forecast - y)[known].square().flatten(1).mean(dim=1))
-            self.position = self.position + self.unit
-            self.left = self.left - 1
-        self.cache = cache.detached()
-        return torch.cat(errors)
+            windows.append(_windows(self.pairs, self.position))
+            known.append(self._known[self.position + self.pairs.lookback])
+            self.position, self.left = self.position + self.unit, self.left - 1
+            if len(windows) < self.truncation:
+                starts.append(self.model.written(windows[-1][0], starts[-1]))
+        self.cache = self.model.write(windows[-1][0], starts[-1]).ordinary()  # of no use to this step's forecasts
+        x, y = (torch.cat(parts) for parts in zip(*windows, strict=True))
+        errors = self.model.run(x, MemoryCache.stack(starts))[0] - y
+        return errors[torch.cat(known)].square().flatten(1).mean(dim=1)
 
     def _restart(self) -> MemoryCache:
         """The walkers' memories, those that start afresh among them with the graph of the learned initial memory."""

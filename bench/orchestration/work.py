@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from bench.experiment import RunSpec, run_id
+from bench.measuring.allocator import keep_freed_memory
 from bench.orchestration.log import logged
 from bench.orchestration.progress import Trail
 from bench.plugins import load_plugins
@@ -104,6 +105,7 @@ def failure(run: RunSpec, place: Workplace, reason: str) -> Record:
 def train_shared(run: RunSpec, work: Work) -> None:
     """Leave the run's checkpoint behind. What goes wrong here will go wrong, and be recorded, in the run."""
     prepare(work)
+    keep_freed_memory()
     torch.set_num_threads(run.threads)
     try:
         stage = Stage.of(load_series(run), run.protocol)

@@ -2,12 +2,13 @@
 
 The same parameters, the same state and the same answers as `titans_pytorch.NeuralMemory`, which takes a gradient for
 each chunk, scans over them and pours each chunk's weights into a module. Here the gradients are in closed form
-(`perceptron`), the scans are products of gates (`gates`), and a query is answered without building any chunk's weights:
-weights are linear in the surprises, and a surprise is ``activations^T @ errors``, so
+(`perceptron`), the scans are products of gates (`gates`), and a query is answered in whichever of two ways costs less.
+Weights are linear in the surprises, and a surprise is ``activations^T @ errors``, so no chunk's weights need be built:
 
     query @ weights(chunk) = keep * (query @ first weights) - ((query @ activations^T) * factors) @ errors.
 
-Only where surprises are orthogonalised, which is not linear, weights are built.
+That grows with the square of the tokens. Where they are many beside the width of the memory, the weights after each
+chunk are built after all, and so they are where surprises are orthogonalised, which is not linear.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from bench.forecasters.fast.perceptron import EPSILON, Surprise, times
 from bench.forecasters.fast.projections import Projections, project
 from bench.forecasters.fast.surprises import surprises
 from bench.forecasters.memory import MemoryState, Remembered
+
+BUILDING_PAYS = 2.0  # how many times fewer multiplications it must take: its products are of smaller matrices
 
 
 def uncovered(memory: Any) -> str:
@@ -90,7 +93,7 @@ def remember(
     segments = _segments(memory, chunks, ragged=length > chunks * chunk)
     for first, last in segments:
         is_final = (first, last) == segments[-1]
-        segment = _Segment.of(memory, held, given.chunks(first, last))
+        segment = _Segment.of(memory, held, given.chunks(first, last), reads=reads)
         begin, end = max(0, first * chunk - 1), length if is_final else last * chunk - 1
         if reads and end > begin:
             where = place[begin:end] - first
@@ -115,24 +118,35 @@ def _segments(memory: Any, chunks: int, *, ragged: bool) -> list[tuple[int, int]
 
 @dataclass(frozen=True)
 class _Segment:
-    """A run of chunks whose surprises were taken at the same weights."""
+    """A run of chunks whose surprises were taken at the same weights.
+
+    Attributes:
+        memory: A `titans_pytorch.NeuralMemory`.
+        held: What it holds where the run begins.
+        surprise: Of all chunks; None where there are none, as `scan`.
+        scan: How surprises add up.
+        built: For each layer ``(h, B, n + 1, d_in, d_out)``, weights after 0 to ``n`` chunks; None leaves them unbuilt.
+        momentum: Factors of the first momenta in the weights, where there are any.
+    """
 
     memory: Any
     held: Held
-    surprise: Surprise | None
-    scan: Recurrence | None
-    built: tuple[Tensor, ...] | None
-    momentum: tuple[Tensor, ...] = ()  # factors of the first momenta in the weights, where there are any
+    surprise: Surprise | None = None
+    scan: Recurrence | None = None
+    built: tuple[Tensor, ...] | None = None
+    momentum: tuple[Tensor, ...] = ()
 
     @classmethod
-    def of(cls, memory: Any, held: Held, given: Projections) -> _Segment:
-        """Take the surprises of a run of chunks."""
+    def of(cls, memory: Any, held: Held, given: Projections, *, reads: bool) -> _Segment:
+        """Take the surprises of a run of chunks, to be read or only written."""
         if given.keeps.shape[-1] == 0:
-            return cls(memory, held, None, None, None)
+            return cls(memory, held)
         scan = recurrence(given.keeps, given.combine)
         grads = surprises(memory, perceptron(held.weights, memory), given)
         segment = cls(memory, held, grads, scan, None, scan.momentum() if held.momentum else ())
-        return segment._with_weights_built() if memory.spectral_norm_surprises else segment
+        if memory.spectral_norm_surprises or (reads and _building_pays(memory, held, given)):
+            return segment._with_weights_built()
+        return segment
 
     def answer(self, queries: Tensor, place: Tensor, front: int) -> Tensor:
         """Answer queries.
@@ -179,11 +193,12 @@ class _Segment:
         if self.scan is None or chunks == 0:
             return self.held
         assert self.surprise is not None
-        row = self.scan.surprise[..., chunks, :]
-        starts = [s[..., chunks] for s in self.momentum]
-        weights = self._sum(row, self.scan.keep[..., chunks], starts)
         if self.built is not None:
-            weights = (*(w[:, :, chunks] for w in self.built), *weights[len(self.built) :])
+            weights = tuple(w[:, :, chunks] for w in self.built)
+            weights += (self._gamma()[:, :, chunks],) if is_normed(self.memory) else ()
+        else:
+            starts = [s[..., chunks] for s in self.momentum]
+            weights = self._sum(self.scan.surprise[..., chunks, :], self.scan.keep[..., chunks], starts)
         if self.memory.transition_gate is not None and self._is_complete(chunks):
             gate = self.memory.transition_gate.sigmoid()
             weights = tuple(old.lerp(new, gate) for old, new in zip(self.held.weights, weights, strict=True))
@@ -228,21 +243,50 @@ class _Segment:
         return gamma
 
     def _with_weights_built(self) -> _Segment:
-        """Orthogonalise each chunk's update, and build the weights after each chunk."""
+        """Build the weights after each chunk."""
         assert self.scan is not None
         assert self.surprise is not None
         n, built = self.scan.update.shape[-1], []
         for i, (a, e) in enumerate(zip(self.surprise.activations, self.surprise.errors, strict=True)):
             grads = -(a.unflatten(2, (n, -1)).transpose(-1, -2) @ e.unflatten(2, (n, -1)))
-            dtype = grads.dtype
-            updates = self.scan.update.to(dtype) @ grads.flatten(3)
-            for share, momentum in zip(self.scan.starts, self.held.momentum, strict=False):
-                updates = updates + share.to(dtype).unsqueeze(-1) * momentum[i].flatten(2).unsqueeze(2)
-            updates = orthogonalized(updates.view(grads.shape))
-            weights = self.scan.decay.to(dtype) @ updates.flatten(3)
-            weights = weights + self.scan.keep.unsqueeze(-1) * self.held.weights[i].flatten(2).unsqueeze(2)
-            built.append(weights.unflatten(3, grads.shape[-2:]))
+            shape, grads = grads.shape[-2:], grads.flatten(3)
+            momenta = [momentum[i].flatten(2).unsqueeze(2) for momentum in self.held.momentum]
+            if self.memory.spectral_norm_surprises:
+                weights = self._sum_of_directions(grads, momenta, shape)
+            else:
+                weights = _with_starts(self.scan.surprise @ grads, self.momentum, momenta)
+            weights = torch.addcmul(weights, self.scan.keep.unsqueeze(-1), self.held.weights[i].flatten(2).unsqueeze(2))
+            built.append(weights.unflatten(3, shape))
         return replace(self, built=tuple(built))
+
+    def _sum_of_directions(self, grads: Tensor, momenta: list[Tensor], shape: torch.Size) -> Tensor:
+        """What the updates of 0 to ``n`` chunks add up to, each orthogonalised before it does: ``(h, B, n + 1, ...)``.
+
+        Args:
+            grads: ``(h, B, n, d_in * d_out)``, less each chunk's surprise.
+            momenta: ``(h, 1 or B, 1, d_in * d_out)`` each, what momentum starts from.
+            shape: ``(d_in, d_out)``.
+        """
+        assert self.scan is not None
+        updates = _with_starts(self.scan.update.to(grads) @ grads, [s.to(grads) for s in self.scan.starts], momenta)
+        return self.scan.decay.to(grads) @ orthogonalized(updates.unflatten(3, shape)).flatten(3)
+
+
+def _building_pays(memory: Any, held: Held, given: Projections) -> bool:
+    """Whether queries, as many as there are tokens, are answered in fewer products by weights after each chunk."""
+    written, chunks = given.keys.shape[2], given.keeps.shape[-1]
+    read = chunks * memory.store_chunk_size
+    layers = perceptron(held.weights, memory).layers
+    unbuilt = sum(read * written * sum(layer.shape[-2:]) for layer in layers)
+    built = sum((read + written + chunks * (chunks + 1)) * layer[0, 0].numel() for layer in layers)
+    return bool(unbuilt > BUILDING_PAYS * built)
+
+
+def _with_starts(sums: Tensor, shares: Sequence[Tensor], momenta: Sequence[Tensor]) -> Tensor:
+    """Sums ``(h, B, n, d)`` and what the first momenta add to them: by shares ``(h, B, n)``, ``(h, 1 or B, 1, d)``."""
+    for share, momentum in zip(shares, momenta, strict=False):
+        sums = torch.addcmul(sums, share.unsqueeze(-1), momentum)
+    return sums
 
 
 def _by_chunk(x: Tensor, weights: Tensor, front: int, chunk: int) -> Tensor:
