@@ -55,7 +55,7 @@ def design(windows: Tensor, task: Task, anchor: Anchor, constant: bool) -> tuple
     else:
         rows, level = anchored(windows, task, anchor)
     if constant:
-        rows = torch.cat([rows, torch.ones_like(rows[..., :1])], dim=-1)
+        rows = nn.functional.pad(rows, (0, 1), value=1.0)
     return rows, level
 
 
