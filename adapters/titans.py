@@ -187,6 +187,7 @@ class TitansTrained(TitansCarried):
 
     Config = BackboneConfig
     needs = frozenset({"memory", "gradients"})
+    heavy = True
     carries = "the memory, the weights, the optimiser's moments, and pairs where `recent_pairs` is set"
 
     def setup(self) -> None:

@@ -17,7 +17,7 @@ from bench.cell import cell_of_run
 from bench.engines import Crew, Lost
 from bench.experiment import Experiment, RunSpec, expand
 from bench.orchestration.auditing import audit_missing
-from bench.orchestration.pace import Kind, Pace, about, kind_of, kinds_of
+from bench.orchestration.pace import Kind, Pace, about, is_heavy, kind_of, kinds_of
 from bench.orchestration.placing import crew_of, device_of, engine_of, workers_expected
 from bench.orchestration.progress import Sight
 from bench.orchestration.shard import WHOLE, Shard
@@ -25,7 +25,6 @@ from bench.orchestration.timekeeping import time_each, untimed
 from bench.orchestration.work import KEPT, Ended, Work, carry_out_run, give_up, train_shared
 from bench.run import Workplace, load_series, recipe_of
 from bench.store import DAMAGED, Condition, Store
-from bench.strategy import STRATEGIES
 from bench.stream import Stage
 from bench.training import sweep_checkpoints
 
@@ -65,7 +64,8 @@ class Plan:
     Attributes:
         runs: Those that are this session's to see to.
         found: How each was found on disk, by id.
-        missing: Those to carry out, the longest first.
+        missing: Those to carry out, in order: the first of each kind that is soon done, so that what goes wrong shows
+            early; then the heavy ones, so that none is begun last; then the others.
     """
 
     runs: list[RunSpec]
@@ -86,8 +86,21 @@ def plan(runs: Iterable[RunSpec], store: Store, redo: Redo, shard: Shard) -> Pla
     found = {run.run_id: store.condition(run.run_id) for run in own}
     settled = {"always": (), "only-missing": ("ok", "skipped"), "keep-failed": ("ok", "skipped", "failed")}[redo]
     missing = [run for run in own if found[run.run_id].state not in settled]
-    missing.sort(key=lambda run: not STRATEGIES[run.strategy.name].cls.heavy)
-    return Plan(own, found, missing)
+    return Plan(own, found, _in_order(missing))
+
+
+def _in_order(runs: list[RunSpec]) -> list[RunSpec]:
+    seen: set[Kind] = set()
+
+    def place(run: RunSpec) -> int:
+        kind = kind_of(run)
+        if is_heavy(kind):
+            return 1
+        is_first = kind not in seen
+        seen.add(kind)
+        return 0 if is_first else 2
+
+    return sorted(runs, key=place)
 
 
 def carry_out(

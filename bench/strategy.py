@@ -127,7 +127,7 @@ class Strategy:
         uses_forecaster: Whether it adapts a forecaster; if so it runs once for each one of the experiment.
         needs: What the forecaster must offer: ``gradients``, ``memory``.
         reads: False for a strategy whose forecasts depend on no row at all.
-        heavy: Whether it trains in service; the longest runs are started first.
+        heavy: Whether it trains in service: its runs take long, and are started early.
         carries: What lasts from one block to the next, in a few words; printed in the report.
         tiny: Values of ``Config`` that make it cheap, for the contract checks.
     """

@@ -394,7 +394,7 @@ def test_a_dry_run_says_what_there_is_and_changes_nothing(
     change(tiny, strategies='["persistence", "frozen", "titans-a"]', forecasters='["dlinear"]', seeds="[0, 1]")
     ran = bench("run", tiny, "--dry-run")
     assert ran.status == 0
-    assert "6 runs: 0 kept, 6 to do. 2 to pre-train first. Estimate: no former run says how long." in ran.out
+    assert "6 runs: 0 kept, 6 to do. 2 to pre-train first. Estimate: former runs do not say how long." in ran.out
     assert not (tiny.parent / "results").exists()
     bench("run", tiny, "--strategy", "persistence")
     store = store_of(tiny)

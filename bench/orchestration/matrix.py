@@ -58,5 +58,5 @@ def outlook(ahead: Plan, training: list[RunSpec], pace: Pace, workers: int) -> s
         return said
     trained = f" {len(training)} to pre-train first." if training else ""
     time = about(pace.left(kinds, workers))
-    known = f"{time}, by the runs that were, with {workers} at a time" if time else "no former run says how long"
+    known = f"{time}, by the runs that were, with {workers} at a time" if time else "former runs do not say how long"
     return f"{said}{trained} Estimate: {known}."

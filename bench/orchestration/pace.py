@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from bench.experiment import RunSpec
 from bench.record import Record
 from bench.store import Store
+from bench.strategy import STRATEGIES
 
 Kind = tuple[str, str, str, str]
 """Strategy, forecaster, dataset, protocol."""
@@ -26,12 +27,20 @@ def kind_of_record(record: Record) -> Kind:
     return record.strategy.name, other, record.dataset.name, record.protocol.label
 
 
+def is_heavy(kind: Kind) -> bool:
+    """Whether its strategy trains in service; one that is not registered here any more does not."""
+    return kind[0] in STRATEGIES and STRATEGIES[kind[0]].cls.heavy
+
+
 @dataclass
 class Pace:
-    """Mean seconds of runs of a kind; of those of its strategy, or of all, where there were none of it."""
+    """Mean seconds of runs of a kind; where there were none of it, of those of its strategy.
 
-    _seconds: defaultdict[tuple[str, ...], float] = field(default_factory=lambda: defaultdict(float))
-    _runs: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    And where there were none of that either, of all that are heavy, or of all that are not: the two are worlds apart.
+    """
+
+    _seconds: defaultdict[Hashable, float] = field(default_factory=lambda: defaultdict(float))
+    _runs: Counter[Hashable] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, store: Store) -> Pace:
@@ -44,21 +53,26 @@ class Pace:
 
     def learn(self, kind: Kind, seconds: float) -> None:
         """A run took so long."""
-        for key in (kind, kind[:1], ()):
+        for key in _keys(kind):
             self._seconds[key] += seconds
             self._runs[key] += 1
 
     def expect(self, kind: Kind) -> float:
-        """Seconds that a run will take; NaN where nothing was learnt."""
-        for key in (kind, kind[:1], ()):
+        """Seconds that a run will take; NaN where nothing like it was."""
+        for key in _keys(kind):
             if runs := self._runs[key]:
                 return self._seconds[key] / runs
         return math.nan
 
     def left(self, kinds: Counter[Kind], workers: int) -> float:
-        """Seconds that so many runs of each kind will take, with so many at a time; NaN where nothing was learnt."""
+        """Seconds that so many runs of each kind will take, with so many at a time; NaN where one kind is not known."""
         total = sum(count * self.expect(kind) for kind, count in kinds.items())
         return total / max(1, min(workers, kinds.total()))
+
+
+def _keys(kind: Kind) -> tuple[Hashable, ...]:
+    """What a kind is learnt and known by, the closest first."""
+    return kind, kind[:1], is_heavy(kind)
 
 
 def about(seconds: float) -> str:
