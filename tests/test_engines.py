@@ -74,6 +74,10 @@ def refuse(number: int) -> int:
     raise ValueError(f"not {number}")
 
 
+def fail(error: Exception) -> None:
+    raise error
+
+
 def trouble(job: str, folder: Path) -> str:
     """Does what its name says; leaves a file for each time that it began."""
     (folder / f"{job}-{time.monotonic_ns()}").touch()
@@ -103,6 +107,15 @@ def test_every_job_has_one_result(name: str, request: pytest.FixtureRequest) -> 
         with pytest.raises(ValueError, match="not 7"):
             list(crew(refuse, [7]))
         assert list(crew(square, [3])) == [9]  # and goes on after that
+
+
+@pytest.mark.parametrize("error", [EOFError("no line"), BrokenPipeError("no reader"), ConnectionResetError("no peer")])
+def test_an_error_that_looks_like_a_lost_worker_is_the_jobs(crew: Crew, error: Exception) -> None:
+    """Its worker lives on, and what went wrong is raised, as with any other error."""
+    (worker,) = crew(process_here, [0])
+    with pytest.raises(type(error), match=str(error)):
+        list(crew(fail, [error]))
+    assert worker in list(crew(process_here, range(20)))
 
 
 def test_an_unknown_engine_is_a_mistake() -> None:
