@@ -195,3 +195,13 @@ def test_what_is_timed_is_alone(crew: Crew) -> None:
     assert timekeeper not in workers
     gone = [psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)]
     assert not psutil.wait_procs(gone, timeout=10)[1]
+
+
+def test_a_crew_that_was_closed_does_more(crew: Crew) -> None:
+    """Its workers have ended, also who was alone; others do what comes next."""
+    before = [*crew(process_here, [0]), *crew.alone()(process_here, [0])]
+    crew.close()
+    (after,) = crew(process_here, [0])
+    assert after not in before
+    gone = [psutil.Process(pid) for pid in {*before} - {os.getpid()} if isinstance(pid, int) and psutil.pid_exists(pid)]
+    assert not psutil.wait_procs(gone, timeout=10)[1]
