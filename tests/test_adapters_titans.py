@@ -16,21 +16,8 @@ from bench import BenchError
 from bench.forecasters.fast import perceptron, surprises
 from bench.stream import Stage, Stream
 
-from .titans_in_service import (
-    CARRYING,
-    CPU,
-    START,
-    H,
-    L,
-    U,
-    changed,
-    enlisted,
-    protocol,
-    same,
-    series_to,
-    serve,
-    weights,
-)
+from .caches import same
+from .titans_in_service import CARRYING, CPU, START, H, L, U, changed, enlisted, protocol, series_to, serve, weights
 
 # A and B
 

@@ -28,6 +28,7 @@ from bench.sweeps.sweep import plan
 from bench.sweeps.trials import CHOSEN, listed_trials, read_served, read_trials
 
 from .conftest import Bench, Write
+from .sessions import change
 
 pytestmark = pytest.mark.usefixtures("without_report")
 
@@ -39,12 +40,6 @@ def swept(tiny: Path) -> Path:
     """The tiny experiment with four points for ``rls`` and two seeds."""
     change(tiny, seeds="[0, 1]", sweep=f"{{ grid = {GRID} }}")
     return tiny
-
-
-def change(tiny: Path, **lines: str) -> None:
-    """Replace lines of the experiment by key."""
-    kept = [line for line in tiny.read_text().splitlines() if line.split(" =")[0] not in lines]
-    tiny.write_text("\n".join([*kept, *(f"{key} = {value}" for key, value in lines.items())]) + "\n")
 
 
 def folder_of(tiny: Path) -> Path:

@@ -18,6 +18,7 @@ from bench.forecasters.memory import MemoryCache, MemoryState, Weights
 from bench.forecasters.memory_models import memory_model, model_options
 from bench.forecasters.titans import Engine, TimeSeriesTitansTransformer
 
+from .caches import same, tensors
 from .small_titans import DIM, H, L, few, made, normal
 
 # Every option of the library that a user can reach, alone or where it interacts.
@@ -88,14 +89,6 @@ class Stash(nn.Module):
     def forward(self, positions: Tensor) -> Tensor:
         assert positions.shape == self.rows.shape[:2]
         return self.rows
-
-
-def tensors(cache: MemoryCache) -> list[Tensor]:
-    return [t for layer in cache.layers for part in (layer.weights, layer.momentum) for t in part.values()]
-
-
-def same(one: MemoryCache, other: MemoryCache) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
 
 
 @torch.no_grad()

@@ -11,7 +11,8 @@ from torch import Tensor
 from bench import BenchError
 from bench.forecasters.memory import MemoryCache
 
-from .titans_in_service import START, H, L, U, Watch, protocol, same, serve, spy
+from .caches import same
+from .titans_in_service import START, H, L, U, Watch, protocol, serve, spy
 
 
 @pytest.mark.parametrize("carry", ["exact", "window"])

@@ -20,6 +20,7 @@ from bench.stream import Stage, Stream
 from bench.testing import small_series
 from bench.training import Recipe
 
+from .caches import same
 from .titans_in_service import (
     CPU,
     START,
@@ -30,7 +31,6 @@ from .titans_in_service import (
     changed,
     enlisted,
     protocol,
-    same,
     series_to,
     serve,
     spy,

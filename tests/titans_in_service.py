@@ -107,14 +107,6 @@ def changed(strategy: Any, before: dict[str, Tensor]) -> set[str]:
     return {name for name, tensor in strategy.forecaster.state_dict().items() if not torch.equal(tensor, before[name])}
 
 
-def tensors(cache: MemoryCache) -> list[Tensor]:
-    return [t for layer in cache.layers for part in (layer.weights, layer.momentum) for t in part.values()]
-
-
-def same(one: MemoryCache, other: MemoryCache) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
-
-
 def spy(strategy: Any) -> dict[int, MemoryCache]:
     """Every state that a strategy comes to carry from now on, by position."""
     memory = strategy.memory
