@@ -306,8 +306,8 @@ def list_all(plugins: Plugins = None) -> None:
     )
     print_table("Forecasters", ("name", "what it is"), [(e.name, e.summary) for e in FORECASTERS])
     print_table("Datasets", ("name", "what it is"), [(e.name, e.summary) for e in DATASETS])
-    presets = {"day-ahead": "S = H, K = 1", "online": "S = 1, K = 1", "dense": "S = 1, K = 24"}
-    print_table("Protocol presets", ("name", "schedule"), [(name, presets[name]) for name in PRESETS])
+    presets = [(name, f"S = {preset['stride'] or 'H'}, K = {preset['block']}") for name, preset in PRESETS.items()]
+    print_table("Protocol presets", ("name", "schedule"), presets)
     print_table("Experiments", ("name", "file"), [(name, str(file)) for name, file in experiment_files().items()])
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
+from bench.storage.disk import replace_whole
 
 if TYPE_CHECKING:
     from bench.series import DriftSeries
@@ -107,7 +107,4 @@ def _estimate(series: DriftSeries) -> list[EstimatedDrift]:
 def _keep(folder: Path, fingerprint: str, found: list[EstimatedDrift]) -> None:
     text = json.dumps({"method": METHOD, "points": [vars(point) for point in found]}, indent=1)
     with contextlib.suppress(OSError):  # they are only computed again
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", delete=False, encoding="utf-8") as file:
-            file.write(text)
-        Path(file.name).replace(folder / f"{fingerprint}.json")
+        replace_whole(folder / f"{fingerprint}.json", text)

@@ -278,13 +278,13 @@ def pairs_of(experiment: Experiment) -> list[Pair]:
     if not strategies:
         raise BenchError(f"experiment {experiment.name!r} selects no strategy")
     for choice in strategies:
-        build(STRATEGIES[choice.name].cls.Config, choice.options, f"strategy {choice.name!r}")
+        strategy_config(choice)
         if STRATEGIES[choice.name].cls.uses_forecaster and not forecasters:
             raise BenchError(
                 f"strategy {choice.name!r} adapts a forecaster, but the experiment names none (forecasters)"
             )
     for choice in forecasters:
-        build(FORECASTERS[choice.name].cls.Config, choice.options, f"forecaster {choice.name!r}")
+        forecaster_config(choice)
     return [
         (strategy, forecaster)
         for strategy in strategies
@@ -339,12 +339,12 @@ def served_rows(series: DriftSeries, rows: Rows) -> DriftSeries:
 
 
 def strategy_config(choice: Choice) -> Any:
-    """The strategy's options, defaults included."""
+    """The strategy's options, defaults included; one that is wrong is a `BenchError`."""
     return build(STRATEGIES[choice.name].cls.Config, choice.options, f"strategy {choice.name!r}")
 
 
 def forecaster_config(choice: Choice) -> Any:
-    """The forecaster's options, defaults included."""
+    """The forecaster's options, defaults included; one that is wrong is a `BenchError`."""
     return build(FORECASTERS[choice.name].cls.Config, choice.options, f"forecaster {choice.name!r}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -137,9 +138,10 @@ def carry_out(
     runs = expand(experiment, device_of(experiment))
     print_notes(runs, console)
     place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
-    return carry_out_runs(
-        runs, experiment, place, redo=redo, retime=retime, narrowed=narrowed, shard=shard, console=console
-    )
+    with crew_of(experiment, device_of(experiment)) as crew:
+        return carry_out_runs(
+            runs, experiment, place, crew, redo=redo, retime=retime, narrowed=narrowed, shard=shard, console=console
+        )
 
 
 def prospect(experiment: Experiment, results: Path, redo: Redo, shard: Shard) -> tuple[Plan, list[RunSpec], Pace, int]:
@@ -177,6 +179,7 @@ def carry_out_runs(
     runs: list[RunSpec],
     experiment: Experiment,
     place: Workplace,
+    crew: Crew,
     *,
     console: Console,
     redo: Redo = "only-missing",
@@ -191,6 +194,7 @@ def carry_out_runs(
         runs: What to run.
         experiment: For engine, threads, timeout and the timing pass.
         place: Where results and checkpoints are.
+        crew: Of the experiment's `crew_of`; its workers have ended when this returns.
         console: Where progress is drawn.
         redo: As `carry_out` takes it.
         retime: Likewise.
@@ -208,7 +212,7 @@ def carry_out_runs(
     done: Counter[str] = Counter()
     well = {run_id for run_id, found in ahead.found.items() if found.state == "ok"} - {r.run_id for r in ahead.missing}
     try:
-        with Sight(place.results / PROGRESS, console) as sight, crew_of(experiment, device_of(experiment)) as crew:
+        with Sight(place.results / PROGRESS, console) as sight, closing(crew):
             apart = engine_of(experiment) != "serial"
             work = Work(place, sight.trails, redo == "always", apart, experiment.timeout)
             _train_all(ahead.missing, work, crew, sight)

@@ -29,6 +29,8 @@ from bench.stream import Stage, Stream
 from bench.testing import small_series
 from bench.training import Recipe
 
+from .caches import same, tensors
+
 torch.set_num_threads(1)
 load_plugins()
 
@@ -62,14 +64,6 @@ def titans(lookback: int = L, **options: Any) -> Titans:
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def tensors(cache: MemoryCache) -> list[Tensor]:
-    return [t for layer in cache.layers for part in (layer.weights, layer.momentum) for t in part.values()]
-
-
-def same(one: MemoryCache, other: MemoryCache) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
 
 
 def spy(carry: Any) -> dict[int, MemoryCache]:

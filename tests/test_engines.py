@@ -74,6 +74,10 @@ def refuse(number: int) -> int:
     raise ValueError(f"not {number}")
 
 
+def fail(error: Exception) -> None:
+    raise error
+
+
 def trouble(job: str, folder: Path) -> str:
     """Does what its name says; leaves a file for each time that it began."""
     (folder / f"{job}-{time.monotonic_ns()}").touch()
@@ -103,6 +107,15 @@ def test_every_job_has_one_result(name: str, request: pytest.FixtureRequest) -> 
         with pytest.raises(ValueError, match="not 7"):
             list(crew(refuse, [7]))
         assert list(crew(square, [3])) == [9]  # and goes on after that
+
+
+@pytest.mark.parametrize("error", [EOFError("no line"), BrokenPipeError("no reader"), ConnectionResetError("no peer")])
+def test_an_error_that_looks_like_a_lost_worker_is_the_jobs(crew: Crew, error: Exception) -> None:
+    """Its worker lives on, and what went wrong is raised, as with any other error."""
+    (worker,) = crew(process_here, [0])
+    with pytest.raises(type(error), match=str(error)):
+        list(crew(fail, [error]))
+    assert worker in list(crew(process_here, range(20)))
 
 
 def test_an_unknown_engine_is_a_mistake() -> None:
@@ -181,4 +194,14 @@ def test_what_is_timed_is_alone(crew: Crew) -> None:
     (timekeeper,) = set(alone(process_here, range(3)))
     assert timekeeper not in workers
     gone = [psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)]
+    assert not psutil.wait_procs(gone, timeout=10)[1]
+
+
+def test_a_crew_that_was_closed_does_more(crew: Crew) -> None:
+    """Its workers have ended, also who was alone; others do what comes next."""
+    before = [*crew(process_here, [0]), *crew.alone()(process_here, [0])]
+    crew.close()
+    (after,) = crew(process_here, [0])
+    assert after not in before
+    gone = [psutil.Process(pid) for pid in {*before} - {os.getpid()} if isinstance(pid, int) and psutil.pid_exists(pid)]
     assert not psutil.wait_procs(gone, timeout=10)[1]

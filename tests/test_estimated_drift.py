@@ -36,6 +36,14 @@ def test_what_is_kept_in_another_form_is_not_read(tmp_path: Path, text: str) -> 
     assert read_drifts(tmp_path, "f") is None
 
 
+@pytest.mark.usefixtures("_found")
+def test_what_cannot_be_kept_leaves_nothing_behind(tmp_path: Path) -> None:
+    series = small_series(rows=600)
+    (tmp_path / f"{series.fingerprint}.json").mkdir()  # nothing can take its place
+    assert estimated_drifts(series, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [f"{series.fingerprint}.json"]
+
+
 def test_without_the_package_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.analysis.change_points.is_available", lambda: False)
     assert estimated_drifts(small_series(), tmp_path) is None

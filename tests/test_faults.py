@@ -24,8 +24,8 @@ from bench.storage.upkeep import check
 from bench.store import DAMAGED, LOG, ORIGINS, RECORD, Store
 
 from .conftest import Bench, Write
+from .sessions import ENVIRONMENT, change, clean, command, mine, records, store_of
 from .test_engines import RAY_LOST
-from .test_session import ENVIRONMENT, change, clean, command, mine, records, store_of
 from .test_store import spoil
 
 TROUBLE = """

@@ -43,6 +43,11 @@ def test_values_of_every_kind() -> None:
     assert parse_grid(["a.b=2024-01-31"]) == {"a.b": ["2024-01-31"]}
 
 
+@pytest.mark.parametrize("text", ["1\nc = 2", "1]\nc = [2"])
+def test_a_line_break_drops_nothing(text: str) -> None:
+    assert parse_grid([f"a.b={text}"]) == {"a.b": [text]}
+
+
 @pytest.mark.parametrize("text", ["", "a.b", "a.b=", "=1", "a.b= "])
 def test_another_form_is_an_error(text: str) -> None:
     with pytest.raises(BenchError, match=r"expected PLUGIN\.OPTION=VALUE,VALUE,\.\.\. such as titans-c\.online_lr="):

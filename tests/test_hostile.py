@@ -17,7 +17,7 @@ from bench.storage.upkeep import merge
 from bench.store import Store
 
 from .conftest import Bench
-from .test_session import change, records
+from .sessions import change, records
 from .test_upkeep import filled
 
 ROOT = Path(__file__).parent.parent

@@ -31,8 +31,8 @@ from bench.storage.upkeep import check
 from bench.store import FORECASTS, ORIGINS, Store
 
 from .conftest import Bench, Write
+from .sessions import ENVIRONMENT, change, clean, command
 from .test_faults import MARK, marked
-from .test_session import ENVIRONMENT, change, clean, command
 
 T = TypeVar("T")
 

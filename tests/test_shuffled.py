@@ -20,6 +20,8 @@ from bench.forecasters.shuffled import ShuffledCarry
 from bench.forecasters.titans_options import Titans, TitansConfig
 from bench.training import Recipe
 
+from .caches import same
+
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
 L, U, ROWS = 12, 4, 60
@@ -35,14 +37,6 @@ def titans(**options: Any) -> Titans:
 
 def series(seed: int = 0) -> Tensor:
     return torch.randn(L + ROWS, 3, generator=torch.Generator().manual_seed(seed))
-
-
-def tensors(cache: MemoryCache) -> list[Tensor]:
-    return [t for layer in cache.layers for part in (layer.weights, layer.momentum) for t in part.values()]
-
-
-def same(one: MemoryCache, other: MemoryCache) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
 
 
 class Diary:

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 
 from bench import load_results
 from bench.analysis.sweeps import grid_table
+from bench.engines import ENGINES, Crew
+from bench.engines.serial import InOrder
 from bench.experiment import RunSpec, expand, load_experiment
 from bench.record import Record
 from bench.report.reading import read_results
@@ -24,6 +28,7 @@ from bench.sweeps.sweep import plan
 from bench.sweeps.trials import CHOSEN, listed_trials, read_served, read_trials
 
 from .conftest import Bench, Write
+from .sessions import change
 
 pytestmark = pytest.mark.usefixtures("without_report")
 
@@ -35,12 +40,6 @@ def swept(tiny: Path) -> Path:
     """The tiny experiment with four points for ``rls`` and two seeds."""
     change(tiny, seeds="[0, 1]", sweep=f"{{ grid = {GRID} }}")
     return tiny
-
-
-def change(tiny: Path, **lines: str) -> None:
-    """Replace lines of the experiment by key."""
-    kept = [line for line in tiny.read_text().splitlines() if line.split(" =")[0] not in lines]
-    tiny.write_text("\n".join([*kept, *(f"{key} = {value}" for key, value in lines.items())]) + "\n")
 
 
 def folder_of(tiny: Path) -> Path:
@@ -96,6 +95,28 @@ def test_the_grid_is_tried_chosen_and_served(swept: Path, bench: Bench) -> None:
     bench("run", path)
     again = load_results(swept.parent / "results" / "tiny-chosen")
     assert set(again["run_id"]) == set(load_results(folder_of(swept))["run_id"])
+
+
+def test_one_crew_tries_and_serves(swept: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster of the session's own starts once; no worker of the trials is left when the stream is served."""
+    crews: list[InOrder] = []
+
+    class Counted(InOrder):
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    @contextmanager
+    def counting(workers: int | None, threads: int) -> Iterator[Crew]:
+        crews.append(Counted())
+        yield crews[-1]
+
+    monkeypatch.setitem(ENGINES, "serial", counting)
+    assert bench("sweep", swept).status == 0
+    (crew,) = crews
+    assert isinstance(crew, Counted)
+    assert crew.closed == 2
 
 
 def test_the_validation_error_is_that_of_the_run_over_the_stream(swept: Path, bench: Bench) -> None:

@@ -78,10 +78,6 @@ def place(walking: Walk, starts: list[int]) -> None:
     walking.cache = walking.model.initial_cache(len(starts))
 
 
-def tensors(cache: MemoryCache) -> list[Tensor]:
-    return [t for layer in cache.layers for part in (layer.weights, layer.momentum) for t in part.values()]
-
-
 def of_walker(cache: MemoryCache, i: int) -> list[Tensor]:
     """The memory of one walker among several."""
     weights = [w.unflatten(0, (cache.batch, -1))[i] for layer in cache.layers for w in layer.weights.values()]

@@ -17,7 +17,6 @@ FAILING = ("newly failed", "newly skipped", "worse", "slower")
 BETTER = ("better", "faster", "no longer failed", "no longer skipped")
 ERRORS = ("mse", "mae")
 TIMES = ("windows_per_s", "predict_p50_ms", "adapt_p50_ms")
-RISING = ("windows_per_s", "ratio")  # more of these is better
 STATUS = ("ok", "skipped", "failed")  # from good to bad
 LEAST_MS = 0.01  # a step that does nothing takes about so long: what is below counts as this
 

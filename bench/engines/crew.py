@@ -62,6 +62,10 @@ class Crew(Protocol):
         """A crew that does one job at a time while the workers of this one are gone: for what is to be timed."""
         ...
 
+    def close(self) -> None:
+        """End all workers, whatever they are doing; others start when there is more to do."""
+        ...
+
 
 @dataclass
 class Task:

@@ -188,13 +188,21 @@ def _work(connection: Connection, parent: int) -> None:
         try:
             function, job, timeout = connection.recv()
             connection.send("begun")
-            with last_words(timeout):
-                said = (True, function(job))
-        except (EOFError, BrokenPipeError):
+        except (EOFError, ConnectionError):
             return
-        except Exception as error:
-            said = (False, error)
-        _say(connection, said)
+        except Exception as error:  # what cannot be unpickled says so in many ways
+            _say(connection, (False, error))
+        else:
+            _say(connection, _outcome(function, job, timeout))
+
+
+def _outcome(function: Callable[[Any], Any], job: Any, timeout: float | None) -> tuple[bool, Any]:
+    """Whether a job went well, and its result, or what it raised: an error of a connection, say, is its own."""
+    try:
+        with last_words(timeout):
+            return True, function(job)
+    except Exception as error:
+        return False, error
 
 
 def _say(connection: Connection, said: tuple[bool, Any]) -> None:

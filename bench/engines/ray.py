@@ -65,13 +65,17 @@ class _OnDemand:
     def alone(self) -> Crew:
         return self._fleet.alone()
 
+    def close(self) -> None:
+        if "_fleet" in vars(self):
+            self._fleet.close()
+
     @cached_property
     def _fleet(self) -> _Fleet:
         cpus = self.threads * (self.asked or cores_for(self.threads))
         cluster = self.leave.enter_context(connected(self.options, cpus))
         share = Share(self.threads, self.options.gpus or 0.0)
         workers = self.asked or cluster.slots(share)
-        fleet = _Fleet(cluster, workers, self.threads, share, self.leave, self.options.exclusive)
+        fleet = _Fleet(cluster, workers, self.threads, share, self.options.exclusive)
         self.leave.callback(fleet.close)
         return fleet
 
@@ -99,7 +103,6 @@ class _Fleet:
     workers: int
     threads: int
     share: Share
-    leave: ExitStack
     exclusive: bool
     whole: bool = False
     _coming: set[_Actor] = field(default_factory=set)
@@ -107,6 +110,7 @@ class _Fleet:
     _busy: set[_Actor] = field(default_factory=set)
     _stillborn: int = 0
     _heard: float = 0.0
+    _alone: _Fleet | None = None
 
     def __call__(
         self, function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None
@@ -138,14 +142,15 @@ class _Fleet:
     def alone(self) -> Crew:
         """One worker, with a whole machine to itself where that is asked for; the others end."""
         self.close()
-        alone = _Fleet(self.cluster, 1, self.threads, self.share, self.leave, self.exclusive, whole=self.exclusive)
-        self.leave.callback(alone.close)
-        return alone
+        self._alone = _Fleet(self.cluster, 1, self.threads, self.share, self.exclusive, whole=self.exclusive)
+        return self._alone
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers, and the one that was to be alone."""
         for actor in [*self._coming, *self._idle, *self._busy]:
             self._dismiss(actor)
+        if self._alone is not None:
+            self._alone.close()
 
     def _are_too_few(self, queue: Queue) -> bool:
         """Whether more jobs wait than workers are coming."""

@@ -30,3 +30,6 @@ class InOrder:
     def alone(self) -> Crew:
         """Itself: it never does more than one job at a time."""
         return self
+
+    def close(self) -> None:
+        """Nothing: there are no workers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.report.aftermath import spans_of
 from bench.report.gallery import Gallery
 from bench.report.markdown import escape, table
 from bench.report.numbers import fixed, places
@@ -45,7 +46,7 @@ def recovery(results: Results, gallery: Gallery) -> list[str]:
 
 
 def _tables(results: Results, scenario: str, found: pd.DataFrame) -> list[str]:
-    spans = [span.name for span in results.spans(scenario)]
+    spans = [span.name for span in spans_of(results, scenario)]
     board = results.board_of(scenario)
     order, ranked = shown_entries(board), set(board.loc[board["rank"].notna(), "entry"])
     rises = found.assign(rise=found[spans].max(axis=1) / found["before"]).groupby("row")["rise"].median()

@@ -9,7 +9,8 @@ from bench.analysis import fullest, labels_released
 from bench.analysis.label_curves import BOTH, DELAY, EVERY, INSTANT, SHARE
 from bench.analysis.leaderboard import FROZEN
 from bench.report.differences import answer_cell, difference_cells, origins_cell
-from bench.report.gallery import LABEL_FIGURES, Gallery
+from bench.report.gallery import Gallery
+from bench.report.label_pictures import LABEL_FIGURES
 from bench.report.markdown import NONE, escape, table, words
 from bench.report.numbers import fixed, places, with_spread
 from bench.report.pictures import picture

@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.analysis import (
-    MEMORY_QUESTIONS,
-    Span,
-    all_pairs,
-    around_events,
-    contrasts,
     cost_table,
     error_shares,
     fullest,
-    geometric_ratio,
     label_curves,
     label_gains,
     label_worth,
     leaderboard,
     mean_by,
-    median_ratio,
-    median_trace,
-    over_scenarios,
     overall,
-    pays,
     stretch_length,
-    with_intervals,
 )
-from bench.analysis.leaderboard import PERSISTENCE
-from bench.analysis.pays import COLUMNS as SKILLS
 from bench.audit import Audit
 from bench.estimated_drift import FOLDER, read_drifts
 from bench.record import Record, Timing
+from bench.report.aftermath import around_drifts
 from bench.report.drift_measures import KnownDrifts
 from bench.report.drift_sets import drift_sets
+from bench.report.error_parts import error_parts
 from bench.report.focus import Focus, focus_of
 from bench.report.markdown import marked
 from bench.report.origin_errors import OriginErrors, read_origin_errors
+from bench.report.pairing import memory_contrasts, pairs_of_all, pairs_of_the_best, ratios_to_persistence, what_pays
 from bench.report.rankings import Ranking, ranking
-from bench.store import FORECASTS, TRACE, Store
-
-ENTRY = ["entry", "strategy", "base", "strategy_config"]
+from bench.report.traces import read_traces
+from bench.store import FORECASTS, Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,64 +149,23 @@ class Results:
 
     @cached_property
     def ratios(self) -> pd.DataFrame:
-        """Columns ``scenario, entry, ratio, median, stretch``: `geometric_ratio` and `median_ratio` to persistence.
-
-        Scenarios without persistence are left out.
-        """
-        rows = []
-        for scenario, errors in self.streams.items():
-            board = self.board_of(scenario)
-            reference = [e for e in board.loc[board["strategy"] == PERSISTENCE, "entry"] if e in errors]
-            if not reference:
-                continue
-            stretch = stretch_length(len(errors), self.overlap(scenario), self.season(scenario))
-            by_seed = self.errors_by_seed(scenario)
-            for entry, own in sorted(by_seed.items()):
-                ratios = (measure(own, by_seed[reference[0]], stretch) for measure in (geometric_ratio, median_ratio))
-                rows.append((scenario, entry, *ratios, stretch))
-        return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "median", "stretch"])
+        """`ratios_to_persistence` of each scenario that has it."""
+        return ratios_to_persistence(self)
 
     @cached_property
     def contrasts(self) -> pd.DataFrame:
-        """`contrasts` of each scenario for the questions about memory, with a column ``scenario`` in front."""
-        frames = []
-        first = self.ok.drop_duplicates(["scenario", "entry"])[["scenario", *ENTRY]]
-        entries = {str(scenario): here for scenario, here in first.groupby("scenario", sort=False)}
-        for scenario in self.scenarios:
-            if scenario not in entries:
-                continue
-            found = contrasts(
-                entries[scenario], self.errors_by_seed(scenario), self.overlap(scenario), MEMORY_QUESTIONS
-            )
-            if len(found):
-                found.insert(0, "scenario", scenario)
-                frames.append(found)
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        """`memory_contrasts` of each scenario."""
+        return memory_contrasts(self)
 
     @cached_property
     def pays(self) -> pd.DataFrame:
-        """`pays` of the ranked entries of each scenario, best first, with a column ``scenario`` in front."""
-        frames = [pd.DataFrame(columns=["scenario", *SKILLS])]
-        entries = self.ok.drop_duplicates(["scenario", "entry"])
-        for scenario in self.scenarios:
-            board = self.board_of(scenario)
-            ranked = board.loc[board["rank"].notna(), "entry"].tolist()
-            here = entries[(entries["scenario"] == scenario) & entries["entry"].isin(ranked)]
-            found = pays(here, self.errors_by_seed(scenario), self.overlap(scenario))
-            found.insert(0, "scenario", scenario)
-            places = found["entry"].map(ranked.index).to_numpy()
-            frames.append(found.iloc[np.argsort(places, kind="stable")])
-        return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+        """`what_pays` in each scenario."""
+        return what_pays(self)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """`all_pairs` of the ranked entries of each scenario, `over_scenarios`."""
-        found = {}
-        for scenario in self.scenarios:
-            board = self.board_of(scenario)
-            entries = board.loc[board["rank"].notna(), "entry"].tolist()
-            found[scenario] = all_pairs(self.errors_by_seed(scenario), entries, self.overlap(scenario))
-        return over_scenarios(found)
+        """`pairs_of_all` scenarios."""
+        return pairs_of_all(self)
 
     def pairs_of(self, scenario: str) -> pd.DataFrame:
         """The pairs of one scenario."""
@@ -232,14 +177,7 @@ class Results:
 
     @cached_property
     def _against_best(self) -> dict[str, pd.DataFrame]:
-        found = {}
-        for scenario in self.scenarios:
-            board = self.board_of(scenario)
-            best = board.loc[board["rank"].notna(), "entry"].head(1).tolist()
-            pairs = self.pairs_of(scenario)
-            pairs = pairs[pairs["one"].isin(best)]
-            found[scenario] = with_intervals(pairs, self.errors_by_seed(scenario), self.overlap(scenario))
-        return found
+        return pairs_of_the_best(self)
 
     def against_best(self, scenario: str) -> pd.DataFrame:
         """The pairs of a scenario's best entry, in the order of the leaderboard, `with_intervals`."""
@@ -317,15 +255,8 @@ class Results:
 
     @cached_property
     def traces(self) -> pd.DataFrame:
-        """Columns ``scenario, entry, origin, time, name, value``: `median_trace` of each entry that left one."""
-        names, frames = ["origin", "time", "name", "value"], []
-        for (scenario, entry), runs in self.ok.groupby(["scenario", "entry"], sort=True)["run_id"]:
-            read = [self.store.read_columns(run_id, TRACE, names) for run_id in runs]
-            if kept := [columns for columns in read if columns is not None and len(columns["origin"])]:
-                together = {name: np.concatenate([columns[name] for columns in kept]) for name in names}
-                frames.append(pd.DataFrame({"scenario": str(scenario), "entry": str(entry)} | together))
-        by = ["scenario", "entry"]
-        return median_trace(frames, by) if frames else pd.DataFrame(columns=[*by, *names])
+        """`read_traces` of all runs that ended well."""
+        return read_traces(self.store, self.ok)
 
     def forecasts(self, scenario: str, entry: str) -> pd.DataFrame | None:
         """``forecasts.parquet`` of an entry's lowest seed, or None where there is none."""
@@ -352,63 +283,15 @@ class Results:
 
     @cached_property
     def recovery(self) -> dict[str, pd.DataFrame]:
-        """`around_events` of each scenario that has a drift, unless its truth is known: `known_drifts` has more."""
-        found = {}
-        for scenario, errors in self.streams.items():
-            record = self.first(scenario)
-            if record.dataset.truth is not None:
-                continue
-            table = around_events(
-                errors,
-                self.events_of(scenario),
-                self.spans(scenario),
-                record.protocol.horizon,
-                record.dataset.borders[2],
-            )
-            if len(table):
-                found[scenario] = table
-        return found
-
-    def spans(self, scenario: str) -> list[Span]:
-        """What is looked at after a drift: 1, 7 and 28 days, or 10, 50 and 200 origins where a day holds none."""
-        stride = self.first(scenario).protocol.stride
-        day = self.rows_per_day(scenario)
-        if day is not None and day >= stride:
-            return [Span("1 day", day), Span("7 days", 7 * day), Span("28 days", 28 * day)]
-        return [Span(f"{n} origins", n * stride) for n in (10, 50, 200)]
-
-    def rows_per_day(self, scenario: str) -> int | None:
-        """Rows of the series in a day; None where time stamps are no dates, or rows further apart than a day."""
-        times = self.times[scenario]
-        if len(times) < 2 or not isinstance(times.iloc[0], pd.Timestamp):
-            return None
-        steps = np.diff(times.to_numpy()) / np.diff(times.index.to_numpy())
-        rows = np.timedelta64(1, "D") / np.median(steps)
-        return round(float(rows)) if rows >= 0.99 else None
+        """`around_drifts` of each scenario that has one."""
+        return around_drifts(self)
 
     @cached_property
     def by_channel(self) -> pd.DataFrame:
         """Columns ``scenario, entry, channel, mse, mae, share``, means over seeds."""
-        return error_shares(mean_by(self._parts("channel"), "channel"))
+        return error_shares(mean_by(error_parts(self.ok, self.records, "channel"), "channel"))
 
     @cached_property
     def by_lead(self) -> pd.DataFrame:
         """Columns ``scenario, entry, lead, mse, mae``, means over seeds."""
-        return mean_by(self._parts("lead"), "lead")
-
-    def _parts(self, part: str) -> pd.DataFrame:
-        columns: dict[str, list[Any]] = {name: [] for name in ("scenario", "entry", "seed", part, "mse", "mae")}
-        for run_id, scenario, entry, seed in zip(
-            *(self.ok[name] for name in ("run_id", "scenario", "entry", "seed")), strict=True
-        ):
-            record = self.records[run_id]
-            errors = record.errors
-            if errors is None:
-                continue
-            mse = errors.mse_by_channel if part == "channel" else errors.mse_by_lead
-            mae = errors.mae_by_channel if part == "channel" else errors.mae_by_lead
-            names: Sequence[Any] = record.dataset.targets if part == "channel" else range(1, len(mse) + 1)
-            values = ([scenario] * len(mse), [entry] * len(mse), [seed] * len(mse), names, mse, mae)
-            for column, more in zip(columns.values(), values, strict=True):
-                column.extend(more)
-        return pd.DataFrame(columns)
+        return mean_by(error_parts(self.ok, self.records, "lead"), "lead")

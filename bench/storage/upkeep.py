@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.audit import AUDITS, Audit
 from bench.errors import BenchError
+from bench.estimated_drift import FOLDER as CHANGE_POINTS
 from bench.record import Record
 from bench.storage.disk import WORK, remove, work_folder
 from bench.storage.owner import is_left
@@ -19,7 +20,7 @@ from bench.storage.seal import SealError, opened
 from bench.store import DAMAGED, LOG, MANIFEST, RECORD, RUN_ID, SWEEP, TIMING, Store, experiments_in
 from bench.sweeps.trials import CHOSEN, SERVED
 
-OWN = {MANIFEST, SWEEP, CHOSEN, SERVED, DAMAGED, ".progress"}
+OWN = {MANIFEST, SWEEP, CHOSEN, SERVED, DAMAGED, CHANGE_POINTS, ".progress"}
 VARIES = ("environment", "timing", "seconds", "experiment")
 """What of a record differs from machine to machine and from day to day, where the run is the same."""
 
@@ -55,7 +56,7 @@ def check(results: Path) -> list[Finding]:
     for path in sorted([*(results / AUDITS).glob("*"), *(results / ".checkpoints").glob(".*")]):
         if path.name.startswith("."):
             found += [Finding(path, "left half-written")] if is_left(path) else []
-        elif not _is_readable(path, Audit):
+        elif not _is_audit(path):
             found.append(Finding(path, "is no audit that can be read"))
     return found
 
@@ -103,9 +104,9 @@ def _is_object(path: Path) -> bool:
         return False
 
 
-def _is_readable(path: Path, form: type[Audit]) -> bool:
+def _is_audit(path: Path) -> bool:
     try:
-        form.model_validate_json(path.read_bytes())
+        Audit.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return False
     return True
@@ -163,8 +164,9 @@ def _merge_store(source: Store, target: Store, merged: Merged) -> None:
     listed = target.read_manifest()
     target.write_manifest(listed | source.read_manifest(), keep=False)
     _merge_served(source.folder / SERVED, target.folder / SERVED)
-    for choice in (source.folder / CHOSEN).glob("*"):
-        _copy_new(choice, target.folder / CHOSEN / choice.name)
+    for folder in (CHOSEN, CHANGE_POINTS):
+        for file in (source.folder / folder).glob("[!.]*"):
+            _copy_new(file, target.folder / folder / file.name)
 
 
 def _merge_run(source: Store, target: Store, run_id: str, merged: Merged) -> None:

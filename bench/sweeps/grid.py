@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from bench.config import Config, build
 from bench.errors import BenchError
 from bench.experiment import Choice, Pair, forecaster_config, strategy_config
 from bench.forecaster import FORECASTERS
+from bench.override import parse_value
 from bench.registry import unknown
 from bench.strategy import STRATEGIES
 from bench.sweeps.trials import NONE, point_text
@@ -72,18 +72,9 @@ def parse_grid(texts: Iterable[str]) -> dict[str, list[Any]]:
 
 
 def _parse_values(text: str) -> list[Any]:
-    try:
-        found: list[Any] = tomllib.loads(f"values = [{text}]")["values"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        return [_parse_value(part.strip()) for part in text.split(",")]
-    return json.loads(json.dumps(found, default=str))  # type: ignore[no-any-return]
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        return json.loads(json.dumps(tomllib.loads(f"value = {text}")["value"], default=str))
-    except (tomllib.TOMLDecodeError, KeyError):
-        return text
+    """All together as TOML's, so that a value may hold commas; what is none is cut at commas, each part on its own."""
+    values = parse_value(f"[{text}]")
+    return values if isinstance(values, list) else [parse_value(part) for part in text.split(",")]
 
 
 def axes_of(grid: Mapping[str, Sequence[Any]], names: Iterable[str]) -> list[Axis]:

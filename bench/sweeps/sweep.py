@@ -24,7 +24,7 @@ from bench.experiment import (
     stated_options,
     unique,
 )
-from bench.orchestration.placing import device_of
+from bench.orchestration.placing import crew_of, device_of
 from bench.run import Workplace
 from bench.session import Outcome, Redo, carry_out_runs, print_notes
 from bench.store import SWEEP, Store
@@ -127,19 +127,20 @@ def carry_out_sweep(
     place = Workplace(folder / SWEEP, checkpoints, paths, command)
     untimed = experiment.model_copy(update={"timing_blocks": 0})
     cells = _cells(searches, listed_trials(folder) if narrowed else {})
-    tried = carry_out_runs(runs, untimed, place, console=console, redo=redo, cells=cells)
-    chosen = choose(searches, folder)
-    choices = [(search.dataset, pair) for search, pair in chosen]
-    snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, keep=narrowed)
     served = None
-    if serve:
-        stream = [
-            (search, run) for search, pair in chosen for run in runs_on(experiment, search.dataset, [pair], device)
-        ]
-        _list_served(experiment, stream, folder, keep=narrowed)
-        place = Workplace(folder, checkpoints, paths, command)
-        all_runs = unique(run for _, run in stream)
-        served = carry_out_runs(all_runs, experiment, place, console=console, redo=redo, narrowed=narrowed)
+    with crew_of(experiment, device) as crew:
+        tried = carry_out_runs(runs, untimed, place, crew, console=console, redo=redo, cells=cells)
+        chosen = choose(searches, folder)
+        choices = [(search.dataset, pair) for search, pair in chosen]
+        snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, keep=narrowed)
+        if serve:
+            stream = [
+                (search, run) for search, pair in chosen for run in runs_on(experiment, search.dataset, [pair], device)
+            ]
+            _list_served(experiment, stream, folder, keep=narrowed)
+            place = Workplace(folder, checkpoints, paths, command)
+            all_runs = unique(run for _, run in stream)
+            served = carry_out_runs(all_runs, experiment, place, crew, console=console, redo=redo, narrowed=narrowed)
     made = {id(search) for search, _ in chosen}
     unchosen = [_name(search) for search in searches if id(search) not in made]
     return SweepOutcome(folder, tried, served, snippets, unchosen)
