@@ -209,7 +209,7 @@ class TitansTrained(TitansCarried):
         kept_every = self.forecaster.write_unit(protocol.lookback)[0] if exact else between
         # How far back the window of a new pair began: two blocks are up to a horizon further apart where the stream
         # begins, and the position of an exact state already lies a lookback before the origin.
-        back = 2 * protocol.horizon + between + (0 if exact else protocol.lookback)
+        back = 2 * protocol.horizon + protocol.delay + between + (0 if exact else protocol.lookback)
         return super().begun(2 + back // kept_every)
 
     def adapt(self, feedback: Feedback) -> None:

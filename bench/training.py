@@ -16,14 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench.forecaster import FORECASTERS, Objective, Pairs, Task, TrainingConfig, check_task, fits_itself
 from bench.storage.disk import sweep
 from bench.storage.lock import break_left, held
-from bench.storage.owner import unique_name
+from bench.storage.tensors import read_tensors, write_tensors
 from bench.stream import Stage
 
 CHECKPOINT_VERSION = 1
@@ -133,7 +131,7 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
             forecaster = _load(recipe, path, device)
             if forecaster is None:
                 forecaster = _train(recipe, stage, device)
-                _save(forecaster, path)
+                write_tensors(path, forecaster.state_dict())
     return forecaster
 
 
@@ -160,11 +158,11 @@ def _load(recipe: Recipe, path: Path, device: torch.device) -> Any | None:
     """The forecaster of a checkpoint; None where there is none, or it is damaged, by a power cut say."""
     if not path.is_file():
         return None
-    forecaster = recipe.build(device)
-    try:
-        forecaster.load_state_dict(load_file(path, device=str(device)))
-    except SafetensorError:
+    tensors = read_tensors(path)
+    if tensors is None:
         return None
+    forecaster = recipe.build(device)
+    forecaster.load_state_dict(tensors)
     return forecaster
 
 
@@ -263,14 +261,3 @@ def _learning_rate(step: int, total: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-
-def _save(forecaster: Any, path: Path) -> None:
-    """Write a checkpoint whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{unique_name()}")
-    try:
-        save_file({name: tensor.clone().contiguous() for name, tensor in forecaster.state_dict().items()}, work)
-        work.replace(path)
-    finally:
-        work.unlink(missing_ok=True)

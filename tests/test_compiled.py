@@ -104,6 +104,31 @@ def test_a_smaller_batch_is_filled_up() -> None:
     assert model.compiled.seconds > 0
 
 
+def test_batches_that_grow_and_grow_compile_seldom() -> None:
+    """As releases of sparse labels do, now and then, over a whole stream."""
+    eager, model = titans(), titans(compile=True)
+    with torch.no_grad():
+        model(normal(2, L, 3))
+    for windows in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 41):
+        x = normal(windows, L, 3)
+        ours, theirs = model(x), eager(x)
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+        grads = [
+            torch.autograd.grad(out.square().sum(), m.prediction_head.weight)[0]
+            for m, out in ((model, ours), (eager, theirs))
+        ]
+        torch.testing.assert_close(*grads, atol=1e-4, rtol=1e-4)
+    assert model.compiled.graphs == 1 + 7  # for 1, 2, 4, 8, 16, 32 and 64 windows
+
+
+def test_many_graphs_are_no_failure() -> None:
+    model = titans(compile=True)
+    for length in range(4, 14):
+        with torch.no_grad():
+            model(normal(1, length, 3))
+    assert model.compiled.graphs == 10
+
+
 def served(name: str, **forecaster: Any) -> tuple[list[NDArray[np.float32]], Any]:
     """A stream in blocks of 5, the last one shorter; a graph that is compiled again after two blocks is an error."""
     rules = Protocol(lookback=L, horizon=H, stride=1, block=5, warm_start=False)

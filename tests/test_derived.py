@@ -40,7 +40,15 @@ def pointed_elsewhere(layer: nn.Linear) -> None:
     layer.weight.data = layer.weight.data + 1.0
 
 
-CHANGES = [in_place, stepped, replaced, loaded, assigned, pointed_elsewhere]
+def written_behind_torch(layer: nn.Linear) -> None:
+    layer.weight.data.add_(1.0)
+
+
+def written_by_numpy(layer: nn.Linear) -> None:
+    layer.weight.detach().numpy()[0, 0] += 1.0
+
+
+CHANGES = [in_place, stepped, replaced, loaded, assigned, pointed_elsewhere, written_behind_torch, written_by_numpy]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -71,8 +79,9 @@ def test_nothing_is_kept_where_gradients_may_be_asked_for() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("behind_torch", [False, True])
 @pytest.mark.parametrize("copied", [False, True])
-def test_a_model_in_service_follows_its_parameters(copied: bool) -> None:
+def test_a_model_in_service_follows_its_parameters(copied: bool, behind_torch: bool) -> None:
     """Every parameter of the transformer in turn: a forecast after a change is that of a model which kept nothing."""
     with seeded(0):
         model = TimeSeriesTitansTransformer(2, 2, 3, dim=8, depth=2, segment_len=8, neural_memory_segment_len=4)
@@ -82,7 +91,7 @@ def test_a_model_in_service_follows_its_parameters(copied: bool) -> None:
         model = copy.deepcopy(model)
     for name, parameter in model.named_parameters():
         cache = model.write(x, model.initial_cache())
-        parameter.add_(0.1 * torch.randn_like(parameter))
+        (parameter.data if behind_torch else parameter).add_(0.1 * torch.randn_like(parameter))
         fresh = copy.deepcopy(model)
         fresh._derived = Derived()
         assert torch.equal(model(x, cache), fresh(x, cache)), name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from bench.measuring.isolation import isolated
 from bench.plugins import load_plugins
 from bench.protocol import ProtocolSpec
 from bench.store import ORIGINS, Store
@@ -74,15 +77,18 @@ def test_thread_count(name: str) -> None:
 
 
 POLLUTES = """
-    import random
+    import os, random
     import numpy, torch
     from bench import Strategy, register_strategy
 
     @register_strategy("pollutes")
     class Pollutes(Strategy):
-        "The last value; leaves every global generator and torch's settings in disorder."
+        "The last value; leaves every global generator, torch's settings and the working folder in disorder."
+
+        heavy = True  # heavy ones are first, in the order that they are named
 
         def predict(self, windows):
+            os.chdir("/"), torch.set_float32_matmul_precision("medium"), torch.set_default_device("meta")
             numpy.random.seed(1), random.seed(2), torch.manual_seed(3), torch.rand(5)
             torch.set_grad_enabled(False), torch.set_default_dtype(torch.float64), torch.set_num_threads(2)
             return windows[:, -1:].expand(-1, self.protocol.horizon, -1)
@@ -128,3 +134,54 @@ def test_other_runs_and_their_order(tiny: Path, bench: Bench, write: Write) -> N
         first, *rest = (frames[name] for frames in found.values() if name in frames)
         for again in rest:
             pd.testing.assert_frame_equal(first, again, check_exact=True)
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "folder": Path.cwd(),
+        "variables": dict(os.environ),
+        "errors": np.geterr(),
+        "warnings": list(warnings.filters),
+        "type": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "precision": torch.get_float32_matmul_precision(),
+        "onednn": torch.backends.mkldnn.enabled,
+        "deterministic": torch.get_deterministic_debug_mode(),
+        "gradients": torch.is_grad_enabled(),
+    }
+
+
+def _change_settings(folder: Path) -> None:
+    os.chdir(folder)
+    os.environ["ADAPTBENCH_TEST"] = "1"
+    np.seterr(all="raise")
+    warnings.simplefilter("ignore")
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_float32_matmul_precision("medium")
+    torch.backends.mkldnn.set_flags(False)
+    torch.use_deterministic_algorithms(mode=True)
+    torch.set_grad_enabled(False)
+
+
+def test_settings_that_a_run_changes_are_put_back(tmp_path: Path) -> None:
+    before = _settings()
+    with isolated(0, 1):
+        _change_settings(tmp_path)
+        assert not any(_settings()[name] == value for name, value in before.items())
+    assert _settings() == before
+
+
+def test_a_setting_from_before_does_not_reach_a_run() -> None:
+    """Such as what a plug-in changes when it is loaded."""
+    torch.set_float32_matmul_precision("medium")
+    torch.set_default_device("meta")
+    try:
+        with isolated(0, 1):
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert torch.zeros(1).device.type == "cpu"
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert torch.zeros(1).device.type == "meta"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        torch.set_default_device(None)

@@ -69,6 +69,11 @@ LIBRARY: dict[str, dict[str, Any]] = {
     "two keys and values": {"memory": {"num_kv_per_token": 2, "heads": 2, "dim_head": 4}},
     "values looked ahead at": {"memory": {"store_with_lookahead_value": True}},
     "gated transition": {"neural_memory_batch_size": 4, "memory": {"gated_transition": True}},
+    "gated transition, two memories": {
+        "neural_memory_batch_size": 4,
+        "neural_memory_layers": (1, 2),
+        "memory": {"gated_transition": True},
+    },
     "bounded surprise": {"memory": {"max_grad_norm": 0.1, "post_rmsnorm": True, "pre_rmsnorm": False}},
     "one initial memory for all heads": {"memory": {"heads": 2, "dim_head": 4, "per_head_learned_parameters": False}},
     "attention as memory": {"neural_memory_model": memory_model("attention", DIM, model_options("attention")[0])},

@@ -248,19 +248,21 @@ def test_the_learned_initial_memory_is_not_trained(options: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("carry", ["exact", "window"])
 @pytest.mark.parametrize(
-    ("stride", "block", "horizon", "label_every", "forecaster"),
+    ("stride", "block", "horizon", "label_every", "delay", "forecaster"),
     [
-        (1, 1, 3, 1, {}),
-        (7, 1, 7, 1, {}),
-        (1, 6, 5, 2, {}),
-        (3, 3, 6, 1, {"neural_memory_segment_len": 2}),
-        (6, 2, 1, 1, {"neural_memory_segment_len": 3}),
-        (2, 2, 4, 3, {"num_longterm_mem_tokens": 4, "segment_len": 4}),
-        (5, 1, 5, 1, {"neural_memory_segment_len": 1}),  # between warm start and stream lies more than a stride
+        (1, 1, 3, 1, 0, {}),
+        (7, 1, 7, 1, 0, {}),
+        (1, 6, 5, 2, 0, {}),
+        (3, 3, 6, 1, 0, {"neural_memory_segment_len": 2}),
+        (6, 2, 1, 1, 0, {"neural_memory_segment_len": 3}),
+        (2, 2, 4, 3, 0, {"num_longterm_mem_tokens": 4, "segment_len": 4}),
+        (5, 1, 5, 1, 0, {"neural_memory_segment_len": 1}),  # between warm start and stream lies more than a stride
+        (1, 1, 3, 1, 17, {}),
+        (2, 3, 4, 2, 15, {"neural_memory_segment_len": 2}),
     ],
 )
 def test_a_pair_of_c_starts_from_the_memory_of_its_window(
-    stride: int, block: int, horizon: int, label_every: int, forecaster: dict[str, Any], carry: str
+    stride: int, block: int, horizon: int, label_every: int, delay: int, forecaster: dict[str, Any], carry: str
 ) -> None:
     """The state at the largest ``q <= s - L``: what a forecast with origin ``s`` would have started from."""
     used: list[tuple[list[int], MemoryCache]] = []
@@ -281,7 +283,7 @@ def test_a_pair_of_c_starts_from_the_memory_of_its_window(
 
         strategy.adapt = noted
 
-    rules = protocol(stride=stride, block=block, horizon=horizon, label_every=label_every, warm_start=True)
+    rules = protocol(stride=stride, block=block, horizon=horizon, label_every=label_every, delay=delay, warm_start=True)
     serve("titans-c", rules, 110, watch, forecaster, carry=carry)
     states = held["states"]
     assert len(states) > 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench import BenchError, DriftSeries, ForecasterConfig, Pairs, Task, register_forecaster, training
 from bench.config import build
 from bench.forecaster import FORECASTERS, Objective, TrainingConfig, abilities
 from bench.protocol import ProtocolSpec
+from bench.storage import disk
 from bench.stream import Stage
 from bench.testing import small_series
 from bench.training import Recipe, pretrain, task_of, train_by_gradients, validation_error
@@ -156,6 +158,14 @@ def test_a_cached_checkpoint_is_the_same_and_not_trained_again(name: str, tmp_pa
     assert not same(weights(first), weights(second))
 
 
+def test_a_checkpoint_of_before_there_were_checksums_counts(tmp_path: Path, trainings: list[str]) -> None:
+    first = pretrain(recipe(), stage(), CPU, tmp_path)
+    (path,) = tmp_path.iterdir()
+    save_file(first.state_dict(), path)
+    assert same(weights(first), weights(pretrain(recipe(), stage(), CPU, tmp_path)))
+    assert trainings == ["dlinear"]
+
+
 def test_without_a_cache_nothing_is_written_and_all_is_trained(tmp_path: Path, trainings: list[str]) -> None:
     pretrain(recipe(), stage(), CPU, None)
     pretrain(recipe(), stage(), CPU, None)
@@ -163,12 +173,23 @@ def test_without_a_cache_nothing_is_written_and_all_is_trained(tmp_path: Path, t
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0" * 100, None])
-def test_a_damaged_checkpoint_is_trained_again(damage: bytes | None, tmp_path: Path, trainings: list[str]) -> None:
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "zeros": lambda _: b"\0" * 100,
+    "cut": lambda whole: whole[: len(whole) // 2],
+    "a page of zeros": lambda whole: whole[:-64] + b"\0" * 64,
+    "a flipped bit": lambda whole: whole[:-10] + bytes([whole[-10] ^ 1]) + whole[-9:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_trained_again(
+    damage: Callable[[bytes], bytes], tmp_path: Path, trainings: list[str]
+) -> None:
     first = pretrain(recipe(), stage(), CPU, tmp_path)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    path.write_bytes(damage(whole))
     second = pretrain(recipe(), stage(), CPU, tmp_path)
     assert trainings == ["dlinear", "dlinear"]
     assert same(weights(first), weights(second))
@@ -177,12 +198,12 @@ def test_a_damaged_checkpoint_is_trained_again(damage: bytes | None, tmp_path: P
 
 
 def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_off(tensors: Any, path: Path) -> None:
-        Path(path).write_bytes(b"half")
+    def break_off(path: Path, _: bytes) -> None:
+        path.write_bytes(b"half")
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_file", break_off)
+        patch.setattr(disk, "write_durably", break_off)
         with pytest.raises(OSError, match="no space left"):
             pretrain(recipe(), stage(), CPU, tmp_path)
     assert not list(tmp_path.glob("*.safetensors"))

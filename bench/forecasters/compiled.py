@@ -13,6 +13,9 @@ from bench.forecasters.memory import MemoryCache
 
 Run = Callable[[Tensor, MemoryCache | None, int | None], tuple[Tensor, MemoryCache | None]]
 
+EXACT_WIDTHS = 2  # a stream has two: what it releases first, and a block
+MOST_GRAPHS = 64  # of one model; torch gives up at 8, which may be far into a stream
+
 
 class Compiled:
     """`TimeSeriesTitansTransformer.run`, compiled whole, without a break in the graph.
@@ -20,7 +23,8 @@ class Compiled:
     There is one graph for each way of calling it: with and without gradients, from the learned initial memory, from one
     memory for all windows or from one for each, with and without the memory handed back. A batch that is smaller than
     one seen before in the same way, such as the last block of a stream, is filled up with copies of its last window,
-    whose forecasts are thrown away; so a stream compiles in its first steps and never again.
+    whose forecasts are thrown away; so a stream compiles in its first steps and never again. Where batches go on to
+    grow, as releases of sparse labels may, the third width and each later one is at least twice the one before.
 
     Args:
         run: What is compiled.
@@ -44,20 +48,21 @@ class Compiled:
         batch = len(x)
         start = None if cache is None else "shared" if cache.batch == 1 else "own"
         widths = self._widths[torch.is_grad_enabled(), start, after, *x.shape[1:]]
-        fitting = [width for width in widths if width >= batch]
-        if not fitting:
-            widths.append(batch)
-            return self._first(x, cache, after)
-        if missing := min(fitting) - batch:
+        run, width = self._run, min((width for width in widths if width >= batch), default=0)
+        if not width:
+            run, width = self._first, batch if len(widths) < EXACT_WIDTHS else max(batch, 2 * max(widths))
+            widths.append(width)
+        if missing := width - batch:
             x = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])])
             if cache is not None and cache.batch > 1:
                 cache = MemoryCache.stack([cache, cache.last().expand(missing)])
-        forecast, state = self._run(x, cache, after)
+        forecast, state = run(x, cache, after)
         return forecast[:batch], None if state is None else state.first(batch)
 
     def _first(self, x: Tensor, cache: MemoryCache | None, after: int | None) -> tuple[Tensor, MemoryCache | None]:
         """The first call of its kind, which compiles."""
         begun = time.perf_counter()
-        out = self._run(x, cache, after)
+        with torch._dynamo.config.patch(recompile_limit=MOST_GRAPHS):
+            out = self._run(x, cache, after)
         self.graphs, self.seconds = self.graphs + 1, self.seconds + time.perf_counter() - begun
         return out

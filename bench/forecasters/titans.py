@@ -221,10 +221,12 @@ class TimeSeriesTitansTransformer(nn.Module):
         """As `write`, with gradients.
 
         Only what can matter is computed: all is causal, so the unit's own rows go through the layers below the last
-        memory.
+        memory. One row more goes with them where it decides what these find: a segment's long-term tokens stand before
+        the next one, and a full batch of writes is eased in by its gate before the next one.
         """
         rows, tokens = self.write_unit(x.shape[1])
-        beyond = 1 if self.transformer.num_longterm_mem_tokens else 0  # a segment's tokens stand before the next one
+        gated = any(memory.transition_gate is not None for memory in self.memories[:-1])
+        beyond = 1 if gated or self.transformer.num_longterm_mem_tokens else 0
         unit = self.normalization.head(x, rows + beyond)
         unit = self.fold.fold(unit) if self.fold else unit
         _, states = self._encode(self.input_projection(unit), cache, tokens, memories_only=True)

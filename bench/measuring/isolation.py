@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,24 +17,69 @@ import torch
 def isolated(seed: int, threads: int) -> Iterator[None]:
     """Global state as every run finds it, whatever ran before in this process; put back afterwards.
 
-    Gradients are on, the default type is float32, torch has its threads, and the global generators of torch, numpy and
-    Python are seeded: whoever draws from them draws the same, in whatever order runs are carried out.
+    Gradients are on, the default type is float32 and the default device the CPU, products of matrices are in full
+    precision, torch has its threads, and the global generators of torch, numpy and Python are seeded: whoever draws
+    from them draws the same, in whatever order runs are carried out. The working folder, the environment's variables,
+    numpy's way with floating-point errors and the filters of warnings are only put back.
 
     Args:
         seed: Of the generators.
         threads: For torch; these are left as they are.
     """
-    dtype, python_state = torch.get_default_dtype(), random.getstate()
-    numpy_state = np.random.get_state()  # noqa: NPY002
     torch.set_num_threads(threads)
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(mode=False), torch.enable_grad():
-        torch.set_default_dtype(torch.float32)
+    with ExitStack() as stack:
+        stack.enter_context(_process_kept())
+        stack.enter_context(_torch_kept())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that plug-ins may draw from
         random.seed(seed)
+        yield
+
+
+@contextmanager
+def _process_kept() -> Iterator[None]:
+    """Python's and numpy's part."""
+    python_state, folder, variables = random.getstate(), _working_folder(), dict(os.environ)
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    with np.errstate(), warnings.catch_warnings():
         try:
             yield
         finally:
-            torch.set_default_dtype(dtype)
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
+            if variables != dict(os.environ):
+                os.environ.clear()
+                os.environ.update(variables)
+            if folder is not None and _working_folder() != folder:
+                os.chdir(folder)
+
+
+def _working_folder() -> Path | None:
+    """Where this process stands; None where that folder was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
+@contextmanager
+def _torch_kept() -> Iterator[None]:
+    """Torch's part, but for its generators and whether it takes gradients."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    precision, onednn = torch.get_float32_matmul_precision(), torch.backends.mkldnn.enabled
+    deterministic = torch.get_deterministic_debug_mode()
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_default_device(None if device.type == "cpu" else device)  # a device, once set, slows every call
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.mkldnn.set_flags(onednn)
+        torch.set_deterministic_debug_mode(deterministic)
+        torch.set_flush_denormal(False)

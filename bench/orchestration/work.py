@@ -12,6 +12,7 @@ import torch
 
 from bench.experiment import RunSpec, run_id
 from bench.measuring.allocator import keep_freed_memory
+from bench.measuring.isolation import isolated
 from bench.orchestration.log import logged
 from bench.orchestration.progress import Trail
 from bench.plugins import load_plugins
@@ -106,11 +107,11 @@ def train_shared(run: RunSpec, work: Work) -> None:
     """Leave the run's checkpoint behind. What goes wrong here will go wrong, and be recorded, in the run."""
     prepare(work)
     keep_freed_memory()
-    torch.set_num_threads(run.threads)
     try:
         stage = Stage.of(load_series(run), run.protocol)
         if recipe := recipe_of(run, stage):
-            pretrain(recipe, stage, resolve_device(run.device), work.place.checkpoints)
+            with isolated(run.seed, run.threads):  # a plug-in may have changed torch's settings when it was loaded
+                pretrain(recipe, stage, resolve_device(run.device), work.place.checkpoints)
     except (Exception, SystemExit):  # noqa: S110 - a plug-in may raise anything; see above
         pass
 

@@ -11,20 +11,20 @@ from bench.storage.owner import is_left, is_own, unique_name
 WORK = ".tmp"
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Write a file, and see it on disk."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
+def write_durably(path: Path, content: str | bytes) -> None:
+    """Write a file, text in UTF-8, and see it on disk."""
+    with path.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def replace_whole(path: Path, text: str) -> None:
+def replace_whole(path: Path, content: str | bytes) -> None:
     """Write a file beside where it belongs, then put it there in one step, in place of an earlier one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     work = path.with_name(f".{unique_name()}")
     try:
-        write_durably(work, text)
+        write_durably(work, content)
         work.replace(path)
     finally:
         work.unlink(missing_ok=True)

@@ -6,7 +6,9 @@ import copy
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 T = TypeVar("T")
@@ -27,15 +29,26 @@ class Derived:
         self._holders: list[dict[str, Any]] = [d for m in within for d in (m._parameters, m._buffers) if d]
         self._sources: list[Tensor] = []
         self._stamps: list[tuple[int, int, int]] = []
+        self._views: list[NDArray[np.uint8]] = []
+        self._values: list[bytes] = []
         self._kept: dict[Hashable, Any] = {}
 
     def begin(self) -> None:
-        """Forget all if a parameter has changed, in place or by another taking its place; once before each pass."""
+        """Forget all if a parameter has changed, in place or by another taking its place; once before each pass.
+
+        Torch numbers the versions of a tensor, but not those written through ``parameter.data`` or by numpy: on a CPU
+        the values themselves are compared too, which takes some microseconds.
+        """
         sources = [t for holder in self._holders for t in holder.values() if t is not None]
         stamps = [(id(t), t._version, t.data_ptr()) for t in sources]
         if stamps != self._stamps:
             self._kept.clear()
             self._sources, self._stamps = sources, stamps  # sources too: what is alive shares no id
+            self._views = [_bytes_of(t) for t in sources if _is_watched(t)]
+        values = [view.tobytes() for view in self._views]
+        if values != self._values:
+            self._kept.clear()
+            self._values = values
 
     def __call__(self, name: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` gives, or gave since a parameter last changed.
@@ -53,3 +66,14 @@ class Derived:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Derived:
         return Derived(*copy.deepcopy(self._modules, memo))
+
+
+def _is_watched(tensor: Tensor) -> bool:
+    """Whether a tensor is a parameter whose memory can be looked at."""
+    return isinstance(tensor, nn.Parameter) and tensor.device.type == "cpu" and tensor.is_contiguous()
+
+
+def _bytes_of(tensor: Tensor) -> NDArray[np.uint8]:
+    """A view of a tensor's memory."""
+    view: NDArray[np.uint8] = tensor.detach().reshape(-1).view(torch.uint8).numpy()
+    return view
