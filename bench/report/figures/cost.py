@@ -13,7 +13,7 @@ from bench.analysis import is_barred
 from bench.analysis.cost import undominated
 from bench.report.figures.canvas import Drawing, light_grid, log_axis, new_figure, short_name
 from bench.report.figures.labels import Box, place_labels
-from bench.report.figures.palette import FAINT, INK, MUTED
+from bench.report.figures.palette import FAINT, MUTED
 
 SIZE = 7.5
 CLEAR = 5.0  # pixels around a dot
@@ -50,7 +50,8 @@ def draw_cost(points: pd.DataFrame, palette: dict[str, str], persistence: float 
     axes.set_xlabel("cost: predict and adapt over the whole stream, s per 1,000 windows")
     axes.set_ylabel("MSE, scaled")
     light_grid(axes)
-    _label(axes, points["entry"].tolist(), axes.transData.transform(np.column_stack([x, y])), obstacles)
+    names = [(entry, palette[strategy]) for entry, strategy in zip(points["entry"], points["strategy"], strict=True)]
+    _label(axes, names, axes.transData.transform(np.column_stack([x, y])), obstacles)
     return Drawing(figure, "")
 
 
@@ -87,10 +88,10 @@ def _draw_stair(axes: Axes, x: Floats, y: Floats) -> list[Box]:
     ]
 
 
-def _label(axes: Axes, names: list[str], dots: Floats, obstacles: list[Box]) -> None:
+def _label(axes: Axes, names: list[tuple[str, str]], dots: Floats, obstacles: list[Box]) -> None:
     figure = axes.get_figure()
     assert figure is not None
-    texts = [figure.text(0, 0, short_name(name), size=SIZE, color=INK, va="center", ha="center") for name in names]
+    texts = [figure.text(0, 0, short_name(name), size=SIZE, color=c, va="center", ha="center") for name, c in names]
     extents = [text.get_window_extent() for text in texts]
     sizes = [(extent.width + 6, extent.height + 1) for extent in extents]
     frame = Box(axes.bbox.x0 + 2, axes.bbox.y0 + 2, axes.bbox.x1, axes.bbox.y1)
