@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import Contest, contest, leaky_scenarios
-from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE, reference_base
 from bench.report.markdown import count, escape, words
 from bench.report.numbers import brief, fixed, places
 from bench.report.results import Results
@@ -114,8 +114,9 @@ def _cost(results: Results, scenario: str, found: Contest) -> str:
     own = cost.get(found.best["entry"], float("nan"))
     if not np.isfinite(own):
         return ""
-    board = results.board_of(scenario)
-    frozen = board.loc[(board["strategy"] == FROZEN) & (board["base"] == found.best["base"]), "entry"].head(1).tolist()
+    runs = results.ok[(results.ok["scenario"] == scenario) & (results.ok["strategy"] == FROZEN)]
+    base = reference_base(runs["base"], found.best["base"])
+    frozen = runs.loc[runs["base"] == base, "entry"].head(1).tolist()
     others = ([found.next["entry"]] if found.next is not None else []) + frozen
     others = [entry for entry in dict.fromkeys(others) if entry != found.best["entry"] and np.isfinite(cost[entry])]
     beside = f" ({', '.join(f'{escape(entry)}: {brief(cost[entry])} s' for entry in others)})" if others else ""

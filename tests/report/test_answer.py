@@ -80,6 +80,17 @@ def test_the_cost_stands_beside_the_next_and_frozen(tmp_path: Path, fakes: Any) 
     assert "It costs 33.0 s per 1,000 windows (rls: 1.00 s, frozen: 2.00 s)." in text
 
 
+def test_frozen_s_cost_stands_beside_that_of_a_strategy_without_a_forecaster(tmp_path: Path, fakes: Any) -> None:
+    """Its skill is against frozen, too."""
+    strategies = [
+        fakes.Strategy("frozen", 0.5, predict_ms=2.0, adapt_ms=0.0, uses_forecaster=True),
+        fakes.Strategy("rls", 0.1, predict_ms=0.5, adapt_ms=0.5),
+        fakes.Strategy("titans-c", 0.3, predict_ms=3.0, adapt_ms=30.0, uses_forecaster=True),
+    ]
+    text = text_of(fakes, tmp_path, strategies)
+    assert "It costs 1.00 s per 1,000 windows (titans-c: 33.0 s, frozen: 2.00 s)." in text
+
+
 def test_instant_labels_are_owned_up_to(tmp_path: Path, fakes: Any) -> None:
     strategies = [fakes.Strategy("persistence", 0.5), fakes.Strategy("rls", 0.1)]
     folder = fakes.write_results(tmp_path, [fakes.Scenario(origins=40, events=())], strategies, 1).folder
