@@ -61,13 +61,21 @@ def _measures(results: Results) -> list[str]:
     """What is in the tables of all datasets together and of each one."""
     if results.ok.empty:
         return []
-    return [
+    lines = [
         "MSE, MAE and RMSE are in scaled units (1 is a standard deviation of the target over the training rows), "
         "pooled over windows (one forecast each), leads and channels; mean ± standard deviation over seeds. "
-        "**↓** lower is better, **↑** higher is better, **bold** is the best of those ranked.",
-        f"Skill is 1 {MINUS} MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the reference, "
-        f"below 0 is worse. {_reference(results)}".rstrip(),
+        "**↓** lower is better, **↑** higher is better, **bold** is the best of those ranked."
     ]
+    if any(_has_skill(results, name) for name in (PERSISTENCE, FROZEN)):
+        lines.append(
+            f"Skill is 1 {MINUS} MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the "
+            f"reference, below 0 is worse. {_reference(results)}".rstrip()
+        )
+    return lines
+
+
+def _has_skill(results: Results, reference: str) -> bool:
+    return bool(results.board[f"skill_{reference}"].notna().any())
 
 
 def _columns_of_each(results: Results) -> list[str]:
@@ -94,8 +102,11 @@ def _standing(results: Results) -> list[str]:
     if (results.board["group"] == "leaky").any():
         lines.append("Leaky strategies see what they should not. They show what delay costs, and are never ranked.")
     lines += audited(results)
-    missing = [name for name in (PERSISTENCE, FROZEN) if results.board[f"skill_{name}"].isna().all()]
-    return [*lines, *(f"No {name} run ended well, so there is no skill against {name}." for name in missing)]
+    missing = [name for name in (PERSISTENCE, FROZEN) if not _has_skill(results, name)]
+    for name in missing:
+        why = f"No {name} run ended well" if (results.runs["strategy"] == name).any() else f"{name} was not run"
+        lines.append(f"{why[0].upper()}{why[1:]}, so there is no skill against {name}.")
+    return lines
 
 
 def _reference(results: Results) -> str:

@@ -246,7 +246,7 @@ def test_partial_experiments(keep: str, tmp_path: Path, fakes: Any) -> None:
         assert "No run ended well" in text
         assert sections(text) == ["Answer", "Leaderboard", "Strategies", "Problems", "How to reproduce"]
     if keep == "no baselines":
-        assert "No persistence run ended well" in text
+        assert "Persistence was not run, so there is no skill against persistence." in text
         assert "skill against" not in rows_of(text, "### akl-pedestrians")[0]
     if keep == "one seed":
         assert ", one seed only" in text
@@ -411,3 +411,12 @@ def test_a_broken_line_of_half_lives_is_explained(two_datasets: Path, tmp_path: 
     results.__dict__["traces"] = trace.assign(value=trace["value"].mask(lives & (trace.index % 7 == 0), float("inf")))
     broken = draw_figures(results, tmp_path / "broken")["akl-pedestrians", "memory"].caption
     assert broken == f"{whole} Where a line is broken, nothing was being forgotten."
+
+
+def test_a_reference_that_was_not_run_did_not_fail(tmp_path: Path, fakes: Any) -> None:
+    store = fakes.write_results(tmp_path / "r", [fakes.Scenario()], [fakes.Strategy("rls", 0.2)], seeds=1)
+    fakes.write_failure(store, fakes.Strategy("frozen", 0.2), fakes.Scenario(), 0)
+    text = report(store.folder, tmp_path)
+    assert "- Persistence was not run, so there is no skill against persistence." in text
+    assert "- No frozen run ended well, so there is no skill against frozen." in text
+    assert "- Skill is" not in text
