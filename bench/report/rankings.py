@@ -110,7 +110,7 @@ def ranking(results: Results) -> Ranking | None:
     }
     if len(set(datasets.values())) < FEWEST_DATASETS:
         return None
-    scores = dataset_scores(results.board, datasets)
+    scores = dataset_scores(results.board, datasets).sort_index(axis=1)  # ties stand as in the Leaderboard
     return Ranking(results, tuple(datasets), scores) if scores.shape[1] > 1 else None
 
 
