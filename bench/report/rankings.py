@@ -96,8 +96,8 @@ class Ranking:
     @cached_property
     def duels(self) -> pd.DataFrame:
         """`duels` over the scenarios, of all entries that are ranked in any of them."""
-        judged = pd.concat([_judged(self.results, scenario) for scenario in self.scenarios], ignore_index=True)
-        return duels(judged, self.results.ok)
+        found = pd.concat([judged(self.results, scenario) for scenario in self.scenarios], ignore_index=True)
+        return duels(found, self.results.ok)
 
 
 def ranking(results: Results) -> Ranking | None:
@@ -114,8 +114,8 @@ def ranking(results: Results) -> Ranking | None:
     return Ranking(results, tuple(datasets), scores) if scores.shape[1] > 1 else None
 
 
-def _judged(results: Results, scenario: str) -> pd.DataFrame:
-    """All pairs of a scenario, with ``significant``."""
+def judged(results: Results, scenario: str) -> pd.DataFrame:
+    """All pairs of a scenario's ranked entries: columns ``scenario, one, other, difference, significant, obstacle``."""
     best = results.against_best(scenario)
     rest = results.pairs_of(scenario)
     rest = rest[~rest.index.isin(best.index)]
