@@ -16,6 +16,7 @@ import pytest
 
 from bench.engines import Crew, Lost, RayOptions, engine
 from bench.engines.connection import connected
+from bench.engines.crew import LIBRARIES
 from bench.engines.processes import in_processes
 from bench.errors import BenchError, WorkerLostError
 
@@ -205,3 +206,14 @@ def test_a_crew_that_was_closed_does_more(crew: Crew) -> None:
     assert after not in before
     gone = [psutil.Process(pid) for pid in {*before} - {os.getpid()} if isinstance(pid, int) and psutil.pid_exists(pid)]
     assert not psutil.wait_procs(gone, timeout=10)[1]
+
+
+def thread_limit_here(library: str) -> str | None:
+    return os.environ.get(f"{library}_NUM_THREADS")
+
+
+def test_what_is_timed_has_the_threads_of_a_run(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries that torch's own limit does not reach fight for cores where they have as many threads as there are."""
+    for library in LIBRARIES:
+        monkeypatch.delenv(f"{library}_NUM_THREADS", raising=False)
+    assert set(crew.alone()(thread_limit_here, LIBRARIES)) == {"1"}

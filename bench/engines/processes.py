@@ -18,7 +18,6 @@ from typing import Any
 import psutil
 
 from bench.engines.crew import LAST_WORDS_S, STILLBORN, Crew, J, Lost, Queue, R, Task, last_words, thread_limits
-from bench.engines.serial import InOrder
 from bench.errors import WorkerLostError
 
 LOOK_S = 0.5
@@ -92,6 +91,7 @@ class _Pool:
     _idle: list[_Worker] = field(default_factory=list)
     _busy: dict[_Worker, Task] = field(default_factory=dict)
     _stillborn: int = 0
+    _alone: _Pool | None = None
 
     def __call__(
         self, function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None
@@ -115,15 +115,18 @@ class _Pool:
                 self._dismiss(worker)
 
     def alone(self) -> Crew:
-        """This process, once all workers have ended."""
+        """One worker, once all others have ended: this process has more threads than a run may use."""
         self.close()
-        return InOrder()
+        self._alone = _Pool(1, self.threads)
+        return self._alone
 
     def close(self) -> None:
         """End all workers."""
         for worker in [*self._idle, *self._busy]:
             worker.end()
         self._idle, self._busy = [], {}
+        if self._alone is not None:
+            self._alone.close()
 
     def _give(self, function: Callable[[J], R], task: Task, timeout: float | None) -> None:
         worker = self._idle.pop() if self._idle else _Worker(self.threads)

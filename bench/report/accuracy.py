@@ -22,7 +22,7 @@ SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rms
 def leaderboard(results: Results) -> list[str]:
     """Blocks: all datasets together, or the only one, and how to read the tables."""
     if len(results.scenarios) > 1:
-        return ["## Leaderboard", *_together(results), *how_to_read(results)]
+        return ["## Leaderboard", *_together(results), *_bullets([*_measures(results), *_standing(results)])]
     (scenario,) = results.scenarios
     return ["## Leaderboard", f"### {escape(scenario)}", *errors_on(results, scenario), *how_to_read(results)]
 
@@ -31,7 +31,7 @@ def by_dataset(results: Results) -> list[str]:
     """Blocks: the tables of each dataset, where there are several, and who the strategies are."""
     blocks = []
     if len(results.scenarios) > 1:
-        blocks = ["## Error by dataset"]
+        blocks = ["## Error by dataset", *_bullets(_columns_of_each(results))]
         for scenario in results.focus.shown:
             blocks += [f"### {escape(scenario)}", *errors_on(results, scenario)]
         aside = [scenario for scenario in results.aside if scenario not in results.elsewhere]
@@ -50,15 +50,39 @@ def errors_on(results: Results, scenario: str) -> list[str]:
 
 def how_to_read(results: Results) -> list[str]:
     """Blocks: a list of what the columns mean; nothing where no run ended well."""
+    return _bullets([*_measures(results), *_columns_of_each(results), *_standing(results)])
+
+
+def _bullets(lines: list[str]) -> list[str]:
+    return ["\n".join(f"- {line}" for line in lines)] if lines else []
+
+
+def _measures(results: Results) -> list[str]:
+    """What is in the tables of all datasets together and of each one."""
     if results.ok.empty:
         return []
     lines = [
         "MSE, MAE and RMSE are in scaled units (1 is a standard deviation of the target over the training rows), "
         "pooled over windows (one forecast each), leads and channels; mean ± standard deviation over seeds. "
-        "**↓** lower is better, **↑** higher is better, **bold** is the best of those ranked.",
-        f"Skill is 1 {MINUS} MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the reference, "
-        f"below 0 is worse. {_reference(results)}".rstrip(),
+        "**↓** lower is better, **↑** higher is better, **bold** is the best of those ranked."
     ]
+    if any(_has_skill(results, name) for name in (PERSISTENCE, FROZEN)):
+        lines.append(
+            f"Skill is 1 {MINUS} MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the "
+            f"reference, below 0 is worse. {_reference(results)}".rstrip()
+        )
+    return lines
+
+
+def _has_skill(results: Results, reference: str) -> bool:
+    return bool(results.board[f"skill_{reference}"].notna().any())
+
+
+def _columns_of_each(results: Results) -> list[str]:
+    """What is in the tables of each dataset only."""
+    if results.ok.empty:
+        return []
+    lines = []
     if len(results.ratios):
         lines.append(
             "vs persistence (geo. mean) is the geometric mean of MSE / MSE of persistence over stretches of the stream "
@@ -67,12 +91,22 @@ def how_to_read(results: Results) -> list[str]:
         )
     if results.board["val_mse"].notna().any():
         lines.append("val MSE is the error over the validation rows; choices are made on it, not on the stream.")
+    return lines
+
+
+def _standing(results: Results) -> list[str]:
+    """Who is not ranked, and what cannot be told."""
+    if results.ok.empty:
+        return []
+    lines = []
     if (results.board["group"] == "leaky").any():
         lines.append("Leaky strategies see what they should not. They show what delay costs, and are never ranked.")
     lines += audited(results)
-    missing = [name for name in (PERSISTENCE, FROZEN) if results.board[f"skill_{name}"].isna().all()]
-    lines += [f"No {name} run ended well, so there is no skill against {name}." for name in missing]
-    return ["\n".join(f"- {line}" for line in lines)]
+    missing = [name for name in (PERSISTENCE, FROZEN) if not _has_skill(results, name)]
+    for name in missing:
+        why = f"No {name} run ended well" if (results.runs["strategy"] == name).any() else f"{name} was not run"
+        lines.append(f"{why[0].upper()}{why[1:]}, so there is no skill against {name}.")
+    return lines
 
 
 def _reference(results: Results) -> str:
@@ -230,7 +264,8 @@ def _legend(results: Results) -> list[str]:
     if forecasters:
         plural = "Forecasters" if len(forecasters) > 1 else "Forecaster"
         named = [
-            f"{escape(name)} ({escape(line)})" if line else escape(name) for name, line in sorted(forecasters.items())
+            f"{escape(name)} ({escape(line.removesuffix('.'))})" if line else escape(name)
+            for name, line in sorted(forecasters.items())
         ]
         blocks.append(f"{plural}: {words(named)}.")
     return blocks

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import Contest, contest, leaky_scenarios
-from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE, reference_base
+from bench.analysis.pairs import LEVEL
 from bench.report.markdown import count, escape, words
 from bench.report.numbers import brief, fixed, places
+from bench.report.rankings import judged
 from bench.report.results import Results
 from bench.report.significance import difference_sentence
 
@@ -30,10 +32,27 @@ def answer(results: Results) -> list[str]:
         lines.append(f"- And {len(results.scenarios) - MOST} more below.")
     blocks = ["## Answer", *_over_all(results), "\n".join(lines)]
     if any(len(results.against_best(scenario)) for scenario in shown):
-        blocks.append(BRACKETS)
+        blocks += [*_nothing_found(results), BRACKETS]
     if bad := int((results.runs["status"] != "ok").sum()):
         blocks.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
     return blocks
+
+
+def _nothing_found(results: Results) -> list[str]:
+    """That no pair of strategies is told apart, where that is so; of a single pair its dataset's line says it."""
+    pairs = results.pairs
+    if len(pairs) < 2 or any(results.against_best(scenario)["significant"].any() for scenario in results.scenarios):
+        return []
+    near = pairs.loc[pairs["p_holm"] < LEVEL, "scenario"].unique()
+    if any(judged(results, scenario)["significant"].any() for scenario in near):
+        return []
+    tested = int(pairs["p"].notna().sum())
+    what = f"{len(pairs):,} pairs of strategies"
+    what += " (all datasets together)" if pairs["scenario"].nunique() > 1 else ""
+    if not tested:
+        return [f"**None of the {what} could be tested for significance.**"]
+    beside = "" if tested == len(pairs) else f"; {len(pairs) - tested:,} could not be tested"
+    return [f"**Of {what} none differs significantly{beside}.**"]
 
 
 def _over_all(results: Results) -> list[str]:
@@ -114,8 +133,9 @@ def _cost(results: Results, scenario: str, found: Contest) -> str:
     own = cost.get(found.best["entry"], float("nan"))
     if not np.isfinite(own):
         return ""
-    board = results.board_of(scenario)
-    frozen = board.loc[(board["strategy"] == FROZEN) & (board["base"] == found.best["base"]), "entry"].head(1).tolist()
+    runs = results.ok[(results.ok["scenario"] == scenario) & (results.ok["strategy"] == FROZEN)]
+    base = reference_base(runs["base"], found.best["base"])
+    frozen = runs.loc[runs["base"] == base, "entry"].head(1).tolist()
     others = ([found.next["entry"]] if found.next is not None else []) + frozen
     others = [entry for entry in dict.fromkeys(others) if entry != found.best["entry"] and np.isfinite(cost[entry])]
     beside = f" ({', '.join(f'{escape(entry)}: {brief(cost[entry])} s' for entry in others)})" if others else ""

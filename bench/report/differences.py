@@ -9,6 +9,11 @@ from bench.report.numbers import fixed, percent
 
 EACH_FOR_ITSELF = "Each interval stands for itself: of twenty, one may miss by chance."
 
+PERCENT = (
+    "In %: all three as shares of the other's mean MSE, which is not resampled, so that an end may lie beyond "
+    "\N{MINUS SIGN}100."
+)
+
 CLEAR = ("lower", "higher")
 """Verdicts whose interval does not hold 0."""
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.report.aftermath import spans_of
 from bench.report.gallery import Gallery
-from bench.report.markdown import escape, table
+from bench.report.markdown import escape, table, words
 from bench.report.numbers import fixed, places
 from bench.report.pictures import picture
 from bench.report.results import Results
@@ -32,7 +32,7 @@ def recovery(results: Results, gallery: Gallery) -> list[str]:
         tables = _tables(results, scenario, found) if found is not None else []
         shown = picture(gallery, scenario, "forecasts")
         if tables or shown:
-            blocks += [f"### Drift in {escape(scenario)}", *tables, *shown]
+            blocks += [f"### Drift in {escape(scenario)}", *tables, *_untold(results, scenario, found), *shown]
     if not blocks:
         return []
     return [
@@ -74,6 +74,16 @@ def _tables(results: Results, scenario: str, found: pd.DataFrame) -> list[str]:
             table(headers, list(zip(names, *columns, strict=True))),
         ]
     return blocks
+
+
+def _untold(results: Results, scenario: str, found: pd.DataFrame | None) -> list[str]:
+    """Which drifts no forecast of the stream ended before, or none began after."""
+    told = set(found["row"]) if found is not None else set()
+    rows = [f"{escape(name)} (row {row:,})" for row, name in results.events_of(scenario) if row not in told]
+    if not rows or results.first(scenario).dataset.truth is not None:
+        return []
+    what = "forecasts that end before a drift are set beside those that start after it, and the stream lacks one kind"
+    return [f"No table for {words(rows)}: {what}."]
 
 
 def _bold_lowest(values: pd.Series, ranked: set[str], decimals: int) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import MEMORY_QUESTIONS
-from bench.report.differences import CLEAR, EACH_FOR_ITSELF, answer_cell, difference_cells, origins_cell
+from bench.report.differences import CLEAR, EACH_FOR_ITSELF, PERCENT, answer_cell, difference_cells, origins_cell
 from bench.report.gallery import Gallery
 from bench.report.markdown import count, escape, table, words
 from bench.report.numbers import brief, percent, places
@@ -25,7 +25,7 @@ HOW_TO_READ = (
     "the second, scaled, paired by origin and seed and averaged over both; below 0 the first is better. In brackets "
     "is the 95 % interval, from streams resampled in blocks of neighbouring origins (as long as the differences depend "
     "on each other, and no shorter than forecasts overlap) and, where there are several, from resampled seeds. Where "
-    f"it holds 0 there is no clear difference. {EACH_FOR_ITSELF}"
+    f"it holds 0 there is no clear difference. {PERCENT} {EACH_FOR_ITSELF}"
 )
 
 

@@ -31,8 +31,8 @@ def fixed(value: float, decimals: int) -> str:
 
 
 def brief(value: float) -> str:
-    """A number on its own: three digits that count."""
-    return fixed(value, places([value], 3))
+    """A number on its own: three digits that count; nothing is 0."""
+    return "0" if value == 0 else fixed(value, places([value], 3))
 
 
 def percent(value: float) -> str:

@@ -14,10 +14,10 @@ from bench.report.rank_pictures import DATASETS
 from bench.report.results import Results
 
 HOW_TO_READ = (
-    "Skill is 1 \N{MINUS SIGN} MSE / MSE of the reference, in %, geometric mean over seeds: above 0 the strategy is "
-    "better. In brackets is the 95 % interval of that ratio, paired by origin and seed, from streams resampled in "
-    "blocks of neighbouring origins and from resampled seeds; **bold** where it does not hold 0. "
-    f"{EACH_FOR_ITSELF}"
+    "Skill is 1 \N{MINUS SIGN} MSE / MSE of the reference, in %, geometric mean of that ratio over seeds (elsewhere "
+    "the mean of skills): above 0 the strategy is better. In brackets is the 95 % interval of that ratio, paired by "
+    "origin and seed, from streams resampled in blocks of neighbouring origins and from resampled seeds; **bold** "
+    f"where it does not hold 0. {EACH_FOR_ITSELF}"
 )
 CLEAR = ("pays", "costs")
 VERDICTS = {
@@ -55,7 +55,19 @@ def _sentences(results: Results, found: pd.DataFrame) -> list[str]:
         parts = [_part(verdict, here[here["verdict"] == verdict]) for verdict in VERDICTS]
         if any(parts):
             lines.append(f"- **{escape(scenario)}**: {'; '.join(part for part in parts if part)}.")
-    return ["\n".join(lines)] if lines else []
+    return ["\n".join(lines), *_own_models(results, known)] if lines else []
+
+
+def _own_models(results: Results, known: pd.DataFrame) -> list[str]:
+    """Whose difference from frozen is not of adapting alone."""
+    bases = results.board.drop_duplicates("entry").set_index("entry")["base"]
+    shown = known[known["scenario"].isin(results.focus.shown) & (known["entry"].map(bases) == "none")]
+    own = words([escape(entry) for entry in dict.fromkeys(shown["entry"])])
+    if not own:
+        return []
+    several = shown["entry"].nunique() > 1
+    bring, their = ("bring models of their own", "their") if several else ("brings a model of its own", "its")
+    return [f"{own} {bring}: {their} difference from frozen is that of two models, not of adapting alone."]
 
 
 def _part(verdict: str, here: pd.DataFrame) -> str:

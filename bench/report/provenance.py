@@ -129,7 +129,9 @@ def _about(dataset: DatasetRecord) -> str:
     parts = [f"options {escape(options)}"] if options else []
     parts += [f"source: {escape(dataset.source)}"] if dataset.source else []
     parts += [f"note: {escape(note)}" for note in dataset.notes]
-    parts += [f"known drifts: {len(dataset.events)}"] if dataset.events else []
+    if dataset.events:
+        early = sum(event.row < dataset.borders[1] for event in dataset.events)
+        parts.append(f"known drifts: {len(dataset.events)}{f' ({early} before the stream)' if early else ''}")
     return "".join(f"; {part}" for part in parts)
 
 

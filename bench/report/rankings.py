@@ -96,8 +96,8 @@ class Ranking:
     @cached_property
     def duels(self) -> pd.DataFrame:
         """`duels` over the scenarios, of all entries that are ranked in any of them."""
-        judged = pd.concat([_judged(self.results, scenario) for scenario in self.scenarios], ignore_index=True)
-        return duels(judged, self.results.ok)
+        found = pd.concat([judged(self.results, scenario) for scenario in self.scenarios], ignore_index=True)
+        return duels(found, self.results.ok)
 
 
 def ranking(results: Results) -> Ranking | None:
@@ -110,12 +110,12 @@ def ranking(results: Results) -> Ranking | None:
     }
     if len(set(datasets.values())) < FEWEST_DATASETS:
         return None
-    scores = dataset_scores(results.board, datasets)
+    scores = dataset_scores(results.board, datasets).sort_index(axis=1)  # ties stand as in the Leaderboard
     return Ranking(results, tuple(datasets), scores) if scores.shape[1] > 1 else None
 
 
-def _judged(results: Results, scenario: str) -> pd.DataFrame:
-    """All pairs of a scenario, with ``significant``."""
+def judged(results: Results, scenario: str) -> pd.DataFrame:
+    """All pairs of a scenario's ranked entries: columns ``scenario, one, other, difference, significant, obstacle``."""
     best = results.against_best(scenario)
     rest = results.pairs_of(scenario)
     rest = rest[~rest.index.isin(best.index)]

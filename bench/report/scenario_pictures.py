@@ -78,6 +78,9 @@ def _memory(results: Results, scenario: str, palette: dict[str, str], _: list[Lo
         caption = f"{only}; median over seeds."
     if season and panels[-1][0] == "memory_half_life":
         caption += f" Dashed: a season, {season:,} rows."
+    lives = trace[trace["name"] == "memory_half_life"].groupby("entry")["value"]
+    if len(panels) > 1 and lives.agg(lambda values: 0 < np.isinf(values).mean() < 1).any():
+        caption += " Where a line is broken, nothing was being forgotten."
     return Drawing(drawing.figure, _join(caption, drawing.caption))
 
 

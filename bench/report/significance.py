@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.report.differences import difference_cells
+from bench.report.differences import PERCENT, difference_cells
 from bench.report.markdown import NONE, count, escape, table, words
 from bench.report.numbers import places
 from bench.report.results import Results
@@ -21,10 +21,11 @@ PERSISTENT = (
 SMALLEST_P = 0.001
 HOW_TO_READ = (
     "MSE of the best less MSE of each other ranked entry, scaled, at the same origins with the same seeds; below 0 the "
-    "best is better. In brackets is the 95 % block-bootstrap interval over origins and seeds, each row by itself. p is "
-    "the two-sided p-value of Diebold and Mariano's test on the mean over seeds (long-run variance by cosines, which "
-    "covers the overlap of forecasts), adjusted after Holm over all pairs of ranked entries on all datasets of this "
-    "report. A difference is **significant** where the adjusted p is below 0.05 and the interval does not hold 0."
+    "best is better. In brackets is the 95 % block-bootstrap interval over origins and seeds, each row by itself. "
+    f"{PERCENT} p is the two-sided p-value of Diebold and Mariano's test on the mean over seeds (long-run variance by "
+    "cosines, which covers the overlap of forecasts), adjusted after Holm over all pairs of ranked entries on all "
+    "datasets of this report that can be tested. A difference is **significant** where the adjusted p is below 0.05 "
+    "and the interval does not hold 0."
 )
 
 

@@ -70,6 +70,19 @@ def test_equal_forecasts_have_no_difference_at_all(tmp_path: Path, fakes: Any) -
     assert "nan" not in text
 
 
+def test_that_nothing_is_significant_is_part_of_the_answer(tmp_path: Path, fakes: Any) -> None:
+    alike = [fakes.Strategy(name, 0.2, noise=1e-6) for name in ("rls", "ogd", "dsof")]
+    scenario = fakes.Scenario(origins=200, events=())
+    text = "\n".join(answer(read_results(fakes.write_results(tmp_path / "a", [scenario], alike, 3).folder)))
+    assert "**Of 3 pairs of strategies none differs significantly.**" in text
+    found = [*alike, fakes.Strategy("persistence", 0.4, noise=1e-6)]
+    text = "\n".join(answer(read_results(fakes.write_results(tmp_path / "b", [scenario], found, 3).folder)))
+    assert "none differs" not in text
+    few = fakes.Scenario(origins=48, stride=1, preset="online", events=())
+    text = "\n".join(answer(read_results(fakes.write_results(tmp_path / "c", [few], alike, 3).folder)))
+    assert "**None of the 3 pairs of strategies could be tested for significance.**" in text
+
+
 def test_the_cost_stands_beside_the_next_and_frozen(tmp_path: Path, fakes: Any) -> None:
     strategies = [
         fakes.Strategy("frozen", 0.5, predict_ms=2.0, adapt_ms=0.0, uses_forecaster=True),
@@ -78,6 +91,17 @@ def test_the_cost_stands_beside_the_next_and_frozen(tmp_path: Path, fakes: Any) 
     ]
     text = text_of(fakes, tmp_path, strategies)
     assert "It costs 33.0 s per 1,000 windows (rls: 1.00 s, frozen: 2.00 s)." in text
+
+
+def test_frozen_s_cost_stands_beside_that_of_a_strategy_without_a_forecaster(tmp_path: Path, fakes: Any) -> None:
+    """Its skill is against frozen, too."""
+    strategies = [
+        fakes.Strategy("frozen", 0.5, predict_ms=2.0, adapt_ms=0.0, uses_forecaster=True),
+        fakes.Strategy("rls", 0.1, predict_ms=0.5, adapt_ms=0.5),
+        fakes.Strategy("titans-c", 0.3, predict_ms=3.0, adapt_ms=30.0, uses_forecaster=True),
+    ]
+    text = text_of(fakes, tmp_path, strategies)
+    assert "It costs 1.00 s per 1,000 windows (titans-c: 33.0 s, frozen: 2.00 s)." in text
 
 
 def test_instant_labels_are_owned_up_to(tmp_path: Path, fakes: Any) -> None:
@@ -94,3 +118,12 @@ def test_instant_labels_are_owned_up_to(tmp_path: Path, fakes: Any) -> None:
     assert "nothing is ranked" in "\n".join(answer(results))
     assert "lowest MSE" not in "\n".join(answer(results))
     assert "all did, on purpose" in question(results)[0]
+
+
+def test_a_small_p_value_alone_is_no_finding(tmp_path: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A significant difference needs its interval too; the answer and the ranks' wins go by both."""
+    alike = [fakes.Strategy(name, 0.2, noise=1e-6) for name in ("rls", "ogd", "dsof")]
+    scenario = fakes.Scenario(origins=200, events=())
+    results = read_results(fakes.write_results(tmp_path, [scenario], alike, 3).folder)
+    monkeypatch.setitem(results.__dict__, "pairs", results.pairs.assign(p_holm=0.01))
+    assert "**Of 3 pairs of strategies none differs significantly.**" in "\n".join(answer(results))

@@ -175,6 +175,55 @@ def test_labels_of_a_crowd_stay_apart(results: Results) -> None:
         assert_labels_are_apart_and_inside(draw_cost(points, colours(points["strategy"]), persistence=None).figure)
 
 
+def test_labels_keep_off_the_bars(results: Results) -> None:
+    points = cost_points(results)
+    points = points.assign(mse_sd=0.5 * points["mse"])
+    with drawing_style():
+        drawing = draw_cost(points, colours(points["strategy"]), persistence=None)
+        drawing.figure.draw_without_rendering()
+    axes, names = drawing.figure.axes[0], drawing.figure.texts
+    for x, y, sd in points[["stream_s_per_1000", "mse", "mse_sd"]].to_numpy(dtype=float):
+        (left, bottom), (_, top) = axes.transData.transform([[x, y - sd], [x, y + sd]])
+        for name in names:
+            box = name.get_window_extent()
+            covers = box.x0 < left < box.x1 and box.y0 < top and bottom < box.y1
+            assert not covers, name.get_text()
+
+
+def test_one_seed_that_runs_away_does_not_crush_the_others(results: Results) -> None:
+    """Its mean is far below its standard deviation, so that its bar reaches below 0."""
+    points = cost_points(results)
+    far = points["entry"] == "titans-b"
+    points = points.assign(mse=points["mse"].mask(far, 3e5), mse_sd=points["mse_sd"].mask(far, 5.8e5))
+    with drawing_style():
+        drawing = draw_cost(points, colours(points["strategy"]), persistence=0.5)
+        assert_labels_are_apart_and_inside(drawing.figure)
+    axes = drawing.figure.axes[0]
+    assert axes.get_yscale() == "log"
+    assert axes.get_ylim()[0] > 0.01
+
+
+@pytest.mark.parametrize("factor", [1e12, 1e4, 1e-12])
+def test_axes_have_room_for_errors_of_any_size(factor: float, results: Results, shown: list[Look]) -> None:
+    scenario = "akl-pedestrians"
+    errors = results.streams[scenario].copy()
+    errors["titans-b"] *= factor
+    leads = results.by_lead[results.by_lead["scenario"] == scenario].copy()
+    leads["mse"] = leads["mse"].mask(leads["entry"] == "titans-b", factor * leads["mse"])
+    points = cost_points(results)
+    points = points.assign(mse=points["mse"].mask(points["entry"] == "titans-b", factor), mse_sd=0.0)
+    with drawing_style():
+        figures = [
+            draw_stream(errors, results.times[scenario], [], shown, "frozen", window=7).figure,
+            draw_leads(leads, shown).figure,
+            draw_cost(points, colours(points["strategy"]), persistence=0.5).figure,
+        ]
+        for figure in figures:
+            figure.draw_without_rendering()
+            for axes in figure.axes:
+                assert axes.yaxis.label.get_window_extent().x0 >= 0
+
+
 def test_error_by_lead(results: Results, shown: list[Look]) -> None:
     here = results.by_lead[results.by_lead["scenario"] == "akl-pedestrians"]
     with drawing_style():

@@ -28,6 +28,7 @@ def test_it_says_who_beats_frozen(results: Results) -> None:
     line = next(line for line in text.split("\n") if line.startswith("- **akl-pedestrians**"))
     assert "rls (+" in line.partition("beat frozen")[0]
     assert "persistence" not in line  # it does not adapt
+    assert "rls brings a model of its own: its difference from frozen is that of two models" in text
     assert text.count("<details>") == text.count("</details>") == 2
 
 

@@ -229,3 +229,14 @@ def test_runs_that_diverged_are_counted(tmp_path: Path, fakes: Any) -> None:
         "| frozen | titans | akl-pedestrians | 1 of 2 | 0 |",
         "| rls | none | akl-pedestrians | 1 of 2 | 1 |",
     ]
+
+
+def test_equal_average_ranks_stand_in_the_order_of_the_leaderboard(tmp_path: Path, fakes: Any) -> None:
+    store = Store(tmp_path / "r")
+    for name, better in (("one", "b"), ("two", "a")):
+        for strategy in ("a", "b"):
+            error = 0.2 if strategy == better else 0.3
+            fakes.write_run(store, fakes.Strategy(strategy, error, noise=0.0), fakes.Scenario(name=name), 0)
+    results = read_results(store.folder)
+    found = [row[0] for row in rows_of(ranks(results, {}), "Strategy")[1:]]
+    assert found == results.overall["entry"].tolist() == ["a", "b"]

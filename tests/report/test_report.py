@@ -15,7 +15,9 @@ import bench.report
 from bench import BenchError
 from bench.audit import AUDITS
 from bench.report import write_report
+from bench.report.gallery import draw_figures
 from bench.report.markdown import NONE
+from bench.report.reading import read_results
 from bench.store import Store
 
 KINDS = ("contrast", "memory", "stream", "cost", "lead", "forecasts")
@@ -244,7 +246,7 @@ def test_partial_experiments(keep: str, tmp_path: Path, fakes: Any) -> None:
         assert "No run ended well" in text
         assert sections(text) == ["Answer", "Leaderboard", "Strategies", "Problems", "How to reproduce"]
     if keep == "no baselines":
-        assert "No persistence run ended well" in text
+        assert "Persistence was not run, so there is no skill against persistence." in text
         assert "skill against" not in rows_of(text, "### akl-pedestrians")[0]
     if keep == "one seed":
         assert ", one seed only" in text
@@ -371,3 +373,50 @@ def test_a_strategy_without_end_is_ranked_last(tmp_path: Path, fakes: Any) -> No
 
 def test_write_report_is_all_that_is_public() -> None:
     assert bench.report.write_report is write_report
+
+
+def test_a_drift_without_forecasts_on_both_sides_has_no_table_and_says_so(tmp_path: Path, fakes: Any) -> None:
+    scenario = fakes.Scenario(events=((0.0, "opening"),))
+    text = report(fakes.write_results(tmp_path / "r", [scenario]).folder, tmp_path)
+    assert "### Drift in akl-pedestrians\n\nNo table for opening (row 1,200): " in text
+
+
+def test_drifts_before_the_stream_are_counted_apart(tmp_path: Path, fakes: Any) -> None:
+    scenario = fakes.Scenario(events=((0.3, "lockdown"), (-0.5, "holiday")))
+    text = report(fakes.write_results(tmp_path / "r", [scenario], seeds=1).folder, tmp_path)
+    assert "known drifts: 2 (1 before the stream)" in text
+
+
+def test_columns_are_explained_where_they_stand(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8")
+    together = text.partition("\n## Leaderboard\n")[2].partition("\n## ")[0]
+    each = text.partition("\n## Error by dataset\n")[2].partition("\n## ")[0]
+    for said in ("- vs persistence (geo. mean) is", "- val MSE is"):
+        assert said not in together
+        assert each.count(said) == 1
+
+
+def test_what_percent_is_of_is_said(readme: Path) -> None:
+    """A paired difference over the other's mean may end beyond -100, which no ratio of errors does."""
+    text = readme.read_text(encoding="utf-8")
+    for section in ("Is the difference more than chance?", "Does the memory help?"):
+        assert "shares of the other's mean MSE" in text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+
+
+def test_a_broken_line_of_half_lives_is_explained(two_datasets: Path, tmp_path: Path) -> None:
+    results = read_results(two_datasets)
+    whole = draw_figures(results, tmp_path / "whole")["akl-pedestrians", "memory"].caption
+    trace = results.traces
+    lives = trace["name"] == "memory_half_life"
+    results.__dict__["traces"] = trace.assign(value=trace["value"].mask(lives & (trace.index % 7 == 0), float("inf")))
+    broken = draw_figures(results, tmp_path / "broken")["akl-pedestrians", "memory"].caption
+    assert broken == f"{whole} Where a line is broken, nothing was being forgotten."
+
+
+def test_a_reference_that_was_not_run_did_not_fail(tmp_path: Path, fakes: Any) -> None:
+    store = fakes.write_results(tmp_path / "r", [fakes.Scenario()], [fakes.Strategy("rls", 0.2)], seeds=1)
+    fakes.write_failure(store, fakes.Strategy("frozen", 0.2), fakes.Scenario(), 0)
+    text = report(store.folder, tmp_path)
+    assert "- Persistence was not run, so there is no skill against persistence." in text
+    assert "- No frozen run ended well, so there is no skill against frozen." in text
+    assert "- Skill is" not in text

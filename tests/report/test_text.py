@@ -83,6 +83,7 @@ def test_fixed(value: float, text: str) -> None:
 def test_other_numbers() -> None:
     assert brief(0.01234) == "0.0123"
     assert brief(1234.5) == "1,234"
+    assert brief(0.0) == "0"
     assert percent(12.34) == "+12.3"
     assert percent(-0.01) == "0.0"
     assert percent(-12.34) == "\N{MINUS SIGN}12.3"

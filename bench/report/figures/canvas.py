@@ -265,8 +265,16 @@ def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 200 else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def tick_text(value: float) -> str:
+    """A tick of a logarithmic axis in five characters at most, as axes have no room for more: ``1,000``, ``1e9``."""
+    if 0.001 <= value < 10_000:
+        return f"{value:,.6g}"
+    digit, _, power = f"{value:.0e}".partition("e")
+    return f"{digit}e{int(power)}"
 
 
 def light_grid(axes: Axes) -> None:

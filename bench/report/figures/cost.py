@@ -13,7 +13,7 @@ from bench.analysis import is_barred
 from bench.analysis.cost import undominated
 from bench.report.figures.canvas import Drawing, light_grid, log_axis, new_figure, short_name
 from bench.report.figures.labels import Box, place_labels
-from bench.report.figures.palette import FAINT, INK, MUTED
+from bench.report.figures.palette import FAINT, MUTED
 
 SIZE = 7.5
 CLEAR = 5.0  # pixels around a dot
@@ -35,14 +35,13 @@ def draw_cost(points: pd.DataFrame, palette: dict[str, str], persistence: float 
     axes = figure.add_axes((0.105, 0.125, 0.875, 0.85))
     x, y = points["stream_s_per_1000"].to_numpy(dtype=float), points["mse"].to_numpy(dtype=float)
     spread = points["mse_sd"].fillna(0.0).to_numpy(dtype=float)
-    levels = [*(y - spread), *(y + spread), *([persistence] if persistence is not None else [])]
-    _set_limits(axes, x, min(levels), max(levels))
+    _set_limits(axes, x, [*y, *(y - spread), *(y + spread), *([persistence] if persistence is not None else [])])
     for i, (strategy, barred) in enumerate(zip(points["strategy"], is_barred(points), strict=True)):
         colour = palette[strategy]
         axes.errorbar(x[i], y[i], yerr=spread[i] or None, color=colour, elinewidth=0.8, zorder=2)
         face = "white" if barred else colour
         axes.plot(x[i], y[i], "o", ms=5, mec=colour, mfc=face, zorder=3, label=points["entry"].iloc[i])
-    obstacles = _draw_stair(axes, *_stair(points))
+    obstacles = [*_draw_stair(axes, *_stair(points)), *_bars(axes, x, y, spread)]
     if persistence is not None:
         axes.axhline(persistence, color=MUTED, lw=0.8, ls=(0, (5, 2)), zorder=1)
         left, level = axes.transData.transform((axes.get_xlim()[0], persistence))
@@ -50,18 +49,22 @@ def draw_cost(points: pd.DataFrame, palette: dict[str, str], persistence: float 
     axes.set_xlabel("cost: predict and adapt over the whole stream, s per 1,000 windows")
     axes.set_ylabel("MSE, scaled")
     light_grid(axes)
-    _label(axes, points["entry"].tolist(), axes.transData.transform(np.column_stack([x, y])), obstacles)
+    names = [(entry, palette[strategy]) for entry, strategy in zip(points["entry"], points["strategy"], strict=True)]
+    _label(axes, names, axes.transData.transform(np.column_stack([x, y])), obstacles)
     return Drawing(figure, "")
 
 
-def _set_limits(axes: Axes, x: Floats, low: float, high: float) -> None:
+def _set_limits(axes: Axes, x: Floats, levels: list[float]) -> None:
+    """Limits that hold all points; a bar that reaches 0 is cut on a logarithmic axis."""
     axes.set_xlim(x.min() / 2, x.max() * 2)
     log_axis(axes, "x")
-    if low > 0 and high / low > LOG_FROM:
+    low, high = min(level for level in levels if level > 0), max(levels)
+    if high / low > LOG_FROM:
         margin = (high / low) ** 0.08
         axes.set_ylim(low / margin, high * margin)
         log_axis(axes, "y")
     else:
+        low = min(levels)
         margin = 0.09 * (high - low) or 0.1 * high or 1.0
         axes.set_ylim(low - margin, high + margin)
 
@@ -87,10 +90,17 @@ def _draw_stair(axes: Axes, x: Floats, y: Floats) -> list[Box]:
     ]
 
 
-def _label(axes: Axes, names: list[str], dots: Floats, obstacles: list[Box]) -> None:
+def _bars(axes: Axes, x: Floats, y: Floats, spread: Floats) -> list[Box]:
+    """Where the bars of the standard deviations are; no lower than the axis."""
+    lows = np.maximum(y - spread, axes.get_ylim()[0])
+    low, high = (axes.transData.transform(np.column_stack([x, ends])) for ends in (lows, y + spread))
+    return [Box(a[0] - 1, a[1], b[0] + 1, b[1]) for a, b in zip(low, high, strict=True)]
+
+
+def _label(axes: Axes, names: list[tuple[str, str]], dots: Floats, obstacles: list[Box]) -> None:
     figure = axes.get_figure()
     assert figure is not None
-    texts = [figure.text(0, 0, short_name(name), size=SIZE, color=INK, va="center", ha="center") for name in names]
+    texts = [figure.text(0, 0, short_name(name), size=SIZE, color=c, va="center", ha="center") for name, c in names]
     extents = [text.get_window_extent() for text in texts]
     sizes = [(extent.width + 6, extent.height + 1) for extent in extents]
     frame = Box(axes.bbox.x0 + 2, axes.bbox.y0 + 2, axes.bbox.x1, axes.bbox.y1)

@@ -26,7 +26,7 @@ def draw_leads(by_lead: pd.DataFrame, looks: Sequence[Look]) -> Drawing:
     width = 5.6
     figure = new_figure(width, 2.7)
     right = 1 - label_margin([look.entry for look in shown]) / width
-    axes = figure.add_axes((0.095, 0.155, right - 0.095, 0.82))
+    axes = figure.add_axes((0.1, 0.155, right - 0.1, 0.82))
     leads = table.index.to_numpy(dtype=float)
     for look in shown:
         axes.plot(

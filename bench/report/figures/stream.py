@@ -32,7 +32,7 @@ from bench.report.figures.palette import Look
 Floats = NDArray[np.float64]
 
 POINTS = 400
-LEFT, UPPER, LOWER, BETWEEN, FOOT = 0.55, 2.0, 1.15, 0.18, 0.42  # inches
+LEFT, UPPER, LOWER, BETWEEN, FOOT = 0.6, 2.0, 1.15, 0.18, 0.42  # inches
 LOG_FROM = 8.0  # ratio of the highest to the lowest value from which a logarithmic scale reads better
 
 
