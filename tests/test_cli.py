@@ -81,6 +81,25 @@ def test_a_missing_experiment(bench: Bench) -> None:
     assert "Unknown experiment 'smok'. Did you mean 'smoke'? Available: " in mistake(bench, "run", "smok")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "tiny.toml", "--results", "taken/results"],
+        ["check", "persistence", "--results", "taken/results"],
+        ["data", "card", "no-drift", "--folder", "taken/pages"],
+    ],
+)
+def test_a_place_that_cannot_be_used(tiny: Path, bench: Bench, tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "tiny.toml").write_text(tiny.read_text())
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    ran = bench(*words)
+    assert ran.status == 2, ran
+    last = ran.err.strip().splitlines()[-1]
+    assert last.startswith("Error: taken/")
+    assert last.endswith("cannot be used: Not a directory. Mend that, or name another place.")
+    assert "Traceback" not in ran.err
+
+
 PLUGIN = """
     from bench import Strategy, register_strategy
 
