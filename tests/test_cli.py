@@ -263,6 +263,20 @@ def test_help(bench: Bench) -> None:
         assert "Usage: " in ran.out
 
 
+def test_a_table_in_a_pipe_has_a_line_for_each_row(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    lines = [line.split() for line in bench("list").out.splitlines()]
+    (stale,) = [line for line in lines if line[:1] == ["titans-b-stale"]]
+    assert " ".join(stale[-5:]) == "once the stream has begun."
+
+
+def test_a_narrow_terminal_does_not_break_names(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    listed = bench("list").out
+    assert "titans-b-shuffled " in listed
+    assert max(map(len, listed.partition("Experiments")[0].splitlines())) <= 60
+
+
 def test_env(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))

@@ -247,7 +247,7 @@ def test_failures_are_records_and_the_others_go_on(tiny: Path, bench: Bench, wri
         "fails-late": "ZeroDivisionError: in the middle",
         "wrong-shape": "StreamError: predict returned shape (1, 1, 2), expected (K, H, C_out) = (1, 3, 2)",
         "not-finite": "StreamError: diverged: the forecast at origin 80 is not finite",
-        "not-written": "NotImplementedError: ",
+        "not-written": "NotImplementedError: NotWritten has no predict(self, windows)",
     }
     for name, record in found.items():
         ok = name in ("persistence", "rls")
