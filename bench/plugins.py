@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -137,3 +138,15 @@ def _where(error: BaseException, file: Path) -> str:
     """The line of a plug-in's file that an error came from; empty where the error says it, or it is not known."""
     lines = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == str(file)]
     return f" (line {lines[-1]})" if lines and not isinstance(error, SyntaxError) else ""
+
+
+def raised_at(text: str) -> str:
+    """Where in a plug-in's file a traceback leads, such as `` (mine.py, line 7)``; empty where it passes through none.
+
+    Args:
+        text: The traceback, as ``traceback.format_exc`` gives it.
+    """
+    registries: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
+    files = {str(entry.file) for registry in registries for entry in registry}
+    steps = [(file, line) for file, line in re.findall(r'^ *File "(.+)", line (\d+)', text, re.M) if file in files]
+    return f" ({Path(steps[-1][0]).name}, line {steps[-1][1]})" if steps else ""
