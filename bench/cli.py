@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -15,7 +16,7 @@ from bench.commands.console import err, out, print_table
 from bench.commands.data import data
 from bench.commands.results import app as results_app
 from bench.errors import BenchError
-from bench.orchestration.stopping import kept_when_stopped
+from bench.orchestration.stopping import FULL, kept_when_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from bench.experiment import Experiment
     from bench.orchestration.shard import Shard
     from bench.session import Redo
+
+UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, *FULL}
+"""What a place is, by number of error, that can be neither read nor written; anything else may be a fault of ours."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -394,9 +398,18 @@ def env() -> None:
 
 
 def main() -> None:
-    """The command ``bench``: a user's mistake is one line and exit status 2."""
+    """The command ``bench``: a user's mistake, or a place that cannot be used, is one line and exit status 2."""
     try:
         app()
     except BenchError as error:
-        err.print(f"Error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+        _end(str(error))
+    except OSError as error:
+        if error.errno not in UNUSABLE:
+            raise
+        place = f"{error.filename} cannot be used: " if error.filename is not None else ""
+        _end(f"{place}{error.strerror}. Mend that, or name another place.")
+
+
+def _end(mistake: str) -> NoReturn:
+    err.print(f"Error: {mistake}", style="red", markup=False, highlight=False)
+    sys.exit(2)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from bench.config import Config, build
 from bench.errors import BenchError
 from bench.files.download import RemoteFile
-from bench.registry import Registry
+from bench.registry import Registry, not_a, not_a_config
 from bench.series import DriftSeries
 
 
@@ -53,7 +53,7 @@ class Dataset:
         Raises:
             BenchError: The data cannot be had or read; the message says what to do.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no load(self)")
 
     def series(self) -> DriftSeries:
         """What `chosen` gives, checked.
@@ -72,7 +72,11 @@ class Dataset:
         return self.load().choosing(self.config.inputs, self.config.targets)
 
 
-DATASETS: Registry[Dataset] = Registry("dataset")
+def _objection(cls: type[Dataset]) -> str:
+    return not_a(Dataset, cls) or not_a_config(DatasetConfig, cls)
+
+
+DATASETS: Registry[Dataset] = Registry("dataset", _objection)
 register_dataset = DATASETS.register
 
 

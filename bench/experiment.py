@@ -22,10 +22,9 @@ from bench.protocol import Protocol, ProtocolSpec
 from bench.record import OUTCOME_VERSION, Rows
 from bench.registry import NAME, unknown
 from bench.series import DriftSeries
-from bench.strategy import STRATEGIES
+from bench.strategy import GROUPS, STRATEGIES
 
 KINDS = {"strategies": "strategy", "forecasters": "forecaster", "datasets": "dataset"}
-GROUPS = ("core", "control", "leaky", "literature", "user")
 
 
 class SweepOptions(Config):
@@ -152,7 +151,8 @@ def load_experiment(name_or_path: str) -> Experiment:
     if path.suffix != ".toml":
         found = experiment_files()
         if name_or_path not in found:
-            raise unknown("experiment", name_or_path, found)
+            here = [f"{path}.toml"] if Path(f"{path}.toml").is_file() else []
+            raise unknown("experiment", name_or_path, [*found, *here])
         path = found[name_or_path]
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

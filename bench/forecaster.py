@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import PositiveFloat, PositiveInt
 
 from bench.config import Config
-from bench.registry import Registry
+from bench.registry import Registry, not_a_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -143,7 +143,11 @@ class Forecaster(Protocol):
         ...
 
 
-FORECASTERS: Registry[Any] = Registry("forecaster")
+def _objection(cls: type[Any]) -> str:
+    return not_a_config(ForecasterConfig, cls) if isinstance(cls, type) else "must be a class"
+
+
+FORECASTERS: Registry[Any] = Registry("forecaster", _objection)
 
 
 def register_forecaster(name: str) -> Callable[[type[Any]], type[Any]]:
@@ -152,11 +156,11 @@ def register_forecaster(name: str) -> Callable[[type[Any]], type[Any]]:
     The class is built as ``cls(config, task)`` and called with windows ``(B, L, C_in)``; see `Forecaster`.
 
     Raises:
-        BenchError: The name is malformed or taken.
+        BenchError: The name is malformed or taken, or its ``Config`` is no `ForecasterConfig`.
     """
 
     def enter(cls: type[Any]) -> type[Any]:
-        if "Config" not in vars(cls):
+        if not hasattr(cls, "Config"):  # a subclass has its parent's
             cls.Config = ForecasterConfig
         return FORECASTERS.register(name)(cls)
 

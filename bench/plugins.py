@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 import sys
+import traceback
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -38,7 +40,7 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> None:
         paths: Files, or folders whose ``*.py`` files count (those that start with ``_`` do not).
 
     Raises:
-        BenchError: A path is missing, a file fails to import, or a name is registered twice.
+        BenchError: A path is missing or registers nothing, a file fails to import, or a name is registered twice.
     """
     for module in FORECASTER_MODULES:
         importlib.import_module(module)
@@ -50,11 +52,28 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> None:
             point.load()
         except BenchError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BenchError(f"plug-in {point.name!r} ({point.value}) failed to load: {error!r}") from error
     for path in paths:
-        for file in _plugin_files(Path(path)):
-            _load_file(file, "plugins")
+        _load_path(Path(path))
+
+
+def _load_path(path: Path) -> None:
+    """Load what a path names; where all of it is new, it has to register something, or a library that it imports."""
+    files, before = _plugin_files(path), _registered()
+    is_new = not any(map(_loaded, files))
+    modules = [_load_file(file, "plugins") for file in files]
+    if is_new and _registered() == before:
+        for module in modules:  # once mended, it loads
+            del sys.modules[module.__name__]
+        raise BenchError(
+            f"--plugins {path}: registers nothing. Put @register_strategy, @register_forecaster or @register_dataset, "
+            "with a name, before a class."
+        )
+
+
+def _registered() -> int:
+    return len(STRATEGIES) + len(FORECASTERS) + len(DATASETS)
 
 
 def user_plugin_names(paths: Iterable[Path | str]) -> tuple[list[str], list[str], list[str]]:
@@ -79,12 +98,19 @@ def _files_in(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
 
 
+def _loaded(file: Path) -> ModuleType | None:
+    """The module of a file that was loaded before."""
+    for name, module in sys.modules.copy().items():  # at once: other threads may import
+        if name.startswith("bench_plugins.") and module.__file__ == str(file.resolve()):
+            return module
+    return None
+
+
 def _load_file(file: Path, kind: str) -> ModuleType:
     """Import one file as ``bench_plugins.<kind>.<stem>``, once for each resolved path."""
     file = file.resolve()
-    for loaded, module in sys.modules.copy().items():  # at once: other threads may import
-        if loaded.startswith("bench_plugins.") and module.__file__ == str(file):
-            return module
+    if (loaded := _loaded(file)) is not None:
+        return loaded
     name = f"bench_plugins.{kind}.{file.stem}"
     if name in sys.modules:  # another file of the same stem: both may stay, under names of their own
         name += "_" + hashlib.sha256(str(file).encode()).hexdigest()[:8]
@@ -99,7 +125,28 @@ def _load_file(file: Path, kind: str) -> ModuleType:
         del sys.modules[name]
         for registry in (STRATEGIES, FORECASTERS, DATASETS):
             registry.drop_files([file])
-        if isinstance(error, BenchError) or not isinstance(error, Exception):
+        if not isinstance(error, (Exception, SystemExit)):
             raise
-        raise BenchError(f"{file} failed to load: {type(error).__name__}: {error}") from error
+        if isinstance(error, BenchError):
+            raise error if str(file) in str(error) else BenchError(f"{file}: {error}") from error
+        what = f"{type(error).__name__}: {error}{_where(error, file)}"
+        raise BenchError(f"{file} failed to load: {what}") from error
     return module
+
+
+def _where(error: BaseException, file: Path) -> str:
+    """The line of a plug-in's file that an error came from; empty where the error says it, or it is not known."""
+    lines = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == str(file)]
+    return f" (line {lines[-1]})" if lines and not isinstance(error, SyntaxError) else ""
+
+
+def raised_at(text: str) -> str:
+    """Where in a plug-in's file a traceback leads, such as `` (mine.py, line 7)``; empty where it passes through none.
+
+    Args:
+        text: The traceback, as ``traceback.format_exc`` gives it.
+    """
+    registries: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
+    files = {str(entry.file) for registry in registries for entry in registry}
+    steps = [(file, line) for file, line in re.findall(r'^ *File "(.+)", line (\d+)', text, re.M) if file in files]
+    return f" ({Path(steps[-1][0]).name}, line {steps[-1][1]})" if steps else ""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from bench.errors import BenchError
 
@@ -33,6 +33,17 @@ def unknown(kind: str, name: str, available: Iterable[str]) -> BenchError:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return BenchError(f"Unknown {kind} {name!r}.{hint} Available: {', '.join(names) or '(none)'}")
+
+
+def not_a(base: type[Any], cls: object) -> str:
+    """What to say of something that should be a subclass of ``base`` and is not; empty where it is."""
+    is_one = isinstance(cls, type) and issubclass(cls, base)
+    return "" if is_one else f"must be a class that inherits from bench.{base.__name__}"
+
+
+def not_a_config(base: type[Any], cls: type[Any]) -> str:
+    """Likewise of the ``Config`` of a class."""
+    return f"has a Config of its own: it {wrong}" if (wrong := not_a(base, cls.Config)) else ""
 
 
 @dataclass(frozen=True)
@@ -66,18 +77,22 @@ class Registry(Generic[T]):
 
     Args:
         kind: The word for one of them, as it appears in messages.
+        objection: Says why a class cannot be one of them, empty where it can; None takes every class.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, objection: Callable[[type[T]], str] | None = None) -> None:
         self.kind = kind
+        self.objection = objection
         self._entries: dict[str, Entry[T]] = {}
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Class decorator that enters a class under ``name``.
 
         Raises:
-            BenchError: The name is malformed or taken; both files are named.
+            BenchError: The name is malformed, or taken (both files are named); or the class is none of this kind.
         """
+        if not isinstance(name, str):  # the decorator without its brackets
+            raise BenchError(f'@register_{self.kind} takes a name: write @register_{self.kind}("my-{self.kind}")')
         if not NAME.fullmatch(name):
             raise BenchError(f"{name!r} cannot name a {self.kind}: use lower-case letters, digits, '-', '_' and '.'")
 
@@ -86,6 +101,8 @@ class Registry(Generic[T]):
             if source is None:
                 raise BenchError(f"{self.kind} {name!r} must be defined in a file: its content is part of a run's id")
             file = Path(source).resolve()
+            if objection := self.objection(cls) if self.objection else "":
+                raise BenchError(f"{file}: {self.kind} {name!r} {objection}")
             if taken := self._entries.get(name):
                 raise BenchError(
                     f"The {self.kind} name {name!r} is registered twice: in {taken.file} and in {file}. "

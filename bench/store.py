@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RECORD, TIMING, MANIFEST, LOG = "record.json", "timing.json", "runs.json", "log.txt"
 ORIGINS, FORECASTS, TRACE = "origins.parquet", "forecasts.parquet", "trace.parquet"
 SWEEP = "_sweep"  # no experiment can have this name
+CHOSEN = "chosen"  # in a sweep's store: what it chose, as experiments
 DAMAGED = ".damaged"
 RUN_ID = re.compile(r"[^.\s/\\:][^/\\:\x00-\x1f]*")
 """What a run may be called on disk: a name from a file leads nowhere else."""
@@ -312,7 +313,7 @@ def _migrated(values: dict[str, Any], seal: Seal | None) -> dict[str, Any]:
 
 def _is_run(path: Path) -> bool:
     """Whether a folder of an experiment's is, or is meant to be, a run."""
-    return path.is_dir() and path.name != SWEEP
+    return path.is_dir() and path.name not in (SWEEP, CHOSEN)
 
 
 def experiments_in(results: Path) -> list[Path]:

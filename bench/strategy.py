@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.config import Config
 from bench.protocol import Protocol
-from bench.registry import Registry
+from bench.registry import Registry, not_a, not_a_config
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+Group = Literal["core", "control", "leaky", "literature", "user"]
+GROUPS: tuple[str, ...] = get_args(Group)
 
 
 class StrategyConfig(Config):
@@ -133,7 +136,7 @@ class Strategy:
     """
 
     Config: ClassVar[type[StrategyConfig]] = StrategyConfig
-    group: ClassVar[Literal["core", "control", "leaky", "literature", "user"]] = "user"
+    group: ClassVar[Group] = "user"
     uses_forecaster: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     reads: ClassVar[bool] = True
@@ -172,7 +175,7 @@ class Strategy:
         Returns:
             ``(K, H, C_out)``, scaled. Forecast ``k`` may use window ``k`` only.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no predict(self, windows)")
 
     def trace(self) -> dict[str, float]:
         """Numbers worth watching, by name; none by default.
@@ -188,5 +191,15 @@ def has_own(strategy: Strategy, method: str) -> bool:
     return method in vars(strategy) or getattr(type(strategy), method, None) is not getattr(Strategy, method)
 
 
-STRATEGIES: Registry[Strategy] = Registry("strategy")
+def _objection(cls: type[Strategy]) -> str:
+    if wrong := not_a(Strategy, cls) or not_a_config(StrategyConfig, cls):
+        return wrong
+    if cls.group not in GROUPS:
+        return f"has the group {cls.group!r}, which is none of {', '.join(GROUPS)}"
+    if cls.needs and not cls.uses_forecaster:
+        return f"needs {' and '.join(sorted(cls.needs))} of a forecaster: say uses_forecaster = True, too"
+    return ""
+
+
+STRATEGIES: Registry[Strategy] = Registry("strategy", _objection)
 register_strategy = STRATEGIES.register

@@ -276,7 +276,11 @@ class Stream:
 
 
 def _to_array(forecast: Any) -> Singles:
+    if forecast is None:
+        raise StreamError("predict returned None, expected an array or a tensor (K, H, C_out): is a return missing?")
     if isinstance(forecast, torch.Tensor):
         forecast = forecast.detach().cpu().numpy()
+    if np.iscomplexobj(forecast):
+        raise StreamError("predict returned complex numbers, expected real ones: take .real or the modulus")
     # copied: a strategy that returns one buffer again and again must not rewrite forecasts already made
     return np.array(forecast, dtype=np.float32)

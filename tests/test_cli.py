@@ -81,6 +81,25 @@ def test_a_missing_experiment(bench: Bench) -> None:
     assert "Unknown experiment 'smok'. Did you mean 'smoke'? Available: " in mistake(bench, "run", "smok")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "tiny.toml", "--results", "taken/results"],
+        ["check", "persistence", "--results", "taken/results"],
+        ["data", "card", "no-drift", "--folder", "taken/pages"],
+    ],
+)
+def test_a_place_that_cannot_be_used(tiny: Path, bench: Bench, tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "tiny.toml").write_text(tiny.read_text())
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    ran = bench(*words)
+    assert ran.status == 2, ran
+    last = ran.err.strip().splitlines()[-1]
+    assert last.startswith("Error: taken/")
+    assert last.endswith("cannot be used: Not a directory. Mend that, or name another place.")
+    assert "Traceback" not in ran.err
+
+
 PLUGIN = """
     from bench import Strategy, register_strategy
 
@@ -242,6 +261,20 @@ def test_help(bench: Bench) -> None:
         ran = bench(*words)
         assert ran.status == 0
         assert "Usage: " in ran.out
+
+
+def test_a_table_in_a_pipe_has_a_line_for_each_row(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    lines = [line.split() for line in bench("list").out.splitlines()]
+    (stale,) = [line for line in lines if line[:1] == ["titans-b-stale"]]
+    assert " ".join(stale[-5:]) == "once the stream has begun."
+
+
+def test_a_narrow_terminal_does_not_break_names(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    listed = bench("list").out
+    assert "titans-b-shuffled " in listed
+    assert max(map(len, listed.partition("Experiments")[0].splitlines())) <= 60
 
 
 def test_env(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

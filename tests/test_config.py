@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
-from pydantic import PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 
 from bench import BenchError
 from bench.config import Config, build
@@ -43,6 +43,28 @@ def test_a_mistake_is_explained(values: dict[str, Any], message: str) -> None:
     with pytest.raises(BenchError) as caught:
         build(Outer, values, "strategy 'x'")
     assert str(caught.value) == f"strategy 'x': {message}"
+
+
+class Forms(Config):
+    needed: int
+    either: str | dict[str, Any] | list[str | dict[str, Any]] = "a"
+    listed: list[str | dict[str, Any]] = Field([])
+    pair: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pair": ["a"]}, "option 'needed': field required"),
+        ({"needed": 1, "either": 5}, "option 'either': input should be text, a table or a list (got 5)"),
+        ({"needed": 1, "listed": ["a", 5]}, "option 'listed.1': input should be text or a table (got 5)"),
+        ({"needed": 1, "pair": "a"}, "option 'pair': input should be a valid list (got 'a')"),
+    ],
+)
+def test_a_value_of_the_wrong_form_is_one_mistake_in_the_words_of_toml(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        build(Forms, values, "here")
+    assert str(caught.value) == f"here: {message}"
 
 
 def test_all_mistakes_are_told_at_once() -> None:

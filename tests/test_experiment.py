@@ -177,6 +177,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         load_experiment(str(tmp_path / "folder.toml"))
     with pytest.raises(BenchError, match=r"Unknown experiment 'defalt'\. Did you mean 'default'\?"):
         load_experiment("defalt")
+    (tmp_path / "mine.toml").write_text("")
+    with pytest.raises(BenchError, match=r"Unknown experiment '(.*mine)'\. Did you mean '\1\.toml'\?"):
+        load_experiment(str(tmp_path / "mine"))
     path = tmp_path / "empty.toml"
     path.write_text("")
     with pytest.raises(BenchError, match="option 'strategies': field required"):

@@ -177,6 +177,81 @@ def test_a_file_that_fails_leaves_nothing_behind(write: Write, fault: str, messa
     assert all("half" in registry for registry in REGISTRIES)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 / 0", "{file} failed to load: ZeroDivisionError: division by zero (line 4)"),
+        ("import sys; sys.exit(4)", "{file} failed to load: SystemExit: 4 (line 4)"),
+        ("@register_strategy\nclass S(Strategy): ...", "{file}: @register_strategy takes a name: write @register_str"),
+        ("@register_strategy('A b')\nclass S(Strategy): ...", "{file}: 'A b' cannot name a strategy: use lower-case"),
+        ("@register_strategy('s')\nclass S: ...", "{file}: strategy 's' must be a class that inherits from bench.Str"),
+        ("@register_strategy('s')\ndef s(): ...", "{file}: strategy 's' must be a class that inherits from bench.Str"),
+        ("@register_dataset('d')\nclass D: ...", "{file}: dataset 'd' must be a class that inherits from bench.Datas"),
+        ("@register_forecaster('f')\ndef f(): ...", "{file}: forecaster 'f' must be a class"),
+        (
+            "@register_strategy('s')\nclass S(Strategy):\n    class Config:\n        rate = 0.1",
+            "{file}: strategy 's' has a Config of its own: it must be a class that inherits from bench.StrategyConfig",
+        ),
+        (
+            "@register_forecaster('f')\nclass F:\n    class Config:\n        rate = 0.1",
+            "{file}: forecaster 'f' has a Config of its own: it must be a class that inherits from bench.Forecaster",
+        ),
+        (
+            "@register_strategy('s')\nclass S(Strategy):\n    group = 'mine'",
+            "{file}: strategy 's' has the group 'mine', which is none of core, control, leaky, literature, user",
+        ),
+        (
+            "@register_strategy('s')\nclass S(Strategy):\n    needs = frozenset({'gradients'})",
+            "{file}: strategy 's' needs gradients of a forecaster: say uses_forecaster = True, too",
+        ),
+        ("x = 1", "--plugins {file}: registers nothing. Put @register_strategy, @register_forecaster or @register_da"),
+    ],
+)
+def test_a_plug_in_that_cannot_be_one_says_where_and_why(write: Write, tmp_path: Path, text: str, message: str) -> None:
+    start = "\nfrom bench import Dataset, Strategy, register_dataset, register_forecaster, register_strategy\n\n"
+    path = tmp_path / "half.py"
+    path.write_text(start + text)
+    with pytest.raises(BenchError) as caught:
+        load_plugins([path])
+    assert str(caught.value).startswith(message.format(file=path))
+    assert modules() == []
+    write("half.py", strategy("half"))  # mended: it loads without a new process
+    load_plugins([path])
+    assert user_plugin_names([path]) == (["half"], [], [])
+
+
+def test_what_a_plug_in_imports_may_register_in_its_place(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("library_of_mine.py", strategy("from-library"))
+    monkeypatch.syspath_prepend(tmp_path)
+    path = write("mine.py", "import library_of_mine")
+    load_plugins([path])
+    load_plugins([path])
+    assert "from-library" in STRATEGIES
+    del sys.modules["library_of_mine"]
+
+
+def test_a_forecaster_inherits_the_options_of_its_parent(write: Write) -> None:
+    text = """
+    import torch
+    from bench import ForecasterConfig, register_forecaster
+
+    @register_forecaster("parent")
+    class Parent(torch.nn.Module):
+        "Has options."
+
+        class Config(ForecasterConfig):
+            width: int = 3
+
+    @register_forecaster("child")
+    class Child(Parent):
+        "Has the same."
+    """
+    load_plugins([write("family.py", text)])
+    assert FORECASTERS["child"].cls.Config().width == 3
+
+
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"--plugins .*nothing\.py: no such file or folder"):
         load_plugins([tmp_path / "nothing.py"])

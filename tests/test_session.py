@@ -193,7 +193,7 @@ def test_failures_are_records_and_the_others_go_on(tiny: Path, bench: Bench, wri
         "fails-late": "ZeroDivisionError: in the middle",
         "wrong-shape": "StreamError: predict returned shape (1, 1, 2), expected (K, H, C_out) = (1, 3, 2)",
         "not-finite": "StreamError: diverged: the forecast at origin 80 is not finite",
-        "not-written": "NotImplementedError: ",
+        "not-written": "NotImplementedError: NotWritten has no predict(self, windows)",
     }
     for name, record in found.items():
         ok = name in ("persistence", "rls")
@@ -202,6 +202,8 @@ def test_failures_are_records_and_the_others_go_on(tiny: Path, bench: Bench, wri
         assert (str(path) in record.traceback) == (name in ("fails-in-setup", "fails-late"))
         assert record.traceback.startswith("Traceback") != ok
         assert f"failed: {name} on csv:waves.csv, seed 0: {record.reason}" in ran.err or ok
+    line = next(number for number, row in enumerate(path.read_text().splitlines(), 1) if "no luck" in row)
+    assert f"seed 0: RuntimeError: no luck today (failures.py, line {line})\n" in ran.err
     frame = load_results(tiny.parent / "results").set_index("strategy")
     assert frame["reason"].to_dict() == reasons
     assert clean(tiny)

@@ -451,6 +451,20 @@ def test_a_forecast_of_the_wrong_shape_is_an_error(shape: tuple[int, ...]) -> No
         assert str(caught.value) == f"predict returned shape {shape}, expected (K, H, C_out) = (4, 3, 2)"
 
 
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (None, "predict returned None, expected an array or a tensor (K, H, C_out): is a return missing?"),
+        (np.zeros((4, 3, 2), dtype=complex), "predict returned complex numbers, expected real ones"),
+        (torch.zeros(4, 3, 2, dtype=torch.complex64), "predict returned complex numbers, expected real ones"),
+    ],
+)
+def test_a_forecast_that_is_no_real_array_is_an_error(made: Any, message: str) -> None:
+    with pytest.raises(StreamError) as caught:
+        forecasting(made).run(30, 60, lambda *_: None)
+    assert str(caught.value).startswith(message)
+
+
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])  # the last one overflows float32
 def test_a_forecast_that_is_not_finite_is_an_error(value: float) -> None:

@@ -23,9 +23,9 @@ from bench.engines.serial import InOrder
 from bench.experiment import RunSpec, expand, load_experiment
 from bench.record import Record
 from bench.report.reading import read_results
-from bench.store import RECORD, SWEEP, Store
+from bench.store import CHOSEN, RECORD, SWEEP, Store
 from bench.sweeps.sweep import plan
-from bench.sweeps.trials import CHOSEN, listed_trials, read_served, read_trials
+from bench.sweeps.trials import listed_trials, read_served, read_trials
 
 from .conftest import Bench, Write
 from .sessions import change

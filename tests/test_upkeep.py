@@ -18,7 +18,7 @@ from bench.audit import AUDITS
 from bench.estimated_drift import FOLDER
 from bench.storage.owner import ABANDONED_S, process_name
 from bench.storage.upkeep import check, export, merge, prune
-from bench.store import DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, Store
+from bench.store import CHOSEN, DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, Store
 
 from .conftest import Bench
 from .test_store import ERRORS, FRAMES, record, spoil, timing
@@ -173,6 +173,20 @@ def test_what_no_report_is_about_is_pruned(tmp_path: Path, bench: Bench) -> None
     assert "2 removed" in ran.out
     assert store.found() == ["b"]
     assert list((store.folder / DAMAGED).iterdir()) == []
+
+
+def test_what_a_sweep_chose_is_no_run(tmp_path: Path) -> None:
+    swept = Store(filled(tmp_path / "results", "a").folder / SWEEP)
+    swept.write(record("trial"), {})
+    swept.write_manifest({"trial": "{}"}, keep=False)
+    (swept.folder / CHOSEN).mkdir()
+    (swept.folder / CHOSEN / "d.toml").write_text("seeds = [0]")
+    assert swept.found() == ["trial"]
+    assert prune(tmp_path / "results") == []
+    merged = merge([tmp_path / "results"], tmp_path / "merged")
+    assert (merged.taken, merged.damaged) == (2, [])
+    for results in ("results", "merged"):
+        assert (tmp_path / results / "e" / SWEEP / CHOSEN / "d.toml").read_text() == "seeds = [0]"
 
 
 def test_nothing_is_pruned_where_no_list_says_what_counts(tmp_path: Path) -> None:

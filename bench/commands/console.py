@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -12,11 +14,20 @@ out = Console(soft_wrap=True, emoji=False)  # `:x:` in a path is no cross
 err = Console(stderr=True, soft_wrap=True, emoji=False)
 
 
+UNENDING = 10_000
+"""Columns of a file or a pipe, which has no edge to break lines at."""
+
+LONGEST_NAME = 24
+"""Characters up to which the first column is kept on one line in a narrow terminal."""
+
+
 def print_table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print rows of text under a title."""
+    """Print rows of text under a title, a line each where the output is no terminal (and ``COLUMNS`` is not set)."""
+    rows = list(rows)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    is_short = max((len(row[0]) for row in rows), default=0) <= LONGEST_NAME
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=index == 0 and is_short)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNENDING).print(table)

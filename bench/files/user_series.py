@@ -321,7 +321,8 @@ def usual_sizes(step: float | None) -> tuple[int, int, int | None, str]:
         return 96, 24, None, "usual where time is not in dates"
     per_day = DAY / step
     day = round(per_day) if per_day >= 2 and abs(per_day - round(per_day)) < 1e-6 else None
-    apart = f"usual for rows {step / DAY:g} days apart" if step >= DAY else f"usual for rows {step / HOUR:.3g} h apart"
+    days = f"{step / DAY:g} day{'' if step == DAY else 's'}"
+    apart = f"usual for rows {days if step >= DAY else f'{step / HOUR:.3g} h'} apart"
     if step <= HOUR:
         return 96, 24, day, apart
     if step < DAY:

@@ -22,6 +22,7 @@ OTHER_COLUMNS = "name the columns to use, inputs = [...] and targets = [...], an
 OTHER_TIME = "name another time column with time = '...'"
 LARGEST = 1e150  # its square is still a number
 NUMBER = re.compile(r"[ \t]*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?[ \t]*", re.ASCII)
+MISSING = re.compile(r"#?n/?a|nan|null|none|missing|[-.?]+", re.ASCII | re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 
 
@@ -53,7 +54,9 @@ class UserTable:
             if name not in self.frame.columns:
                 raise BenchError(f"{self.path}: {unknown('column', name, map(str, self.frame.columns))}")
 
-    def require_all(self, name: str, good: NDArray[np.bool_], wanted: str, otherwise: str) -> None:
+    def require_all(
+        self, name: str, good: NDArray[np.bool_], wanted: str, otherwise: str, *, may_be_empty: bool = False
+    ) -> None:
         """Raise for the first cell of a column that is not what is wanted.
 
         Args:
@@ -61,6 +64,7 @@ class UserTable:
             good: ``(T,)``, for each cell whether it is.
             wanted: Such as ``a number``.
             otherwise: What else the user may do.
+            may_be_empty: Whether an empty cell has a meaning here.
 
         Raises:
             BenchError: File, row, column and cell are named.
@@ -72,13 +76,15 @@ class UserTable:
         if column.isna().iloc[row]:
             raise BenchError(f"{self.where(row, name)} is empty, expected {wanted}. Fill it first, or {otherwise}.")
         cell = str(column.iloc[row])
-        comma = " Write decimals with a point." if DECIMAL_COMMA.fullmatch(cell.strip()) else ""
+        hint = " Write decimals with a point." if DECIMAL_COMMA.fullmatch(cell.strip()) else ""
+        if may_be_empty and MISSING.fullmatch(cell.strip()):
+            hint = " Where a value is missing leave the cell empty (and missing = 'ffill' fills it)."
         raise BenchError(
-            f"{self.where(row, name)} is not {wanted} ({_shown(cell)}).{comma} Fix the file, or {otherwise}."
+            f"{self.where(row, name)} is not {wanted} ({_shown(cell)}).{hint} Fix the file, or {otherwise}."
         )
 
-    def numbers(self, name: str, otherwise: str = OTHER_COLUMNS) -> Floats:
-        """One column as ``(T,)`` float64; NaN where a cell is empty.
+    def numbers(self, name: str, otherwise: str = OTHER_COLUMNS, *, may_be_empty: bool = True) -> Floats:
+        """One column as ``(T,)`` float64; NaN where a cell is empty, which a message suggests if it has a meaning here.
 
         Raises:
             BenchError: A cell is neither empty nor a finite number.
@@ -89,7 +95,7 @@ class UserTable:
         else:
             numbers = np.fromiter(map(_to_number, column), dtype="float64", count=len(column))
         empty = column.isna().to_numpy()
-        self.require_all(name, np.isfinite(numbers) | empty, "a number", otherwise)
+        self.require_all(name, np.isfinite(numbers) | empty, "a number", otherwise, may_be_empty=may_be_empty)
         self.require_all(name, (np.abs(numbers) < LARGEST) | empty, f"a number below {LARGEST:g}", otherwise)
         return numbers
 

@@ -15,7 +15,7 @@ from bench.measuring.allocator import keep_freed_memory
 from bench.measuring.isolation import isolated
 from bench.orchestration.log import logged
 from bench.orchestration.progress import Trail
-from bench.plugins import load_plugins
+from bench.plugins import load_plugins, raised_at
 from bench.record import Record
 from bench.run import Workplace, describe, execute, load_series, recipe_of
 from bench.store import Store
@@ -58,7 +58,14 @@ class Work:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended; its record is on disk, if the disk took it."""
+    """How a run ended; its record is on disk, if the disk took it.
+
+    Attributes:
+        run: Which.
+        status: The record's, or `KEPT`.
+        reason: The record's; and where in a plug-in's file it came from.
+        seconds: What it took.
+    """
 
     run: RunSpec
     status: str
@@ -85,7 +92,7 @@ def carry_out_run(run: RunSpec, work: Work) -> Ended:
         return give_up(run, work, f"not written: {type(error).__name__}: {error}")
     finally:
         trail.erase()
-    return Ended(run, record.status, record.reason, record.seconds)
+    return Ended(run, record.status, record.reason + raised_at(record.traceback), record.seconds)
 
 
 def give_up(run: RunSpec, work: Work, reason: str) -> Ended:

@@ -16,8 +16,8 @@ from bench.report.figures.palette import colours
 from bench.report.figures.sweep import draw_heat, draw_options
 from bench.report.gallery import Gallery, Picture
 from bench.report.markdown import slug
-from bench.store import SWEEP
-from bench.sweeps.trials import CHOSEN, read_trials
+from bench.store import CHOSEN, SWEEP
+from bench.sweeps.trials import read_trials
 
 SWEEP_FIGURE = "sweep"
 

@@ -17,8 +17,8 @@ from bench.record import Record
 from bench.storage.disk import WORK, remove, work_folder
 from bench.storage.owner import is_left
 from bench.storage.seal import SealError, opened
-from bench.store import DAMAGED, LOG, MANIFEST, RECORD, RUN_ID, SWEEP, TIMING, Store, experiments_in
-from bench.sweeps.trials import CHOSEN, SERVED
+from bench.store import CHOSEN, DAMAGED, LOG, MANIFEST, RECORD, RUN_ID, SWEEP, TIMING, Store, experiments_in
+from bench.sweeps.trials import SERVED
 
 OWN = {MANIFEST, SWEEP, CHOSEN, SERVED, DAMAGED, CHANGE_POINTS, ".progress"}
 VARIES = ("environment", "timing", "seconds", "experiment")

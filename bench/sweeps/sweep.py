@@ -27,10 +27,10 @@ from bench.experiment import (
 from bench.orchestration.placing import crew_of, device_of
 from bench.run import Workplace
 from bench.session import Outcome, Redo, carry_out_runs, print_notes
-from bench.store import SWEEP, Store
+from bench.store import CHOSEN, SWEEP, Store
 from bench.sweeps.grid import Axis, Point, axes_of, points_of
 from bench.sweeps.snippets import write_snippets
-from bench.sweeps.trials import CHOSEN, SERVED, Served, Trial, listed_trials, read_served, read_trials, titled
+from bench.sweeps.trials import SERVED, Served, Trial, listed_trials, read_served, read_trials, titled
 
 DatasetChoice = str | dict[str, Any]
 

@@ -13,7 +13,7 @@ from bench.store import SWEEP, Store
 if TYPE_CHECKING:
     import pandas as pd
 
-CHOSEN, SERVED = "chosen", "served.json"
+SERVED = "served.json"
 NONE = "none"
 """In a grid, the text for an option that is left unset, where unset is its default."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from bench.config import build
 from bench.dataset import resolve_dataset
 from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, Task, abilities
+from bench.plugins import raised_at
 from bench.protocol import PRESETS, Protocol, ProtocolSpec
 from bench.provenance import packages
 from bench.series import DriftSeries
@@ -137,7 +139,7 @@ def audit_strategy(
     except CheckError as error:
         status, reason = "failed", str(error)
     except Exception as error:  # a plug-in may raise anything, and then nothing is known
-        status, reason = "unknown", f"{type(error).__name__}: {error}"
+        status, reason = "unknown", f"{type(error).__name__}: {error}{raised_at(traceback.format_exc())}"
     return Audit(
         strategy=name,
         forecaster=forecaster,

@@ -297,6 +297,27 @@ def test_numbers_with_one_bad_cell_are_not_taken_for_dates(load: Load, write: Wr
         load(f"csv:{write(text)}", time="x")
 
 
+@pytest.mark.parametrize("mark", ["NA", "n/a", "nan", "null", "-", "?"])
+def test_a_mark_of_a_missing_value_leads_to_an_empty_cell(load: Load, write: Write, mark: str) -> None:
+    with pytest.raises(
+        BenchError, match=r"Where a value is missing leave the cell empty \(and missing = 'ffill' fills"
+    ):
+        load(f"csv:{write(lines(r7=f'5,{mark}'))}")
+    with pytest.raises(BenchError) as caught:  # a time has to be there
+        load(f"csv:{write(lines(r9=f'{mark},1'))}", time="t")
+    assert "missing = 'ffill'" not in str(caught.value)
+
+
+def test_a_long_file_that_is_read_as_a_wide_one_leads_to_its_options(load: Load, write: Write) -> None:
+    table = frame().melt(id_vars="when", var_name="place", value_name="count")
+    with pytest.raises(BenchError, match=r"If 'place' says whose a row is, give id = 'place' and value = '\.\.\.'\.$"):
+        load(f"csv:{write(table)}")
+
+
+def test_a_day_is_one(load: Load, write: Write) -> None:
+    assert noted(load(f"csv:{write(frame(step='D'))}"), "lookback 28: usual for rows 1 day apart")
+
+
 def test_a_time_column_that_holds_words_is_named(load: Load, write: Write) -> None:
     with pytest.raises(BenchError, match=r"row 2, column 'place' is not a date \('Aotea'\)"):
         load(f"csv:{write(frame().assign(place='Aotea'))}", time="place")
