@@ -340,6 +340,21 @@ LEAKS = """
 """
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return None", "Error: dataset 'broken': load returned None, expected a bench.DriftSeries"),
+        ("1 / 0", "dataset 'broken' FAILED: ZeroDivisionError: division by zero (broken.py, line 6)"),
+    ],
+)
+def test_check_of_what_cannot_be_used(bench: Bench, write: Write, body: str, message: str) -> None:
+    text = "from bench import Dataset, register_dataset\n\n@register_dataset('broken')\nclass Broken(Dataset):\n"
+    path = write("broken.py", f"{text}    def load(self):\n        {body}\n")
+    ran = bench("check", "broken", "--plugins", path)
+    assert ran.status in (1, 2)
+    assert ran.err.strip() == message
+
+
 def test_check(bench: Bench, write: Write) -> None:
     ran = bench("check", "realistic-drift")
     assert ran.status == 0
