@@ -322,12 +322,14 @@ def check(
     results: Results = Path("results"),
 ) -> None:
     """Check that a plug-in keeps its contract: no leak, deterministic, right shapes. A strategy's audit is kept."""
+    import traceback
+
     import torch
 
     from bench import testing
     from bench.dataset import DATASETS
     from bench.forecaster import FORECASTERS
-    from bench.plugins import load_plugins
+    from bench.plugins import load_plugins, raised_at
     from bench.registry import unknown
     from bench.strategy import STRATEGIES
 
@@ -346,8 +348,12 @@ def check(
             continue
         try:
             lines = function(name)
-        except testing.CheckError as error:
-            err.print(f"{kind} {name!r} FAILED: {error}", markup=False, highlight=False)
+        except (BenchError, OSError):
+            raise
+        except Exception as error:  # a plug-in may raise anything
+            found = f"{error}" if isinstance(error, testing.CheckError) else f"{type(error).__name__}: {error}"
+            where = raised_at(traceback.format_exc())
+            err.print(f"{kind} {name!r} FAILED: {found}{where}", markup=False, highlight=False)
             raise typer.Exit(1) from None
         for line in lines:
             out.print(f"  ok  {line}", markup=False, highlight=False)

@@ -53,7 +53,7 @@ class Dataset:
         Raises:
             BenchError: The data cannot be had or read; the message says what to do.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no load(self)")
+        raise BenchError(f"dataset {self.name!r} has no load(self)")
 
     def series(self) -> DriftSeries:
         """What `chosen` gives, checked.
@@ -67,9 +67,12 @@ class Dataset:
         """What `load` gives, with the inputs and targets that were asked for; not yet checked.
 
         Raises:
-            BenchError: As `load`; or a column is not there.
+            BenchError: As `load`; or what it gave is no series, or a column is not there.
         """
-        return self.load().choosing(self.config.inputs, self.config.targets)
+        series: object = self.load()
+        if not isinstance(series, DriftSeries):
+            raise BenchError(f"dataset {self.name!r}: load returned {series!r:.60}, expected a bench.DriftSeries")
+        return series.choosing(self.config.inputs, self.config.targets)
 
 
 def _objection(cls: type[Dataset]) -> str:

@@ -220,8 +220,8 @@ class DriftSeries:
 
         Raises:
             BenchError: Names the column and row at fault: shapes that disagree, unknown or repeated columns, a
-                value that is not finite, time stamps out of order or repeated, borders out of order, a column
-                that is constant over the training rows.
+                value that is not finite, time stamps out of order or repeated, borders out of order, a drift beyond
+                the rows, a column that is constant over the training rows.
         """
         self._check_layout()
         self._check_time()
@@ -254,6 +254,9 @@ class DriftSeries:
                 f"{who}: borders train={split.train}, validation={split.validation}, end={split.end} "
                 f"must rise within the {T} rows"
             )
+        for event in self.events:
+            if not 0 <= event.row < T:
+                raise BenchError(f"{who}: the drift {event.name!r} at row {event.row:,} is not within the {T:,} rows")
 
     def _check_time(self) -> None:
         steps = np.diff(self.time).astype("int64")

@@ -235,7 +235,7 @@ class RandomWindows:
             self._order = np.concatenate([self._order, self._rng.permutation(len(self.pairs))])
         chosen, self._order = self._order[:size], self._order[size:]
         x, y = self.pairs.take(torch.from_numpy(chosen).to(self.pairs.origins.device))
-        return nn.functional.mse_loss(self.model(x), y)
+        return _mse(self.model, x, y)
 
     def validation_error(self) -> float:
         """MSE over evenly spaced validation windows."""
@@ -251,8 +251,16 @@ def validation_error(model: nn.Module, pairs: Pairs, config: TrainingConfig) -> 
     with torch.no_grad():
         for part in chosen.split(2 * config.batch):
             x, y = pairs.take(part)
-            total += float(nn.functional.mse_loss(model(x), y)) * len(part)
+            total += float(_mse(model, x, y)) * len(part)
     return total / count
+
+
+def _mse(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    forecast = model(x)
+    if forecast.shape != y.shape:  # which torch would broadcast
+        shapes = f"shape {tuple(forecast.shape)}, expected (B, H, C_out) = {tuple(y.shape)}"
+        raise TrainingError(f"the forecaster returned {shapes}")
+    return nn.functional.mse_loss(forecast, y)
 
 
 def _learning_rate(step: int, total: int) -> float:

@@ -293,6 +293,7 @@ def test_data(bench: Bench, write: Write, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
     assert "realistic-drift" in bench("data", "list").out
     assert "realistic-drift: needs no file" in bench("data", "fetch", "realistic-drift").out
+    assert "co2: comes with adaptbench[datasets]" in bench("data", "fetch", "co2").out
     described = bench("data", "describe", "realistic-drift").out
     for words in ("5,000", "rows 0 to 3,500", "rows 3,500 to 4,000", "pattern 3 to 4", "64, 1, none", "fingerprint"):
         assert words in described
@@ -338,6 +339,21 @@ LEAKS = """
         def setup(self):
             self.width = self.history.targets.shape[1]
 """
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return None", "Error: dataset 'broken': load returned None, expected a bench.DriftSeries"),
+        ("1 / 0", "dataset 'broken' FAILED: ZeroDivisionError: division by zero (broken.py, line 6)"),
+    ],
+)
+def test_check_of_what_cannot_be_used(bench: Bench, write: Write, body: str, message: str) -> None:
+    text = "from bench import Dataset, register_dataset\n\n@register_dataset('broken')\nclass Broken(Dataset):\n"
+    path = write("broken.py", f"{text}    def load(self):\n        {body}\n")
+    ran = bench("check", "broken", "--plugins", path)
+    assert ran.status in (1, 2)
+    assert ran.err.strip() == message
 
 
 def test_check(bench: Bench, write: Write) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bench import BenchError, DriftSeries, Split
+from bench import BenchError, DriftEvent, DriftSeries, Split
 from bench.series import Floats
 
 ROWS, COLUMNS = 40, ("a", "b", "c")
@@ -63,6 +63,8 @@ def test_a_good_series_is_returned_as_it_is() -> None:
         ({"split": Split(0, 25, 40)}, "must rise within the 40 rows"),
         ({"split": Split(20, 20, 40)}, "must rise within"),
         ({"split": Split(20, 25, 41)}, "must rise within"),
+        ({"events": (DriftEvent(40, "jump"),)}, "the drift 'jump' at row 40 is not within the 40 rows"),
+        ({"events": (DriftEvent(-1, "jump"),)}, "the drift 'jump' at row -1 is not within the 40 rows"),
         ({"time": np.array([*range(39), 38])}, "row 39, time stamp 38 repeats the one before"),
         ({"time": np.array([*range(39), 7])}, "row 39, time stamp 7 is earlier than the one before"),
         ({"values": changed(30, 1, np.nan)}, "row 30, column 'b' is nan"),

@@ -22,7 +22,7 @@ from bench.protocol import ProtocolSpec
 from bench.storage import disk
 from bench.stream import Stage
 from bench.testing import small_series
-from bench.training import Recipe, pretrain, task_of, train_by_gradients, validation_error
+from bench.training import Recipe, TrainingError, pretrain, task_of, train_by_gradients, validation_error
 
 from .conftest import Write
 
@@ -437,6 +437,24 @@ def test_a_forecaster_may_be_plain_numpy(tmp_path: Path) -> None:
     forecaster = pretrain(recipe("numpy-mean", options={}), stage(), CPU, tmp_path)
     assert forecaster.fitted == (68, 15)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forecast_that_would_be_broadcast_is_an_error() -> None:
+    @register_forecaster("held")
+    class Held(torch.nn.Module):
+        """One lead for all."""
+
+        Config = ForecasterConfig
+
+        def __init__(self, config: ForecasterConfig, task: Task) -> None:
+            super().__init__()
+            self.level = torch.nn.Parameter(torch.zeros(task.targets))
+
+        def forward(self, windows: Tensor) -> Tensor:
+            return self.level.expand(len(windows), 1, -1)
+
+    with pytest.raises(TrainingError, match=r"the forecaster returned shape \(\d+, 1, \d+\), expected \(B, H, C_out\)"):
+        pretrain(recipe("held", options={}), stage(), CPU, None)
 
 
 def test_prepare_is_called_before_the_recipe() -> None:

@@ -44,7 +44,8 @@ def fetch(name: Annotated[str, typer.Argument(help="A dataset's name, or all.")]
     for entry in entries:
         file = entry.cls.remote_file
         try:
-            found = "needs no file" if file is None else str(download(file))
+            without = f"comes with adaptbench[{entry.cls.extra}]" if entry.cls.extra else "needs no file"
+            found = without if file is None else str(download(file))
         except BenchError as error:
             if len(entries) == 1:
                 raise
