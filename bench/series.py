@@ -278,6 +278,14 @@ class DriftSeries:
                 "Fill or drop missing values first; forward-fill does not look ahead, interpolation does."
             )
         train = self.values[: self.split.train]
+        with np.errstate(over="ignore", invalid="ignore"):
+            boundless = np.flatnonzero(~np.isfinite(train.std(axis=0)))
+        if len(boundless):
+            column = int(boundless[0])
+            raise BenchError(
+                f"dataset {self.name!r}: column {self.columns[column]!r} holds {np.abs(train[:, column]).max():.3g}, "
+                "too large to be squared and scaled. Is it a mark of a missing value?"
+            )
         constant = np.flatnonzero(train.std(axis=0) <= 1e-12 * np.maximum(1.0, np.abs(train).max(axis=0)))
         used = set(self.input_index) | set(self.target_column)
         for column in map(int, constant):

@@ -134,11 +134,10 @@ def _reset_high_water_mark() -> None:
 
 def _resident_kib(key: str) -> int:
     try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
+        return int(Path("/proc/self/status").read_text().partition(f"{key}:")[2].split()[0])
+    except (OSError, IndexError):  # not Linux, or a sandbox that does not tell
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak // 1024 if platform.system() == "Darwin" else peak
-    return int(status.partition(f"{key}:")[2].split()[0])
 
 
 def resolve_device(name: str) -> torch.device:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -44,6 +45,11 @@ def test_a_peak_is_seen_though_earlier_memory_was_kept() -> None:
     pieces = [torch.ones(250_000) for _ in range(megabytes)]
     assert peak.megabytes() > 0.9 * megabytes
     del pieces
+
+
+def test_a_sandbox_that_tells_nothing_of_a_process_is_asked_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda _: "Name: python\n")
+    assert _resident_kib("RssAnon") > 10_000
 
 
 @linux

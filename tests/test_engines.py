@@ -119,6 +119,23 @@ def test_an_error_that_looks_like_a_lost_worker_is_the_jobs(crew: Crew, error: E
     assert worker in list(crew(process_here, range(20)))
 
 
+class FussyError(Exception):
+    """Can be pickled, but not be made again from that."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+
+
+def be_fussy(_: int) -> None:
+    raise FussyError("a", "b")
+
+
+def test_an_error_that_cannot_travel_is_told(crew: Crew) -> None:
+    with pytest.raises((FussyError, RuntimeError), match="a: b"):
+        list(crew(be_fussy, [0]))
+    assert list(crew(square, [3])) == [9]
+
+
 def test_an_unknown_engine_is_a_mistake() -> None:
     with pytest.raises(BenchError, match=r"Unknown engine 'processs'\. Did you mean 'processes'"):
         engine("processs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,7 @@ def _settings() -> dict[str, Any]:
         "onednn": torch.backends.mkldnn.enabled,
         "deterministic": torch.get_deterministic_debug_mode(),
         "gradients": torch.is_grad_enabled(),
+        "depth": sys.getrecursionlimit(),
     }
 
 
@@ -162,6 +164,7 @@ def _change_settings(folder: Path) -> None:
     torch.backends.mkldnn.set_flags(False)
     torch.use_deterministic_algorithms(mode=True)
     torch.set_grad_enabled(False)
+    sys.setrecursionlimit(sys.getrecursionlimit() + 100)
 
 
 def test_settings_that_a_run_changes_are_put_back(tmp_path: Path) -> None:

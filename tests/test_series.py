@@ -93,6 +93,13 @@ def test_a_constant_column_counts_only_where_it_is_used() -> None:
     assert np.isfinite(unused.scaler.scale(unused.values)).all()
 
 
+def test_a_column_that_cannot_be_squared_is_named() -> None:
+    values = make().values.copy()
+    values[3, 1] = np.finfo(np.float64).max  # as some tools mark what is missing
+    with pytest.raises(BenchError, match=r"column 'b' holds 1\.8e\+308, too large to be squared and scaled"):
+        make(values=values).validated()
+
+
 @settings(deadline=None)  # other work may share the machine
 @given(rows=st.integers(10, 100_000), train=st.integers(1, 8), validation=st.integers(1, 8))
 def test_borders_by_fraction(rows: int, train: int, validation: int) -> None:

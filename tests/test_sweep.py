@@ -25,7 +25,7 @@ from bench.record import Record
 from bench.report.reading import read_results
 from bench.store import CHOSEN, RECORD, SWEEP, Store
 from bench.sweeps.sweep import plan
-from bench.sweeps.trials import listed_trials, read_served, read_trials
+from bench.sweeps.trials import SERVED, listed_trials, read_served, read_trials
 
 from .conftest import Bench, Write
 from .sessions import change
@@ -144,6 +144,13 @@ def test_what_is_swept_is_in_no_leaderboard(swept: Path, bench: Bench) -> None:
     assert load_results(folder_of(swept))["run_id"].tolist() == frame["run_id"].tolist()
     assert len(load_results(folder_of(swept) / SWEEP)) == 8
     assert len(read_results(folder_of(swept)).board) == 2
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"r1": 1}', ""])
+def test_a_damaged_note_of_what_was_served_is_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / SWEEP).mkdir()
+    (tmp_path / SWEEP / SERVED).write_text(text)
+    assert read_served(tmp_path) == {}
 
 
 def test_the_same_command_again_does_what_is_missing(swept: Path, bench: Bench) -> None:

@@ -126,6 +126,14 @@ def test_merged_results_are_as_if_run_in_one_place(tmp_path: Path, bench: Bench)
     assert content(tmp_path / "c") == once
 
 
+def test_an_experiment_s_own_folder_brings_its_audits_along(tmp_path: Path) -> None:
+    filled(tmp_path / "a", "r1")
+    (tmp_path / "a" / AUDITS).mkdir()
+    (tmp_path / "a" / AUDITS / "rls-1.json").write_text("{}")
+    assert merge([tmp_path / "a" / "e"], tmp_path / "c").taken == 1
+    assert (tmp_path / "c" / AUDITS / "rls-1.json").is_file()
+
+
 OTHER = ERRORS.model_copy(update={"mse": 0.4000001})
 
 

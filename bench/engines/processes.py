@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -205,7 +206,16 @@ def _outcome(function: Callable[[Any], Any], job: Any, timeout: float | None) ->
         with last_words(timeout):
             return True, function(job)
     except Exception as error:
-        return False, error
+        return False, _that_travels(error)
+
+
+def _that_travels(error: Exception) -> Exception:
+    """An error that the session can take in: many can be pickled, and not be made again from that."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - it is our own
+    except Exception:
+        return RuntimeError(repr(error))
+    return error
 
 
 def _say(connection: Connection, said: tuple[bool, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -43,6 +44,7 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
 def _process_kept() -> Iterator[None]:
     """Python's and numpy's part."""
     python_state, folder, variables = random.getstate(), _working_folder(), dict(os.environ)
+    depth = sys.getrecursionlimit()
     numpy_state = np.random.get_state()  # noqa: NPY002
     with np.errstate(), warnings.catch_warnings():
         try:
@@ -50,6 +52,7 @@ def _process_kept() -> Iterator[None]:
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
+            sys.setrecursionlimit(depth)
             if variables != dict(os.environ):
                 os.environ.clear()
                 os.environ.update(variables)

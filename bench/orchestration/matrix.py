@@ -53,7 +53,8 @@ def lines(rows: dict[Kind, Row], pace: Pace) -> list[tuple[str, ...]]:
 def outlook(ahead: Plan, training: list[RunSpec], pace: Pace, workers: int) -> str:
     """In a line: what would be done, and how long it may take."""
     kinds = kinds_of(run for run in ahead.missing if not run.skip)
-    said = f"{len(ahead.runs)} runs: {len(ahead.runs) - len(ahead.missing)} kept, {len(ahead.missing)} to do."
+    total, done = len(ahead.runs), len(ahead.runs) - len(ahead.missing)
+    said = f"{total} run{'s' if total != 1 else ''}: {done} kept, {len(ahead.missing)} to do."
     if not kinds:
         return said
     trained = f" {len(training)} to pre-train first." if training else ""

@@ -26,7 +26,7 @@ def fixed(value: float, decimals: int) -> str:
         return NONE
     if np.isinf(value):
         return "∞"
-    text = f"{value:,.{decimals}f}" if abs(value) < 1e7 else f"{value:.3g}"
+    text = f"{value:z,.{decimals}f}" if abs(value) < 1e7 else f"{value:.3g}"  # z: no negative zero
     return text.replace("-", MINUS, 1) if text.startswith("-") else text
 
 

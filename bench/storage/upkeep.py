@@ -147,8 +147,9 @@ def merge(sources: Iterable[Path], target: Path) -> Merged:
             for part in (Path(), Path(SWEEP)):
                 if (experiment / part).is_dir():
                     _merge_store(Store(experiment / part), Store(target / experiment.name / part), merged)
-        for audit in (source / AUDITS).glob("[!.]*"):
-            _copy_new(audit, target / AUDITS / audit.name)
+        for audits in (source / AUDITS, source.parent / AUDITS):  # an experiment's lie beside it
+            for audit in audits.glob("[!.]*"):
+                _copy_new(audit, target / AUDITS / audit.name)
     return merged
 
 

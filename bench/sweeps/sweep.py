@@ -27,6 +27,7 @@ from bench.experiment import (
 from bench.orchestration.placing import crew_of, device_of
 from bench.run import Workplace
 from bench.session import Outcome, Redo, carry_out_runs, print_notes
+from bench.storage.disk import replace_whole
 from bench.store import CHOSEN, SWEEP, Store
 from bench.sweeps.grid import Axis, Point, axes_of, points_of
 from bench.sweeps.snippets import write_snippets
@@ -262,7 +263,7 @@ def _list_served(experiment: Experiment, stream: Sequence[tuple[Search, RunSpec]
     gone = {run_id for run_id, served in before.items() if served.group in groups} - set(now)
     kept = {run_id: served for run_id, served in before.items() if keep and run_id not in gone} | now
     text = json.dumps({run_id: served.model_dump() for run_id, served in kept.items()}, indent=1)
-    (folder / SWEEP / SERVED).write_text(text, encoding="utf-8")
+    replace_whole(folder / SWEEP / SERVED, text)
     store = Store(folder)
     store.write_manifest({i: cell for i, cell in store.read_manifest().items() if i not in gone}, keep=False)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from bench.record import Part
 from bench.store import SWEEP, Store
 
@@ -57,6 +59,9 @@ class Served(Part):
     forecaster_options: dict[str, Any]
 
 
+SERVED_RUNS = TypeAdapter(dict[str, Served])
+
+
 def read_served(results_folder: Path) -> dict[str, Served]:
     """Runs over the stream with chosen options, by run id; none where there was no sweep, or none served.
 
@@ -64,10 +69,9 @@ def read_served(results_folder: Path) -> dict[str, Served]:
         results_folder: ``results/<experiment>``.
     """
     try:
-        found = json.loads((results_folder / SWEEP / SERVED).read_bytes())
+        return SERVED_RUNS.validate_json((results_folder / SWEEP / SERVED).read_bytes())
     except (OSError, ValueError):
         return {}
-    return {run_id: Served.model_validate(values) for run_id, values in found.items()}
 
 
 def listed_trials(results_folder: Path) -> dict[str, Trial]:

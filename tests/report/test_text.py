@@ -71,6 +71,7 @@ def test_places(values: list[float], expected: int) -> None:
     [
         (1234.5678, "1,234.57"),
         (-0.5, "\N{MINUS SIGN}0.50"),
+        (-0.001, "0.00"),
         (float("nan"), "\N{EN DASH}"),
         (float("inf"), "∞"),
         (1.5e12, "1.5e+12"),
