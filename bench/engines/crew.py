@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -109,6 +110,30 @@ class Queue:
             self._ready.appendleft(Task(task.job, task.tries))
         else:
             yield Lost(task.job, f"{cause}, as the one before it")
+
+
+def outcome(function: Callable[[Any], Any], job: Any, timeout: float | None) -> tuple[bool, Any]:
+    """In a worker: whether a job went well, and its result, or what it raised; what looks like a lost worker too.
+
+    Args:
+        function: What is done.
+        job: To what.
+        timeout: See `last_words`.
+    """
+    try:
+        with last_words(timeout):
+            return True, function(job)
+    except Exception as error:
+        return False, _that_travels(error)
+
+
+def _that_travels(error: Exception) -> Exception:
+    """An error that the session can take in: many can be pickled, and not be made again from that."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - it is our own
+    except Exception:
+        return RuntimeError(repr(error))
+    return error
 
 
 @contextmanager

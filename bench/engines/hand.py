@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.engines.crew import last_words
+from bench.engines.crew import outcome
 from bench.errors import BenchError
 
 
@@ -71,8 +71,4 @@ class Hand:
         Returns:
             Whether it went well, and what came of it: a result, or what was raised.
         """
-        try:
-            with last_words(timeout):
-                return True, function(job)
-        except Exception as error:
-            return False, error
+        return outcome(function, job, timeout)

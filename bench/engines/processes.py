@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -18,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from bench.engines.crew import LAST_WORDS_S, STILLBORN, Crew, J, Lost, Queue, R, Task, last_words, thread_limits
+from bench.engines.crew import LAST_WORDS_S, STILLBORN, Crew, J, Lost, Queue, R, Task, outcome, thread_limits
 from bench.errors import WorkerLostError
 
 LOOK_S = 0.5
@@ -197,25 +196,7 @@ def _work(connection: Connection, parent: int) -> None:
         except Exception as error:  # what cannot be unpickled says so in many ways
             _say(connection, (False, error))
         else:
-            _say(connection, _outcome(function, job, timeout))
-
-
-def _outcome(function: Callable[[Any], Any], job: Any, timeout: float | None) -> tuple[bool, Any]:
-    """Whether a job went well, and its result, or what it raised: an error of a connection, say, is its own."""
-    try:
-        with last_words(timeout):
-            return True, function(job)
-    except Exception as error:
-        return False, _that_travels(error)
-
-
-def _that_travels(error: Exception) -> Exception:
-    """An error that the session can take in: many can be pickled, and not be made again from that."""
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - it is our own
-    except Exception:
-        return RuntimeError(repr(error))
-    return error
+            _say(connection, outcome(function, job, timeout))
 
 
 def _say(connection: Connection, said: tuple[bool, Any]) -> None:
