@@ -156,6 +156,9 @@ class Flops(Part):
 SLACK = 0.2
 """Cores that others may keep busy, beyond those that a run leaves free, before it counts as disturbed."""
 
+STALL = 20
+"""Times that the 99th percentile of forecasts may be their median; of 50, one that takes 40 times as long is too much."""
+
 
 class Timing(Part):
     """What service cost, without the harness's own work.
@@ -209,6 +212,11 @@ class Timing(Part):
     def is_disturbed(self) -> bool:
         """Whether other processes kept so many cores busy that the run cannot have had its own to itself."""
         return self.others > self.cores - self.threads + SLACK
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether a few forecasts took so long that it was hardly their own doing: a host took the core away, say."""
+        return self.predict.p99_ms > STALL * self.predict.p50_ms
 
 
 COSTS = (

@@ -353,6 +353,27 @@ def test_a_disturbed_timing_pass_is_repeated_and_the_quietest_kept(
     assert not run.time_alone(busy_run, place, blocks=3).is_disturbed
 
 
+@pytest.mark.parametrize("genuine", [False, True])
+def test_a_pass_that_stalled_is_repeated_and_one_that_did_not_kept(
+    genuine: bool, busy_run: RunSpec, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host took the core away for a moment; or the strategy is like that, each time."""
+    once, made = run._time_once, list[float]()
+
+    def timed(*given: Any) -> Any:
+        timing = once(*given)
+        slowest = 100.0 if genuine or not made else 2.0
+        made.append(slowest)
+        steps = timing.predict.model_copy(update={"p50_ms": 1.0, "p99_ms": slowest})
+        return timing.model_copy(update={"predict": steps, "others": float(len(made)) / 100})
+
+    monkeypatch.setattr(run, "_time_once", timed)
+    kept = run.time_alone(busy_run, Workplace(tmp_path, tmp_path), blocks=3)
+    assert made == ([100.0] * 3 if genuine else [100.0, 2.0])
+    assert kept.has_stalled == genuine
+    assert kept.predict.p99_ms == made[-1]
+
+
 def test_what_a_timing_pass_says_besides(busy_run: RunSpec, tmp_path: Any) -> None:
     timing = run.time_alone(busy_run, Workplace(tmp_path, tmp_path), blocks=3)
     assert timing.cores >= 1

@@ -67,4 +67,4 @@ def _time(run: RunSpec, work: Work, blocks: int) -> str:
 
 def _is_untimed(timing: Timing | None, *, retime: bool) -> bool:
     """Whether a timing pass is missing, or would be worth repeating."""
-    return timing is None or (retime and (timing.is_disturbed or timing.cores == 0))
+    return timing is None or (retime and (timing.is_disturbed or timing.has_stalled or timing.cores == 0))
