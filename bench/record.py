@@ -157,7 +157,7 @@ SLACK = 0.2
 """Cores that others may keep busy, beyond those that a run leaves free, before it counts as disturbed."""
 
 STALL = 20
-"""Times that the 99th percentile of forecasts may be their median; of 50, one that takes 40 times as long is too much."""
+"""Times that the 99th percentile of forecasts may be their median."""
 
 
 class Timing(Part):
