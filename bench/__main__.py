@@ -1,6 +1,5 @@
-"""``python -m bench``: the command line."""
+"""``python -m bench`` is ``bench``."""
 
 from bench.cli import main
 
-if __name__ == "__main__":
-    main()
+main()

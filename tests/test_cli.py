@@ -367,8 +367,3 @@ def test_check(bench: Bench, write: Write) -> None:
     assert ran.status == 1
     assert "strategy 'peeks' FAILED: leaks: " in ran.err
     assert "Traceback" not in ran.err
-
-
-def test_the_package_is_run_as_the_command_is() -> None:
-    ran = subprocess.run([sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True)
-    assert "Which way of adapting a forecaster" in ran.stdout
