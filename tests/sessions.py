@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -65,3 +66,10 @@ def command(*words: object) -> list[str]:
 
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+
+
+def run_apart(tiny: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    """``bench run`` in a process of its own."""
+    return subprocess.run(
+        command("run", tiny, *words), cwd=tiny.parent, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )

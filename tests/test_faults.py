@@ -24,7 +24,7 @@ from bench.storage.upkeep import check
 from bench.store import DAMAGED, LOG, ORIGINS, RECORD, Store
 
 from .conftest import Bench, Write
-from .sessions import ENVIRONMENT, change, clean, command, mine, records, store_of
+from .sessions import ENVIRONMENT, change, clean, command, mine, records, run_apart, store_of
 from .test_engines import RAY_LOST
 from .test_store import spoil
 
@@ -74,13 +74,6 @@ WORSE = """
             while True:
                 time.sleep(1)
 """
-
-
-def run_apart(tiny: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    """``bench run`` in a process of its own."""
-    return subprocess.run(
-        command("run", tiny, *words), cwd=tiny.parent, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
 
 
 def log_of(tiny: Path, record: Record) -> str:

@@ -15,7 +15,7 @@ from bench.storage.owner import process_name
 from bench.store import FORECASTS, ORIGINS, RECORD, Store
 
 from .conftest import Bench, Write
-from .sessions import ENVIRONMENT, change, clean, command, stamps, store_of
+from .sessions import ENVIRONMENT, change, clean, command, run_apart, stamps, store_of
 
 pytestmark = pytest.mark.usefixtures("without_report")
 
@@ -116,7 +116,7 @@ def test_what_was_done_before_a_kill_is_kept(tiny: Path, write: Write) -> None:
     before.pop(str((half / RECORD).relative_to(results)))
     kept = {name: at for name, at in before.items() if ".progress" not in name}
     assert kept
-    run = subprocess.run(words, cwd=tiny.parent, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    run = run_apart(tiny, "--plugins", path)
     assert run.returncode == 0, run.stderr
     assert "Now: 2 ok; 1 kept from before; 0 timed alone." in run.stderr
     assert stamps(results).items() >= kept.items()
@@ -142,8 +142,7 @@ DIES = """
 def test_a_run_that_kills_its_worker_is_recorded_and_the_others_go_on(tiny: Path, write: Write) -> None:
     path = write("dies.py", DIES)
     change(tiny, seeds="[0, 1, 2]", timing_blocks="0")
-    words = command("run", tiny, "--plugins", path, "--engine", "processes")
-    run = subprocess.run(words, cwd=tiny.parent, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    run = run_apart(tiny, "--plugins", path, "--engine", "processes")
     assert run.returncode == 1
     assert "a worker process died" in run.stderr
     assert "Traceback" not in run.stderr
@@ -153,14 +152,7 @@ def test_a_run_that_kills_its_worker_is_recorded_and_the_others_go_on(tiny: Path
     assert all("worker process died" in record.reason for record in done if record.status == "failed")
     kept = [record for record in done if record.status == "ok"]
     assert kept
-    without = subprocess.run(
-        command("run", tiny, "--engine", "serial"),
-        cwd=tiny.parent,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    without = run_apart(tiny, "--engine", "serial")
     assert without.returncode == 0
     assert f"; {len(kept)} kept from before" in without.stderr
     assert clean(tiny)

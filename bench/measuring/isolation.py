@@ -21,7 +21,7 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
     Gradients are on, the default type is float32 and the default device the CPU, products of matrices are in full
     precision, torch has its threads, and the global generators of torch, numpy and Python are seeded: whoever draws
     from them draws the same, in whatever order runs are carried out. The working folder, the environment's variables,
-    numpy's way with floating-point errors and the filters of warnings are only put back.
+    the recursion limit, numpy's way with floating-point errors and the filters of warnings are only put back.
 
     Args:
         seed: Of the generators.

@@ -39,7 +39,7 @@ def percent(value: float) -> str:
     """Signed, one decimal."""
     if not np.isfinite(value):
         return NONE
-    rounded = round(value, 1) + 0.0  # no negative zero
+    rounded = round(value, 1)
     return f"+{fixed(rounded, 1)}" if rounded > 0 else fixed(rounded, 1)
 
 

@@ -143,12 +143,13 @@ def merge(sources: Iterable[Path], target: Path) -> Merged:
     """
     merged = Merged()
     for source in sources:
-        for experiment in experiments_in(source):
+        experiments = experiments_in(source)
+        for experiment in experiments:
             for part in (Path(), Path(SWEEP)):
                 if (experiment / part).is_dir():
                     _merge_store(Store(experiment / part), Store(target / experiment.name / part), merged)
-        for audits in (source / AUDITS, source.parent / AUDITS):  # an experiment's lie beside it
-            for audit in audits.glob("[!.]*"):
+        for folder in {experiment.resolve().parent for experiment in experiments}:
+            for audit in (folder / AUDITS).glob("[!.]*"):
                 _copy_new(audit, target / AUDITS / audit.name)
     return merged
 
