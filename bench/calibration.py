@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bench.errors import BenchError
-from bench.experiment import Choice, RunSpec
 from bench.metrics import ErrorSums
 from bench.plugins import load_plugins
 from bench.protocol import Protocol, ProtocolSpec
 from bench.run import load_series, make_strategy
+from bench.run_spec import Choice, RunSpec
 from bench.stream import Stage, Stream
 
 if TYPE_CHECKING:

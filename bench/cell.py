@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.experiment import RunSpec
     from bench.protocol import Protocol
     from bench.record import Record
+    from bench.run_spec import RunSpec
 
 Named = tuple[str, dict[str, Any]]
 """A plug-in's name, and the options that were given to it."""

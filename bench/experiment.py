@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +15,12 @@ from bench.config import Config, build
 from bench.dataset import resolve_dataset
 from bench.engines.cluster import RayOptions
 from bench.errors import BenchError
-from bench.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task, fits_itself
+from bench.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task
 from bench.plugins import home
-from bench.protocol import Protocol, ProtocolSpec
-from bench.record import OUTCOME_VERSION, Rows
+from bench.protocol import ProtocolSpec
+from bench.record import Rows
 from bench.registry import NAME, unknown
-from bench.series import DriftSeries
+from bench.run_spec import Choice, Pair, RunSpec, forecaster_config, run_id, served_rows, strategy_config
 from bench.strategy import GROUPS, STRATEGIES
 
 KINDS = {"strategies": "strategy", "forecasters": "forecaster", "datasets": "dataset"}
@@ -75,64 +74,6 @@ class Experiment(Config):
     timeout: PositiveFloat | None = None
     timing_blocks: int = Field(50, ge=0)
     sweep: SweepOptions = SweepOptions()
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A plug-in's name and the options that were given to it."""
-
-    name: str
-    options: dict[str, Any]
-
-    @classmethod
-    def parse(cls, value: str | dict[str, Any], kind: str) -> Choice:
-        """A name, or a table with ``name`` and options."""
-        if isinstance(value, str):
-            return cls(value, {})
-        if not isinstance(value.get("name"), str):
-            raise BenchError(f"a {kind} given as a table needs a name: {value}")
-        return cls(value["name"], {k: v for k, v in value.items() if k != "name"})
-
-
-Pair = tuple[Choice, Choice | None]
-"""A strategy, and the forecaster that it adapts."""
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """One run, as names and numbers: what travels to a worker.
-
-    Attributes:
-        experiment: Name of the experiment.
-        strategy: What is tested.
-        forecaster: What it adapts; None for a strategy that adapts none.
-        dataset: On what.
-        protocol: Resolved for the dataset.
-        seed: Of weights, batches and the strategy's generator.
-        device: Device, resolved.
-        threads: For torch.
-        run_id: Hash of everything that decides the outcome.
-        skip: Why the run cannot be; empty if it can.
-        rows: ``validation`` ends the run where its stream would begin; no later row is in its series.
-    """
-
-    experiment: str
-    strategy: Choice
-    forecaster: Choice | None
-    dataset: Choice
-    protocol: Protocol
-    seed: int
-    device: str
-    threads: int
-    run_id: str
-    skip: str = ""
-    rows: Rows = "stream"
-
-    @property
-    def label(self) -> str:
-        """Short text for progress lines."""
-        forecaster = f" ({self.forecaster.name})" if self.forecaster else ""
-        return f"{self.strategy.name}{forecaster} on {self.dataset.name}, seed {self.seed}"
 
 
 def experiment_files() -> dict[str, Path]:
@@ -331,44 +272,6 @@ def runs_on(
                 )
                 runs.append(replace(run, run_id=run_id(run, series)))
     return runs
-
-
-def served_rows(series: DriftSeries, rows: Rows) -> DriftSeries:
-    """What of a series a run may hold, checked; stream rows are neither where only validation rows are served."""
-    return (series.before_stream() if rows == "validation" else series).validated()
-
-
-def strategy_config(choice: Choice) -> Any:
-    """The strategy's options, defaults included; one that is wrong is a `BenchError`."""
-    return build(STRATEGIES[choice.name].cls.Config, choice.options, f"strategy {choice.name!r}")
-
-
-def forecaster_config(choice: Choice) -> Any:
-    """The forecaster's options, defaults included; one that is wrong is a `BenchError`."""
-    return build(FORECASTERS[choice.name].cls.Config, choice.options, f"forecaster {choice.name!r}")
-
-
-def run_id(run: RunSpec, series: DriftSeries) -> str:
-    """Hash of everything that decides a run's outcome; a changed plug-in file makes another run."""
-    strategy = STRATEGIES[run.strategy.name]
-    decides: dict[str, Any] = {
-        "schema": OUTCOME_VERSION,
-        "strategy": [strategy.name, strategy.sha, strategy_config(run.strategy).model_dump(mode="json")],
-        "dataset": [run.dataset.name, series.fingerprint],
-        "protocol": run.protocol.model_dump(mode="json"),
-        "seed": run.seed,
-        "device": run.device.partition(":")[0],
-    }
-    if run.rows != "stream":
-        decides["rows"] = run.rows
-    if run.forecaster:
-        forecaster = FORECASTERS[run.forecaster.name]
-        config = forecaster_config(run.forecaster)
-        # what a closed-form forecaster's training settings say changes nothing
-        exclude = {"training"} if fits_itself(forecaster.cls) and not strategy.cls.needs else None
-        decides["forecaster"] = [forecaster.name, forecaster.sha, config.model_dump(mode="json", exclude=exclude)]
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-    return digest[:20]
 
 
 def _why_not(strategy: Choice, forecaster: Choice | None) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import BenchError
-from bench.experiment import KINDS, Choice, Experiment, spread_groups
+from bench.experiment import KINDS, Experiment, spread_groups
 from bench.registry import unknown
+from bench.run_spec import Choice
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ import torch
 
 from bench.dataset import resolve_dataset
 from bench.excerpt import Excerpt
-from bench.experiment import RunSpec, forecaster_config, served_rows, strategy_config
 from bench.forecaster import FORECASTERS
 from bench.measuring.allocator import keep_freed_memory
 from bench.measuring.footprint import ParameterCount
@@ -27,6 +26,7 @@ from bench.measuring.trace import Watch
 from bench.metrics import ErrorSums
 from bench.provenance import environment
 from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, Timing, TruthRecord
+from bench.run_spec import RunSpec, forecaster_config, served_rows, strategy_config
 from bench.store import FORECASTS, ORIGINS, TRACE
 from bench.strategy import STRATEGIES, Service, Strategy
 from bench.stream import Stage, Stream

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bench.cell import cell_of_run
 from bench.engines import Crew, Lost
-from bench.experiment import Experiment, RunSpec, expand
+from bench.experiment import Experiment, expand
 from bench.orchestration.auditing import audit_missing
 from bench.orchestration.pace import Kind, Pace, about, is_heavy, kind_of, kinds_of
 from bench.orchestration.placing import crew_of, device_of, engine_of, workers_expected
@@ -25,6 +25,7 @@ from bench.orchestration.shard import WHOLE, Shard
 from bench.orchestration.timekeeping import time_each, untimed
 from bench.orchestration.work import KEPT, Ended, Work, carry_out_run, give_up, train_shared
 from bench.run import Workplace, load_series, recipe_of
+from bench.run_spec import RunSpec
 from bench.store import DAMAGED, Condition, Store
 from bench.stream import Stage
 from bench.training import sweep_checkpoints

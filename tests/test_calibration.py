@@ -10,8 +10,8 @@ from rich.console import Console
 from bench import BenchError, calibration
 from bench.calibration import RECIPES, TOLERANCE, Recipe, recompute, verify
 from bench.dataset import DATASETS
-from bench.experiment import Choice
 from bench.files.download import locate
+from bench.run_spec import Choice
 
 pytestmark = pytest.mark.usefixtures("registries")
 

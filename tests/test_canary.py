@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from bench import DriftSeries, Protocol, Strategy
 from bench.config import build
 from bench.errors import BenchError
-from bench.experiment import Choice, RunSpec
 from bench.forecaster import FORECASTERS
 from bench.plugins import load_plugins
 from bench.protocol import PRESETS, ProtocolSpec
 from bench.run import make_strategy
+from bench.run_spec import Choice, RunSpec
 from bench.strategy import STRATEGIES
 from bench.stream import Stage, Stream
 from bench.testing import (

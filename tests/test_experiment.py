@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import BenchError, Dataset, DatasetConfig, DriftSeries, ForecasterConfig, experiment, register_dataset
+from bench import BenchError, Dataset, DatasetConfig, DriftSeries, ForecasterConfig, register_dataset
 from bench.config import build
-from bench.experiment import Choice, Experiment, RunSpec, expand, experiment_files, join, load_experiment, narrow
+from bench.experiment import Experiment, expand, experiment_files, join, load_experiment, narrow
 from bench.forecaster import TrainingConfig, register_forecaster
 from bench.plugins import home, load_plugins
+from bench.run_spec import Choice, RunSpec, forecaster_config
 from bench.strategy import STRATEGIES
 from bench.testing import small_series
 
@@ -287,7 +288,7 @@ def test_training_settings_merge() -> None:
     def settings(**values: Any) -> TrainingConfig:
         run = only(strategies=["frozen"], **values)
         assert run.forecaster
-        found = experiment.forecaster_config(run.forecaster).training
+        found = forecaster_config(run.forecaster).training
         assert isinstance(found, TrainingConfig)
         return found
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import BenchError, StrategyConfig, register_strategy
-from bench.experiment import Choice, Pair, forecaster_config, strategy_config
+from bench.run_spec import Choice, Pair, forecaster_config, strategy_config
 from bench.strategy import Strategy
 from bench.sweeps.grid import Axis, axes_of, parse_grid, points_of
 from bench.sweeps.trials import value_text

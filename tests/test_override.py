@@ -9,8 +9,9 @@ import pytest
 
 from bench import BenchError
 from bench.config import build
-from bench.experiment import Experiment, expand, forecaster_config, strategy_config
+from bench.experiment import Experiment, expand
 from bench.override import Override, override, parse_value, split_target
+from bench.run_spec import forecaster_config, strategy_config
 
 from .conftest import Bench
 

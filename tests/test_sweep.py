@@ -20,9 +20,10 @@ from bench import load_results
 from bench.analysis.sweeps import grid_table
 from bench.engines import ENGINES, Crew
 from bench.engines.serial import InOrder
-from bench.experiment import RunSpec, expand, load_experiment
+from bench.experiment import expand, load_experiment
 from bench.record import Record
 from bench.report.reading import read_results
+from bench.run_spec import RunSpec
 from bench.store import CHOSEN, RECORD, SWEEP, Store
 from bench.sweeps.sweep import plan
 from bench.sweeps.trials import SERVED, listed_trials, read_served, read_trials

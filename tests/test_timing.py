@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from bench import BenchError, Strategy, run, stream, timing
-from bench.experiment import Choice, RunSpec
 from bench.measuring import gauge
 from bench.measuring.gauge import WARMUP_BLOCKS
 from bench.protocol import ProtocolSpec
 from bench.run import Workplace
+from bench.run_spec import Choice, RunSpec
 from bench.store import Store
 from bench.stream import Stage, Stream
 from bench.testing import small_series

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from bench.audit import AUDITS, Audit, audited_sha, code_sha, read_audit, write_audit
 from bench.engines import Crew, Lost
-from bench.experiment import RunSpec
 from bench.forecaster import FORECASTERS
 from bench.measuring.isolation import isolated
 from bench.orchestration.progress import Sight
 from bench.plugins import load_plugins
 from bench.provenance import packages
 from bench.run import Workplace
+from bench.run_spec import RunSpec
 from bench.strategy import STRATEGIES
 
 SECONDS = 120.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from bench.experiment import RunSpec
 from bench.orchestration.pace import Kind, Pace, about, kind_of, kinds_of
+from bench.run_spec import RunSpec
 from bench.session import Plan
 
 COLUMNS = ("strategy", "forecaster", "dataset", "protocol", "runs", "kept", "to do", "of these", "time")

@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
-from bench.experiment import RunSpec
 from bench.record import Record
+from bench.run_spec import RunSpec
 from bench.store import Store
 from bench.strategy import STRATEGIES
 

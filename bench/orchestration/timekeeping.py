@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from functools import partial
 
 from bench.engines import Crew, Lost
-from bench.experiment import Experiment, RunSpec
+from bench.experiment import Experiment
 from bench.orchestration.progress import Sight
 from bench.orchestration.work import Work, prepare
 from bench.record import Timing
 from bench.run import time_alone
+from bench.run_spec import RunSpec
 from bench.store import Store
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from bench.experiment import RunSpec, run_id
 from bench.measuring.allocator import keep_freed_memory
 from bench.measuring.isolation import isolated
 from bench.orchestration.log import logged
@@ -18,6 +17,7 @@ from bench.orchestration.progress import Trail
 from bench.plugins import load_plugins, raised_at
 from bench.record import Record
 from bench.run import Workplace, describe, execute, load_series, recipe_of
+from bench.run_spec import RunSpec, run_id
 from bench.store import Store
 from bench.stream import Stage
 from bench.timing import resolve_device

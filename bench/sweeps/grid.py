@@ -13,10 +13,10 @@ from pydantic.fields import FieldInfo
 
 from bench.config import Config, build
 from bench.errors import BenchError
-from bench.experiment import Choice, Pair, forecaster_config, strategy_config
 from bench.forecaster import FORECASTERS
 from bench.override import parse_value
 from bench.registry import unknown
+from bench.run_spec import Choice, Pair, forecaster_config, strategy_config
 from bench.strategy import STRATEGIES
 from bench.sweeps.trials import NONE, point_text
 

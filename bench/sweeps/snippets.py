@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.experiment import Choice, Experiment, Pair, stated_options
+from bench.experiment import Experiment, stated_options
 from bench.report.markdown import slug
+from bench.run_spec import Choice, Pair
 from bench.sweeps.toml_text import toml_lines
 from bench.sweeps.trials import titled
 

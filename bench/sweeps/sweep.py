@@ -12,20 +12,10 @@ from rich.console import Console
 
 from bench.analysis.sweeps import GROUP, grid_table
 from bench.errors import BenchError
-from bench.experiment import (
-    Choice,
-    Experiment,
-    Pair,
-    RunSpec,
-    expand,
-    pairs_of,
-    protocols_of,
-    runs_on,
-    stated_options,
-    unique,
-)
+from bench.experiment import Experiment, expand, pairs_of, protocols_of, runs_on, stated_options, unique
 from bench.orchestration.placing import crew_of, device_of
 from bench.run import Workplace
+from bench.run_spec import Choice, Pair, RunSpec
 from bench.session import Outcome, Redo, carry_out_runs, print_notes
 from bench.storage.disk import replace_whole
 from bench.store import CHOSEN, SWEEP, Store

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.experiment import Choice, RunSpec
 from bench.forecaster import FORECASTERS, abilities
 from bench.run import make_strategy
+from bench.run_spec import Choice, RunSpec
 from bench.series import DriftEvent, DriftSeries, Split
 from bench.strategy import STRATEGIES, Strategy
 from bench.stream import Stage

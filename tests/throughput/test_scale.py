@@ -13,10 +13,11 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from rich.console import Console
 
-from bench.experiment import Experiment, RunSpec
+from bench.experiment import Experiment
 from bench.plugins import load_plugins
 from bench.record import Record
 from bench.run import Workplace, describe, load_series
+from bench.run_spec import RunSpec
 from bench.session import carry_out
 from bench.store import FORECASTS, ORIGINS
 from bench.timing import resolve_device
