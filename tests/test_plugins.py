@@ -314,6 +314,6 @@ def test_a_file_dropped_into_adapters_is_a_row_of_the_next_experiment(
     write("adapters/mine.py", strategy("dropped-in"))
     monkeypatch.setattr(plugins, "home", lambda: tmp_path)
     load_plugins()
-    assert STRATEGIES["rls"].file == tmp_path / "adapters" / "baselines.py"
+    assert STRATEGIES["rls"].file == tmp_path / "adapters" / "rls.py"
     experiment = Experiment(name="e", strategies=["@user", "persistence"], datasets=["realistic-drift"])
     assert [run.strategy.name for run in expand(experiment, "cpu")] == ["dropped-in", "persistence"]
