@@ -17,7 +17,7 @@ class UserCsv(UserFile):
 
     def read(self, path: Path) -> UserTable:
         """Its rows; the header is row 1."""
-        return read_csv(path)
+        return read_csv(path, text=self.config.named_as_text)
 
 
 @register_dataset("parquet")
@@ -26,4 +26,4 @@ class UserParquet(UserFile):
 
     def read(self, path: Path) -> UserTable:
         """Its rows, counted from 1."""
-        return read_parquet(path)
+        return read_parquet(path, text=self.config.named_as_text)

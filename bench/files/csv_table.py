@@ -20,10 +20,14 @@ DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", re.ASCII)
 WIDE_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_csv(path: Path) -> UserTable:
+def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> UserTable:
     """The rows of a CSV file: UTF-8, commas between cells, a header in row 1.
 
     Columns of numbers come as numbers (as Python reads them, to the last bit), others as text.
+
+    Args:
+        path: The file.
+        text: Columns that are read as text, such as the names of series: ``001`` stays ``001``.
 
     Raises:
         BenchError: It is not there, is not such a file, or has no rows; the row at fault is named.
@@ -33,17 +37,18 @@ def read_csv(path: Path) -> UserTable:
     if not path.is_file():
         fault = "is a folder" if path.is_dir() else "there is no such file"
         raise BenchError(f"csv:{path}: {fault}. Write 'csv:PATH' with the path of a CSV file.")
-    text = _decode(path)
-    names, rows = _scan(path, text)
+    content = _decode(path)
+    names, rows = _scan(path, content)
     try:
         frame = pd.read_csv(
-            io.StringIO(text),
+            io.StringIO(content),
             names=names,
             header=0,
             index_col=False,
             skip_blank_lines=False,
             keep_default_na=False,
             na_values=[""],
+            dtype={name: "str" for name in text if name in names},
             low_memory=False,
             float_precision=_exact(pd.__version__),
         ).iloc[:rows]

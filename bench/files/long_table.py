@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.files.time_grid import MOST_CELLS, Times
-from bench.files.user_table import UserTable
+from bench.files.user_table import UserTable, is_numeric, is_whole
 from bench.series import Floats
 
 
@@ -88,3 +88,34 @@ def pivot(
     wide = np.full(len(grid) * len(names), np.nan)
     wide[cells] = values
     return Pivot(wide.reshape(len(grid), len(names)), time[first_of], names)
+
+
+def long_file_hint(table: UserTable, time: str) -> str:
+    """A sentence on long files, with the options that read this one, where its times repeat and a column says why.
+
+    Args:
+        table: A file that was read as a wide one.
+        time: Its time column.
+    """
+    names = [column for column in table.frame.columns if column != time and _names_series(table, column, time)]
+    values = [
+        column for column in table.frame.columns if column not in (time, *names[:1]) and is_numeric(table.frame[column])
+    ]
+    if not names or not values:
+        return ""
+    others = f" (or {', '.join(map(repr, values[1:4]))})" if len(values) > 1 else ""
+    return (
+        f" If {names[0]!r} says whose a row is, give time = {time!r}, id = {names[0]!r} and "
+        f"value = {values[0]!r}{others}."
+    )
+
+
+def _names_series(table: UserTable, column: str, time: str) -> bool:
+    """Whether a column of few different cells tells rows of one time apart; numbers must be whole, and times shared."""
+    cells = table.frame[column]
+    if not 1 < cells.nunique() <= len(cells) // 2 or table.frame.duplicated([column, time]).any():
+        return False
+    if not is_numeric(cells):
+        return True
+    shared = table.frame[time].nunique() <= 2 * len(cells) // 3
+    return shared and bool(cells.notna().all()) and is_whole(cells.to_numpy("float64"))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.files.long_table import long_file_hint
 from bench.files.time_grid import Times, is_regular, seconds
 from bench.files.user_table import OTHER_TIME, UserTable, first_cell, is_number, is_numeric, is_whole
 
@@ -272,16 +273,9 @@ def _require_rising(table: UserTable, name: str, values: Times, rows: NDArray[np
     raise BenchError(
         f"{table.where(row, name)}: {cell} {fault}. "
         "Each time may have one row only: sort the rows by time, and drop or average repeated ones."
-        + (_long_file_hint(table, name) if len(rows) == len(values) else "")
+        + (long_file_hint(table, name) if len(rows) == len(values) else "")
         + (clock_change_hint(values[rows[at - 1]], values[row]) if values.dtype.kind == "M" else "")
     )
-
-
-def _long_file_hint(table: UserTable, time: str) -> str:
-    """A sentence on long files, where a column of few different texts may name the series."""
-    texts = [column for column in table.frame if column != time and not is_numeric(table.frame[column])]
-    names = [column for column in texts if 1 < table.frame[column].nunique() <= len(table.frame) // 2]
-    return f" If {names[0]!r} says whose a row is, give id = {names[0]!r} and value = '...'." if names else ""
 
 
 def clock_change_hint(before: np.datetime64, after: np.datetime64) -> str:

@@ -81,6 +81,11 @@ class UserOptions(DatasetConfig):
             raise ValueError("id, value and time are three different columns")
         return self
 
+    @property
+    def named_as_text(self) -> tuple[str, ...]:
+        """Columns whose cells are names, also where they look like numbers."""
+        return () if self.id is None else (self.id,)
+
 
 def step_of(text: str) -> np.timedelta64:
     """The length that ``1h``, ``15min`` or ``1D`` stands for, in whole seconds.

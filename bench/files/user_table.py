@@ -97,7 +97,7 @@ class UserTable:
         empty = column.isna().to_numpy()
         self.require_all(name, np.isfinite(numbers) | empty, "a number", otherwise, may_be_empty=may_be_empty)
         self.require_all(name, (np.abs(numbers) < LARGEST) | empty, f"a number below {LARGEST:g}", otherwise)
-        return numbers
+        return numbers + 0.0  # -0.0 is 0.0, so that equal values have one fingerprint
 
 
 def is_numeric(column: pd.Series[Any]) -> bool:
@@ -138,6 +138,8 @@ def first_cell(column: pd.Series[Any]) -> str:
 
 
 def _to_number(cell: object) -> float:
+    if isinstance(cell, int) and not isinstance(cell, bool):  # of more than 64 bits
+        return float(cell)
     return float(cell) if isinstance(cell, str) and is_number(cell) else float("nan")
 
 

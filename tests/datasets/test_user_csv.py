@@ -308,10 +308,22 @@ def test_a_mark_of_a_missing_value_leads_to_an_empty_cell(load: Load, write: Wri
     assert "missing = 'ffill'" not in str(caught.value)
 
 
-def test_a_long_file_that_is_read_as_a_wide_one_leads_to_its_options(load: Load, write: Write) -> None:
-    table = frame().melt(id_vars="when", var_name="place", value_name="count")
-    with pytest.raises(BenchError, match=r"If 'place' says whose a row is, give id = 'place' and value = '\.\.\.'\.$"):
-        load(f"csv:{write(table)}")
+@pytest.mark.parametrize("names", [("load", "price"), ("001", "010"), ("7", "8")])
+def test_a_long_file_that_is_read_as_a_wide_one_leads_to_its_options(
+    load: Load, write: Write, names: tuple[str, str]
+) -> None:
+    table = frame().set_axis(["when", *names], axis=1).melt(id_vars="when", var_name="place", value_name="count")
+    path = write(table)
+    options = "time = 'when', id = 'place' and value = 'count'"
+    with pytest.raises(BenchError, match=rf"If 'place' says whose a row is, give {options}\.$"):
+        load(f"csv:{path}")
+    assert load(f"csv:{path}", time="when", id="place", value="count").columns == names
+
+
+def test_whole_numbers_do_not_name_series_where_few_times_repeat(load: Load, write: Write) -> None:
+    table = frame().assign(place=np.arange(400) % 7)
+    with pytest.raises(BenchError, match=r"drop or average repeated ones\.$"):
+        load(f"csv:{write(pd.concat([table.iloc[:6], table.iloc[5:].assign(place=9)]))}")
 
 
 def test_a_day_is_one(load: Load, write: Write) -> None:

@@ -1,6 +1,7 @@
 """Files of the user's own: long ones, Parquet, zones, uneven steps, missing values; nothing looks ahead."""
 
 from collections.abc import Callable
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bench import BenchError, DriftSeries
+from bench.dataset import resolve_dataset
 from bench.files.time_grid import fill_forward, first_irregular, resample_mean
 
 from .conftest import Load
 
 Save = Callable[..., str]
 ROWS = 240
+EXACT = Context(prec=50)
 
 
 def wide(rows: int = ROWS, step: str = "h", start: str = "2024-01-01") -> pd.DataFrame:
@@ -93,6 +98,14 @@ def test_a_long_file_is_the_wide_one(load: Load, save: Save) -> None:
 def test_numbers_may_name_series(load: Load, save: Save) -> None:
     table = long(wide().rename(columns={"a": "7", "b": "12"}))
     assert load(save(table.assign(site=table["site"].astype(int))), **LONG).columns == ("12", "7")
+
+
+@pytest.mark.parametrize("codes", [("001", "010"), ("1", "01"), ("1e3", "1000"), ("0x1", "-1"), ("1.0", "1.00")])
+def test_what_names_a_series_is_text(load: Load, save: Save, codes: tuple[str, str]) -> None:
+    name = save(long(wide().rename(columns=dict(zip("ba", codes, strict=True)))))
+    assert load(name, **LONG).columns == codes
+    for code in codes:
+        assert load(name, **LONG, inputs=[code]).columns == (code,)
 
 
 def test_a_series_without_a_row_is_missing_there(load: Load, save: Save) -> None:
@@ -293,6 +306,23 @@ def test_types_of_parquet_that_are_numbers(load: Load, save_arrow: Callable[[pa.
     expected = np.column_stack([count % 7 + 0.25, count % 2, count % 5, count % 4, count % 3 + 0.5])
     np.testing.assert_array_equal(series.values, expected)
     assert str(series.time[1]) == "1970-01-02T00:00:00"
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(digits=st.integers(1, 38), data=st.data())
+def test_decimals_and_the_same_csv_have_one_fingerprint(tmp_path: Path, digits: int, data: st.DataObject) -> None:
+    scale = data.draw(st.integers(0, digits))
+    most = 10**digits - 1
+    numbers = [data.draw(st.integers(-most, most)) for _ in range(12)] * 5
+    texts = [f"{Decimal(number).scaleb(-scale, EXACT):.{scale}f}" for number in numbers]
+    texts[7] = f"-{0:.{scale}f}"
+    decimals = pa.array([Decimal(text) for text in texts], pa.decimal128(digits, scale))
+    pq.write_table(pa.table({"t": range(60), "x": decimals}), tmp_path / "my.parquet")
+    rows = "".join(f"{row},{text}\n" for row, text in enumerate(texts))
+    (tmp_path / "my.csv").write_text(f"t,x\n{rows}", encoding="utf-8")
+    exact, read = (resolve_dataset(f"{kind}:{tmp_path / 'my'}.{kind}").load() for kind in ("csv", "parquet"))
+    assert exact.values[:, 0].tolist() == [float(text) for text in texts]
+    assert read.fingerprint == exact.fingerprint
 
 
 @pytest.mark.parametrize(
