@@ -225,8 +225,10 @@ class Stream:
                 self.strategy.observe(rows.to(self.device))
             if feedback is not None:
                 self.strategy.adapt(feedback if is_here else feedback.to(self.device))
+            del rows, feedback  # whatever a strategy hung on them ends while the clock runs
         with predicting:
-            forecast = _to_array(self.strategy.predict(windows.to(self.device)))
+            forecast = plain_array(self.strategy.predict(windows.to(self.device)))
+            del windows
         return self._checked(forecast, origins)
 
     def _release(self, t: int) -> tuple[torch.Tensor | None, Feedback | None]:
@@ -275,12 +277,24 @@ class Stream:
             raise StreamError(f"diverged: the forecast at origin {origins[good]:,} is not finite")
 
 
-def _to_array(forecast: Any) -> Singles:
+def plain_array(forecast: Any) -> Singles:
+    """A true copy of a forecast as plain numbers, whatever object holds it.
+
+    What it is asked for may lend memory that is written to later (``__array__``, a class of arrays or tensors with
+    methods of its own): what it answers with is made a plain array, and that is copied, which no class can forestall.
+
+    Raises:
+        StreamError: It is no array of real numbers.
+    """
+    expected = "expected an array or a tensor (K, H, C_out)"
     if forecast is None:
-        raise StreamError("predict returned None, expected an array or a tensor (K, H, C_out): is a return missing?")
-    if isinstance(forecast, torch.Tensor):
-        forecast = forecast.detach().cpu().numpy()
-    if np.iscomplexobj(forecast):
-        raise StreamError("predict returned complex numbers, expected real ones: take .real or the modulus")
-    # copied: a strategy that returns one buffer again and again must not rewrite forecasts already made
-    return np.array(forecast, dtype=np.float32)
+        raise StreamError(f"predict returned None, {expected}: is a return missing?")
+    try:
+        if isinstance(forecast, torch.Tensor):
+            forecast = (forecast.float() if forecast.dtype is torch.bfloat16 else forecast).numpy(force=True)
+        lent = np.asarray(forecast)
+        if lent.dtype.kind != "c":
+            return np.array(lent, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise StreamError(f"predict returned {type(forecast).__name__}, {expected}: {error}") from error
+    raise StreamError("predict returned complex numbers, expected real ones: take .real or the modulus")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -112,6 +113,38 @@ def test_the_harness_s_own_work_is_outside_the_clock(clock: Clock, monkeypatch: 
     service.start_watches()
     assert len(service.predict_watch.milliseconds()) == len(service.adapt_watch.milliseconds()) == 0
     assert service.windows_since_start(0) == 0
+
+
+class PutsOff(Busy):
+    """Does nothing when it is asked to, and all of it when what it was handed, or returned, is thrown away."""
+
+    def put_off(self, thing: object, milliseconds: float) -> None:
+        weakref.finalize(thing, self.clock.work, milliseconds)
+
+    def observe(self, rows: torch.Tensor) -> None:
+        self.put_off(rows, 1)
+
+    def adapt(self, feedback: Any) -> None:
+        self.put_off(feedback, 2)
+        self.put_off(feedback.x, 4)
+        self.put_off(feedback.y, 8)
+        self.put_off(feedback.origins, 16)
+
+    def predict(self, windows: torch.Tensor) -> torch.Tensor:
+        made = windows[:, -1:].expand(-1, self.horizon, -1).clone()
+        self.put_off(windows, 32)
+        self.put_off(made, 64)
+        return made
+
+
+def test_work_put_off_into_finalizers_is_on_the_clock(clock: Clock) -> None:
+    series = small_series()
+    stage = Stage.of(series, ProtocolSpec(preset="online").resolve(series))
+    service = Stream(stage, cast(Strategy, PutsOff(clock, 3)), CPU)
+    start = series.split.validation
+    service.run(start, start + 8, lambda *_: None)
+    assert service.adapt_watch.milliseconds().tolist() == [31.0] * 6
+    assert service.predict_watch.milliseconds().tolist() == [96.0] * 6
 
 
 @dataclass
