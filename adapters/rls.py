@@ -13,6 +13,27 @@ from bench import Feedback, Pairs, Strategy, StrategyConfig, Task, register_stra
 from bench.forecasters.linear import design, forecast, normal_equations, outcome
 
 
+def compressed(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Few rows with the Gram matrix and moment of many: the triangle of their QR decomposition.
+
+    The time of an update grows with the cube of R, that of the decomposition grows linearly. It pays from about two
+    rows for each regressor; fewer are returned as they are.
+
+    Args:
+        x: ``(R, F)`` regressors.
+        y: ``(R, M)`` outcomes.
+
+    Returns:
+        ``(r, F)`` and ``(r, M)``, with r = F where R > 2 F, and otherwise R.
+    """
+    features = x.shape[1]
+    if len(x) <= 2 * features:
+        return x, y
+    both = np.concatenate([x, y], axis=1)
+    triangle = np.triu(lapack.dgeqrf(both, lwork=32 * both.shape[1])[0][:features])
+    return triangle[:, :features], triangle[:, features:]
+
+
 @register_strategy("rls")
 class RecursiveLeastSquares(Strategy):
     """Linear forecaster with weights shared by channels, updated by recursive least squares on every matured window."""
@@ -56,6 +77,7 @@ class RecursiveLeastSquares(Strategy):
         By the Woodbury identity; with the Cholesky factor of the innovations' covariance, what is taken off the inverse
         is a product of a matrix with its own transpose, so that rounding cannot make it lopsided.
         """
+        x, y = compressed(x, y)
         seen = x @ self.inverse
         covariance = seen @ x.T
         covariance.flat[:: len(x) + 1] += self.config.forgetting

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -226,6 +228,60 @@ def test_recursive_least_squares_is_the_solution_at_once(
     untaught = solved(regression(stage, past), [1.0] * len(past), 0.5)
     np.testing.assert_allclose(forecasts[train], forecast(stage, train, untaught), rtol=1e-4, atol=1e-5)
     assert not np.allclose(strategy.weights, untaught, rtol=1e-3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    features=st.integers(1, 12),
+    times=st.floats(0.1, 8),
+    outcomes=st.integers(1, 5),
+    forgetting=st.sampled_from([1.0, 0.99, 0.5]),
+    rank=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+def test_an_update_of_many_channels_is_the_solution_at_once(
+    features: int, times: float, outcomes: int, forgetting: float, rank: int, seed: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    channels = max(1, int(times * features))
+    cls = STRATEGIES["rls"].cls
+    strategy: Any = cls.__new__(cls)
+    strategy.config = build(cls.Config, {"forgetting": forgetting}, "rls")
+    strategy.inverse, strategy.weights = np.eye(features), np.zeros((features, outcomes))
+    pairs = []
+    for _ in range(3):
+        x = draw.normal(size=(channels, rank)) @ draw.normal(size=(rank, features))
+        pairs.append((x, draw.normal(size=(channels, outcomes))))
+        strategy._update(*pairs[-1])
+    age = [forgetting**2, forgetting, 1.0]
+    np.testing.assert_allclose(strategy.weights, solved(pairs, age, 1.0, forgetting**3), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(strategy.inverse, strategy.inverse.T, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 13, 26, 27, 130, 1300])
+def test_an_update_solves_no_larger_system_than_two_rows_for_each_regressor(
+    monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
+    cls = STRATEGIES["rls"].cls
+    module = sys.modules[cls.__module__]
+    factorised, decomposed = list[tuple[int, ...]](), list[tuple[int, ...]]()
+
+    def noting(function: Callable[..., Any], shapes: list[tuple[int, ...]]) -> Callable[..., Any]:
+        def noted(matrix: Floats, *args: Any, **kwargs: Any) -> Any:
+            shapes.append(matrix.shape)
+            return function(matrix, *args, **kwargs)
+
+        return noted
+
+    monkeypatch.setattr(module.lapack, "dpotrf", noting(module.lapack.dpotrf, factorised))
+    monkeypatch.setattr(module.lapack, "dgeqrf", noting(module.lapack.dgeqrf, decomposed))
+    strategy: Any = cls.__new__(cls)
+    strategy.config, strategy.inverse, strategy.weights = cls.Config(), np.eye(13), np.zeros((13, 3))
+    draw = np.random.default_rng(0)
+    strategy._update(draw.normal(size=(channels, 13)), draw.normal(size=(channels, 3)))
+    size = channels if channels <= 26 else 13  # few channels: to the bit as ever
+    assert factorised == [(size, size)]
+    assert decomposed == ([] if channels <= 26 else [(channels, 16)])  # linear in channels
 
 
 def test_hidden_rows_of_the_history_teach_nothing() -> None:
