@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,26 +22,48 @@ def seconds(stamps: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
     return whole if (whole == stamps).all() else stamps.astype("datetime64[ns]")
 
 
+@dataclass(frozen=True)
+class Step:
+    """What lies between two rows.
+
+    Attributes:
+        words: The kind: ``1 h``, ``3 months``, ``1 working day``.
+        broken: ``(T - 1,)``, whether a row is not one step after the row before.
+    """
+
+    words: str
+    broken: NDArray[np.bool_]
+
+
+def find_step(times: Times) -> Step:
+    """The kind of step that suits most rows.
+
+    It is a fixed length; a number of calendar months (on the same day, or always on the last one); or the next of those
+    days of the week that rows are of, at the same hour.
+
+    Args:
+        times: ``(T,)``, rising, two or more.
+    """
+    rules: list[Callable[[Times], Step]] = [_same_length]
+    if times.dtype.kind == "M":
+        rules += [_same_months, _days_of_week]
+    return min((rule(times) for rule in rules), key=lambda step: int(step.broken.sum()))
+
+
 def is_regular(times: Times) -> bool:
-    """Whether each stamp is one step after the one before; see `first_irregular`."""
+    """Whether each stamp is one step after the one before; see `find_step`."""
     return first_irregular(times) is None
 
 
 def first_irregular(times: Times) -> int | None:
-    """The first row that is not one step after the row before, or None.
-
-    A step is a fixed length, or a number of calendar months (on the same day, or always on the last one), or a working
-    day. Which one is decided by the rows that it suits best.
+    """The first row that is not one step after the row before, or None; see `find_step`.
 
     Args:
         times: ``(T,)``, rising.
     """
     if len(times) < 3:
         return None
-    rules: list[Callable[[Times], NDArray[np.bool_]]] = [_same_length]
-    if times.dtype.kind == "M":
-        rules += [_same_months, _working_days]
-    broken = min((rule(times) for rule in rules), key=lambda rows: int(rows.sum()))
+    broken = find_step(times).broken
     return int(np.argmax(broken)) + 1 if broken.any() else None
 
 
@@ -70,14 +93,32 @@ def step_in_words(times: Times) -> str:
     """
     if len(times) < 2:
         return "one row"
-    gaps, steps = _same_length(times), np.diff(times)
-    usual = spell(steps[int(np.argmin(gaps))])
-    if not gaps.any() or times.dtype.kind != "M":
-        return f"{usual}, {int(gaps.sum()) or 'no'} {'irregular' if gaps.any() else 'gaps'}"
-    if not _same_months(times).any():
-        months = int(np.diff(times[:2].astype("datetime64[M]").astype("int64"))[0])
-        return f"{months} month{'s' if months > 1 else ''}, no gaps"
-    return "1 working day, no gaps" if not _working_days(times).any() else f"{usual}, {int(gaps.sum())} irregular"
+    step = find_step(times)
+    count = int(step.broken.sum())
+    return f"{step.words}, {f'{count:,} irregular' if count else 'no gaps'}"
+
+
+def rows_apart(times: Times, later: Times) -> int | None:
+    """How many rows after most rows there is one at exactly a later time; None where most have none, or not so many.
+
+    Args:
+        times: ``(T,)``, rising.
+        later: ``(T,)``, such as the times one day later; those after the last row do not count.
+
+    Example:
+        >>> hours = np.datetime64("2024-01-01") + np.arange(100) * np.timedelta64(1, "h")
+        >>> rows_apart(hours, hours + np.timedelta64(1, "D"))
+        24
+    """
+    later = later[later <= times[-1]]
+    if not len(later):
+        return None
+    place = np.searchsorted(times, later)
+    rows = (place - np.arange(len(later)))[times[place] == later]
+    if not len(rows):
+        return None
+    usual = _usual(rows)
+    return usual if 2 * int((rows == usual).sum()) > len(later) else None
 
 
 def _usual(steps: NDArray[np.int64]) -> int:
@@ -85,27 +126,33 @@ def _usual(steps: NDArray[np.int64]) -> int:
     return int(lengths[counts.argmax()])
 
 
-def _same_length(times: Times) -> NDArray[np.bool_]:
-    steps = np.diff(times.astype("int64"))
-    return np.asarray(steps != _usual(steps))
+def _same_length(times: Times) -> Step:
+    lengths = np.diff(times)
+    broken = lengths.astype("int64") != _usual(lengths.astype("int64"))
+    return Step(spell(lengths[int(np.argmin(broken))]), broken)
 
 
-def _same_months(times: Times) -> NDArray[np.bool_]:
-    stamps, months = times.astype("datetime64[ns]"), times.astype("datetime64[M]")
-    within = stamps - months
-    left = (months + 1) - stamps
+def _same_months(times: Times) -> Step:
+    months = times.astype("datetime64[M]")
+    within = times - months
+    left = (months + 1) - times
     off = (within != within[0]) & ((left != left[0]) | (left > np.timedelta64(1, "D")))
     steps = np.diff(months.astype("int64"))
     length = _usual(steps)
-    return np.asarray((steps != length) | off[1:] | (length < 1))
+    return Step(f"{length} month{'s' * (length > 1)}", (steps != length) | off[1:] | (length < 1))
 
 
-def _working_days(times: Times) -> NDArray[np.bool_]:
-    stamps, days = times.astype("datetime64[ns]"), times.astype("datetime64[D]")
-    hour = stamps - days
+def _days_of_week(times: Times) -> Step:
+    days = times.astype("datetime64[D]")
+    hour = times - days
     weekday = (days.astype("int64") + 3) % 7  # 0 is Monday: the count begins on a Thursday
-    expected = np.where(weekday[:-1] == 4, 3, 1)
-    return np.asarray((np.diff(days.astype("int64")) != expected) | (weekday[1:] > 4) | (hour[1:] != hour[0]))
+    counts = np.bincount(weekday, minlength=7)
+    usual = 2 * counts > counts.max()
+    following = np.array([next(n for n in range(1, 8) if usual[(day + n) % 7]) for day in range(7)])
+    steps = np.diff(days.astype("int64"))
+    broken = (steps != following[weekday[:-1]]) | ~usual[weekday[1:]] | (hour[1:] != hour[0])
+    is_working_week = usual.tolist() == [True] * 5 + [False] * 2
+    return Step("1 working day" if is_working_week else f"{int(usual.sum())} days a week", broken)
 
 
 def resample_mean(

@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.files.column_choice import choose_clock, choose_columns, listed
 from bench.files.long_table import pivot, series_of_rows
 from bench.files.time_column import Clock, TimeOptions, clock_change_hint, read_clock
-from bench.files.time_grid import Times, fill_forward, first_irregular, resample_mean, spell, step_seconds
+from bench.files.time_grid import Times, fill_forward, first_irregular, resample_mean, spell
 from bench.files.user_options import UserOptions, step_of
 from bench.files.user_table import UserTable
 from bench.files.window_sizes import choose_sizes, choose_split
@@ -77,7 +77,7 @@ class UserFile(Dataset):
         values, time, mended = _mended(path, rows, options)
         _require_enough(path, len(values))
         split, split_notes = choose_split(path, len(values), options)
-        lookback, horizon, season, size_notes = choose_sizes(step_seconds(time), split, options)
+        lookback, horizon, season, size_notes = choose_sizes(time, split, options)
         return DriftSeries(
             name=f"{self.name.partition(':')[0]}:{options.path}",
             values=values,

@@ -327,7 +327,7 @@ def test_whole_numbers_do_not_name_series_where_few_times_repeat(load: Load, wri
 
 
 def test_a_day_is_one(load: Load, write: Write) -> None:
-    assert noted(load(f"csv:{write(frame(step='D'))}"), "lookback 28: usual for rows 1 day apart")
+    assert noted(load(f"csv:{write(frame(step='D'))}"), "lookback 28: usual for 7 rows a week")
 
 
 def test_a_time_column_that_holds_words_is_named(load: Load, write: Write) -> None:
