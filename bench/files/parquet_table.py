@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import string
+import warnings
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
 from bench.files.user_table import UserTable
 
+OLD_LETTERS = {"A": "Y", "H": "h", "T": "min", "S": "s", "L": "ms", "U": "us", "N": "ns"}
+"""Steps as pandas wrote them until 2.1."""
+
 
 def read_parquet(path: Path, *, text: tuple[str, ...] = ()) -> UserTable:
     """The rows of a Parquet file; checksums of its pages are verified where it has them.
 
-    Decimals and flags come as numbers, dates as times, categories as what they stand for. An index that pandas wrote
-    is a column like any other.
+    Decimals and flags come as numbers, dates as times, categories as what they stand for, periods (months, quarters) as
+    their first moment. An index that pandas wrote is a column like any other.
 
     Args:
         path: The file.
@@ -33,7 +39,7 @@ def read_parquet(path: Path, *, text: tuple[str, ...] = ()) -> UserTable:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             columns = file.read()
         names = _checked_names(path, columns.column_names)
-        arrays = {name: _plain(columns.column(i), name in text).to_pandas() for i, name in enumerate(names)}
+        arrays = {name: _cells(columns.column(i), columns.field(i), name in text) for i, name in enumerate(names)}
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         fault = str(error).strip().partition("\n")[0]
         raise BenchError(f"{path}: not a whole Parquet file ({fault}). Write the file again.") from None
@@ -52,6 +58,41 @@ def _checked_names(path: Path, header: list[str]) -> list[str]:
             first = names.index(name) + 1
             raise BenchError(f"{path}: two columns are called {name!r}, {first} and {place + 1}. Rename one.")
     return names
+
+
+def _cells(column: Any, field: Any, as_text: bool) -> Any:
+    """The cells of a column as pandas holds them; periods, such as months, as their first moment.
+
+    Arrow knows the types of pandas once pandas has read or written such a file in this process, and otherwise leaves
+    their names and options with the field.
+    """
+    import pyarrow as pa
+
+    kind = column.type
+    extended = isinstance(kind, pa.BaseExtensionType)
+    metadata = field.metadata or {}
+    name = kind.extension_name if extended else metadata.get(b"ARROW:extension:name", b"").decode()
+    storage = pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type) if extended else column
+    if name != "pandas.period":
+        return _plain(storage, as_text).to_pandas()
+    options = kind.__arrow_ext_serialize__() if extended else metadata[b"ARROW:extension:metadata"]
+    return _first_moments(storage, json.loads(options)["freq"])
+
+
+def _first_moments(ordinals: Any, freq: str) -> Any:
+    """Periods, counted from 1970, as the moment that each begins with."""
+    import pandas as pd
+
+    letters, dash, end = freq.partition("-")
+    count = letters.rstrip(string.ascii_letters)
+    letters = letters.removeprefix(count)
+    known = ordinals.is_valid().to_numpy()
+    counted = ordinals.fill_null(0).to_numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # periods of working days are on their way out
+        kind = pd.PeriodDtype(f"{count}{OLD_LETTERS.get(letters, letters)}{dash}{end}")
+    periods = pd.Series(pd.arrays.PeriodArray(counted, dtype=kind))
+    return periods.dt.to_timestamp(how="start").where(known)
 
 
 def _plain(column: Any, as_text: bool) -> Any:
