@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.registry import unknown
+from bench.rounding import LARGEST_SINGLE, is_flat
 
 if TYPE_CHECKING:
     from bench.drift.truth import Truth
@@ -220,8 +221,9 @@ class DriftSeries:
 
         Raises:
             BenchError: Names the column and row at fault: shapes that disagree, unknown or repeated columns, a
-                value that is not finite, time stamps out of order or repeated, borders out of order, a drift beyond
-                the rows, a column that is constant over the training rows.
+                value that is not finite or that float32 cannot square once it is scaled, time stamps out of order or
+                repeated, borders out of order, a drift beyond the rows, a column that is constant over the training
+                rows but for rounding.
         """
         self._check_layout()
         self._check_time()
@@ -278,19 +280,36 @@ class DriftSeries:
                 "Fill or drop missing values first; forward-fill does not look ahead, interpolation does."
             )
         train = self.values[: self.split.train]
-        with np.errstate(over="ignore", invalid="ignore"):
-            boundless = np.flatnonzero(~np.isfinite(train.std(axis=0)))
-        if len(boundless):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            std = train.std(axis=0)
+        if len(boundless := np.flatnonzero(~np.isfinite(std))):
             column = int(boundless[0])
             raise BenchError(
                 f"dataset {self.name!r}: column {self.columns[column]!r} holds {np.abs(train[:, column]).max():.3g}, "
                 "too large to be squared and scaled. Is it a mark of a missing value?"
             )
-        constant = np.flatnonzero(train.std(axis=0) <= 1e-12 * np.maximum(1.0, np.abs(train).max(axis=0)))
-        used = set(self.input_index) | set(self.target_column)
-        for column in map(int, constant):
-            if column in used:
+        flat = is_flat(train)
+        for column in sorted({*self.input_index, *self.target_column}):
+            who = f"dataset {self.name!r}: column {self.columns[column]!r}"
+            if flat[column]:
                 raise BenchError(
-                    f"dataset {self.name!r}: column {self.columns[column]!r} is constant over the "
-                    f"{self.split.train:,} training rows and cannot be scaled. Leave it out of the inputs and targets."
+                    f"{who} is constant over the {self.split.train:,} training rows and cannot be scaled. "
+                    "Leave it out of the inputs and targets."
                 )
+            if std[column] == 0:
+                raise BenchError(
+                    f"{who} varies by {np.ptp(train[:, column]):.3g} over the {self.split.train:,} training rows, too "
+                    "little to be squared and scaled. Give it in a smaller unit."
+                )
+            self._check_size(column, float(std[column]))
+
+    def _check_size(self, column: int, std: float) -> None:
+        """Refuse what no strategy could compute with, so that none is blamed for it."""
+        away = np.abs(self.values[:, column] - self.values[: self.split.train, column].mean())
+        row = int(away.argmax())
+        if away[row] / std >= LARGEST_SINGLE:
+            raise BenchError(
+                f"dataset {self.name!r}: row {row:,} ({self.time[row]}), column {self.columns[column]!r} is "
+                f"{self.values[row, column]:.3g}, {away[row] / std:.2g} standard deviations of the training rows from "
+                "their mean: float32, in which strategies compute, cannot square that. Is it a mark of a missing value?"
+            )

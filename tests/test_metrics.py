@@ -82,3 +82,25 @@ def test_before_the_first_window() -> None:
     sums = ErrorSums(np.ones(2), 3)
     assert np.isnan(sums.mse)
     assert sums.origin_errors.shape == (0, 4)
+
+
+@settings(deadline=None)
+@given(
+    case=scored(),
+    level=st.floats(-1e6, 1e6).filter(lambda level: abs(level) > 1e-3),
+    far=st.sampled_from([1e-5, 1.0]),
+)
+def test_a_forecast_that_is_exact_but_for_float32_has_no_error(
+    case: tuple[Floats, Floats, Floats, list[int]], level: float, far: float
+) -> None:
+    _, truths, std, cuts = case
+    truths = level * (2 + np.tanh(truths))  # of any size
+    exact = accumulate(truths.astype(np.float32), truths, std, cuts)
+    assert exact.mse == exact.errors(None).mae_original == 0
+    assert not exact.origin_errors.any()
+    wrong = truths * (1 + far)
+    wrong[::2] = truths[::2].astype(np.float32)
+    mixed = accumulate(wrong, truths, std, cuts)
+    assert not mixed.origin_errors[::2].any()
+    assert (mixed.origin_errors[1::2] > 0).all()
+    np.testing.assert_allclose(mixed.mse, np.square(far * truths[1::2]).sum() / truths.size, rtol=1e-4)

@@ -1,5 +1,6 @@
 """DriftSeries: borders, scaling, fingerprints, and what validation refuses."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -98,6 +99,55 @@ def test_a_column_that_cannot_be_squared_is_named() -> None:
     values[3, 1] = np.finfo(np.float64).max  # as some tools mark what is missing
     with pytest.raises(BenchError, match=r"column 'b' holds 1\.8e\+308, too large to be squared and scaled"):
         make(values=values).validated()
+
+
+units = st.integers(-300, 300).map(lambda k: 2.0**k)
+
+
+@settings(deadline=None)
+@given(values=blocks, unit=units)
+def test_the_unit_decides_nothing(values: Floats, unit: float) -> None:
+    plain, other = make(values=values), make(values=values * unit)
+    verdicts = []
+    for series in (plain, other):
+        try:
+            series.validated()
+            verdicts.append("usable")
+        except BenchError as error:
+            verdicts.append(str(error))
+    assert verdicts[0] == verdicts[1]
+    if verdicts == ["usable", "usable"]:
+        np.testing.assert_array_equal(plain.scaler.scale(plain.values), other.scaler.scale(other.values))
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e-14, 1e-6, 1.0, 1e13, 1e140])
+@pytest.mark.parametrize("offset", [0.0, 1.0, -1e6, 1e12])
+def test_a_column_is_constant_where_it_only_varies_by_rounding(unit: float, offset: float) -> None:
+    wave, draw = np.sin(np.arange(ROWS)), np.random.default_rng(1)
+    varies, stands = (offset + 5 * wave) * unit, np.full(ROWS, (offset + 0.1) * unit)
+    stands *= 1 + np.finfo(np.float64).eps * draw.integers(-2, 3, size=ROWS)
+    make(values=np.column_stack([varies, varies[::-1], draw.normal(size=ROWS)])).validated()
+    with pytest.raises(BenchError, match="column 'a' is constant over the 20 training rows"):
+        make(values=np.column_stack([stands, varies, varies[::-1]])).validated()
+
+
+def test_a_column_whose_spread_has_no_square_is_named() -> None:
+    values = make().values.copy()
+    values[:, 1] *= 1e-170
+    with pytest.raises(BenchError, match=r"column 'b' varies by \S+e-170 .* Give it in a smaller unit"):
+        make(values=values).validated()
+
+
+@pytest.mark.parametrize("row", [0, 24, 25, 39])
+@pytest.mark.parametrize("value", [1e40, -1e40, 1e22])
+def test_a_value_that_float32_cannot_square_is_the_series_fault(row: int, value: float) -> None:
+    values = changed(row, 2, value)
+    if row < 20:  # it makes the scale itself
+        make(values=values).validated()
+        return
+    with pytest.raises(BenchError, match=re.escape(f"row {row} ({row}), column 'c' is {value:.3g}, ")):
+        make(values=values).validated()
+    make(values=values, inputs=("a", "b"), targets=("a",)).validated()  # nothing reads it
 
 
 @settings(deadline=None)  # other work may share the machine

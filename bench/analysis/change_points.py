@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.rounding import is_flat
+
 Floats = NDArray[np.float64]
 
 POINTS = 2000
@@ -71,9 +73,8 @@ def seasonless_levels(values: Floats, season: int | None) -> tuple[Floats, int, 
     """
     block = block_length(len(values), season)
     means = _block_means(values, block)
-    spread = means.std(axis=0)
-    moving = spread > 1e-12 * np.abs(means).max(axis=0, initial=0.0)
-    scaled = (means[:, moving] - means[:, moving].mean(axis=0)) / spread[moving]
+    moving = ~is_flat(means)
+    scaled = (means[:, moving] - means[:, moving].mean(axis=0)) / means[:, moving].std(axis=0)
     return _without_season(scaled, season // block if season else 1), block, moving
 
 

@@ -129,7 +129,9 @@ def is_index(column: pd.Series[Any], first: bool) -> bool:
     if not np.isfinite(numbers).all():
         return False
     steps = np.diff(numbers)
-    return bool((steps > 0).all() and (np.allclose(steps, steps[0], rtol=1e-6) or (first and is_whole(numbers))))
+    return bool(
+        (steps > 0).all() and (np.allclose(steps, steps[0], rtol=1e-6, atol=0) or (first and is_whole(numbers)))
+    )
 
 
 def first_cell(column: pd.Series[Any]) -> str:

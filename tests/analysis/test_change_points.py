@@ -85,3 +85,12 @@ def test_units_do_not_matter() -> None:
     values[500:] += 2
     scaled = change_points(values * [1e-9, 1e9] + [5, -1e12], names(values))
     assert scaled["row"].tolist() == change_points(values, names(values))["row"].tolist()
+
+
+@pytest.mark.parametrize(("unit", "offset"), [(1e-14, 0.0), (1.0, 1e13), (1e-100, 0.0), (1e100, 0.0)])
+def test_the_unit_decides_nothing(unit: float, offset: float) -> None:
+    values = 5 * waves(1000, 0.5)
+    values[600:] += 20
+    found = change_points(values * unit + offset, ("c0",))
+    assert found["row"].tolist() == change_points(values, ("c0",))["row"].tolist() != []
+    np.testing.assert_allclose(found["shift"], change_points(values, ("c0",))["shift"], rtol=1e-2)
