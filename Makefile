@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench smoke report example test check throughput torture lint types verify clean
+.PHONY: help setup bench smoke report example test check throughput torture outcomes lint types verify clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ throughput: $(READY)  ## the benchmarks: ratios measured on this machine, kept i
 
 torture: $(READY)  ## 100 kills at random moments: nothing may be lost (KILLS=, SEED=)
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.torture $(or $(KILLS),100) $(or $(SEED),0)
+
+outcomes: $(READY)  ## note that the code changed and no number did (SUBJECTS=harness: that numbers did)
+	$(BIN)/python -W ignore -m tests.outcomes_file $(SUBJECTS)
 
 verify: $(READY)  ## recompute the calibration tables
 	$(BIN)/bench verify

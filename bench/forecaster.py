@@ -131,7 +131,8 @@ class Forecaster(Protocol):
     ``plain`` for a part of them, or hand it back. ``tiny`` holds the ``Config`` values that make it small, for the
     contract checks. ``check_task(config, task, device)``, a class method, raises a `BenchError` where the options
     cannot serve a task; it is asked before anything runs. ``provides`` names abilities that strategies may ask for,
-    such as ``memory``.
+    such as ``memory``. ``depends_on`` names data files that it reads (pre-trained weights, say), relative to its own
+    file: where one changes, its checkpoints and runs are new ones.
     """
 
     Config: ClassVar[type[ForecasterConfig]]

@@ -1,13 +1,11 @@
-"""Finding plug-ins: the built-in folders, entry points, and files named on the command line."""
+"""Finding plug-ins: the built-in folders, entry points, and files, packages and folders named on the command line."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import re
-import sys
-import traceback
 from collections.abc import Iterable
+from contextlib import ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -16,11 +14,13 @@ from typing import Any
 from bench.dataset import DATASETS
 from bench.errors import BenchError
 from bench.forecaster import FORECASTERS
+from bench.plugin_import import forget, line_of, load, loaded, plugins_in
 from bench.registry import Registry
 from bench.strategy import STRATEGIES
 
 PACKAGE = Path(__file__).resolve().parent
 FORECASTER_MODULES = ("bench.forecasters.linear", "bench.forecasters.titans_options")
+REGISTRIES: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
 
 
 def home() -> Path:
@@ -37,7 +37,7 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> None:
     """Register everything that is built in or installed, then what ``paths`` name. Doing it twice does nothing.
 
     Args:
-        paths: Files, or folders whose ``*.py`` files count (those that start with ``_`` do not).
+        paths: Files, packages, or folders of them; names in a folder that start with ``_`` do not count.
 
     Raises:
         BenchError: A path is missing or registers nothing, a file fails to import, or a name is registered twice.
@@ -45,7 +45,7 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> None:
     for module in FORECASTER_MODULES:
         importlib.import_module(module)
     for kind in ("adapters", "datasets"):
-        for file in _files_in(home() / kind):
+        for file in plugins_in(home() / kind):
             _load_file(file, kind)
     for point in entry_points(group="bench.plugins"):
         try:
@@ -61,11 +61,10 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> None:
 def _load_path(path: Path) -> None:
     """Load what a path names; where all of it is new, it has to register something, or a library that it imports."""
     files, before = _plugin_files(path), _registered()
-    is_new = not any(map(_loaded, files))
+    is_new = not any(map(loaded, files))
     modules = [_load_file(file, "plugins") for file in files]
     if is_new and _registered() == before:
-        for module in modules:  # once mended, it loads
-            del sys.modules[module.__name__]
+        forget({module.__name__ for module in modules})  # once mended, it loads
         raise BenchError(
             f"--plugins {path}: registers nothing. Put @register_strategy, @register_forecaster or @register_dataset, "
             "with a name, before a class."
@@ -73,20 +72,24 @@ def _load_path(path: Path) -> None:
 
 
 def _registered() -> int:
-    return len(STRATEGIES) + len(FORECASTERS) + len(DATASETS)
+    return sum(map(len, REGISTRIES))
 
 
 def user_plugin_names(paths: Iterable[Path | str]) -> tuple[list[str], list[str], list[str]]:
     """Names of the strategies, forecasters and datasets that the files under ``paths`` registered."""
     files = {file.resolve() for path in paths for file in _plugin_files(Path(path))}
-    registries: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
-    strategies, forecasters, datasets = ([e.name for e in registry if e.file in files] for registry in registries)
+    packages = {file.parent for file in files if file.name == "__init__.py"}
+    strategies, forecasters, datasets = (
+        [e.name for e in registry if e.file in files or packages & {*e.file.parents}] for registry in REGISTRIES
+    )
     return strategies, forecasters, datasets
 
 
 def _plugin_files(path: Path) -> list[Path]:
+    """The plug-ins that a path names; of a folder that is a package itself, the package first."""
     if path.is_dir():
-        if files := _files_in(path):
+        package = [path / "__init__.py"] if (path / "__init__.py").is_file() else []
+        if files := [*package, *plugins_in(path)]:
             return files
         raise BenchError(f"--plugins {path}: no plug-in files (*.py) in this folder")
     if not path.is_file():
@@ -94,59 +97,27 @@ def _plugin_files(path: Path) -> list[Path]:
     return [path]
 
 
-def _files_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
-
-
-def _loaded(file: Path) -> ModuleType | None:
-    """The module of a file that was loaded before."""
-    for name, module in sys.modules.copy().items():  # at once: other threads may import
-        if name.startswith("bench_plugins.") and module.__file__ == str(file.resolve()):
-            return module
-    return None
-
-
 def _load_file(file: Path, kind: str) -> ModuleType:
-    """Import one file as ``bench_plugins.<kind>.<stem>``, once for each resolved path."""
+    """Import one file, or a package by its ``__init__.py``; one that fails registers nothing."""
     file = file.resolve()
-    if (loaded := _loaded(file)) is not None:
-        return loaded
-    name = f"bench_plugins.{kind}.{file.stem}"
-    if name in sys.modules:  # another file of the same stem: both may stay, under names of their own
-        name += "_" + hashlib.sha256(str(file).encode()).hexdigest()[:8]
-    module = ModuleType(name)
-    module.__file__ = str(file)
-    sys.modules[name] = module
     try:
-        # Compiled from the text that is hashed: cached bytecode may be of an earlier one.
-        code = compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
-        exec(code, module.__dict__)  # noqa: S102 - running it is the point
-    except BaseException as error:
-        del sys.modules[name]
-        for registry in (STRATEGIES, FORECASTERS, DATASETS):
-            registry.drop_files([file])
-        if not isinstance(error, (Exception, SystemExit)):
-            raise
-        if isinstance(error, BenchError):
-            raise error if str(file) in str(error) else BenchError(f"{file}: {error}") from error
-        what = f"{type(error).__name__}: {error}{_where(error, file)}"
-        raise BenchError(f"{file} failed to load: {what}") from error
-    return module
-
-
-def _where(error: BaseException, file: Path) -> str:
-    """The line of a plug-in's file that an error came from; empty where the error says it, or it is not known."""
-    lines = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == str(file)]
-    return f" (line {lines[-1]})" if lines and not isinstance(error, SyntaxError) else ""
+        with ExitStack() as stack:
+            for registry in REGISTRIES:
+                stack.enter_context(registry.undone_on_error())
+            return load(file, kind)
+    except BenchError as error:
+        raise error if str(file) in str(error) else BenchError(f"{file}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise BenchError(f"{file} failed to load: {type(error).__name__}: {error}{line_of(error, file)}") from error
 
 
 def raised_at(text: str) -> str:
-    """Where in a plug-in's file a traceback leads, such as `` (mine.py, line 7)``; empty where it passes through none.
+    """Where in a plug-in's files a traceback leads, such as `` (mine.py, line 7)``; empty where it passes through none.
 
     Args:
         text: The traceback, as ``traceback.format_exc`` gives it.
     """
-    registries: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
-    files = {str(entry.file) for registry in registries for entry in registry}
-    steps = [(file, line) for file, line in re.findall(r'^ *File "(.+)", line (\d+)', text, re.M) if file in files]
-    return f" ({Path(steps[-1][0]).name}, line {steps[-1][1]})" if steps else ""
+    folders = {str(entry.file.parent) for registry in REGISTRIES for entry in registry}
+    steps = re.findall(r'^ *File "(.+)", line (\d+)', text, re.M)
+    found = [(Path(file), line) for file, line in steps if str(Path(file).parent) in folders]
+    return f" ({found[-1][0].name}, line {found[-1][1]})" if found else ""

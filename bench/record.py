@@ -12,9 +12,6 @@ from bench.protocol import Protocol
 SCHEMA_VERSION = 2
 """Of the form of records; `bench.storage.migrations` reads earlier ones."""
 
-OUTCOME_VERSION = 1
-"""Part of every run's id: raised where the harness comes to give other numbers, so that all is run again."""
-
 Rows = Literal["stream", "validation"]
 """What a run serves: the stream, after a warm start if any, or the validation rows and nothing after them."""
 

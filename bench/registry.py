@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bench.errors import BenchError
+from bench.outcomes import code_of, plugin_sha
+from bench.sources import Sources
 
 T = TypeVar("T")
 
-PLUGIN_MODULES = ("bench_plugins.", "bench.forecasters.")
-FORECASTERS_FOLDER = Path(__file__).resolve().parent / "forecasters"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -53,18 +53,21 @@ class Entry(Generic[T]):
     name: str
     cls: type[T]
     file: Path
+    kind: str = ""
+
+    @cached_property
+    def code(self) -> Sources:
+        """The code and data behind the class.
+
+        Raises:
+            BenchError: A file in its ``depends_on`` cannot be read.
+        """
+        return code_of(self.cls)
 
     @cached_property
     def sha(self) -> str:
-        """Hash of the file's content, and of the code it builds on: a changed file is another plug-in.
-
-        That is the plug-in files it inherits from and, for a built-in forecaster, all modules beside it and below.
-        """
-        modules = [sys.modules[c.__module__] for c in self.cls.__mro__ if c.__module__.startswith(PLUGIN_MODULES)]
-        files = {self.file, *(Path(module.__file__ or "").resolve() for module in modules)}
-        if any(file.parent == FORECASTERS_FOLDER for file in files):
-            files.update(FORECASTERS_FOLDER.rglob("*.py"))
-        return hashlib.sha256(b"".join(sorted(file.read_bytes() for file in files))).hexdigest()
+        """Identity of the code and data behind the class: where they change, it is another plug-in."""
+        return plugin_sha(self.kind, self.name, self.code)
 
     @property
     def summary(self) -> str:
@@ -108,7 +111,7 @@ class Registry(Generic[T]):
                     f"The {self.kind} name {name!r} is registered twice: in {taken.file} and in {file}. "
                     "Rename one of them."
                 )
-            self._entries[name] = Entry(name, cls, file)
+            self._entries[name] = Entry(name, cls, file, self.kind)
             return cls
 
         return enter
@@ -129,7 +132,12 @@ class Registry(Generic[T]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def drop_files(self, files: Iterable[Path]) -> None:
-        """Forget what came from these files (a file that failed to load leaves nothing behind)."""
-        gone = {file.resolve() for file in files}
-        self._entries = {name: e for name, e in self._entries.items() if e.file not in gone}
+    @contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """Forget what is registered meanwhile, if it ends with an error: what fails to load leaves nothing behind."""
+        before = self._entries.copy()
+        try:
+            yield
+        except BaseException:
+            self._entries = before
+            raise

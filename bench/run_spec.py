@@ -10,8 +10,9 @@ from typing import Any
 from bench.config import build
 from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, fits_itself
+from bench.outcomes import harness_sha
 from bench.protocol import Protocol
-from bench.record import OUTCOME_VERSION, Rows
+from bench.record import Rows
 from bench.series import DriftSeries
 from bench.strategy import STRATEGIES
 
@@ -90,10 +91,10 @@ def forecaster_config(choice: Choice) -> Any:
 
 
 def run_id(run: RunSpec, series: DriftSeries) -> str:
-    """Hash of everything that decides a run's outcome; a changed plug-in file makes another run."""
+    """Hash of everything that decides a run's outcome: code, data, options, protocol, seed, kind of device."""
     strategy = STRATEGIES[run.strategy.name]
     decides: dict[str, Any] = {
-        "schema": OUTCOME_VERSION,
+        "harness": harness_sha(),
         "strategy": [strategy.name, strategy.sha, strategy_config(run.strategy).model_dump(mode="json")],
         "dataset": [run.dataset.name, series.fingerprint],
         "protocol": run.protocol.model_dump(mode="json"),

@@ -133,6 +133,7 @@ class Strategy:
         heavy: Whether it trains in service: its runs take long, and are started early.
         carries: What lasts from one block to the next, in a few words; printed in the report.
         tiny: Values of ``Config`` that make it cheap, for the contract checks.
+        depends_on: Data files that it reads, relative to its own file: where one changes, its runs are new ones.
     """
 
     Config: ClassVar[type[StrategyConfig]] = StrategyConfig
@@ -143,6 +144,7 @@ class Strategy:
     heavy: ClassVar[bool] = False
     carries: ClassVar[str] = "nothing"
     tiny: ClassVar[dict[str, Any]] = {}
+    depends_on: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, service: Service) -> None:
         self.config = service.config

@@ -19,12 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from bench.forecaster import FORECASTERS, Objective, Pairs, Task, TrainingConfig, check_task, fits_itself
+from bench.outcomes import harness_sha
 from bench.storage.disk import sweep
 from bench.storage.lock import break_left, held
 from bench.storage.tensors import read_tensors, write_tensors
 from bench.stream import Stage
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
 
 class TrainingError(Exception):
@@ -94,7 +95,7 @@ class Recipe:
         decides = {
             "version": CHECKPOINT_VERSION,
             "forecaster": self.name,
-            "file": entry.sha,
+            "code": [harness_sha(), entry.sha],
             "config": self.config.model_dump(mode="json", exclude={"training"} if own_fit else None),
             "task": asdict(self.task),
             "seed": self.seed,

@@ -114,7 +114,7 @@ def test_a_run_audits_what_nobody_has_audited(tiny: Path, bench: Bench, write: W
     assert bench("run", tiny, "--plugins", path).status == 0
     assert {file: file.stat().st_mtime_ns for file in (tiny.parent / "results" / AUDITS).iterdir()} == files
 
-    write("mean.py", MEAN.replace("The mean", "A mean"))  # another version
+    write("mean.py", MEAN + "\n    ANOTHER = True\n")  # another version
     assert bench("run", tiny, "--plugins", path).status == 0
     fresh = [file for file in (tiny.parent / "results" / AUDITS).iterdir() if file not in files]
     assert [file.name.rpartition("-")[0] for file in fresh] == ["mean"]

@@ -408,6 +408,8 @@ def test_ids_follow_the_plug_in_s_file(strategy_file: Path) -> None:
     first = found()
     text = strategy_file.read_text()
     strategy_file.write_text(text + "# a thought\n")
+    assert found() == first
+    strategy_file.write_text(text + "THOUGHT = 1\n")
     edited = found()
     strategy_file.write_text(text)
     assert edited[0] != first[0]

@@ -7,6 +7,7 @@ import shutil
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -40,7 +41,7 @@ def strategy(name: str) -> str:
 
 
 def modules() -> list[str]:
-    return sorted(name for name in sys.modules if name.startswith("bench_plugins.plugins."))
+    return sorted(name for name in sys.modules if name.startswith("bench_plugins.plugins") and "." in name[14:])
 
 
 def test_what_is_built_in_is_found() -> None:
@@ -96,6 +97,54 @@ def test_a_file_is_loaded_once_by_whatever_path(write: Write, tmp_path: Path, mo
     load_plugins(reversed(ways))
     assert modules() == ["bench_plugins.plugins.mine"]
     assert user_plugin_names(["link.py"]) == (["mine"], [], [])
+
+
+PACKAGE = {
+    "mine/__init__.py": "from .strategies import Mine",
+    "mine/strategies.py": strategy("mine") + "\n    from .replay.buffer import SIZE\n    from ._names import NAME\n",
+    "mine/_names.py": "NAME = 'n'",
+    "mine/replay/__init__.py": "",
+    "mine/replay/buffer.py": "SIZE = 1",
+    "_hidden/__init__.py": "raise RuntimeError('not a plug-in')",
+    "notes/notes.py": "raise RuntimeError('no package')",
+}
+
+
+@pytest.mark.parametrize("named", ["folder", "folder/mine", "folder/mine/__init__.py"])
+def test_a_plug_in_may_be_a_package(write: Write, tmp_path: Path, named: str) -> None:
+    for name, text in PACKAGE.items():
+        write(f"folder/{name}", text)
+    load_plugins([tmp_path / named])
+    load_plugins([tmp_path / named])
+    assert user_plugin_names([tmp_path / named]) == (["mine"], [], [])
+    assert set(STRATEGIES["mine"].code.files) == {name for name in PACKAGE if name.startswith("mine/")}
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+@pytest.mark.parametrize("package", [True, False])
+def test_the_files_of_a_folder_import_each_other(write: Write, tmp_path: Path, package: bool) -> None:
+    if package:
+        write("folder/__init__.py", "")
+    write("folder/one.py", strategy("one") + "\n    from .replay import SIZE\n")
+    write("folder/two.py", strategy("two") + "\n    from .one import Mine as Other\n")
+    write("folder/replay.py", "SIZE = 1")
+    load_plugins([tmp_path / "folder" / "two.py"])
+    assert {"one", "two"} <= {entry.name for entry in STRATEGIES}
+    load_plugins([tmp_path / "folder"])
+    assert user_plugin_names([tmp_path / "folder"]) == (["one", "two"], [], [])
+    assert sys.modules[STRATEGIES["two"].cls.__module__].Other is STRATEGIES["one"].cls
+
+
+def test_a_sibling_that_fails_is_named_and_is_read_again(write: Write) -> None:
+    path = write("mine.py", "from .helper import SIZE\n" + dedent(strategy("mine")))
+    helper = write("helper.py", "\n1 / 0")
+    with pytest.raises(BenchError) as caught:
+        load_plugins([path])
+    assert str(caught.value) == f"{path} failed to load: ZeroDivisionError: division by zero (helper.py, line 2)"
+    assert modules() == []
+    helper.write_text("SIZE = 1")
+    load_plugins([path])
+    assert "mine" in STRATEGIES
 
 
 def test_two_files_of_one_stem_both_stay(write: Write) -> None:

@@ -40,7 +40,7 @@ def test_what_is_registered_is_found(file: Path) -> None:
     registry: Registry[Any] = Registry("thing")
     cls = define(file, doc="\n    First line.\n\n    More.")
     assert registry.register("a-1.b_c")(cls) is cls
-    assert registry["a-1.b_c"] == Entry("a-1.b_c", cls, file)
+    assert registry["a-1.b_c"] == Entry("a-1.b_c", cls, file, "thing")
     assert registry["a-1.b_c"].summary == "First line."
     assert "a-1.b_c" in registry
     assert "a" not in registry
@@ -126,9 +126,15 @@ def test_the_hash_is_of_content_and_not_of_place(tmp_path: Path) -> None:
     assert len(shas) == 1
 
 
-def test_files_can_be_forgotten(tmp_path: Path, file: Path) -> None:
+def test_what_fails_leaves_nothing_behind(tmp_path: Path, file: Path) -> None:
     registry: Registry[Any] = Registry("thing")
     registry.register("stays")(define(tmp_path / "two.py"))
-    registry.register("goes")(define(file))
-    registry.drop_files([file])
+
+    def load() -> None:
+        with registry.undone_on_error():
+            registry.register("goes")(define(file))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        load()
     assert [entry.name for entry in registry] == ["stays"]

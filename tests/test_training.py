@@ -270,7 +270,7 @@ def test_the_key_follows_the_forecaster_s_file(write: Write) -> None:
             super().__init__()
     """
     keys = []
-    for content in (text, text + "# edited\n", text):
+    for content in (text, text + "WIDTH = 1\n", text):
         with forgetting():
             load_plugins([write("mine.py", content)])
             keys.append(key(recipe("mine", options={})))

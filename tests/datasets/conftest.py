@@ -10,7 +10,9 @@ from bench import DriftSeries
 from bench.dataset import resolve_dataset
 from bench.files import download
 from bench.files.download import RemoteFile, locate
-from bench.plugins import _load_file, home
+from bench.plugin_import import load as load_plugin
+from bench.plugin_import import plugins_in
+from bench.plugins import home
 
 Load = Callable[..., DriftSeries]
 Need = Callable[[RemoteFile], Path]
@@ -27,8 +29,8 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _registered() -> None:
     """Only the datasets: these tests need no torch."""
-    for file in sorted((home() / "datasets").glob("*.py")):
-        _load_file(file, "datasets")
+    for file in plugins_in(home() / "datasets"):
+        load_plugin(file, "datasets")
 
 
 @pytest.fixture
