@@ -83,6 +83,8 @@ class ForecasterConfig(Config):
 class Pairs:
     """Training pairs, as views into scaled rows: pair ``i`` starts its truth at row ``origins[i]``.
 
+    The rows are a copy of those before the stream, and nothing lies behind them.
+
     Attributes:
         inputs: ``(N, C_in)`` float32 rows.
         targets: ``(N, C_out)`` float32 rows; NaN is hidden.

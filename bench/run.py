@@ -64,13 +64,14 @@ class Workplace:
 
 
 def load_series(run: RunSpec) -> DriftSeries:
-    """The run's dataset, checked; loaded once for each process."""
+    """The run's dataset, checked; loaded once where runs on it follow one another."""
     return _loaded(run.dataset.name, json.dumps(run.dataset.options), run.rows)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)  # no other may hold the rows that are hidden in this one
 def _loaded(name: str, options: str, rows: Rows) -> DriftSeries:
-    return served_rows(resolve_dataset(name, json.loads(options)).chosen(), rows)
+    series = served_rows(resolve_dataset(name, json.loads(options)).chosen(), rows)
+    return series.with_values(np.require(series.values, requirements=["C", "W"]))  # rows are hidden where they lie
 
 
 def recipe_of(run: RunSpec, stage: Stage) -> Recipe | None:

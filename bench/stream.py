@@ -54,10 +54,18 @@ class Stage:
     @classmethod
     def of(cls, series: DriftSeries, protocol: Protocol) -> Stage:
         """Scale a series by its training rows."""
-        scaled = series.scaler.scale(series.values)
-        truth = scaled[:, list(series.target_column)]
-        inputs = scaled[:, list(series.input_index)].astype(np.float32, order="C")
-        return cls(series, protocol, inputs, truth.astype(np.float32, order="C"), np.ascontiguousarray(truth))
+        rows, wide = len(series), len(series.target_column)
+        inputs, targets = (np.empty((rows, n), dtype=np.float32) for n in (len(series.input_index), wide))
+        stage = cls(series, protocol, inputs, targets, np.empty((rows, wide)))
+        stage.scale_again(slice(None))
+        return stage
+
+    def scale_again(self, rows: slice) -> None:
+        """Make some rows of the tables anew, from what the series holds there now."""
+        scaled = self.series.scaler.scale(self.series.values[rows])
+        self.truth[rows] = scaled[:, list(self.series.target_column)]
+        self.targets[rows] = self.truth[rows]
+        self.inputs[rows] = scaled[:, list(self.series.input_index)]
 
     @property
     def first_origin(self) -> int:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.forecaster import FORECASTERS, Objective, Pairs, Task, TrainingConfig, check_task, fits_itself
+from bench.hidden_rows import hidden
 from bench.outcomes import harness_sha
 from bench.storage.disk import sweep
 from bench.storage.lock import break_left, held
@@ -124,14 +125,14 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
         The caller's own copy.
     """
     if cache is None or not hasattr(FORECASTERS[recipe.name].cls, "state_dict"):
-        return _train(recipe, stage, device)
+        return train_blind(recipe, stage, device)
     path = cache / f"{recipe.key(stage.series.training_fingerprint, device)}.safetensors"
     forecaster = _load(recipe, path, device)
     if forecaster is None:
         with held(path.with_suffix(".lock")):  # of all who need it, one trains it, and the others wait
             forecaster = _load(recipe, path, device)
             if forecaster is None:
-                forecaster = _train(recipe, stage, device)
+                forecaster = train_blind(recipe, stage, device)
                 write_tensors(path, forecaster.state_dict())
     return forecaster
 
@@ -143,16 +144,26 @@ def sweep_checkpoints(cache: Path) -> None:
         break_left(lock)
 
 
-def _train(recipe: Recipe, stage: Stage, device: torch.device) -> Any:
-    split = stage.series.split
-    inputs, targets = (torch.from_numpy(rows[: split.validation]).to(device) for rows in (stage.inputs, stage.targets))
-    task = recipe.task
+def train_blind(recipe: Recipe, stage: Stage, device: torch.device, seed: int = 0) -> Any:
+    """A forecaster trained on copies of the rows before the stream, while those of the stream are hidden.
+
+    Args:
+        recipe: What to train.
+        stage: Where the rows come from.
+        device: Where the forecaster lives.
+        seed: Of what lies in the place of the stream's rows meanwhile: it decides nothing.
+    """
+    split, task = stage.series.split, recipe.task
+    inputs, targets = (
+        torch.from_numpy(rows[: split.validation].copy()).to(device) for rows in (stage.inputs, stage.targets)
+    )
 
     def pairs(start: int, end: int) -> Pairs:
         origins = torch.arange(start, end - task.horizon + 1, device=device)
         return Pairs(inputs, targets, origins, task.lookback, task.horizon)
 
-    return recipe.train(pairs(task.lookback, split.train), pairs(split.train, split.validation), device)
+    with hidden(stage, split.validation, seed):
+        return recipe.train(pairs(task.lookback, split.train), pairs(split.train, split.validation), device)
 
 
 def _load(recipe: Recipe, path: Path, device: torch.device) -> Any | None:

@@ -19,7 +19,7 @@ from bench.audit import Audit, AuditStatus, audited_sha, code_sha
 from bench.config import build
 from bench.dataset import resolve_dataset
 from bench.errors import BenchError
-from bench.forecaster import FORECASTERS, Task, abilities
+from bench.forecaster import FORECASTERS, abilities
 from bench.plugins import raised_at
 from bench.protocol import PRESETS, Protocol, ProtocolSpec
 from bench.provenance import packages
@@ -31,7 +31,8 @@ from bench.testing.findings import CheckError, DeafError, OutOfTimeError, requir
 from bench.testing.passes import CPU, MakeStrategy, Marks, first_difference, marks_of
 from bench.testing.schedules import LABEL_REGIMES, draw_schedule, label_of
 from bench.testing.tiny import fitting_forecasters, small_series, tiny_maker
-from bench.training import Recipe, pretrain
+from bench.testing.training import training_is_blind
+from bench.training import Recipe, pretrain, task_of
 
 LEAKLESS = "no leak: "
 DRAWN = 8
@@ -108,9 +109,11 @@ def check_strategy(
     with tempfile.TemporaryDirectory() as folder:
         make = _hurried(tiny_maker(name, forecaster=chosen, checkpoints=Path(folder)), deadline)
         found = Findings()
+        if chosen:
+            _train_blind(chosen, found)
         _take_through_presets(make, quick, found)
         _take_through_drawn(make, chosen, found, reads=cls.reads)
-        if not found.lines:
+        if not any(line.startswith(LEAKLESS) for line in found.lines):
             raise CheckError(f"serves no schedule. {found.refused[0]}")
         _take_in_another_order(make, found)
         _ask_for_traces(make, quick, found)
@@ -178,6 +181,13 @@ def _turns(quick: bool) -> Iterator[Turn]:
                 yield Turn(series, protocol, (next(disturbance),) if quick else DISTURBANCES)
 
 
+def _train_blind(forecaster: str, found: Findings) -> None:
+    """What serves must not have been trained on the stream: no strategy's pass would show it."""
+    for hidden in (False, True):
+        with found.during(f"no leak in training {forecaster}: {_where(hidden)}"):
+            training_is_blind(*_small_task(forecaster, hidden))
+
+
 def _take_through_presets(make: MakeStrategy, quick: bool, found: Findings) -> None:
     for turn in _turns(quick):
         with found.during(f"{LEAKLESS}{label_of(turn.protocol, turn.series)}"):
@@ -208,8 +218,7 @@ def _take_in_another_order(make: MakeStrategy, found: Findings) -> None:
 def _ask_for_traces(make: MakeStrategy, quick: bool, found: Findings) -> None:
     for hidden in (False, True):
         series = small_series(hidden_targets=hidden, rows=QUICK_ROWS if quick else ROWS)
-        where = f"targets {'hidden' if hidden else 'among the inputs'}"
-        with found.during(f"asking for its trace changes nothing, {where}"):
+        with found.during(f"asking for its trace changes nothing, {_where(hidden)}"):
             trace_changes_nothing(make, series, ProtocolSpec(preset="online").resolve(series))
 
 
@@ -230,7 +239,7 @@ def trace_changes_nothing(make: MakeStrategy, series: DriftSeries, protocol: Pro
 
 
 def check_forecaster(name: str) -> list[str]:
-    """Shapes, determinism, independence of the batch, weights that survive saving.
+    """Shapes, determinism, independence of the batch, weights that survive saving and know nothing of the stream.
 
     Returns:
         What was checked, a line each.
@@ -239,31 +248,41 @@ def check_forecaster(name: str) -> list[str]:
         CheckError: The forecaster broke its contract.
     """
     lines = []
-    entry = FORECASTERS[name]
-    config = build(entry.cls.Config, getattr(entry.cls, "tiny", {}), f"forecaster {name!r} (tiny)")
     for hidden in (False, True):
-        stage = Stage.of(small_series(hidden_targets=hidden), _protocol(hidden))
-        series = stage.series
-        task = Task(12, 3, len(series.inputs), len(series.targets), series.target_index)
+        recipe, stage = _small_task(name, hidden)
+        where, expected = _where(hidden), (6, recipe.task.horizon, recipe.task.targets)
         with tempfile.TemporaryDirectory() as folder:  # the third is read back from what the second left
-            recipe, cache = Recipe(name, config, task, 0), Path(folder)
-            first, second, restored = (pretrain(recipe, stage, CPU, c) for c in (None, cache, cache))
+            first, second, restored = (pretrain(recipe, stage, CPU, c) for c in (None, Path(folder), Path(folder)))
         windows = torch.from_numpy(stage.windows(np.arange(20, 26)))
         before = windows.clone()
         with torch.no_grad():
             out, again, alone = first(windows), second(windows), first(windows[:1])
             kept = restored(windows)
-        where = "targets hidden" if hidden else "targets among the inputs"
-        require(out.shape == (6, 3, task.targets), f"{where}: forecast has shape {tuple(out.shape)}, not (B, H, C_out)")
+        require(out.shape == expected, f"{where}: forecast has shape {tuple(out.shape)}, not (B, H, C_out)")
         require(bool(torch.isfinite(out).all()), f"{where}: a forecast is not finite")
         require(torch.equal(windows, before), f"{where}: it changed the windows that it was given")
         require(torch.equal(out, again), f"{where}: two trainings from the same seed differ")
         require(torch.equal(out, kept), f"{where}: a forecaster read back from its checkpoint forecasts otherwise")
         close = torch.allclose(out[:1], alone, atol=1e-4, rtol=1e-4)
         require(close, f"{where}: a forecast depends on the other windows of its batch")
+        training_is_blind(recipe, stage)
         lines.append(f"shape, determinism, independence of the batch, weights that survive saving: {where}")
-    lines.append(f"offers: {', '.join(sorted(abilities(entry.cls))) or 'nothing but forecasts'}")
+        lines.append(f"no leak in training: {where}")
+    lines.append(f"offers: {', '.join(sorted(abilities(FORECASTERS[name].cls))) or 'nothing but forecasts'}")
     return lines
+
+
+def _small_task(forecaster: str, hidden: bool) -> tuple[Recipe, Stage]:
+    """A forecaster in its tiny form, and what it is trained on."""
+    series = small_series(hidden_targets=hidden)
+    stage = Stage.of(series, ProtocolSpec(preset="online").resolve(series))
+    cls = FORECASTERS[forecaster].cls
+    config = build(cls.Config, getattr(cls, "tiny", {}), f"forecaster {forecaster!r} (tiny)")
+    return Recipe(forecaster, config, task_of(stage), 0), stage
+
+
+def _where(hidden: bool) -> str:
+    return f"targets {'hidden' if hidden else 'among the inputs'}"
 
 
 def check_dataset(name: str) -> list[str]:
@@ -280,7 +299,3 @@ def check_dataset(name: str) -> list[str]:
     require(first.fingerprint == second.fingerprint, "two loads give different series")
     lines = [f"{len(first):,} rows, {len(first.inputs)} inputs, {len(first.targets)} targets; loads alike twice"]
     return lines + [f"fits {ProtocolSpec(preset=preset).resolve(first).label}" for preset in PRESETS]
-
-
-def _protocol(hidden: bool) -> Protocol:
-    return ProtocolSpec(preset="online").resolve(small_series(hidden_targets=hidden))
