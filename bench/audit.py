@@ -10,6 +10,7 @@ from typing import Literal
 
 from bench.record import Part, Record
 from bench.storage.disk import replace_whole
+from bench.storage.plain import JSON_BYTES, read_file
 
 AUDITS = ".audits"  # beside the experiments' results: what was audited once holds for all of them
 PACKAGE = Path(__file__).resolve().parent
@@ -89,7 +90,8 @@ def audit_file(folder: Path, subject: str, sha: str) -> Path:
 def read_audit(folder: Path, strategy: str, forecaster: str, sha: str) -> Audit | None:
     """The newest audit of a version, or None where there is none or it cannot be read."""
     try:
-        audit = Audit.model_validate_json(audit_file(folder, subject_of(strategy, forecaster), sha).read_bytes())
+        file = audit_file(folder, subject_of(strategy, forecaster), sha)
+        audit = Audit.model_validate_json(read_file(file, folder.parent, JSON_BYTES))
     except (OSError, ValueError):
         return None
     return audit if audit.sha == sha else None
@@ -123,4 +125,4 @@ def audits_beside(experiment: Path, records: Mapping[str, Record]) -> dict[str, 
 
 def write_audit(folder: Path, audit: Audit) -> None:
     """Keep an audit, in place of an earlier one of the same version."""
-    replace_whole(audit_file(folder, audit.subject, audit.sha), audit.model_dump_json(indent=1))
+    replace_whole(audit_file(folder, audit.subject, audit.sha), audit.model_dump_json(indent=1), folder.parent)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.storage.plain import is_file
+
 THROUGHPUT = "throughput"  # folder beside the experiments' results
 
 
@@ -48,14 +50,15 @@ def read_session(file: Path) -> Session | None:
         benchmarks = [_benchmark(one) for one in session["benchmarks"]]
         name = machine.get("cpu", {}).get("brand_raw") or machine.get("processor") or machine.get("machine") or ""
         date = str(session.get("datetime") or "")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return Session(date, str(name), benchmarks) if benchmarks else None
 
 
 def read_sessions(folder: Path) -> list[Session]:
     """Sessions of a folder's JSON files, oldest first by the date in the file; other files are passed over."""
-    found = [session for file in sorted(folder.glob("*.json")) if (session := read_session(file)) is not None]
+    files = [file for file in sorted(folder.glob("*.json")) if is_file(file)]
+    found = [session for file in files if (session := read_session(file)) is not None]
     return sorted(found, key=lambda session: session.date)
 
 

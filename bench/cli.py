@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bench.benchmarks import THROUGHPUT
-from bench.commands.console import err, out, print_table
+from bench.commands.console import err, out, print_table, say_left_alone
 from bench.commands.data import data
 from bench.commands.results import app as results_app
 from bench.errors import BenchError
@@ -233,6 +233,7 @@ def report(
     from bench.report import PAGE, write_report
     from bench.store import experiments_in
 
+    say_left_alone(results)
     folders = {folder.name: folder for folder in experiments_in(results)}
     if experiment and experiment not in folders:
         raise unknown("experiment with results", experiment, folders)
@@ -266,6 +267,7 @@ def compare(
     from bench.compare import compare as compare_places
     from bench.report.comparison import comparison
 
+    say_left_alone(*(Path(place) for place in (a, b)))
     found = compare_places(a, b, Bounds(worse, slower))
     out.print("\n\n".join(comparison(found, everything=all_)), markup=False, highlight=False)
     if is_worse(found.changes):
@@ -285,6 +287,7 @@ def leaderboard(
     from bench.report.standings import standings
     from bench.standings import read_standings
 
+    say_left_alone(*map(Path, results or ["results"]))
     found = read_standings(results or ["results"])
     out.print("\n\n".join(standings(found)), markup=False, highlight=False, soft_wrap=True)
     if csv is not None:

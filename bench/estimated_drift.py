@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.storage.disk import replace_whole
+from bench.storage.plain import JSON_BYTES, read_file
 
 if TYPE_CHECKING:
     from bench.series import DriftSeries
@@ -62,7 +63,7 @@ def estimated_drifts(series: DriftSeries, folder: Path) -> list[EstimatedDrift] 
 def read_drifts(folder: Path, fingerprint: str) -> list[EstimatedDrift] | None:
     """What is kept for some data; None where nothing is, or it was estimated in another way."""
     try:
-        kept = json.loads((folder / f"{fingerprint}.json").read_bytes())
+        kept = json.loads(read_file(folder / f"{fingerprint}.json", folder.parent, JSON_BYTES))
         return [EstimatedDrift(**point) for point in kept["points"]] if kept["method"] == METHOD else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -107,4 +108,4 @@ def _estimate(series: DriftSeries) -> list[EstimatedDrift]:
 def _keep(folder: Path, fingerprint: str, found: list[EstimatedDrift]) -> None:
     text = json.dumps({"method": METHOD, "points": [vars(point) for point in found]}, indent=1)
     with contextlib.suppress(OSError):  # they are only computed again
-        replace_whole(folder / f"{fingerprint}.json", text)
+        replace_whole(folder / f"{fingerprint}.json", text, folder.parent)

@@ -62,6 +62,11 @@ class Workplace:
     plugins: tuple[Path, ...] = ()
     command: str = ""
 
+    @property
+    def root(self) -> Path:
+        """The folder of all experiments' results, as the user named it."""
+        return self.checkpoints.parent
+
 
 def load_series(run: RunSpec) -> DriftSeries:
     """The run's dataset, checked; loaded once where runs on it follow one another."""

@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 from rich.console import Console
 
+from bench.audit import AUDITS
+from bench.benchmarks import THROUGHPUT
 from bench.cell import cell_of_run
 from bench.engines import Crew, Lost
 from bench.experiment import Experiment, expand
@@ -26,7 +28,10 @@ from bench.orchestration.timekeeping import time_each, untimed
 from bench.orchestration.work import KEPT, Ended, Work, carry_out_run, give_up, train_shared
 from bench.run import Workplace, load_series, recipe_of
 from bench.run_spec import RunSpec
-from bench.store import DAMAGED, Condition, Store
+from bench.storage.disk import WORK
+from bench.storage.plain import make_folder, require_plain
+from bench.storage.upkeep import not_ours
+from bench.store import DAMAGED, MANIFEST, Condition, Store
 from bench.stream import Stage
 from bench.training import sweep_checkpoints
 
@@ -158,9 +163,10 @@ def prospect(experiment: Experiment, results: Path, redo: Redo, shard: Shard) ->
         The plan, one run for each checkpoint that is not there, what is known of how long runs take, and workers.
 
     Raises:
-        BenchError: The experiment cannot be run as given.
+        BenchError: The experiment cannot be run as given, or its folder is a link, say.
     """
     store = Store(results / experiment.name)
+    require_plain(store.folder, results)
     ahead = plan(expand(experiment, device_of(experiment)), store, redo, shard)
     training = _untrained(ahead.missing, Workplace(store.folder, results / ".checkpoints"))
     return ahead, training, Pace.of(store), workers_expected(experiment)
@@ -204,7 +210,8 @@ def carry_out_runs(
         cells: What the manifest says of each run id; by default what the run is, apart from versions.
     """
     store = Store(place.results)
-    place.results.mkdir(parents=True, exist_ok=True)
+    _require_plain(place, console)
+    make_folder(place.results, place.root)
     store.sweep()
     sweep_checkpoints(place.checkpoints)
     store.write_manifest(cells if cells is not None else {run.run_id: cell_of_run(run) for run in runs}, keep=narrowed)
@@ -228,6 +235,20 @@ def carry_out_runs(
         store.sweep()
     done.pop(KEPT, None)
     return Outcome(place.results, done, len(ahead.runs) - done.total(), timed)
+
+
+def _require_plain(place: Workplace, console: Console) -> None:
+    """Say what is left alone in results that came from elsewhere, such as links.
+
+    Raises:
+        NotPlainError: It is where this session has to write.
+    """
+    experiment = place.results.relative_to(place.root).parts[0]
+    for finding in not_ours(place.root, {experiment, place.checkpoints.name, AUDITS, THROUGHPUT}):
+        console.print(f"{finding.path} {finding.reason}", markup=False, highlight=False)
+    own = (place.results / name for name in (WORK, PROGRESS, DAMAGED, MANIFEST))
+    for path in (*own, place.checkpoints, place.root / AUDITS):
+        require_plain(path, place.root)
 
 
 def _set_damaged_aside(ahead: Plan, store: Store, console: Console) -> None:

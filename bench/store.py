@@ -7,14 +7,26 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import BenchError
 from bench.record import SCHEMA_VERSION, Record, Timing
-from bench.storage.disk import WORK, remove, sweep, work_folder, write_durably
+from bench.storage.disk import WORK, replace_whole, sweep, work_folder, write_durably
 from bench.storage.lock import held
 from bench.storage.migrations import migrated
+from bench.storage.plain import (
+    FRAME_BYTES,
+    JSON_BYTES,
+    is_file,
+    is_folder,
+    make_folder,
+    open_file,
+    read_file,
+    remove,
+    require_plain,
+)
 from bench.storage.seal import Seal, SealError, broken_file, opened, sealed
 
 if TYPE_CHECKING:
@@ -108,7 +120,7 @@ class Store:
     def _identity(self, run_id: str) -> tuple[int, ...]:
         """Which folder the run's is, and since when; empty where there is none."""
         try:
-            here = (self.folder / run_id).stat()
+            here = (self.folder / run_id).stat(follow_symlinks=False)
         except OSError:
             return ()
         return here.st_ino, here.st_ctime_ns  # numbers alone are used again
@@ -117,13 +129,13 @@ class Store:
         try:
             record, seal = self._load(run_id)
         except FileNotFoundError:
-            there = (self.folder / run_id).is_dir()
+            there = is_folder(self.folder / run_id)
             return Condition("damaged", f"{RECORD} is missing") if there else Condition("absent")
         except _NewerError:
             return Condition("newer")
         except (DamagedError, OSError) as error:
             return Condition("damaged", str(error))
-        broken = broken_file(self.folder / run_id, seal, closely=closely) if seal else ""
+        broken = broken_file(self.folder, run_id, seal, closely=closely) if seal else ""
         return Condition("damaged", broken) if broken else Condition(record.status, seconds=record.seconds)
 
     def read(self, run_id: str) -> Record | None:
@@ -140,7 +152,7 @@ class Store:
             DamagedError: It is not as it was written.
             OSError: It cannot be read.
         """
-        text = (self.folder / run_id / RECORD).read_bytes()
+        text = self._bytes(run_id, RECORD)
         try:
             body, seal = opened(text)
             if seal is not None and _CURRENT in body:  # the usual case, and quick
@@ -158,7 +170,7 @@ class Store:
     def read_timing(self, run_id: str) -> Timing | None:
         """The timing pass of a run, or None."""
         try:
-            return Timing.model_validate_json(opened((self.folder / run_id / TIMING).read_bytes())[0])
+            return Timing.model_validate_json(opened(self._bytes(run_id, TIMING))[0])
         except (OSError, ValueError, SealError):
             return None
 
@@ -167,16 +179,18 @@ class Store:
         import pandas as pd
 
         path = self.folder / run_id / name
-        return pd.read_parquet(path) if path.is_file() else None
+        if not is_file(path):
+            return None
+        return pd.read_parquet(BytesIO(read_file(path, self.folder, FRAME_BYTES)))
 
     def read_columns(self, run_id: str, name: str, columns: Sequence[str]) -> dict[str, NDArray[Any]] | None:
         """Some columns of such a frame as arrays, quickly; None where there is no frame."""
         from pyarrow.parquet import ParquetFile
 
         path = self.folder / run_id / name
-        if not path.is_file():
+        if not is_file(path):
             return None
-        with ParquetFile(path) as file:
+        with open_file(path, self.folder, FRAME_BYTES) as opened_file, ParquetFile(opened_file) as file:
             table = file.read(list(columns), use_threads=False)  # threads cost more than so small a file
         return {column: table[column].to_numpy() for column in columns}
 
@@ -187,12 +201,12 @@ class Store:
     def run_ids(self) -> list[str]:
         """Ids of the runs that the report is about, if they left a record; of all that did, where no list was made."""
         listed = list(self.read_manifest()) or self.found()
-        return [run_id for run_id in listed if (self.folder / run_id / RECORD).is_file()]
+        return [run_id for run_id in listed if is_file(self.folder / run_id / RECORD)]
 
     def read_manifest(self) -> dict[str, str]:
         """Run id to cell (what the run is, apart from versions), in the order of the experiment."""
         try:
-            listed = json.loads((self.folder / MANIFEST).read_bytes())
+            listed = json.loads(read_file(self.folder / MANIFEST, self.folder, JSON_BYTES))
         except (OSError, ValueError):
             return {}
         items = listed.items() if isinstance(listed, dict) else ()
@@ -206,11 +220,11 @@ class Store:
             keep: Whether other cells that were listed before stay.
         """
         fresh = set(cells.values())
-        with held(self.folder / WORK / f"{MANIFEST}.lock"):
+        with held(self.folder / WORK / f"{MANIFEST}.lock", self.folder):
             listed = self.read_manifest()
             before = {run_id: cell for run_id, cell in listed.items() if keep and cell not in fresh}
             if list((before | cells).items()) != list(listed.items()):
-                self._replace(MANIFEST, json.dumps(before | cells, indent=1))
+                replace_whole(self.folder / MANIFEST, json.dumps(before | cells, indent=1), self.folder)
 
     def records(self) -> Iterator[Record]:
         """All readable records."""
@@ -232,21 +246,22 @@ class Store:
             for name, frame in frames.items():
                 frame.to_parquet(work / name, index=False)
             write_durably(work / RECORD, sealed(record.model_dump_json(indent=1), [work / name for name in frames]))
-            if log is not None and log.is_file() and log.stat().st_size:
+            if log is not None and is_file(log) and log.stat().st_size:
                 log.rename(work / LOG)
             self.put(work, record.run_id, replace=replace)
         finally:
-            remove(work)
+            remove(work, self.folder)
 
     def put(self, work: Path, run_id: str, *, replace: bool) -> None:
         """Give a whole folder, written elsewhere on this disk, its place as a run; in one step."""
         final = self.folder / run_id
         for _ in range(ATTEMPTS):
+            require_plain(final, self.folder)
             try:
                 work.rename(final)
                 return
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not final.is_dir():
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not is_folder(final):
                     raise
             if not replace and self.has(run_id):
                 return
@@ -255,47 +270,47 @@ class Store:
 
     def write_timing(self, run_id: str, timing: Timing) -> None:
         """Write the timing pass of a run beside its record."""
-        self._replace(f"{run_id}/{TIMING}", sealed(timing.model_dump_json(indent=1)))
+        path = self.folder / run_id / TIMING
+        replace_whole(path, sealed(timing.model_dump_json(indent=1)), self.folder)
 
     def set_aside(self, run_id: str) -> bool:
-        """Move a damaged run to ``.damaged``; False where it was found whole, or gone, meanwhile."""
+        """Move a damaged run to ``.damaged``; False where it was found whole, or gone, meanwhile.
+
+        Raises:
+            NotPlainError: It, or ``.damaged``, is a link, say.
+        """
+        for path in (self.folder / run_id, self.folder / DAMAGED):
+            require_plain(path, self.folder)
         aside = work_folder(self.folder)
         try:
             (self.folder / run_id).rename(aside / run_id)
         except OSError:
-            remove(aside)
+            remove(aside, self.folder)
             return False
         if Store(aside).condition(run_id).state != "damaged":  # another session was just then replacing it
             self.put(aside / run_id, run_id, replace=False)
-            remove(aside)
+            remove(aside, self.folder)
             return False
-        (self.folder / DAMAGED).mkdir(exist_ok=True)
-        (aside / run_id).rename(self.folder / DAMAGED / f"{run_id}-{aside.name.rpartition('-')[2]}")
-        remove(aside)
+        damaged = make_folder(self.folder / DAMAGED, self.folder)
+        (aside / run_id).rename(damaged / f"{run_id}-{aside.name.rpartition('-')[2]}")
+        remove(aside, self.folder)
         return True
 
     def sweep(self) -> None:
         """Remove what this process left half-written, and what processes that are gone did."""
         sweep(self.folder)
 
-    def _replace(self, name: str, text: str) -> None:
-        """Write one file whole, in place of an earlier one."""
-        work = work_folder(self.folder)
-        try:
-            write_durably(work / "text", text)
-            (work / "text").replace(self.folder / name)
-        finally:
-            remove(work)
+    def _bytes(self, run_id: str, name: str) -> bytes:
+        return read_file(self.folder / run_id / name, self.folder, JSON_BYTES)
 
-    @staticmethod
-    def _move_away(final: Path, aside: Path) -> None:
+    def _move_away(self, final: Path, aside: Path) -> None:
         """Take a folder out of the way, unless another process was quicker."""
         try:
             final.rename(aside / "replaced")
         except FileNotFoundError:
             pass
         finally:
-            remove(aside)
+            remove(aside, self.folder)
 
 
 _CURRENT = f'"schema_version": {SCHEMA_VERSION},'.encode()
@@ -313,7 +328,7 @@ def _migrated(values: dict[str, Any], seal: Seal | None) -> dict[str, Any]:
 
 def _is_run(path: Path) -> bool:
     """Whether a folder of an experiment's is, or is meant to be, a run."""
-    return path.is_dir() and path.name not in (SWEEP, CHOSEN)
+    return is_folder(path) and path.name not in (SWEEP, CHOSEN)
 
 
 def experiments_in(results: Path) -> list[Path]:
@@ -324,11 +339,11 @@ def experiments_in(results: Path) -> list[Path]:
     """
     if _holds_records(results):
         return [results]
-    found = [folder for folder in sorted(results.glob("[!.]*")) if folder.is_dir() and _holds_records(folder)]
+    found = [folder for folder in sorted(results.glob("[!.]*")) if is_folder(folder) and _holds_records(folder)]
     if not found:
         raise BenchError(f"No results in {results}. Run an experiment first (bench run), or name its folder.")
     return found
 
 
 def _holds_records(folder: Path) -> bool:
-    return any(Store(place).run_ids() for place in (folder, folder / SWEEP))
+    return bool(Store(folder).run_ids() or (is_folder(folder / SWEEP) and Store(folder / SWEEP).run_ids()))

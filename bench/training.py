@@ -129,7 +129,7 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
     path = cache / f"{recipe.key(stage.series.training_fingerprint, device)}.safetensors"
     forecaster = _load(recipe, path, device)
     if forecaster is None:
-        with held(path.with_suffix(".lock")):  # of all who need it, one trains it, and the others wait
+        with held(path.with_suffix(".lock"), cache.parent):  # of all who need it, one trains it, and the others wait
             forecaster = _load(recipe, path, device)
             if forecaster is None:
                 forecaster = train_blind(recipe, stage, device)
@@ -141,7 +141,7 @@ def sweep_checkpoints(cache: Path) -> None:
     """Remove what processes that are gone left half-written or locked."""
     sweep(cache)
     for lock in cache.glob("*.lock"):
-        break_left(lock)
+        break_left(lock, cache.parent)
 
 
 def train_blind(recipe: Recipe, stage: Stage, device: torch.device, seed: int = 0) -> Any:
@@ -168,9 +168,10 @@ def train_blind(recipe: Recipe, stage: Stage, device: torch.device, seed: int = 
 
 def _load(recipe: Recipe, path: Path, device: torch.device) -> Any | None:
     """The forecaster of a checkpoint; None where there is none, or it is damaged, by a power cut say."""
-    if not path.is_file():
+    try:
+        tensors = read_tensors(path)
+    except FileNotFoundError:
         return None
-    tensors = read_tensors(path)
     if tensors is None:
         return None
     forecaster = recipe.build(device)

@@ -195,7 +195,7 @@ def test_a_disk_that_takes_no_record_loses_that_run_only(
 
 
 def test_a_disk_full_from_the_start_ends_in_a_line(tiny: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.store.write_durably", no_space)
+    monkeypatch.setattr("bench.storage.disk.write_durably", no_space)
     ran = bench("run", tiny)
     assert ran.status == 1
     assert ran.err.splitlines()[-1] == (

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench.experiment import load_experiment
 from bench.orchestration.progress import EVERY, Sight, Trail
-from bench.storage.upkeep import merge
+from bench.storage.merging import merge
 from bench.store import Store
 
 from .conftest import Bench

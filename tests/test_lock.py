@@ -24,7 +24,7 @@ COUNTS = """
 
     folder = Path(sys.argv[1])
     for _ in range(50):
-        with held(folder / "lock"):
+        with held(folder / "lock", folder):
             count = int((folder / "count").read_text())
             (folder / "count").write_text(str(count + 1))
 """
@@ -50,7 +50,7 @@ HOLDS = """
     from pathlib import Path
     from bench.storage.lock import held
 
-    with held(Path(sys.argv[1])):
+    with held(Path(sys.argv[1]), Path(sys.argv[1]).parent):
         print("held", flush=True)
         time.sleep(60)
 """
@@ -61,12 +61,12 @@ def test_a_lock_of_a_process_that_was_killed_is_broken_at_once(tmp_path: Path) -
     with start(HOLDS, path) as process:
         assert process.stdout
         process.stdout.readline()
-        break_left(path)
+        break_left(path, path.parent)
         assert path.exists()  # it lives
         process.kill()
         process.wait()
         begun = time.monotonic()
-        with held(path):
+        with held(path, path.parent):
             assert process_name() in path.read_text()
         assert time.monotonic() - begun < 5
     assert list(tmp_path.iterdir()) == []
@@ -77,11 +77,11 @@ def test_a_lock_of_another_machine_is_broken_after_silence_only(
 ) -> None:
     path = tmp_path / "lock"
     path.write_text("00000000-1-1-0123456789ab")
-    break_left(path)
+    break_left(path, path.parent)
     assert path.exists()
     monkeypatch.setattr(lock, "SILENT_S", 0.5)
     begun = time.monotonic()
-    with held(path):
+    with held(path, path.parent):
         assert time.monotonic() - begun > 0.5
     assert list(tmp_path.iterdir()) == []
 
@@ -89,7 +89,7 @@ def test_a_lock_of_another_machine_is_broken_after_silence_only(
 def test_a_lock_that_is_touched_is_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lock"
     monkeypatch.setattr(lock, "BEAT_S", 0.05)
-    with held(path):
+    with held(path, path.parent):
         first = path.stat().st_mtime_ns
         time.sleep(0.3)
         assert path.stat().st_mtime_ns > first

@@ -16,8 +16,9 @@ import pytest
 from bench import BenchError, load_results
 from bench.audit import AUDITS
 from bench.estimated_drift import FOLDER
+from bench.storage.merging import merge
 from bench.storage.owner import ABANDONED_S, process_name
-from bench.storage.upkeep import check, export, merge, prune
+from bench.storage.upkeep import check, export, prune
 from bench.store import CHOSEN, DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, Store
 
 from .conftest import Bench

@@ -27,7 +27,8 @@ from bench.experiment import Experiment
 from bench.plugins import load_plugins
 from bench.session import carry_out
 from bench.storage.disk import WORK
-from bench.storage.upkeep import VARIES, check
+from bench.storage.merging import VARIES
+from bench.storage.upkeep import check
 from bench.store import MANIFEST, Store
 
 SEEDS = 20

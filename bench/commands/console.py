@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,14 @@ UNENDING = 10_000
 
 LONGEST_NAME = 24
 """Characters up to which the first column is kept on one line in a narrow terminal."""
+
+
+def say_left_alone(*folders: Path) -> None:
+    """Name what is neither a file nor a folder in folders of results, such as a link: no command touches it."""
+    from bench.storage.upkeep import not_ours
+
+    for finding in (finding for folder in folders for finding in not_ours(folder)):
+        err.print(f"{finding.path} {finding.reason}", markup=False, highlight=False)
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:

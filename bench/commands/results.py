@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.console import out
+from bench.commands.console import out, say_left_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ def check(results: Results = Path("results")) -> None:
 
     findings = look(results)
     _print(findings)
-    runs = sum(len(store.found()) for store in stores_in(results))
+    runs = sum(len(store.found()) for store in stores_in(results, needed=False))
     out.print(f"{runs} runs, {len(findings)} findings", highlight=False)
     if findings:
         raise typer.Exit(1)
@@ -39,8 +39,9 @@ def merge(
     to: Annotated[Path, typer.Option("--to", file_okay=False, help="The folder that they become.")],
 ) -> None:
     """Copy results of several folders into one; exit status 1 if two runs of one id differ, or one is damaged."""
-    from bench.storage.upkeep import merge as merge_all
+    from bench.storage.merging import merge as merge_all
 
+    say_left_alone(*sources, to)
     merged = merge_all(sources, to)
     _print(merged.conflicts, "conflict: ")
     _print(merged.damaged, "damaged: ")
@@ -58,6 +59,7 @@ def prune(
     """Remove runs of superseded versions, runs that are listed no longer, and damaged ones."""
     from bench.storage.upkeep import prune as remove_superfluous
 
+    say_left_alone(results)
     gone = remove_superfluous(results, dry_run=dry_run)
     _print(gone)
     out.print(f"{len(gone)} {'would be removed' if dry_run else 'removed'}", highlight=False)
@@ -71,6 +73,7 @@ def export(
     """Write one tidy frame, a row for each run."""
     from bench.storage.upkeep import export as write_frame
 
+    say_left_alone(results)
     out.print(f"{write_frame(results, file)} runs in {file}", markup=False, highlight=False)
 
 

@@ -7,7 +7,6 @@ import importlib
 import io
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -23,6 +22,7 @@ import psutil
 
 from bench.engines.cluster import Cluster, RayOptions
 from bench.errors import BenchError
+from bench.storage.plain import remove
 
 ANSWER_S = 10.0
 """What a cluster may take to answer, and killed processes to be gone."""
@@ -102,12 +102,12 @@ def _require_answer(address: str, place: str) -> None:
 def _started(ray: Any, cpus: int) -> Iterator[None]:
     """A cluster of one machine, this one; no dashboard, nothing listens to the network, and no process is left."""
     short = Path("/tmp")  # noqa: S108 - a socket's path must be short; the folder in it is made for this session alone
-    folder = tempfile.mkdtemp(prefix="bench-", dir=short if short.is_dir() else None)
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=short if short.is_dir() else None))
     how = {"include_dashboard": False, "object_store_memory": OBJECTS, "_node_ip_address": "127.0.0.1"}
     before = set(psutil.Process().children())
     try:
         with _deaf_children():
-            _init(ray, "a ray cluster on this machine", address="local", num_cpus=cpus, _temp_dir=folder, **how)
+            _init(ray, "a ray cluster on this machine", address="local", num_cpus=cpus, _temp_dir=str(folder), **how)
         yield
     finally:
         daemons = [child for child in psutil.Process().children() if child not in before]
@@ -116,7 +116,7 @@ def _started(ray: Any, cpus: int) -> Iterator[None]:
         ray.shutdown()
         _kill(started)
         psutil.wait_procs(started, ANSWER_S)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder, folder.parent)
 
 
 def _kill(processes: Iterable[psutil.Process]) -> None:

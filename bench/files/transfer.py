@@ -16,6 +16,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from bench.storage.plain import remove
+
 TIMEOUT_S = 30.0
 """Longest silence of a server; also how often its speed is looked at."""
 SLOWEST = 256
@@ -80,8 +82,8 @@ class Partial:
 
     def discard(self) -> None:
         """Forget what has arrived."""
-        self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
+        for path in (self.path, self._note):
+            remove(path, path.parent)
 
     @property
     def _note(self) -> Path:

@@ -14,8 +14,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from bench.storage.disk import remove
-from bench.storage.owner import is_left, process_name
+from bench.storage.owner import is_left, unique_name
+from bench.storage.plain import NotPlainError, make_folder, remove, remove_if_empty
 
 EVERY = 0.3
 """Seconds between two lines of one run, and between two looks at them."""
@@ -26,7 +26,7 @@ SAY_S = 60.0
 
 @dataclass
 class Trail:
-    """Where one run says how far it is: ``<folder>/<run id>``, rewritten every moment."""
+    """Where one run says how far it is: ``<folder>/<run id>``, rewritten every moment, in a folder of the session's."""
 
     folder: Path
     run_id: str
@@ -48,7 +48,8 @@ class Trail:
 
     def erase(self) -> None:
         """The run is over."""
-        (self.folder / self.run_id).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder is gone
+            remove(self.folder / self.run_id, self.folder)
 
 
 @dataclass
@@ -66,14 +67,15 @@ class Sight:
     _stop: threading.Event = field(default_factory=threading.Event)
     _bars: dict[str, TaskID] = field(default_factory=dict)
     _said: float = field(default_factory=time.monotonic)
+    _name: str = field(default_factory=unique_name)
 
     @property
     def trails(self) -> Path:
         """Where the runs of this session say how far they are, and what they print until they are over."""
-        return self.folder / process_name()
+        return self.folder / self._name
 
     def __enter__(self) -> Sight:
-        self.trails.mkdir(parents=True, exist_ok=True)
+        make_folder(self.trails, self.folder.parent)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -90,12 +92,11 @@ class Sight:
         self._stop.set()
         self._watcher.join()
         self._progress.stop()
-        remove(self.trails)
         for path in self.folder.glob("*"):
-            if is_left(path):  # of a session that was killed
-                remove(path)
-        with contextlib.suppress(OSError):  # another session is there
-            self.folder.rmdir()
+            if path == self.trails or is_left(path):  # of a session that was killed
+                with contextlib.suppress(NotPlainError):
+                    remove(path, self.folder.parent)
+        remove_if_empty(self.folder, self.folder.parent)  # otherwise another session is there
 
     def stage(self, description: str, total: int) -> TaskID:
         """A bar for one stage of the work."""

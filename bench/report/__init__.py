@@ -5,11 +5,14 @@ Everything is drawn from records, so no dataset, no plug-in and no torch is need
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from bench.storage.disk import sweep
+from bench.storage.lock import held
+from bench.storage.owner import unique_name
+from bench.storage.plain import is_file, make_folder, remove, require_plain
 
 PARTS = ("tables", "figures", "datasets", "README.md")
 PAGE = "report.html"
@@ -40,7 +43,7 @@ def write_report(
         The path of ``README.md``. The same records (and benchmarks) give the same bytes.
 
     Raises:
-        BenchError: The folder holds no records.
+        BenchError: The folder holds no records; or the report's folder, or a part of it, is a link, say.
     """
     # Imported late: `import bench.report` costs nothing until a report is written.
     from bench.report.document import compose
@@ -81,18 +84,38 @@ def write_report(
 
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
-    """A new folder whose parts take the place of those in ``folder`` once the block ends well."""
-    folder = folder.resolve()
-    work = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:12]}"
-    work.mkdir(parents=True)
+    """A new folder whose parts take the place of those in ``folder`` once the block ends well.
+
+    Others may write the same report at the same time: each puts all of its parts in place before the next does.
+
+    Raises:
+        NotPlainError: ``folder``, or one of its parts, is a link, say.
+    """
+    within = folder.parent
+    _require_plain(folder)
+    make_folder(within, within)
+    sweep(within, own=False)
+    work = within / f".{unique_name()}"
+    work.mkdir()
     try:
         yield work
-        folder.mkdir(exist_ok=True)
-        for part in [*PARTS, *([PAGE] if (work / PAGE).exists() else [])]:
-            new, old = work / part, folder / part
-            if old.exists():
-                old.rename(work / f"old-{part}")
-            if new.exists():
-                new.rename(old)
+        with held(within / f".{folder.name}.lock", within):
+            _require_plain(folder)
+            make_folder(folder, within)
+            for part in [*PARTS, *([PAGE] if (work / PAGE).exists() else [])]:
+                _put(work / part, folder / part, work / f"old-{part}")
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        remove(work, within)
+
+
+def _require_plain(folder: Path) -> None:
+    for part in (*PARTS, PAGE):
+        require_plain(folder / part, folder.parent)
+
+
+def _put(new: Path, place: Path, aside: Path) -> None:
+    """Put a part of a report in its place, or nothing where there is no such part now."""
+    if place.exists() and not (is_file(new) and is_file(place)):
+        place.rename(aside)
+    if new.exists():
+        new.replace(place)

@@ -10,6 +10,7 @@ from typing import Any
 from bench.benchmarks import Session, read_sessions
 from bench.report.markdown import NONE, escape, table
 from bench.report.numbers import brief, fixed
+from bench.storage.plain import is_folder
 
 COLUMNS = {
     "strategy": "Strategy",
@@ -47,7 +48,7 @@ def read_throughput(folder: Path | None) -> Throughput | None:
     Returns:
         The session, or None.
     """
-    if folder is None or not folder.is_dir():
+    if folder is None or not is_folder(folder):
         return None
     sessions = [_throughput(session) for session in read_sessions(folder)]
     return max((session for session in sessions if session.entries), key=lambda session: session.date, default=None)

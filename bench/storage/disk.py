@@ -2,51 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from pathlib import Path
 
+from bench.storage.lock import LOCKS, break_left
 from bench.storage.owner import is_left, is_own, unique_name
+from bench.storage.plain import NotPlainError, is_folder, make_folder, remove, require_plain
 
 WORK = ".tmp"
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
-    """Write a file, text in UTF-8, and see it on disk."""
-    with path.open("wb") as file:
+    """Write a new file, text in UTF-8, and see it on disk."""
+    with path.open("xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def replace_whole(path: Path, content: str | bytes) -> None:
-    """Write a file beside where it belongs, then put it there in one step, in place of an earlier one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def replace_whole(path: Path, content: str | bytes, within: Path) -> None:
+    """Write a file beside where it belongs, then put it there in one step, in place of an earlier one.
+
+    Args:
+        path: Where it belongs; its folder is made.
+        content: Text in UTF-8, or bytes.
+        within: The folder that was named; below it, nothing is written through a link.
+
+    Raises:
+        NotPlainError: A step of the path is a link, say.
+    """
+    make_folder(path.parent, within)
+    require_plain(path, within)
     work = path.with_name(f".{unique_name()}")
     try:
         write_durably(work, content)
         work.replace(path)
     finally:
-        work.unlink(missing_ok=True)
+        remove(work, within)
 
 
 def work_folder(folder: Path) -> Path:
-    """A new folder for what is being written, under ``<folder>/.tmp``."""
-    work = folder / WORK / unique_name()
-    work.mkdir(parents=True)
+    """A new folder for what is being written, under ``<folder>/.tmp``.
+
+    Raises:
+        NotPlainError: ``.tmp`` is a link, say.
+    """
+    work = make_folder(folder / WORK, folder) / unique_name()
+    work.mkdir()
     return work
 
 
-def sweep(folder: Path) -> None:
-    """Remove what processes that are gone left half-written in a folder, and what this one did."""
-    for path in [*folder.glob(f"{WORK}/*"), *folder.glob(".*-*-*-*")]:
-        if is_own(path.name.lstrip(".")) or is_left(path):
-            remove(path)
+def sweep(folder: Path, *, own: bool = True) -> None:
+    """Remove what processes that are gone left half-written or locked in a folder.
 
+    What is no file and no folder, but a link, say, is left alone.
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder with all in it, or what is still there of it."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    Args:
+        folder: Where they wrote.
+        own: Whether what this process began there is removed, too.
+    """
+    work = folder / WORK
+    for path in [*folder.glob(".*"), *(work.glob("*") if is_folder(work) else ())]:
+        if path.suffix in LOCKS:
+            break_left(path, folder)
+        elif (own and is_own(path.name.lstrip("."))) or is_left(path):
+            with contextlib.suppress(NotPlainError):
+                remove(path, folder)

@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.storage.owner import is_gone, unique_name
+from bench.storage.plain import NotPlainError, make_folder, read_file, remove, require_plain
 
 BEAT_S = 5.0
 """Who holds a lock touches it this often."""
@@ -21,43 +22,28 @@ SILENT_S = 60.0
 
 LOOK_S = 0.05
 
+LOCKS = (".lock", ".break")
+"""Endings of the names of locks, and of the locks under which one that was left is broken."""
+
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, within: Path) -> Iterator[None]:
     """Hold a lock; wait for whoever holds it now.
 
-    A lock of a process that is gone is broken: at once where it ran on this machine, after a minute of silence where
-    it ran on another. (Locks of the file system itself are not used: on network file systems they come and go.)
-
     Args:
-        path: The lock's file; its folder is made.
+        path: As `Lock` takes it.
+        within: Likewise.
+
+    Raises:
+        NotPlainError: A step of the path is a link, say.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    name = unique_name()
-    _acquire(path, name)
-    over = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, over), daemon=True)
-    beat.start()
+    lock = Lock(path, within)
+    while not lock.try_to_hold():
+        time.sleep(LOOK_S)
     try:
         yield
     finally:
-        over.set()
-        beat.join()
-        if _holder(path) == name:  # not broken meanwhile: this process may have been stopped for long
-            path.unlink(missing_ok=True)
-
-
-def break_left(path: Path) -> None:
-    """Remove a lock if the process of this machine that held it is gone."""
-    _break(path, _holder(path), silence=0.0)
-
-
-def _acquire(path: Path, name: str) -> None:
-    seen = _Seen()
-    while not _create(path, name):
-        holder = _holder(path)
-        if not _break(path, holder, seen.silence(path, holder)):
-            time.sleep(LOOK_S)
+        lock.let_go()
 
 
 @dataclass
@@ -70,7 +56,7 @@ class _Seen:
     def silence(self, path: Path, holder: str) -> float:
         """Seconds in which nobody has touched the lock, as far as was seen."""
         try:
-            state = (holder, path.stat().st_mtime)
+            state = (holder, path.stat(follow_symlinks=False).st_mtime)
         except OSError:
             state = (holder, 0.0)
         now = time.monotonic()
@@ -79,44 +65,97 @@ class _Seen:
         return now - self.since
 
 
-def _create(path: Path, name: str) -> bool:
+@dataclass
+class Lock:
+    """A lock of this process.
+
+    One of a process that is gone is broken: at once where it ran on this machine, after a minute of silence where it
+    ran on another. (Locks of the file system itself are not used: on network file systems they come and go.)
+
+    Attributes:
+        path: The lock's file; its folder is made.
+        within: The folder that was named; below it, nothing is written through a link.
+    """
+
+    path: Path
+    within: Path
+    _name: str = field(default_factory=unique_name)
+    _seen: _Seen = field(default_factory=_Seen)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _beat: threading.Thread | None = None
+
+    def try_to_hold(self) -> bool:
+        """Whether this process holds the lock from now on: nobody else did, or who did is gone.
+
+        Raises:
+            NotPlainError: A step of the path is a link, say.
+        """
+        make_folder(self.path.parent, self.within)
+        require_plain(self.path, self.within)
+        if not _create(self.path, self.within, self._name):
+            holder = _holder(self.path, self.within)
+            _break(self.path, self.within, holder, self._seen.silence(self.path, holder))
+            return False
+        self._over.clear()
+        self._beat = threading.Thread(target=self._touch, daemon=True)
+        self._beat.start()
+        return True
+
+    def let_go(self) -> None:
+        """Hold it no longer."""
+        self._over.set()
+        if self._beat is not None:
+            self._beat.join()
+        if _holder(self.path, self.within) == self._name:  # not broken meanwhile: this process may have been stopped
+            _discard(self.path, self.within)
+
+    def _touch(self) -> None:
+        while not self._over.wait(BEAT_S):
+            with contextlib.suppress(OSError):
+                os.utime(self.path, follow_symlinks=False)
+
+
+def break_left(path: Path, within: Path) -> None:
+    """Remove a lock if the process of this machine that held it is gone; takes what `Lock` does."""
+    _break(path, within, _holder(path, within), silence=0.0)
+
+
+def _create(path: Path, within: Path, name: str) -> bool:
     """Whether this process made the file, with its name inside: a hard link is made once, on network disks too."""
     work = path.with_name(f".{name}")
     try:
         work.write_text(name)
         os.link(work, path)
     except FileExistsError:
-        return _holder(path) == name  # a network disk may report the second of two tries
+        return _holder(path, within) == name  # a network disk may report the second of two tries
     finally:
-        work.unlink(missing_ok=True)
+        remove(work, within)
     return True
 
 
-def _holder(path: Path) -> str:
+def _holder(path: Path, within: Path) -> str:
     try:
-        return path.read_text()
+        return read_file(path, within, at_most=1 << 10).decode(errors="replace")
     except OSError:
         return ""
 
 
-def _break(path: Path, holder: str, silence: float) -> bool:
-    """Whether a lock was left behind and is now gone; of several who see that, one removes it."""
+def _break(path: Path, within: Path, holder: str, silence: float) -> None:
+    """Remove a lock if it was left behind; of several who see that, one does."""
     if not (is_gone(holder) or silence > SILENT_S):
-        return False
+        return
     breaker = path.with_name(f"{path.name}.break")
-    if not _create(breaker, unique_name()):
-        if is_gone(_holder(breaker)) or silence > 2 * SILENT_S:
-            breaker.unlink(missing_ok=True)
-        return False
+    if not _create(breaker, within, unique_name()):
+        if is_gone(_holder(breaker, within)) or silence > 2 * SILENT_S:
+            _discard(breaker, within)
+        return
     try:
-        if _holder(path) == holder:  # nobody else was quicker
-            path.unlink(missing_ok=True)
+        if _holder(path, within) == holder:  # nobody else was quicker
+            _discard(path, within)
     finally:
-        breaker.unlink(missing_ok=True)
-    return True
+        _discard(breaker, within)
 
 
-def _beat(path: Path, over: threading.Event) -> None:
-    while not over.wait(BEAT_S):
-        with contextlib.suppress(OSError):
-            os.utime(path)
+def _discard(path: Path, within: Path) -> None:
+    with contextlib.suppress(NotPlainError):  # somebody put it there
+        remove(path, within)

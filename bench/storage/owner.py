@@ -16,7 +16,7 @@ import psutil
 ABANDONED_S = 86_400.0
 """After so long without a change, what a process of another machine began is taken to be left for good."""
 
-_NAME = re.compile(r"(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)(?:-[0-9a-f]+)?")
+_NAME = re.compile(r"(?P<machine>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-(?P<start>[0-9]{1,20})(?:-[0-9a-f]+)?")
 
 
 @cache
@@ -63,13 +63,16 @@ def is_gone(name: str) -> bool:
 def is_left(path: Path) -> bool:
     """Whether who made a file or folder, and named it by `unique_name` or `process_name`, is gone.
 
-    Of a process of another machine this can only be guessed: it is, where nothing has changed for a day.
+    What has another name is not left. Of a process of another machine this can only be guessed: it is, where nothing
+    has changed for a day.
     """
     name = path.name.lstrip(".")
-    if name.startswith(f"{machine()}-"):
+    if (found := _NAME.fullmatch(name)) is None:
+        return False
+    if found["machine"] == machine():
         return is_gone(name)
     try:
-        return time.time() - path.stat().st_mtime > ABANDONED_S
+        return time.time() - path.stat(follow_symlinks=False).st_mtime > ABANDONED_S
     except OSError:  # gone meanwhile
         return False
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import Field
 
 from bench.record import Part
+from bench.storage.plain import FRAME_BYTES, kind_of, open_file
 
 _MARK = ',\n "seal": '
 _END = "\n}"
@@ -82,23 +84,37 @@ def opened(data: bytes) -> tuple[bytes, Seal | None]:
     return body + _END.encode(), seal
 
 
-def broken_file(folder: Path, seal: Seal, *, closely: bool) -> str:
+def broken_file(folder: Path, run_id: str, seal: Seal, *, closely: bool) -> str:
     """What is wrong with the files beside a record; empty where nothing is.
 
     Args:
-        folder: Where they are.
+        folder: Of the experiment's results; no link below it is followed.
+        run_id: Of the run, whose folder they are in.
         seal: What they are held against.
         closely: Whether contents are read; otherwise sizes are compared.
     """
     for name, file in seal.files.items():
         try:
-            size = (folder / name).stat().st_size
-            if size != file.bytes:
-                return f"{name} has {size:,} bytes, not {file.bytes:,}"
-            if closely and _sealed_file(folder / name).sha256 != file.sha256:
-                return f"{name}: wrong checksum"
-        except OSError:
+            broken = _broken(folder / run_id / name, folder, file, closely=closely)
+        except FileNotFoundError:
             return f"{name} is missing"
+        except OSError as error:
+            return f"{name} cannot be read: {error}"
+        if broken:
+            return broken
+    return ""
+
+
+def _broken(path: Path, within: Path, file: SealedFile, *, closely: bool) -> str:
+    found = path.stat(follow_symlinks=False)
+    if not stat.S_ISREG(found.st_mode):
+        return f"{path.name} is {kind_of(path) or 'a folder'}"
+    if found.st_size != file.bytes:
+        return f"{path.name} has {found.st_size:,} bytes, not {file.bytes:,}"
+    if closely:
+        with open_file(path, within, FRAME_BYTES) as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
+                return f"{path.name}: wrong checksum"
     return ""
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from bench.storage.disk import replace_whole
+from bench.storage.plain import read_file
 
 CHECKSUM = "sha256"  # of all bytes behind the header
 
@@ -18,12 +19,17 @@ CHECKSUM = "sha256"  # of all bytes behind the header
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a file whole, or not at all.
 
+    Args:
+        path: In a folder that is no link, made if need be.
+        tensors: By name.
+
     Raises:
         OSError: The disk does not take it.
     """
     whole = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
     _, values = _parts(save(whole))
-    replace_whole(path, save(whole, metadata={CHECKSUM: hashlib.sha256(values).hexdigest()}))
+    content = save(whole, metadata={CHECKSUM: hashlib.sha256(values).hexdigest()})
+    replace_whole(path, content, path.parent.parent)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor] | None:
@@ -32,7 +38,7 @@ def read_tensors(path: Path) -> dict[str, Tensor] | None:
     Raises:
         OSError: It cannot be read.
     """
-    file = path.read_bytes()
+    file = read_file(path, path.parent.parent)
     try:
         tensors: dict[str, Tensor] = load(file)
     except SafetensorError:

@@ -1,28 +1,28 @@
-"""Results on disk, looked after: what is damaged or stray, several folders made one, what no report is about."""
+"""Results on disk, looked after: what is damaged or stray, what no report is about, all of it in one file."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.audit import AUDITS, Audit
 from bench.errors import BenchError
 from bench.estimated_drift import FOLDER as CHANGE_POINTS
-from bench.record import Record
-from bench.storage.disk import WORK, remove, work_folder
+from bench.storage.disk import WORK, replace_whole
 from bench.storage.owner import is_left
+from bench.storage.plain import JSON_BYTES, is_file, is_folder, kind_of, read_file, remove, strangers
 from bench.storage.seal import SealError, opened
 from bench.store import CHOSEN, DAMAGED, LOG, MANIFEST, RECORD, RUN_ID, SWEEP, TIMING, Store, experiments_in
 from bench.sweeps.trials import SERVED
 
+_ID = re.compile(r"[0-9a-f]{20}")
+"""What runs are called."""
+
 OWN = {MANIFEST, SWEEP, CHOSEN, SERVED, DAMAGED, CHANGE_POINTS, ".progress"}
-VARIES = ("environment", "timing", "seconds", "experiment")
-"""What of a record differs from machine to machine and from day to day, where the run is the same."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,24 @@ class Finding:
     reason: str
 
 
-def stores_in(results: Path) -> list[Store]:
+def stores_in(results: Path, *, needed: bool = True) -> list[Store]:
     """The store of each experiment, and that of its sweep if it has one.
 
+    Args:
+        results: A results folder, or one experiment's folder in it.
+        needed: Whether it is a mistake that there is none.
+
     Raises:
-        BenchError: There is none.
+        BenchError: There is none, and that is a mistake.
     """
-    folders = [place for folder in experiments_in(results) for place in (folder, folder / SWEEP)]
-    return [Store(folder) for folder in folders if folder.is_dir()]
+    try:
+        experiments = experiments_in(results)
+    except BenchError:
+        if needed:
+            raise
+        experiments = []
+    folders = [place for folder in experiments for place in (folder, folder / SWEEP)]
+    return [Store(folder) for folder in folders if folder.name != SWEEP or is_folder(folder)]
 
 
 def check(results: Path) -> list[Finding]:
@@ -52,24 +62,35 @@ def check(results: Path) -> list[Finding]:
     Raises:
         BenchError: There are no results.
     """
-    found = [finding for store in stores_in(results) for finding in _check_store(store)]
-    for path in sorted([*(results / AUDITS).glob("*"), *(results / ".checkpoints").glob(".*")]):
+    odd = not_ours(results)
+    found = [finding for store in stores_in(results, needed=not odd) for finding in _check_store(store)]
+    for path in [*_inside(results / AUDITS), *_inside(results / ".checkpoints", ".*")]:
         if path.name.startswith("."):
             found += [Finding(path, "left half-written")] if is_left(path) else []
-        elif not _is_audit(path):
+        elif is_file(path) and not _is_audit(path, results):
             found.append(Finding(path, "is no audit that can be read"))
-    return found
+    return found + odd
+
+
+def not_ours(results: Path, only: Container[str] = ()) -> list[Finding]:
+    """Whatever is neither a file nor a folder: it is left alone by all commands.
+
+    Args:
+        results: A results folder, or one experiment's folder in it.
+        only: What in it counts, by name; all of it by default.
+    """
+    return [Finding(path, f"is {kind}; it is left alone") for path, kind in strangers(results, only)]
 
 
 def _check_store(store: Store) -> Iterator[Finding]:
-    if (store.folder / MANIFEST).is_file() and not _is_object(store.folder / MANIFEST):
+    if is_file(store.folder / MANIFEST) and read_object(store.folder / MANIFEST, store.folder) is None:
         yield Finding(store.folder / MANIFEST, "is no list of runs")
-    for path in sorted(store.folder.glob("*")):
-        if path.name in OWN:
+    for path in _inside(store.folder):
+        if path.name in OWN or kind_of(path):
             continue
         if path.name == WORK:
-            yield from (Finding(work, "left half-written") for work in sorted(path.glob("*")) if is_left(work))
-        elif path.is_dir() and RUN_ID.fullmatch(path.name):
+            yield from (Finding(work, "left half-written") for work in _inside(path) if is_left(work))
+        elif is_folder(path) and RUN_ID.fullmatch(path.name):
             yield from _check_run(store, path)
         elif not path.name.startswith(".") or is_left(path):
             yield Finding(path, "is stray: it belongs to no run")
@@ -80,160 +101,48 @@ def _check_run(store: Store, folder: Path) -> Iterator[Finding]:
     if condition.state == "damaged":
         yield Finding(folder, condition.reason)
         return
-    known = _files(folder)
-    yield from (Finding(path, "is stray") for path in sorted(folder.glob("*")) if path not in known)
-    if (folder / TIMING).is_file() and store.read_timing(folder.name) is None:
+    known = files_of(store, folder.name)
+    yield from (Finding(path, "is stray") for path in _inside(folder) if path not in known and not kind_of(path))
+    if is_file(folder / TIMING) and store.read_timing(folder.name) is None:
         yield Finding(folder / TIMING, "cannot be read, or has a wrong checksum")
 
 
-def _files(folder: Path) -> list[Path]:
+def files_of(store: Store, run_id: str) -> list[Path]:
     """The files that make up a run; links, which may lead anywhere, are none."""
+    folder = store.folder / run_id
     try:
-        seal = opened((folder / RECORD).read_bytes())[1]
+        seal = opened(read_file(folder / RECORD, store.folder, JSON_BYTES))[1]
     except (OSError, SealError):  # replaced a moment ago
         return []
-    frames = [folder / name for name in seal.files] if seal else [*folder.glob("*.parquet")]
-    files = [folder / RECORD, folder / TIMING, folder / LOG, *frames]
-    return [path for path in files if path.is_file() and not path.is_symlink()]
+    frames = [folder / name for name in seal.files] if seal else _inside(folder, "*.parquet")
+    return [path for path in (folder / RECORD, folder / TIMING, folder / LOG, *frames) if is_file(path)]
 
 
-def _is_object(path: Path) -> bool:
+def read_object(path: Path, within: Path) -> dict[str, Any] | None:
+    """A JSON object; None where there is none, or it cannot be read.
+
+    Args:
+        path: Its file.
+        within: The folder that was named; below it, no link is followed.
+    """
     try:
-        return isinstance(json.loads(path.read_bytes()), dict)
-    except (OSError, ValueError):
-        return False
+        found = json.loads(read_file(path, within, JSON_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
-def _is_audit(path: Path) -> bool:
+def _inside(folder: Path, pattern: str = "*") -> list[Path]:
+    """What is in a folder, in order; nothing where it is a link, which may lead anywhere."""
+    return sorted(folder.glob(pattern)) if is_folder(folder) else []
+
+
+def _is_audit(path: Path, within: Path) -> bool:
     try:
-        Audit.model_validate_json(path.read_bytes())
+        Audit.model_validate_json(read_file(path, within, JSON_BYTES))
     except (OSError, ValueError):
         return False
     return True
-
-
-@dataclass
-class Merged:
-    """What a merge did.
-
-    Attributes:
-        taken: Runs that were copied.
-        same: Runs that were there already, or in more than one source, with the same content.
-        conflicts: Runs of one id whose contents differ; what was there first stays.
-        damaged: Runs that were left out.
-    """
-
-    taken: int = 0
-    same: int = 0
-    conflicts: list[Finding] = field(default_factory=list)
-    damaged: list[Finding] = field(default_factory=list)
-
-
-def merge(sources: Iterable[Path], target: Path) -> Merged:
-    """Copy results of several folders into one, which may hold some already.
-
-    Nothing there is overwritten, but that a run that ended well takes the place of one that failed.
-
-    Args:
-        sources: Results folders, or experiments' folders.
-        target: The results folder that they become.
-
-    Raises:
-        BenchError: A source holds no results.
-    """
-    merged = Merged()
-    for source in sources:
-        experiments = experiments_in(source)
-        for experiment in experiments:
-            for part in (Path(), Path(SWEEP)):
-                if (experiment / part).is_dir():
-                    _merge_store(Store(experiment / part), Store(target / experiment.name / part), merged)
-        for folder in {experiment.resolve().parent for experiment in experiments}:
-            for audit in (folder / AUDITS).glob("[!.]*"):
-                _copy_new(audit, target / AUDITS / audit.name)
-    return merged
-
-
-def _merge_store(source: Store, target: Store, merged: Merged) -> None:
-    target.folder.mkdir(parents=True, exist_ok=True)
-    for run_id in source.found():
-        condition = source.condition(run_id, closely=True)
-        if condition.state in ("damaged", "newer"):
-            reason = condition.reason or "it is by a later version of this package"
-            merged.damaged.append(Finding(source.folder / run_id, reason))
-        else:
-            _merge_run(source, target, run_id, merged)
-    listed = target.read_manifest()
-    target.write_manifest(listed | source.read_manifest(), keep=False)
-    _merge_served(source.folder / SERVED, target.folder / SERVED)
-    for folder in (CHOSEN, CHANGE_POINTS):
-        for file in (source.folder / folder).glob("[!.]*"):
-            _copy_new(file, target.folder / folder / file.name)
-
-
-def _merge_run(source: Store, target: Store, run_id: str, merged: Merged) -> None:
-    ours, theirs = target.condition(run_id, closely=True), source.condition(run_id)
-    better = theirs.is_done and ours.state == "failed"
-    if ours.state == "absent" or better:
-        _take(source, target, run_id)
-        merged.taken += 1
-        return
-    if ours.state == "damaged":
-        merged.damaged.append(Finding(target.folder / run_id, ours.reason))
-    elif ours.is_done and not theirs.is_done:
-        merged.same += 1
-    elif difference := _difference(source, target, run_id):
-        reason = f"{difference} in {source.folder / run_id}; what is there stays"
-        merged.conflicts.append(Finding(target.folder / run_id, reason))
-    else:
-        merged.same += 1
-        if target.read_timing(run_id) is None and (timing := source.read_timing(run_id)) is not None:
-            target.write_timing(run_id, timing)
-
-
-def _take(source: Store, target: Store, run_id: str) -> None:
-    work = work_folder(target.folder)
-    try:
-        for file in _files(source.folder / run_id):
-            shutil.copyfile(file, work / file.name)
-        target.put(work, run_id, replace=False)
-    finally:
-        remove(work)
-
-
-def _difference(source: Store, target: Store, run_id: str) -> str:
-    """What two runs of one id disagree on; empty where they are the same but for when and where they ran."""
-    theirs, ours = source.read(run_id), target.read(run_id)
-    assert theirs is not None
-    assert ours is not None
-    if theirs.status == ours.status == "failed":
-        return ""
-    mine, other = _outcome(ours), _outcome(theirs)
-    if differing := sorted(key for key in mine if mine[key] != other[key]):
-        return f"{', '.join(differing)} {'differs' if len(differing) == 1 else 'differ'}"
-    for path in sorted((target.folder / run_id).glob("*.parquet")):
-        one, another = target.read_frame(run_id, path.name), source.read_frame(run_id, path.name)
-        if another is None or not one.equals(another):  # type: ignore[union-attr]
-            return f"{path.name} differs"
-    return ""
-
-
-def _outcome(record: Record) -> dict[str, Any]:
-    """A record without what varies; as JSON, so that NaN is itself."""
-    values = json.loads(record.model_dump_json(exclude=set(VARIES)))
-    return {key: json.dumps(value, sort_keys=True) for key, value in values.items()}
-
-
-def _merge_served(source: Path, target: Path) -> None:
-    if _is_object(source):
-        before = json.loads(target.read_bytes()) if _is_object(target) else {}
-        target.write_text(json.dumps(before | json.loads(source.read_bytes()), indent=1), encoding="utf-8")
-
-
-def _copy_new(source: Path, target: Path) -> None:
-    if source.is_file() and not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
 
 
 def prune(results: Path, *, dry_run: bool = False) -> list[Finding]:
@@ -251,12 +160,12 @@ def prune(results: Path, *, dry_run: bool = False) -> list[Finding]:
     """
     gone = [finding for store in stores_in(results) for finding in _superfluous(store)]
     for finding in () if dry_run else gone:
-        remove(finding.path)
+        remove(finding.path, results)
     return gone
 
 
 def _superfluous(store: Store) -> Iterator[Finding]:
-    listed, found = store.read_manifest(), store.found()
+    listed, found = store.read_manifest(), [run_id for run_id in store.found() if _is_ours(store.folder / run_id)]
     if found and not listed:
         raise BenchError(
             f"{store.folder}: no {MANIFEST} says which runs the report is about. Run the experiment first; it does."
@@ -264,8 +173,14 @@ def _superfluous(store: Store) -> Iterator[Finding]:
     for run_id in found:
         if run_id not in listed:
             yield Finding(store.folder / run_id, "is of a superseded version, or listed no longer")
-    for path in sorted((store.folder / DAMAGED).glob("*")):
-        yield Finding(path, "was damaged, and set aside")
+    for path in _inside(store.folder / DAMAGED):
+        if not kind_of(path):
+            yield Finding(path, "was damaged, and set aside")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is a run's, and not the user's own."""
+    return is_file(folder / RECORD) or _ID.fullmatch(folder.name) is not None
 
 
 def export(results: Path, file: Path) -> int:
@@ -286,16 +201,6 @@ def export(results: Path, file: Path) -> int:
     if file.suffix not in (".parquet", ".csv"):
         raise BenchError(f"{file}: the name must end in .parquet or .csv")
     frame = load_results(results)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    work = work_folder(file.parent)
-    try:
-        if file.suffix == ".csv":
-            frame.to_csv(work / file.name, index=False)
-        else:
-            frame.to_parquet(work / file.name, index=False)
-        (work / file.name).replace(file)
-    finally:
-        remove(work)
-        with contextlib.suppress(OSError):  # another one is being written
-            work.parent.rmdir()
+    whole = frame.to_csv(index=False) if file.suffix == ".csv" else frame.to_parquet(index=False)
+    replace_whole(file, whole, file.parent)
     return len(frame)

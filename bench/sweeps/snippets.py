@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 from bench.experiment import Experiment, stated_options
 from bench.report.markdown import slug
 from bench.run_spec import Choice, Pair
+from bench.storage.disk import replace_whole
+from bench.storage.plain import make_folder, remove
 from bench.sweeps.toml_text import toml_lines
 from bench.sweeps.trials import titled
 
@@ -18,7 +19,12 @@ NOTE = "# Chosen on the validation rows by bench sweep."
 
 
 def write_snippets(
-    experiment: Experiment, choices: Iterable[tuple[str | dict[str, Any], Pair]], folder: Path, *, keep: bool
+    experiment: Experiment,
+    choices: Iterable[tuple[str | dict[str, Any], Pair]],
+    folder: Path,
+    within: Path,
+    *,
+    keep: bool,
 ) -> list[Path]:
     """Write one experiment for each dataset and, where strategies want other options of it, each forecaster.
 
@@ -26,14 +32,15 @@ def write_snippets(
         experiment: For everything that was not chosen.
         choices: Each dataset with a strategy and its forecaster, options as chosen.
         folder: Where the files go; made if need be.
+        within: The folder of results; below it, nothing is written through a link.
         keep: Whether files for other datasets stay.
 
     Returns:
         The files, datasets in the order of ``choices``.
     """
+    make_folder(folder, within)
     if not keep:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+        _remove(folder.glob("*.toml"), within)
     by_dataset: dict[str, list[Pair]] = {}
     for dataset, pair in choices:
         by_dataset.setdefault(json.dumps(dataset), []).append(pair)
@@ -42,13 +49,17 @@ def write_snippets(
         dataset = json.loads(key)
         choice = Choice.parse(dataset, "dataset")
         stem = slug(titled(choice.name, choice.options))
-        for old in folder.glob(f"{stem}.*toml"):
-            old.unlink()
+        _remove(folder.glob(f"{stem}.*toml"), within)
         for i, (forecaster, strategies) in enumerate(_by_forecaster(pairs, experiment)):
             path = folder / (f"{stem}.{i + 1}.toml" if i else f"{stem}.toml")
-            path.write_text(_experiment(experiment, dataset, forecaster, strategies), encoding="utf-8")
+            replace_whole(path, _experiment(experiment, dataset, forecaster, strategies), within)
             written.append(path)
     return written
+
+
+def _remove(files: Iterable[Path], within: Path) -> None:
+    for file in files:
+        remove(file, within)
 
 
 def _by_forecaster(pairs: Sequence[Pair], experiment: Experiment) -> list[tuple[Choice | None, list[Choice]]]:

@@ -123,7 +123,7 @@ def carry_out_sweep(
         tried = carry_out_runs(runs, untimed, place, crew, console=console, redo=redo, cells=cells)
         chosen = choose(searches, folder)
         choices = [(search.dataset, pair) for search, pair in chosen]
-        snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, keep=narrowed)
+        snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, results, keep=narrowed)
         if serve:
             stream = [
                 (search, run) for search, pair in chosen for run in runs_on(experiment, search.dataset, [pair], device)
@@ -253,7 +253,7 @@ def _list_served(experiment: Experiment, stream: Sequence[tuple[Search, RunSpec]
     gone = {run_id for run_id, served in before.items() if served.group in groups} - set(now)
     kept = {run_id: served for run_id, served in before.items() if keep and run_id not in gone} | now
     text = json.dumps({run_id: served.model_dump() for run_id, served in kept.items()}, indent=1)
-    replace_whole(folder / SWEEP / SERVED, text)
+    replace_whole(folder / SWEEP / SERVED, text, folder)
     store = Store(folder)
     store.write_manifest({i: cell for i, cell in store.read_manifest().items() if i not in gone}, keep=False)
 

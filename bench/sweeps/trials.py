@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from bench.record import Part
+from bench.storage.plain import JSON_BYTES, read_file
 from bench.store import SWEEP, Store
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def read_served(results_folder: Path) -> dict[str, Served]:
         results_folder: ``results/<experiment>``.
     """
     try:
-        return SERVED_RUNS.validate_json((results_folder / SWEEP / SERVED).read_bytes())
+        return SERVED_RUNS.validate_json(read_file(results_folder / SWEEP / SERVED, results_folder, JSON_BYTES))
     except (OSError, ValueError):
         return {}
 
