@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -12,6 +13,8 @@ from bench.config import Config
 from bench.registry import Registry, not_a_config
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from bench.protocol import Protocol as ProtocolOf
@@ -141,8 +144,8 @@ class Forecaster(Protocol):
 
     def __init__(self, config: Any, task: Task) -> None: ...
 
-    def __call__(self, windows: Tensor) -> Tensor:
-        """``(B, L, C_in)`` scaled windows to ``(B, H, C_out)`` scaled forecasts."""
+    def __call__(self, windows: Tensor) -> Tensor | NDArray[np.floating[Any]]:
+        """``(B, L, C_in)`` scaled windows to ``(B, H, C_out)`` scaled forecasts; a tensor where gradients are taken."""
         ...
 
 
@@ -173,6 +176,11 @@ def register_forecaster(name: str) -> Callable[[type[Any]], type[Any]]:
 def fits_itself(cls: type[Any]) -> bool:
     """Whether a forecaster brings its own ``fit`` in place of the gradient recipe."""
     return callable(getattr(cls, "fit", None))
+
+
+def seed_for(function: Callable[..., Any], seed: int) -> dict[str, int]:
+    """The keyword ``seed`` for a part of a forecaster that takes one; none for a part that does not."""
+    return {"seed": seed} if "seed" in inspect.signature(function).parameters else {}
 
 
 def check_task(cls: type[Any], config: Any, task: Task, device: str) -> None:

@@ -27,7 +27,7 @@ from bench.metrics import ErrorSums
 from bench.provenance import environment
 from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, Timing, TruthRecord
 from bench.run_spec import RunSpec, forecaster_config, served_rows, strategy_config
-from bench.store import FORECASTS, ORIGINS, TRACE
+from bench.store import FORECASTS, ORIGINS, TRACE, TRAINING
 from bench.strategy import STRATEGIES, Service, Strategy
 from bench.stream import Stage, Stream
 from bench.timing import device_name, resolve_device
@@ -117,8 +117,17 @@ def execute(run: RunSpec, place: Workplace, progress: Progress = lambda *_: None
 
 def make_strategy(run: RunSpec, stage: Stage, device: torch.device, checkpoints: Path | None) -> Strategy:
     """The run's strategy, with its own pre-trained forecaster, ready for the first block."""
+    return make_ready(run, stage, device, forecaster_of(run, stage, device, checkpoints))
+
+
+def forecaster_of(run: RunSpec, stage: Stage, device: torch.device, checkpoints: Path | None) -> Any:
+    """What the run's strategy adapts, pre-trained; None where it adapts nothing."""
     recipe = recipe_of(run, stage)
-    forecaster = pretrain(recipe, stage, device, checkpoints) if recipe else None
+    return pretrain(recipe, stage, device, checkpoints) if recipe else None
+
+
+def make_ready(run: RunSpec, stage: Stage, device: torch.device, forecaster: Any) -> Strategy:
+    """The run's strategy on its own forecaster, ready for the first block."""
     key = [run.seed, *f"{run.strategy.name}/{run.dataset.name}".encode()]
     rng = np.random.default_rng(key)
     torch.manual_seed(int(rng.integers(2**62)))
@@ -202,7 +211,9 @@ def describe(run: RunSpec, series: DriftSeries, place: Workplace, device: torch.
 def _serve(
     run: RunSpec, stage: Stage, device: torch.device, checkpoints: Path, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    strategy = make_strategy(run, stage, device, checkpoints)
+    forecaster = forecaster_of(run, stage, device, checkpoints)
+    trained = {TRAINING: forecaster.curve.frame()} if forecaster is not None and forecaster.curve else {}
+    strategy = make_ready(run, stage, device, forecaster)
     stream = Stream(stage, strategy, device)
     split, protocol = stage.series.split, stage.protocol
     scaler = stage.series.scaler.select(stage.series.target_column)
@@ -219,10 +230,10 @@ def _serve(
         )
         val_mse = warm.mse
     if run.rows == "validation":
-        return {"status": "ok", "val_mse": val_mse}, {}
+        return {"status": "ok", "val_mse": val_mse}, trained
     stream.start_watches()
     timing, sums, frames = serve_stream(stream, run.threads, progress)
-    return {"status": "ok", "errors": sums.errors(val_mse), "timing": timing}, frames
+    return {"status": "ok", "errors": sums.errors(val_mse), "timing": timing}, frames | trained
 
 
 def serve_stream(

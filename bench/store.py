@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 RECORD, TIMING, MANIFEST, LOG = "record.json", "timing.json", "runs.json", "log.txt"
 ORIGINS, FORECASTS, TRACE = "origins.parquet", "forecasts.parquet", "trace.parquet"
+TRAINING = "training.parquet"
 SWEEP = "_sweep"  # no experiment can have this name
 CHOSEN = "chosen"  # in a sweep's store: what it chose, as experiments
 DAMAGED = ".damaged"
@@ -82,8 +83,9 @@ class Store:
     Layout: ``<run id>/record.json`` with ``origins.parquet`` (a row for each origin: ``origin, time, mse, mae,
     mse_original, mae_original``), ``forecasts.parquet`` (``origin, time, lead, channel, forecast, truth`` around
     the strongest event, original units), ``trace.parquet`` (``origin, time, name, value``: what the strategy's
-    ``trace`` said now and then, where it says anything), ``log.txt`` (what the run printed, where it printed anything)
-    and, once the run was timed alone, ``timing.json``.
+    ``trace`` said now and then, where it says anything), ``training.parquet`` (``step, loss, validation_error``: how
+    the forecaster's training by gradients went, where it was trained so), ``log.txt`` (what the run printed, where it
+    printed anything) and, once the run was timed alone, ``timing.json``.
     ``runs.json`` lists the runs that the report is about; what an earlier version of a plug-in left stays on disk, and
     counts again when the plug-in is as it was. The runs of a sweep, which serve validation rows only, have a store of
     their own in ``_sweep``.
@@ -175,7 +177,7 @@ class Store:
             return None
 
     def read_frame(self, run_id: str, name: str) -> pd.DataFrame | None:
-        """``origins.parquet``, ``forecasts.parquet`` or ``trace.parquet`` of a run, or None where there is none."""
+        """A frame of a run by its file's name, such as ``origins.parquet``, or None where there is none."""
         import pandas as pd
 
         path = self.folder / run_id / name

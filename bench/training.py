@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.forecaster import FORECASTERS, Objective, Pairs, Task, TrainingConfig, check_task, fits_itself
+from bench.forecaster import FORECASTERS, Objective, Pairs, Task, TrainingConfig, check_task, fits_itself, seed_for
 from bench.hidden_rows import hidden
 from bench.outcomes import harness_sha
 from bench.storage.disk import sweep
@@ -26,7 +26,11 @@ from bench.storage.lock import break_left, held
 from bench.storage.tensors import read_tensors, write_tensors
 from bench.stream import Stage
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CHECKPOINT_VERSION = 2
+CURVE = "curve"  # beside the tensors of a checkpoint
 
 
 class TrainingError(Exception):
@@ -35,20 +39,55 @@ class TrainingError(Exception):
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's and Python's own generators start from ``seed``, and go on from where they were afterwards."""
-    before = random.getstate()
+    """The generators that all code shares (torch's, numpy's, Python's) start from ``seed``, and go on as before."""
+    before, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that plug-ins may draw from
     random.seed(seed)  # hyper-connections draw their first stream from it
+    np.random.seed(seed % 2**32)  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             yield
     finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(before)
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """How a training by gradients went.
+
+    Attributes:
+        losses: Of each step.
+        errors: Validation errors, by the step after which they were looked at.
+    """
+
+    losses: tuple[float, ...]
+    errors: dict[int, float]
+
+    def frame(self) -> pd.DataFrame:
+        """``training.parquet``: columns ``step, loss, validation_error``, the last NaN where nobody looked."""
+        import pandas as pd
+
+        steps = np.arange(1, len(self.losses) + 1)
+        looked = [self.errors.get(step, math.nan) for step in steps.tolist()]
+        return pd.DataFrame({"step": steps, "loss": self.losses, "validation_error": looked})
+
+    def text(self) -> str:
+        """As it lies in a checkpoint; `read` reads it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> TrainingCurve:
+        """What `text` wrote."""
+        stored = json.loads(text)
+        return cls(tuple(stored["losses"]), {int(step): error for step, error in stored["errors"].items()})
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that, with data, decides a trained forecaster. Kept on the forecaster as ``.recipe``.
+
+    Where it was trained by gradients, how that went is beside it as ``.curve``, a `TrainingCurve`; otherwise None.
 
     Attributes:
         name: Registered name of the forecaster.
@@ -64,12 +103,13 @@ class Recipe:
 
     def build(self, device: torch.device) -> Any:
         """An untrained forecaster: the same weights for the same recipe."""
-        check_task(FORECASTERS[self.name].cls, self.config, self.task, device.type)
+        cls = FORECASTERS[self.name].cls
+        check_task(cls, self.config, self.task, device.type)
         with seeded(self.seed):
-            forecaster = FORECASTERS[self.name].cls(self.config, self.task)
+            forecaster = cls(self.config, self.task, **seed_for(cls.__init__, self.seed))
         if isinstance(forecaster, nn.Module):
             forecaster = forecaster.to(device).eval()
-        forecaster.recipe = self
+        forecaster.recipe, forecaster.curve = self, None
         return forecaster
 
     def train(self, pairs: Pairs, validation: Pairs, device: torch.device) -> Any:
@@ -81,12 +121,13 @@ class Recipe:
             device: Where it lives.
         """
         forecaster = self.build(device)
-        if fits_itself(type(forecaster)):
-            forecaster.fit(pairs, validation)
-        else:
+        with seeded(self.seed):
+            if fits_itself(type(forecaster)):
+                forecaster.fit(pairs, validation, **seed_for(forecaster.fit, self.seed))
+                return forecaster
             if hasattr(forecaster, "prepare"):
-                forecaster.prepare(pairs)
-            train_by_gradients(forecaster, pairs, validation, self.config.training, self.seed)
+                forecaster.prepare(pairs, **seed_for(forecaster.prepare, self.seed))
+        forecaster.curve = train_by_gradients(forecaster, pairs, validation, self.config.training, self.seed)
         return forecaster
 
     def key(self, training_fingerprint: str, device: torch.device) -> str:
@@ -133,7 +174,8 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
             forecaster = _load(recipe, path, device)
             if forecaster is None:
                 forecaster = train_blind(recipe, stage, device)
-                write_tensors(path, forecaster.state_dict())
+                curve = {CURVE: forecaster.curve.text()} if forecaster.curve else {}
+                write_tensors(path, forecaster.state_dict(), curve)
     return forecaster
 
 
@@ -169,17 +211,20 @@ def train_blind(recipe: Recipe, stage: Stage, device: torch.device, seed: int = 
 def _load(recipe: Recipe, path: Path, device: torch.device) -> Any | None:
     """The forecaster of a checkpoint; None where there is none, or it is damaged, by a power cut say."""
     try:
-        tensors = read_tensors(path)
+        tensors, notes = read_tensors(path)
     except FileNotFoundError:
         return None
     if tensors is None:
         return None
     forecaster = recipe.build(device)
     forecaster.load_state_dict(tensors)
+    forecaster.curve = TrainingCurve.read(notes[CURVE]) if CURVE in notes else None
     return forecaster
 
 
-def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config: TrainingConfig, seed: int) -> None:
+def train_by_gradients(
+    model: nn.Module, pairs: Pairs, validation: Pairs, config: TrainingConfig, seed: int
+) -> TrainingCurve:
     """AdamW on the MSE of shuffled windows, or on the model's own objective; keeps the weights that validated best.
 
     Args:
@@ -188,6 +233,9 @@ def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config
         validation: Validation pairs; at most ``config.validation_windows`` of them, evenly spaced, are used.
         config: The recipe's settings.
         seed: Of the order of batches, and of whatever the model draws while it trains.
+
+    Returns:
+        How it went.
 
     Raises:
         TrainingError: The validation error was never finite.
@@ -199,6 +247,7 @@ def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, total))
     looks = {round(total * (i + 1) / config.evaluations) for i in range(config.evaluations)}
     best_error, best_weights, misses = math.inf, copy.deepcopy(model.state_dict()), 0
+    losses, latest, errors = list[float](), list[Tensor](), dict[int, float]()
     objective: Objective = RandomWindows(model, pairs, validation, config, seed)
     if callable(choose := getattr(model, "objective", None)):
         objective = choose(objective, pairs, validation, config, seed)
@@ -211,8 +260,11 @@ def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             schedule.step()
+            latest.append(loss.detach().reshape(()))
             if step in looks:
-                error = objective.validation_error()
+                losses += torch.stack(latest).tolist()  # an accelerator is waited for here, and not at each step
+                latest.clear()
+                error = errors[step] = objective.validation_error()
                 if error < best_error:
                     best_error, best_weights, misses = error, copy.deepcopy(model.state_dict()), 0
                 else:
@@ -223,6 +275,7 @@ def train_by_gradients(model: nn.Module, pairs: Pairs, validation: Pairs, config
         raise TrainingError("training diverged: no validation error was finite. Try a smaller lr or clip.")
     model.load_state_dict(best_weights)
     model.eval()
+    return TrainingCurve(tuple(losses), errors)
 
 
 class RandomWindows:
@@ -270,6 +323,11 @@ def validation_error(model: nn.Module, pairs: Pairs, config: TrainingConfig) -> 
 
 def _mse(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     forecast = model(x)
+    if not isinstance(forecast, Tensor):
+        raise TrainingError(
+            f"the forecaster returned a {type(forecast).__name__}, through which no gradient passes: "
+            "return a tensor, or bring fit(pairs, validation)"
+        )
     if forecast.shape != y.shape:  # which torch would broadcast
         shapes = f"shape {tuple(forecast.shape)}, expected (B, H, C_out) = {tuple(y.shape)}"
         raise TrainingError(f"the forecaster returned {shapes}")

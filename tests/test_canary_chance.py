@@ -16,7 +16,8 @@ from bench import Feedback, Strategy, register_strategy
 from bench.stream import Stage
 from bench.testing import NondeterministicError, OrderError, check_strategy, forecasts_of
 from bench.testing.canary import require_unmoved
-from bench.testing.passes import generators_pinned, marks_of
+from bench.testing.passes import marks_of
+from bench.training import seeded
 
 from .cheats import Cheat, Drawn, FromTorch, Honest, LooksUpTheStack, canary, hire
 from .conftest import resolved, tiny_series
@@ -77,7 +78,7 @@ def test_naming_a_draw_leaves_the_generators_as_they_were() -> None:
     np.random.seed(3)  # noqa: NPY002
     expected = np.random.random(2)  # noqa: NPY002
     np.random.seed(3)  # noqa: NPY002
-    with generators_pinned(5):
+    with seeded(5):
         np.random.random(7)  # noqa: NPY002
     assert np.array_equal(np.random.random(2), expected)  # noqa: NPY002
 

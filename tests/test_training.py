@@ -193,7 +193,9 @@ def test_a_damaged_checkpoint_is_trained_again(
     second = pretrain(recipe(), stage(), CPU, tmp_path)
     assert trainings == ["dlinear", "dlinear"]
     assert same(weights(first), weights(second))
-    assert path.read_bytes() == whole
+    third = pretrain(recipe(), stage(), CPU, tmp_path)
+    assert trainings == ["dlinear", "dlinear"]
+    assert same(weights(first), weights(third))
     assert list(tmp_path.iterdir()) == [path]
 
 

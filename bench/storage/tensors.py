@@ -13,27 +13,31 @@ from torch import Tensor
 from bench.storage.disk import replace_whole
 from bench.storage.plain import read_file
 
-CHECKSUM = "sha256"  # of all bytes behind the header
+CHECKSUM = "sha256"
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
     """Write a file whole, or not at all.
 
     Args:
         path: In a folder that is no link, made if need be.
         tensors: By name.
+        notes: Texts that lie beside them.
 
     Raises:
         OSError: The disk does not take it.
     """
     whole = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
     _, values = _parts(save(whole))
-    content = save(whole, metadata={CHECKSUM: hashlib.sha256(values).hexdigest()})
+    notes = notes or {}
+    content = save(whole, metadata=notes | {CHECKSUM: _checksum(values, notes)})
     replace_whole(path, content, path.parent.parent)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of such a file, on the CPU; None where it is damaged. One that states no checksum is believed.
+def read_tensors(path: Path) -> tuple[dict[str, Tensor] | None, dict[str, str]]:
+    """The tensors of such a file, on the CPU, and its notes; None where it is damaged.
+
+    One that states no checksum is believed.
 
     Raises:
         OSError: It cannot be read.
@@ -42,10 +46,19 @@ def read_tensors(path: Path) -> dict[str, Tensor] | None:
     try:
         tensors: dict[str, Tensor] = load(file)
     except SafetensorError:
-        return None
+        return None, {}
     header, values = _parts(file)
-    stated = json.loads(header).get("__metadata__", {}).get(CHECKSUM)
-    return tensors if stated in (None, hashlib.sha256(values).hexdigest()) else None
+    notes: dict[str, str] = json.loads(header).get("__metadata__", {})
+    stated = notes.pop(CHECKSUM, None)
+    return (tensors if stated in (None, _checksum(values, notes)) else None), notes
+
+
+def _checksum(values: bytes, notes: dict[str, str]) -> str:
+    """Of all bytes behind the header, and of the notes."""
+    digest = hashlib.sha256(values)
+    if notes:
+        digest.update(json.dumps(notes, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def _parts(file: bytes) -> tuple[bytes, bytes]:

@@ -19,10 +19,10 @@ from bench.testing.passes import (
     MakeStrategy,
     Marks,
     first_difference,
-    generators_pinned,
     lasting_state,
     marks_of,
 )
+from bench.training import seeded
 
 Floats = NDArray[np.float64]
 
@@ -141,7 +141,7 @@ def _why_unsettled(make: MakeStrategy, series: DriftSeries, protocol: Protocol, 
     """Tell a generator that is not seeded from what a run leaves behind, and both from the clock."""
     pinned = []
     for seed in (0, 0, 1):
-        with generators_pinned(seed):
+        with seeded(seed):
             pinned.append(marks_of(make, series, protocol))
     alike = first_difference(pinned[0], pinned[1], len(series)) is None
     text = f"not deterministic: two runs on the same data differ at origin {bad}"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench.audit import Audit, AuditStatus, audited_sha, code_sha
 from bench.config import build
@@ -25,9 +26,9 @@ from bench.protocol import PRESETS, Protocol, ProtocolSpec
 from bench.provenance import packages
 from bench.series import DriftSeries
 from bench.strategy import STRATEGIES, Strategy
-from bench.stream import Stage
+from bench.stream import Stage, plain_array
 from bench.testing.canary import DISTURBANCES, Disturbance, leak_canary, probe, require_unmoved
-from bench.testing.findings import CheckError, DeafError, OutOfTimeError, require
+from bench.testing.findings import CheckError, DeafError, NotReadyError, OutOfTimeError, becoming_ready, require
 from bench.testing.passes import CPU, MakeStrategy, Marks, first_difference, marks_of
 from bench.testing.schedules import LABEL_REGIMES, draw_schedule, label_of
 from bench.testing.tiny import fitting_forecasters, small_series, tiny_maker
@@ -35,6 +36,7 @@ from bench.testing.training import training_is_blind
 from bench.training import Recipe, pretrain, task_of
 
 LEAKLESS = "no leak: "
+KEEPS = "shape, determinism, independence of the batch, weights that survive saving, no leak in training"
 DRAWN = 8
 QUICK_ROWS, ROWS = 60, 90
 
@@ -65,24 +67,45 @@ class Findings:
 
     Attributes:
         lines: What was checked, a line each.
-        refused: What it would not serve, and why.
+        refused: What it would not serve, or could not be made ready for, and why.
         made: Turns, and marks of the forecasts that were made in them.
+        refusal: The first of them, as it was raised.
     """
 
     lines: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     made: list[tuple[Turn, Marks]] = field(default_factory=list)
+    refusal: BenchError | NotReadyError | None = None
 
     @contextmanager
     def during(self, line: str) -> Iterator[None]:
-        """Note a check that is passed, and say where one is not; refusing to serve (a `BenchError`) is no finding."""
+        """Note a check that is passed, and say where one is not; what cannot serve at all is no finding."""
         try:
             yield
             self.lines.append(line)
-        except BenchError as error:
-            self.refused.append(f"refused ({line}): {error}")
+        except (BenchError, NotReadyError) as error:
+            self.note(line, error)
         except CheckError as error:
             raise type(error)(f"{error} (Found in: {line.removeprefix(LEAKLESS)}.)") from None
+
+    def note(self, line: str, refusal: BenchError | NotReadyError) -> None:
+        """Note what is refused, and why."""
+        said = "refused" if isinstance(refusal, BenchError) else "could not be made ready"
+        self.refused.append(f"{said} ({line}): {refusal}")
+        self.refusal = self.refusal or refusal
+
+    def require_some(self, beginning: str = "") -> None:
+        """See that a line begins so.
+
+        Raises:
+            CheckError: None does, since all was refused.
+            NotReadyError: None does, since something went wrong first.
+        """
+        if any(line.startswith(beginning) for line in self.lines):
+            return
+        if isinstance(self.refusal, NotReadyError):
+            raise self.refusal
+        raise CheckError(f"serves nothing of what it was asked. {self.refused[0]}")
 
 
 def check_strategy(
@@ -113,8 +136,7 @@ def check_strategy(
             _train_blind(chosen, found)
         _take_through_presets(make, quick, found)
         _take_through_drawn(make, chosen, found, reads=cls.reads)
-        if not any(line.startswith(LEAKLESS) for line in found.lines):
-            raise CheckError(f"serves no schedule. {found.refused[0]}")
+        found.require_some(LEAKLESS)
         _take_in_another_order(make, found)
         _ask_for_traces(make, quick, found)
     return found.lines + found.refused
@@ -164,7 +186,8 @@ def _hurried(make: MakeStrategy, deadline: float) -> MakeStrategy:
     def made(stage: Stage) -> Strategy:
         if time.monotonic() > deadline:
             raise OutOfTimeError("it takes too long to be checked on the side")
-        return make(stage)
+        with becoming_ready():
+            return make(stage)
 
     return made
 
@@ -200,7 +223,11 @@ def _take_through_drawn(make: MakeStrategy, forecaster: str, found: Findings, *,
     rng = np.random.default_rng(0)
     heard = []
     for _ in range(DRAWN):
-        schedule = draw_schedule(lambda options: options[int(rng.integers(len(options)))], forecaster)
+        try:
+            schedule = draw_schedule(lambda options: options[int(rng.integers(len(options)))], forecaster)
+        except BenchError as error:
+            found.note("drawn", error)
+            continue
         with found.during(f"{LEAKLESS}{schedule}"):
             heard.append(probe(make, schedule.series, schedule.protocol, schedule.cut, schedule.disturbance))
     if reads and heard and not any(heard):
@@ -247,29 +274,39 @@ def check_forecaster(name: str) -> list[str]:
     Raises:
         CheckError: The forecaster broke its contract.
     """
-    lines = []
+    found = Findings()
     for hidden in (False, True):
-        recipe, stage = _small_task(name, hidden)
-        where, expected = _where(hidden), (6, recipe.task.horizon, recipe.task.targets)
-        with tempfile.TemporaryDirectory() as folder:  # the third is read back from what the second left
-            first, second, restored = (pretrain(recipe, stage, CPU, c) for c in (None, Path(folder), Path(folder)))
-        windows = torch.from_numpy(stage.windows(np.arange(20, 26)))
-        before = windows.clone()
-        with torch.no_grad():
-            out, again, alone = first(windows), second(windows), first(windows[:1])
-            kept = restored(windows)
-        require(out.shape == expected, f"{where}: forecast has shape {tuple(out.shape)}, not (B, H, C_out)")
-        require(bool(torch.isfinite(out).all()), f"{where}: a forecast is not finite")
-        require(torch.equal(windows, before), f"{where}: it changed the windows that it was given")
-        require(torch.equal(out, again), f"{where}: two trainings from the same seed differ")
-        require(torch.equal(out, kept), f"{where}: a forecaster read back from its checkpoint forecasts otherwise")
-        close = torch.allclose(out[:1], alone, atol=1e-4, rtol=1e-4)
-        require(close, f"{where}: a forecast depends on the other windows of its batch")
-        training_is_blind(recipe, stage)
-        lines.append(f"shape, determinism, independence of the batch, weights that survive saving: {where}")
-        lines.append(f"no leak in training: {where}")
-    lines.append(f"offers: {', '.join(sorted(abilities(FORECASTERS[name].cls))) or 'nothing but forecasts'}")
-    return lines
+        with found.during(f"{_where(hidden)}: {KEEPS}"):
+            recipe, stage = _small_task(name, hidden)
+            _check_forecasts(recipe, stage)
+            training_is_blind(recipe, stage)
+    found.require_some()
+    offers = f"offers: {', '.join(sorted(abilities(FORECASTERS[name].cls))) or 'nothing but forecasts'}"
+    return [*found.lines, *found.refused, offers]
+
+
+def _check_forecasts(recipe: Recipe, stage: Stage) -> None:
+    """Train a forecaster three times, and compare what it forecasts."""
+    # the third is read back from what the second left
+    with tempfile.TemporaryDirectory() as folder, becoming_ready():
+        first, second, restored = (pretrain(recipe, stage, CPU, c) for c in (None, Path(folder), Path(folder)))
+    windows = torch.from_numpy(stage.windows(np.arange(20, 26)))
+    before = windows.clone()
+    with torch.no_grad():
+        out, again, alone, kept = (
+            plain_array(forecaster(given))
+            for forecaster, given in ((first, windows), (second, windows), (first, windows[:1]), (restored, windows))
+        )
+    expected = (6, recipe.task.horizon, recipe.task.targets)
+    require(out.shape == expected, f"a forecast has shape {out.shape}, expected (B, H, C_out) = {expected}")
+    require(bool(np.isfinite(out).all()), "a forecast is not finite")
+    require(torch.equal(windows, before), "it changed the windows that it was given")
+    require(np.array_equal(out, again), "two trainings from the same seed differ")
+    require(np.array_equal(out, kept), "a forecaster read back from its checkpoint forecasts otherwise")
+    require(np.allclose(out[:1], alone, atol=1e-4, rtol=1e-4), "a forecast depends on the other windows of its batch")
+    if "gradients" in abilities(type(first)):
+        made = first(windows)
+        require(isinstance(made, Tensor) and made.requires_grad, "it offers gradients, and its forecasts carry none")
 
 
 def _small_task(forecaster: str, hidden: bool) -> tuple[Recipe, Stage]:

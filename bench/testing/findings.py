@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.errors import BenchError
+from bench.plugins import raised_at
+
 
 class CheckError(AssertionError):
     """A plug-in does not keep its contract; the message says which part."""
@@ -27,8 +34,27 @@ class DeafError(CheckError):
     """No later forecast moved when a row that was known changed, so the canary would prove nothing."""
 
 
+class NotReadyError(Exception):
+    """A plug-in could not be built, trained or set up for a schedule; what was raised is no `BenchError`."""
+
+
 class OutOfTimeError(Exception):
     """A check was given too little time to end: it says nothing about the plug-in."""
+
+
+@contextmanager
+def becoming_ready() -> Iterator[None]:
+    """Tell what goes wrong before a plug-in serves from what does as it serves.
+
+    Raises:
+        NotReadyError: Something was raised that is neither a refusal nor a finding.
+    """
+    try:
+        yield
+    except (BenchError, CheckError, OutOfTimeError):
+        raise
+    except Exception as error:  # a plug-in may raise anything
+        raise NotReadyError(f"{type(error).__name__}: {error}{raised_at(traceback.format_exc())}") from error
 
 
 def require(holds: bool, message: str) -> None:

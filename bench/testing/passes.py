@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import hashlib
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FunctionType, ModuleType
 
 import numpy as np
@@ -21,7 +20,6 @@ from bench.series import DriftSeries
 from bench.strategy import Strategy
 from bench.stream import Stage, Stream
 from bench.testing.findings import OrderError, TamperingError
-from bench.training import seeded
 
 MOST_VISITED = 5000  # objects behind one name
 
@@ -105,18 +103,6 @@ def _own(stage: Stage) -> dict[str, bytes]:
     }
     digests = {name: hashlib.sha256(np.ascontiguousarray(values).tobytes()).digest() for name, values in rows.items()}
     return digests | {"protocol": stage.protocol.model_dump_json().encode()}
-
-
-@contextlib.contextmanager
-def generators_pinned(seed: int) -> Iterator[None]:
-    """The generators that all code shares (numpy's, torch's, Python's) start from ``seed``, and go on as before."""
-    before = np.random.get_state()  # noqa: NPY002 - the shared one is meant
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        with seeded(seed):
-            yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
 
 
 def lasting_state(cls: type[Strategy]) -> dict[str, object]:

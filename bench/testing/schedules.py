@@ -12,6 +12,7 @@ from bench.forecaster import FORECASTERS, Task, check_task
 from bench.protocol import Protocol
 from bench.series import DriftSeries
 from bench.testing.canary import DISTURBANCES, Disturbance
+from bench.testing.findings import NotReadyError, becoming_ready
 from bench.testing.passes import CPU
 from bench.testing.tiny import small_series
 
@@ -90,9 +91,10 @@ def _lookbacks(series: DriftSeries, horizon: int, forecaster: str) -> list[int]:
     for lookback in LOOKBACKS:
         task = Task(lookback, horizon, len(series.inputs), len(series.targets), series.target_index)
         try:
-            check_task(cls, config, task, CPU.type)
+            with becoming_ready():
+                check_task(cls, config, task, CPU.type)
             served.append(lookback)
-        except BenchError as error:
+        except (BenchError, NotReadyError) as error:
             refusal = str(error)
     if not served:
         raise BenchError(f"forecaster {forecaster!r} in its tiny form serves none of the lookbacks drawn: {refusal}")

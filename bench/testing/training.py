@@ -10,7 +10,7 @@ import torch
 
 from bench.stream import Stage, plain_array
 from bench.testing.canary import DISTURBANCES, changed_from
-from bench.testing.findings import LeakError, NondeterministicError
+from bench.testing.findings import LeakError, NondeterministicError, becoming_ready
 from bench.testing.passes import CPU
 from bench.training import Recipe, train_blind
 
@@ -26,7 +26,8 @@ def training_is_blind(recipe: Recipe, stage: Stage) -> None:
         NondeterministicError: Two trainings alike give other weights, or other forecasts.
         LeakError: The rows of the stream decide some of them.
     """
-    first, second = (_mark(train_blind(recipe, stage, CPU), stage) for _ in range(2))
+    with becoming_ready():
+        first, second = (_mark(train_blind(recipe, stage, CPU), stage) for _ in range(2))
     if first != second:
         raise NondeterministicError(
             "not deterministic: two trainings from the same seed and rows differ. Draw from the seed that is passed to "
