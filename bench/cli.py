@@ -42,7 +42,8 @@ Plugins = Annotated[
 ]
 Results = Annotated[Path, typer.Option("--results", file_okay=False, help="Folder of results.")]
 Always = Annotated[
-    bool, typer.Option("--always/--only-missing", help="Run everything again, or only what is missing or failed.")
+    bool,
+    typer.Option("--always/--only-missing", help="Train and run everything again, or only what is missing or failed."),
 ]
 Timeout = Annotated[
     float | None, typer.Option(help="Seconds after which a run is given up, and its worker ended and replaced.")
@@ -82,6 +83,9 @@ def run(
     reports: Reports = Path("reports"),
     always: Always = False,
     retry_failed: Retry = True,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train forecasters again, and run again what adapts them.")
+    ] = False,
     retime: Annotated[
         bool, typer.Option("--retime", help="Time again what other processes disturbed, or an earlier version timed.")
     ] = False,
@@ -112,7 +116,7 @@ def run(
     chosen = override(chosen, [Override.parse(text) for text in set_ or ()])
     redo = _redo(always, retry_failed)
     if dry_run:
-        _print_matrix(chosen, results, redo, share)
+        _print_matrix(chosen, results, redo, share, retrain=retrain)
         return
     with kept_when_stopped(err):
         outcome = carry_out(
@@ -120,6 +124,7 @@ def run(
             results,
             plugins=paths,
             redo=redo,
+            retrain=retrain,
             retime=retime,
             narrowed=bool(strategy or dataset or seed),
             shard=share,
@@ -143,11 +148,11 @@ def _redo(always: bool, retry_failed: bool) -> Redo:
     return "always" if always else "only-missing" if retry_failed else "keep-failed"
 
 
-def _print_matrix(chosen: Experiment, results: Path, redo: Redo, share: Shard) -> None:
+def _print_matrix(chosen: Experiment, results: Path, redo: Redo, share: Shard, *, retrain: bool) -> None:
     from bench.orchestration.matrix import COLUMNS, lines, matrix, outlook
     from bench.session import prospect
 
-    ahead, training, pace, workers = prospect(chosen, results, redo, share)
+    ahead, training, pace, workers = prospect(chosen, results, redo, share, retrain=retrain)
     print_table(chosen.name, COLUMNS, lines(matrix(ahead), pace))
     out.print(outlook(ahead, training, pace, workers), markup=False, highlight=False)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,46 @@ NO_OUTCOME = (
 """Modules and packages that the harness imports, and that decide no number."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """What ``outcomes.json`` says of a subject, such as ``harness`` or ``strategy rls``.
+
+    Attributes:
+        number: Stands for the code in identities.
+        content: Hash of the code.
+        earlier: What versions before identities of code called the same code.
+    """
+
+    number: int
+    content: str
+    earlier: tuple[str, ...] = ()
+
+
+def known(subject: str, code: Sources) -> Known | None:
+    """What the file says of a subject; None where it does not know this code of it."""
+    entry = known_subjects().get(subject)
+    return entry if entry and entry.content == code.content else None
+
+
+@cache
+def known_subjects() -> dict[str, Known]:
+    """All of the file."""
+    entries = json.loads(KNOWN.read_bytes()) if KNOWN.is_file() else {}
+    return {subject: Known(**entry) for subject, entry in entries.items()}
+
+
+def identity(subject: str, code: Sources) -> str:
+    """Identity of code, 64 hexadecimal digits; distributions that it imports are in it by version.
+
+    Args:
+        subject: ``harness``, or kind and name of a plug-in: ``strategy rls``.
+        code: All that decides what it computes.
+    """
+    entry = known(subject, code)
+    decides = [f"{subject} {entry.number}" if entry else code.content, sorted(code.packages.items())]
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+
+
 @cache
 def harness() -> Sources:
     """The code of the harness."""
@@ -36,8 +77,8 @@ def harness() -> Sources:
 
 @cache
 def harness_sha() -> str:
-    """Identity of the harness, 64 hexadecimal digits."""
-    return _sha("harness", harness())
+    """Identity of the harness."""
+    return identity("harness", harness())
 
 
 def code_of(cls: type[Any]) -> Sources:
@@ -47,30 +88,6 @@ def code_of(cls: type[Any]) -> Sources:
         BenchError: A file in its ``depends_on`` cannot be read.
     """
     return sources_of(cls, lambda name: name in _harness_modules())
-
-
-def plugin_sha(kind: str, name: str, code: Sources) -> str:
-    """Identity of a plug-in, 64 hexadecimal digits; distributions that it imports are in it by version.
-
-    Args:
-        kind: ``strategy``, ``forecaster`` or ``dataset``.
-        name: Registered name.
-        code: From `code_of`.
-    """
-    return _sha(f"{kind} {name}", code)
-
-
-@cache
-def known() -> dict[str, dict[str, Any]]:
-    """What ``outcomes.json`` holds by subject (``harness``, ``strategy rls``): ``number`` and ``content``."""
-    return json.loads(KNOWN.read_bytes()) if KNOWN.is_file() else {}
-
-
-def _sha(subject: str, code: Sources) -> str:
-    entry = known().get(subject, {})
-    is_known = entry.get("content") == code.content
-    decides = [f"{subject} {entry['number']}" if is_known else code.content, sorted(code.packages.items())]
-    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
 
 @cache

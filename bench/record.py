@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from bench.drift.truth import Drift
 from bench.protocol import Protocol
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of the form of records; `bench.storage.migrations` reads earlier ones."""
 
 Rows = Literal["stream", "validation"]
@@ -30,7 +30,7 @@ class PluginRecord(Part):
         summary: First line of its docstring.
         given: Options as the user gave them.
         config: Options as resolved, defaults included.
-        sha: Hash of its file.
+        sha: Identity of the code and data behind it (see `bench.outcomes`).
         group: A strategy's group; empty for a forecaster.
         carries: What a strategy carries over; empty for a forecaster.
     """
@@ -241,6 +241,8 @@ class Record(Part):
         traceback: Of a failed run.
         forecaster: None for a strategy that adapts no forecaster (reported as ``none``).
         rows: What was served: a run of ``validation`` rows has neither ``errors`` nor ``timing``.
+        harness: Identity of the harness's code, likewise; empty in a record of an earlier version.
+        checkpoint: Name of the forecaster's checkpoint; empty where it has none.
         errors: Of the stream; None unless ``ok``.
         val_mse: Scaled MSE over the validation rows of a run that served no others; those of a stream have it in
             ``errors``.
@@ -262,6 +264,8 @@ class Record(Part):
     protocol: Protocol
     seed: int
     rows: Rows = "stream"
+    harness: str = ""
+    checkpoint: str = ""
     errors: Errors | None = None
     val_mse: float | None = None
     timing: Timing | None = None

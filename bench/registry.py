@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bench.errors import BenchError
-from bench.outcomes import code_of, plugin_sha
+from bench.outcomes import code_of, identity
 from bench.sources import Sources
 
 T = TypeVar("T")
@@ -55,6 +55,11 @@ class Entry(Generic[T]):
     file: Path
     kind: str = ""
 
+    @property
+    def subject(self) -> str:
+        """Kind and name."""
+        return f"{self.kind} {self.name}"
+
     @cached_property
     def code(self) -> Sources:
         """The code and data behind the class.
@@ -67,7 +72,7 @@ class Entry(Generic[T]):
     @cached_property
     def sha(self) -> str:
         """Identity of the code and data behind the class: where they change, it is another plug-in."""
-        return plugin_sha(self.kind, self.name, self.code)
+        return identity(self.subject, self.code)
 
     @property
     def summary(self) -> str:

@@ -17,13 +17,14 @@ import torch
 
 from bench.dataset import resolve_dataset
 from bench.excerpt import Excerpt
-from bench.forecaster import FORECASTERS
+from bench.forecaster import FORECASTERS, Task
 from bench.measuring.allocator import keep_freed_memory
 from bench.measuring.footprint import ParameterCount
 from bench.measuring.gauge import WARMUP_BLOCKS, Gauge, count_flops
 from bench.measuring.isolation import isolated
 from bench.measuring.trace import Watch
 from bench.metrics import ErrorSums
+from bench.outcomes import harness_sha
 from bench.provenance import environment
 from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, Timing, TruthRecord
 from bench.run_spec import RunSpec, forecaster_config, served_rows, strategy_config
@@ -31,7 +32,7 @@ from bench.store import FORECASTS, ORIGINS, TRACE, TRAINING
 from bench.strategy import STRATEGIES, Service, Strategy
 from bench.stream import Stage, Stream
 from bench.timing import device_name, resolve_device
-from bench.training import Recipe, pretrain, task_of
+from bench.training import Recipe, pretrain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,11 +80,19 @@ def _loaded(name: str, options: str, rows: Rows) -> DriftSeries:
     return series.with_values(np.require(series.values, requirements=["C", "W"]))  # rows are hidden where they lie
 
 
-def recipe_of(run: RunSpec, stage: Stage) -> Recipe | None:
+def recipe_of(run: RunSpec, series: DriftSeries) -> Recipe | None:
     """How the run's forecaster is trained; None without one."""
     if run.forecaster is None:
         return None
-    return Recipe(run.forecaster.name, forecaster_config(run.forecaster), task_of(stage), run.seed)
+    return Recipe(run.forecaster.name, forecaster_config(run.forecaster), Task.of(series, run.protocol), run.seed)
+
+
+def checkpoint_of(run: RunSpec, series: DriftSeries) -> str:
+    """Name of the checkpoint that a run needs; empty where it needs none."""
+    recipe = recipe_of(run, series)
+    if recipe is None or run.skip or not recipe.leaves_checkpoint:
+        return ""
+    return recipe.key(series.training_fingerprint, torch.device(run.device))
 
 
 def execute(run: RunSpec, place: Workplace, progress: Progress = lambda *_: None) -> tuple[Record, dict[str, Any]]:
@@ -122,7 +131,7 @@ def make_strategy(run: RunSpec, stage: Stage, device: torch.device, checkpoints:
 
 def forecaster_of(run: RunSpec, stage: Stage, device: torch.device, checkpoints: Path | None) -> Any:
     """What the run's strategy adapts, pre-trained; None where it adapts nothing."""
-    recipe = recipe_of(run, stage)
+    recipe = recipe_of(run, stage.series)
     return pretrain(recipe, stage, device, checkpoints) if recipe else None
 
 
@@ -179,8 +188,7 @@ def describe(run: RunSpec, series: DriftSeries, place: Workplace, device: torch.
         run_id=run.run_id,
         experiment=run.experiment,
         status="failed",
-        strategy=_strategy_record(run),
-        forecaster=_forecaster_record(run),
+        **describe_code(run, series),
         training=forecaster_config(run.forecaster).training.model_dump() if run.forecaster else None,
         dataset=DatasetRecord(
             name=run.dataset.name,
@@ -206,6 +214,16 @@ def describe(run: RunSpec, series: DriftSeries, place: Workplace, device: torch.
         rows=run.rows,
         environment=environment(place.command, str(device), device_name(device), run.threads),
     )
+
+
+def describe_code(run: RunSpec, series: DriftSeries) -> dict[str, Any]:
+    """The fields of a record that say by which code a run is made."""
+    return {
+        "strategy": _strategy_record(run),
+        "forecaster": _forecaster_record(run),
+        "harness": harness_sha(),
+        "checkpoint": checkpoint_of(run, series),
+    }
 
 
 def _serve(

@@ -92,10 +92,26 @@ def forecaster_config(choice: Choice) -> Any:
 
 def run_id(run: RunSpec, series: DriftSeries) -> str:
     """Hash of everything that decides a run's outcome: code, data, options, protocol, seed, kind of device."""
+    forecaster = FORECASTERS[run.forecaster.name].sha if run.forecaster else ""
+    return _run_id(run, series, {"harness": harness_sha()}, STRATEGIES[run.strategy.name].sha, forecaster)
+
+
+def earlier_run_id(run: RunSpec, series: DriftSeries, strategy: str, forecaster: str = "") -> str:
+    """What the run was called by versions of this package that wrote records of schema 2 and before.
+
+    Args:
+        run: The run.
+        series: Its series.
+        strategy: Hash of the strategy's file, as those versions computed it.
+        forecaster: Likewise of the forecaster's; empty without one.
+    """
+    return _run_id(run, series, {"schema": 1}, strategy, forecaster)
+
+
+def _run_id(run: RunSpec, series: DriftSeries, decides: dict[str, Any], strategy_sha: str, forecaster_sha: str) -> str:
     strategy = STRATEGIES[run.strategy.name]
-    decides: dict[str, Any] = {
-        "harness": harness_sha(),
-        "strategy": [strategy.name, strategy.sha, strategy_config(run.strategy).model_dump(mode="json")],
+    decides |= {
+        "strategy": [strategy.name, strategy_sha, strategy_config(run.strategy).model_dump(mode="json")],
         "dataset": [run.dataset.name, series.fingerprint],
         "protocol": run.protocol.model_dump(mode="json"),
         "seed": run.seed,
@@ -108,6 +124,6 @@ def run_id(run: RunSpec, series: DriftSeries) -> str:
         config = forecaster_config(run.forecaster)
         # what a closed-form forecaster's training settings say changes nothing
         exclude = {"training"} if fits_itself(forecaster.cls) and not strategy.cls.needs else None
-        decides["forecaster"] = [forecaster.name, forecaster.sha, config.model_dump(mode="json", exclude=exclude)]
+        decides["forecaster"] = [forecaster.name, forecaster_sha, config.model_dump(mode="json", exclude=exclude)]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     return digest[:20]

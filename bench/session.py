@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import torch
 from rich.console import Console
 
 from bench.audit import AUDITS
@@ -20,20 +18,21 @@ from bench.cell import cell_of_run
 from bench.engines import Crew, Lost
 from bench.experiment import Experiment, expand
 from bench.orchestration.auditing import audit_missing
+from bench.orchestration.changes import keep_code_of, what_changed
+from bench.orchestration.earlier import find_earlier
 from bench.orchestration.pace import Kind, Pace, about, is_heavy, kind_of, kinds_of
 from bench.orchestration.placing import crew_of, device_of, engine_of, workers_expected
 from bench.orchestration.progress import Sight
 from bench.orchestration.shard import WHOLE, Shard
 from bench.orchestration.timekeeping import time_each, untimed
 from bench.orchestration.work import KEPT, Ended, Work, carry_out_run, give_up, train_shared
-from bench.run import Workplace, load_series, recipe_of
+from bench.run import Workplace, checkpoint_of, load_series
 from bench.run_spec import RunSpec
 from bench.storage.disk import WORK
-from bench.storage.plain import make_folder, require_plain
+from bench.storage.plain import make_folder, remove, require_plain
 from bench.storage.upkeep import not_ours
-from bench.store import DAMAGED, MANIFEST, Condition, Store
-from bench.stream import Stage
-from bench.training import sweep_checkpoints
+from bench.store import CHECKPOINTS, DAMAGED, MANIFEST, Condition, Store
+from bench.training import checkpoint_file, sweep_checkpoints
 
 Redo = Literal["only-missing", "keep-failed", "always"]
 """What is done again: what failed, too; not even that; or everything."""
@@ -73,14 +72,29 @@ class Plan:
         found: How each was found on disk, by id.
         missing: Those to carry out, in order: the first of each kind that is soon done, so that what goes wrong shows
             early; then the heavy ones, so that none is begun last; then the others.
+        changed: By kind of run, what changed since its runs were carried out last.
     """
 
     runs: list[RunSpec]
     found: dict[str, Condition]
     missing: list[RunSpec]
+    changed: dict[Kind, str]
+
+    @property
+    def absent(self) -> list[RunSpec]:
+        """Those of the missing runs of which nothing is there."""
+        return [run for run in self.missing if self.found[run.run_id].state == "absent"]
 
 
-def plan(runs: Iterable[RunSpec], store: Store, redo: Redo, shard: Shard) -> Plan:
+def plan(
+    runs: Iterable[RunSpec],
+    store: Store,
+    redo: Redo,
+    shard: Shard,
+    *,
+    retrain: bool = False,
+    cells: dict[str, str] | None = None,
+) -> Plan:
     """Look at what is there, and decide; nothing is changed.
 
     Args:
@@ -88,12 +102,17 @@ def plan(runs: Iterable[RunSpec], store: Store, redo: Redo, shard: Shard) -> Pla
         store: Its results.
         redo: What is done again.
         shard: Which runs are this session's.
+        retrain: Whether runs that adapt a forecaster are done again.
+        cells: What the runs are apart from versions; see `carry_out_runs`.
     """
     own = [run for run in runs if shard.owns(run.run_id)]
     found = {run.run_id: store.condition(run.run_id) for run in own}
     settled = {"always": (), "only-missing": ("ok", "skipped"), "keep-failed": ("ok", "skipped", "failed")}[redo]
-    missing = [run for run in own if found[run.run_id].state not in settled]
-    return Plan(own, found, _in_order(missing))
+    missing = [run for run in own if found[run.run_id].state not in settled or (retrain and run.forecaster is not None)]
+    absent = [run for run in missing if found[run.run_id].state == "absent"]
+    cells = cells if cells is not None else {run.run_id: cell_of_run(run) for run in absent}
+    changed = what_changed(absent, cells, store)
+    return Plan(own, found, _in_order(missing), changed)
 
 
 def _in_order(runs: list[RunSpec]) -> list[RunSpec]:
@@ -116,6 +135,7 @@ def carry_out(
     *,
     plugins: tuple[Path, ...] = (),
     redo: Redo = "only-missing",
+    retrain: bool = False,
     retime: bool = False,
     narrowed: bool = False,
     shard: Shard = WHOLE,
@@ -128,8 +148,9 @@ def carry_out(
         experiment: What to run.
         results: Folder that holds a folder for each experiment.
         plugins: Files and folders of plug-ins, for the workers.
-        redo: ``only-missing`` also repeats what failed, which ``keep-failed`` does not; ``always`` runs everything
-            again.
+        redo: ``only-missing`` also repeats what failed, which ``keep-failed`` does not; ``always`` trains and runs
+            everything again.
+        retrain: Whether forecasters are trained again, and what adapts them is run again.
         retime: Whether timing passes are repeated that other processes disturbed, or that lack what is measured now.
         narrowed: Whether the experiment was narrowed (to some strategies, say): other rows of its report then stay.
         shard: Which share of the runs is carried out; the report is about all of them.
@@ -143,14 +164,25 @@ def carry_out(
     console = console or Console(stderr=True)
     runs = expand(experiment, device_of(experiment))
     print_notes(runs, console)
-    place = Workplace(results / experiment.name, results / ".checkpoints", tuple(p.resolve() for p in plugins), command)
+    place = Workplace(results / experiment.name, results / CHECKPOINTS, tuple(p.resolve() for p in plugins), command)
     with crew_of(experiment, device_of(experiment)) as crew:
         return carry_out_runs(
-            runs, experiment, place, crew, redo=redo, retime=retime, narrowed=narrowed, shard=shard, console=console
+            runs,
+            experiment,
+            place,
+            crew,
+            redo=redo,
+            retrain=retrain,
+            retime=retime,
+            narrowed=narrowed,
+            shard=shard,
+            console=console,
         )
 
 
-def prospect(experiment: Experiment, results: Path, redo: Redo, shard: Shard) -> tuple[Plan, list[RunSpec], Pace, int]:
+def prospect(
+    experiment: Experiment, results: Path, redo: Redo, shard: Shard, *, retrain: bool = False
+) -> tuple[Plan, list[RunSpec], Pace, int]:
     """What `carry_out` would do, while nothing is changed.
 
     Args:
@@ -158,6 +190,7 @@ def prospect(experiment: Experiment, results: Path, redo: Redo, shard: Shard) ->
         results: As `carry_out` takes it, like what follows.
         redo: What would be done again.
         shard: Which share.
+        retrain: Whether forecasters would be trained again.
 
     Returns:
         The plan, one run for each checkpoint that is not there, what is known of how long runs take, and workers.
@@ -167,8 +200,12 @@ def prospect(experiment: Experiment, results: Path, redo: Redo, shard: Shard) ->
     """
     store = Store(results / experiment.name)
     require_plain(store.folder, results)
-    ahead = plan(expand(experiment, device_of(experiment)), store, redo, shard)
-    training = _untrained(ahead.missing, Workplace(store.folder, results / ".checkpoints"))
+    runs = expand(experiment, device_of(experiment))
+    ahead = plan(runs, store, redo, shard, retrain=retrain)
+    if redo != "always":
+        kept = {record.run_id for record in find_earlier(ahead.absent, store).kept.values()}
+        ahead = replace(ahead, missing=[run for run in ahead.missing if run.run_id not in kept])
+    training = list(_checkpoints(ahead.missing, results / CHECKPOINTS, there=redo == "always" or retrain).values())
     return ahead, training, Pace.of(store), workers_expected(experiment)
 
 
@@ -190,6 +227,7 @@ def carry_out_runs(
     *,
     console: Console,
     redo: Redo = "only-missing",
+    retrain: bool = False,
     retime: bool = False,
     narrowed: bool = False,
     shard: Shard = WHOLE,
@@ -204,6 +242,7 @@ def carry_out_runs(
         crew: Of the experiment's `crew_of`; its workers have ended when this returns.
         console: Where progress is drawn.
         redo: As `carry_out` takes it.
+        retrain: Likewise.
         retime: Likewise.
         narrowed: Likewise.
         shard: Likewise.
@@ -214,15 +253,24 @@ def carry_out_runs(
     make_folder(place.results, place.root)
     store.sweep()
     sweep_checkpoints(place.checkpoints)
-    store.write_manifest(cells if cells is not None else {run.run_id: cell_of_run(run) for run in runs}, keep=narrowed)
-    ahead = plan(runs, store, redo, shard)
+    cells = cells if cells is not None else {run.run_id: cell_of_run(run) for run in runs}
+    ahead = plan(runs, store, redo, shard, retrain=retrain, cells=cells)
+    if _keep_earlier(ahead, store, console):
+        ahead = plan(runs, store, redo, shard, retrain=retrain, cells=cells)
+    keep_code_of(runs, store)
+    store.write_manifest(cells, keep=narrowed)
+    _say_what_changed(ahead, console)
     _set_damaged_aside(ahead, store, console)
+    anew = redo == "always" or retrain
     done: Counter[str] = Counter()
     well = {run_id for run_id, found in ahead.found.items() if found.state == "ok"} - {r.run_id for r in ahead.missing}
     try:
         with Sight(place.results / PROGRESS, console) as sight, closing(crew):
             apart = engine_of(experiment) != "serial"
-            work = Work(place, sight.trails, redo == "always", apart, experiment.timeout)
+            work = Work(place, sight.trails, anew, apart, experiment.timeout)
+            if anew:
+                for checkpoint in _checkpoints(ahead.missing, place.checkpoints, there=True):
+                    remove(checkpoint_file(place.checkpoints, checkpoint), place.root)
             _train_all(ahead.missing, work, crew, sight)
             for ended in _Runs(ahead, work, sight, crew).carry_out():
                 done[ended.status] += 1
@@ -251,6 +299,27 @@ def _require_plain(place: Workplace, console: Console) -> None:
         require_plain(path, place.root)
 
 
+def _keep_earlier(ahead: Plan, store: Store, console: Console) -> bool:
+    """Whether there were runs of an earlier version that could be kept."""
+    earlier = find_earlier(ahead.absent, store)
+    for run_id, record in earlier.kept.items():
+        store.copy_as(run_id, record)
+    lines = [f"Kept from an earlier version of this package: {len(earlier.kept)} runs."] if earlier.kept else []
+    lines += [f"Made anew, as {reason}: {n} runs of an earlier version." for reason, n in earlier.refused.items()]
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+    return bool(earlier.kept)
+
+
+def _say_what_changed(ahead: Plan, console: Console) -> None:
+    subjects: dict[str, list[str]] = {}
+    for (strategy, forecaster, *_), changed in ahead.changed.items():
+        subjects.setdefault(changed, []).append(f"{strategy} ({forecaster})" if forecaster else strategy)
+    for changed, names in subjects.items():
+        line = f"changed: {changed}. New runs: {', '.join(dict.fromkeys(names))}"
+        console.print(line, markup=False, highlight=False)
+
+
 def _set_damaged_aside(ahead: Plan, store: Store, console: Console) -> None:
     for run in ahead.runs:
         found = ahead.found[run.run_id]
@@ -261,7 +330,7 @@ def _set_damaged_aside(ahead: Plan, store: Store, console: Console) -> None:
 
 def _train_all(runs: list[RunSpec], work: Work, crew: Crew, sight: Sight) -> None:
     """Every checkpoint that runs need and that is not there, once."""
-    shared = _untrained(runs, work.place)
+    shared = list(_checkpoints(runs, work.place.checkpoints).values())
     bar = sight.stage("pre-training", len(shared)) if shared else None
     for _ in crew(partial(train_shared, work=work), shared, work.timeout):
         assert bar is not None
@@ -308,20 +377,16 @@ class _Runs:
         return ", ".join(part for part in parts if part)
 
 
-def _untrained(runs: list[RunSpec], place: Workplace) -> list[RunSpec]:
-    """One run for each checkpoint that is needed and not there."""
+def _checkpoints(runs: list[RunSpec], folder: Path, *, there: bool = False) -> dict[str, RunSpec]:
+    """One run for each checkpoint that is needed, by its name.
+
+    Args:
+        runs: Those to be carried out.
+        folder: Where checkpoints are.
+        there: Whether those count that are there already.
+    """
     first: dict[str, RunSpec] = {}
-    stages: dict[str, Stage] = {}
-    for run in runs:
-        if run.forecaster is None or run.skip:
-            continue
-        where = json.dumps([run.dataset.name, run.dataset.options, run.rows, run.protocol.model_dump()])
-        if where not in stages:
-            stages = {where: Stage.of(load_series(run), run.protocol)}  # runs on one dataset follow one another
-        stage = stages[where]
-        recipe = recipe_of(run, stage)
-        assert recipe is not None
-        key = recipe.key(stage.series.training_fingerprint, torch.device(run.device))
-        if not (place.checkpoints / f"{key}.safetensors").is_file():
-            first.setdefault(key, run)
-    return list(first.values())
+    for run in runs:  # runs on one dataset follow one another
+        if (name := checkpoint_of(run, load_series(run))) and (there or not checkpoint_file(folder, name).is_file()):
+            first.setdefault(name, run)
+    return first

@@ -39,6 +39,7 @@ TRAINING = "training.parquet"
 SWEEP = "_sweep"  # no experiment can have this name
 CHOSEN = "chosen"  # in a sweep's store: what it chose, as experiments
 DAMAGED = ".damaged"
+CHECKPOINTS = ".checkpoints"  # beside the experiments' results, of all of them
 RUN_ID = re.compile(r"[^.\s/\\:][^/\\:\x00-\x1f]*")
 """What a run may be called on disk: a name from a file leads nowhere else."""
 
@@ -253,6 +254,27 @@ class Store:
             self.put(work, record.run_id, replace=replace)
         finally:
             remove(work, self.folder)
+
+    def copy_as(self, run_id: str, record: Record) -> None:
+        """Copy a run, its log and its timing pass under another id, the record's.
+
+        Args:
+            run_id: Of a run that is whole.
+            record: What stands in place of its own record.
+        """
+        folder, work = self.folder / run_id, work_folder(self.folder)
+        try:
+            _, seal = self._load(run_id)
+            possible = seal.files if seal else (ORIGINS, FORECASTS, TRACE)
+            frames = [name for name in possible if is_file(folder / name)]
+            for name in [*frames, *([LOG] if is_file(folder / LOG) else [])]:
+                write_durably(work / name, read_file(folder / name, self.folder, FRAME_BYTES))
+            write_durably(work / RECORD, sealed(record.model_dump_json(indent=1), [work / name for name in frames]))
+            self.put(work, record.run_id, replace=False)
+        finally:
+            remove(work, self.folder)
+        if (timing := self.read_timing(run_id)) is not None:
+            self.write_timing(record.run_id, timing)
 
     def put(self, work: Path, run_id: str, *, replace: bool) -> None:
         """Give a whole folder, written elsewhere on this disk, its place as a run; in one step."""

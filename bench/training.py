@@ -101,6 +101,11 @@ class Recipe:
     task: Task
     seed: int
 
+    @property
+    def leaves_checkpoint(self) -> bool:
+        """Whether what was trained can be kept and loaded."""
+        return hasattr(FORECASTERS[self.name].cls, "state_dict")
+
     def build(self, device: torch.device) -> Any:
         """An untrained forecaster: the same weights for the same recipe."""
         cls = FORECASTERS[self.name].cls
@@ -165,9 +170,9 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
     Returns:
         The caller's own copy.
     """
-    if cache is None or not hasattr(FORECASTERS[recipe.name].cls, "state_dict"):
+    if cache is None or not recipe.leaves_checkpoint:
         return train_blind(recipe, stage, device)
-    path = cache / f"{recipe.key(stage.series.training_fingerprint, device)}.safetensors"
+    path = checkpoint_file(cache, recipe.key(stage.series.training_fingerprint, device))
     forecaster = _load(recipe, path, device)
     if forecaster is None:
         with held(path.with_suffix(".lock"), cache.parent):  # of all who need it, one trains it, and the others wait
@@ -177,6 +182,11 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
                 curve = {CURVE: forecaster.curve.text()} if forecaster.curve else {}
                 write_tensors(path, forecaster.state_dict(), curve)
     return forecaster
+
+
+def checkpoint_file(cache: Path, name: str) -> Path:
+    """Where a checkpoint lies."""
+    return cache / f"{name}.safetensors"
 
 
 def sweep_checkpoints(cache: Path) -> None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from dataclasses import asdict, replace
 
-from bench.errors import BenchError
 from bench.forecaster import FORECASTERS
-from bench.outcomes import KNOWN, harness, known
+from bench.outcomes import KNOWN, Known, harness, known_subjects
 from bench.plugins import home, load_plugins
 from bench.strategy import STRATEGIES
 
@@ -21,25 +20,26 @@ from bench.strategy import STRATEGIES
 def contents() -> dict[str, str]:
     """Hash of the code of each subject that this repository brings along."""
     load_plugins()
-    found = {"harness": harness().content}
-    for registry in (STRATEGIES, FORECASTERS):
-        found |= {f"{registry.kind} {e.name}": e.code.content for e in registry if home() in e.file.parents}
-    return found
+    entries = [entry for registry in (STRATEGIES, FORECASTERS) for entry in registry if home() in entry.file.parents]
+    return {"harness": harness().content} | {entry.subject: entry.code.content for entry in entries}
 
 
 def main(changed: list[str]) -> None:
     """Write the file.
 
     Args:
-        changed: Subjects whose numbers change.
+        changed: Subjects whose results change.
     """
-    entries: dict[str, dict[str, Any]] = {}
+    entries = {}
     for subject, content in contents().items():
-        entry = known().get(subject, {"number": 0 if subject in changed else 1})
-        entries[subject] = entry | {"number": entry["number"] + (subject in changed), "content": content}
+        before = known_subjects().get(subject)
+        if before is None or subject in changed:  # then nothing of an earlier version is of the same code
+            entries[subject] = Known(before.number + 1 if before else 1, content)
+        else:
+            entries[subject] = replace(before, content=content)
     if unknown := set(changed) - set(entries):
-        raise BenchError(f"{', '.join(sorted(unknown))}: not one of {', '.join(entries)}")
-    KNOWN.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+        raise SystemExit(f"{', '.join(sorted(unknown))}: not one of {', '.join(entries)}")
+    KNOWN.write_text(json.dumps({s: asdict(entry) for s, entry in entries.items()}, indent=1) + "\n", encoding="utf-8")
     print(f"{KNOWN}: {len(entries)} subjects")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.outcomes import known, plugin_sha
+from bench.outcomes import Known, identity, known_subjects
 from bench.sources import Sources
 
 from .outcomes_file import contents
@@ -12,23 +12,23 @@ from .outcomes_file import contents
 
 def test_the_file_of_outcomes_is_of_today_s_code() -> None:
     """If this fails: ``make outcomes`` if no number changes, otherwise name what changes; see its docstring."""
-    assert {subject: entry["content"] for subject, entry in known().items()} == contents()
+    assert {subject: entry.content for subject, entry in known_subjects().items()} == contents()
 
 
 def test_a_number_stands_for_the_code_that_the_file_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     before, after = Sources({"a.py": "1"}, {"torch": "2"}), Sources({"a.py": "2"}, {"torch": "2"})
-    file: dict[str, dict[str, object]] = {}
-    monkeypatch.setattr("bench.outcomes.known", lambda: file)
+    file: dict[str, Known] = {}
+    monkeypatch.setattr("bench.outcomes.known_subjects", lambda: file)
 
     def sha(code: Sources) -> str:
-        return plugin_sha("strategy", "mine", code)
+        return identity("strategy mine", code)
 
     assert sha(before) != sha(after)  # unknown: by its content
-    file["strategy mine"] = {"number": 1, "content": before.content}
+    file["strategy mine"] = Known(1, before.content)
     first = sha(before)
-    file["strategy mine"] = {"number": 1, "content": after.content}
+    file["strategy mine"] = Known(1, after.content)
     assert sha(after) == first  # the numbers stay, by the author's word
     assert sha(before) != first  # and what the file does not know is another
-    file["strategy mine"] = {"number": 2, "content": after.content}
+    file["strategy mine"] = Known(2, after.content)
     assert sha(after) != first
     assert sha(Sources(after.files, {"torch": "3"})) != sha(after)

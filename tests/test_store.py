@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -238,7 +239,7 @@ RECORD_DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "seal lost": (lambda data: opened(data)[0], "its seal is missing"),
     "another run": (reseal(lambda body: body.replace(b'"run_id": "r1"', b'"run_id": "r7"')), "of another run, 'r7'"),
     "not a record": (reseal(lambda body: body.replace(b'"seed": 0', b'"seed": "x"')), "cannot be read"),
-    "version 0": (reseal(lambda body: body.replace(b'_version": 2', b'_version": 0')), "cannot be read"),
+    "version 0": (reseal(lambda body: re.sub(rb'_version": \d', b'_version": 0', body)), "cannot be read"),
 }
 
 

@@ -34,8 +34,10 @@ def matrix(ahead: Plan) -> dict[Kind, Row]:
         row = rows.setdefault(kind_of(run), Row(skip=run.skip))
         row.runs += 1
     for run in ahead.missing:
-        state = ahead.found[run.run_id].state
-        rows[kind_of(run)].missing["again" if state in ("ok", "skipped") else state] += 1
+        kind, state = kind_of(run), ahead.found[run.run_id].state
+        is_new_version = state == "absent" and kind in ahead.changed
+        told = f"changed: {ahead.changed[kind]}" if is_new_version else state
+        rows[kind].missing["again" if state in ("ok", "skipped") else told] += 1
     return rows
 
 

@@ -116,7 +116,7 @@ def train_shared(run: RunSpec, work: Work) -> None:
     keep_freed_memory()
     try:
         stage = Stage.of(load_series(run), run.protocol)
-        if recipe := recipe_of(run, stage):
+        if recipe := recipe_of(run, stage.series):
             with isolated(run.seed, run.threads):  # a plug-in may have changed torch's settings when it was loaded
                 pretrain(recipe, stage, resolve_device(run.device), work.place.checkpoints)
     except (Exception, SystemExit):  # noqa: S110 - a plug-in may raise anything; see above

@@ -72,8 +72,8 @@ def details(record: Record) -> dict[str, Any]:
 
 
 def _version(record: Record) -> str:
-    """Hash of all but options and seed that decides a run: plug-ins' files, resolved configs, kind of device."""
+    """Hash of all but options and seed that decides a run: code, resolved configs, kind of device."""
     plugins = [record.strategy, *([record.forecaster] if record.forecaster else [])]
     device = str(record.environment.get("device", "")).partition(":")[0]
-    parts = [[plugin.sha, plugin.config] for plugin in plugins]
-    return hashlib.sha256(json.dumps([parts, device], sort_keys=True, default=str).encode()).hexdigest()[:12]
+    parts = [[[plugin.sha, plugin.config] for plugin in plugins], record.harness, device]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -12,6 +12,7 @@ from typing import Any
 from bench.audit import AUDITS
 from bench.estimated_drift import FOLDER as CHANGE_POINTS
 from bench.record import Record
+from bench.storage.code import CODE
 from bench.storage.disk import replace_whole, work_folder, write_durably
 from bench.storage.plain import FRAME_BYTES, JSON_BYTES, is_file, is_folder, make_folder, read_file, remove
 from bench.storage.upkeep import Finding, files_of, read_object
@@ -60,7 +61,8 @@ def merge(sources: Iterable[Path], target: Path) -> Merged:
                     here = make_folder(target / experiment.name / part, target)
                     _merge_store(Store(experiment / part), Store(here), merged)
         for folder in {experiment.resolve().parent for experiment in experiments}:
-            _copy_new(folder / AUDITS, target / AUDITS, target, merged)
+            for beside in (AUDITS, CODE):
+                _copy_new(folder / beside, target / beside, target, merged)
     return merged
 
 

@@ -15,7 +15,12 @@ def _seals_came(values: Values) -> Values:
     return values
 
 
-MIGRATIONS: dict[int, Callable[[Values], Values]] = {1: _seals_came}
+def _code_came(values: Values) -> Values:
+    """Version 2 did not say by which harness and checkpoint a run was made."""
+    return values
+
+
+MIGRATIONS: dict[int, Callable[[Values], Values]] = {1: _seals_came, 2: _code_came}
 """From each version to the next."""
 
 

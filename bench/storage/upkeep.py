@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,19 @@ from bench.storage.disk import WORK, replace_whole
 from bench.storage.owner import is_left
 from bench.storage.plain import JSON_BYTES, is_file, is_folder, kind_of, read_file, remove, strangers
 from bench.storage.seal import SealError, opened
-from bench.store import CHOSEN, DAMAGED, LOG, MANIFEST, RECORD, RUN_ID, SWEEP, TIMING, Store, experiments_in
+from bench.store import (
+    CHECKPOINTS,
+    CHOSEN,
+    DAMAGED,
+    LOG,
+    MANIFEST,
+    RECORD,
+    RUN_ID,
+    SWEEP,
+    TIMING,
+    Store,
+    experiments_in,
+)
 from bench.sweeps.trials import SERVED
 
 _ID = re.compile(r"[0-9a-f]{20}")
@@ -64,7 +76,7 @@ def check(results: Path) -> list[Finding]:
     """
     odd = not_ours(results)
     found = [finding for store in stores_in(results, needed=not odd) for finding in _check_store(store)]
-    for path in [*_inside(results / AUDITS), *_inside(results / ".checkpoints", ".*")]:
+    for path in [*_inside(results / AUDITS), *_inside(results / CHECKPOINTS, ".*")]:
         if path.name.startswith("."):
             found += [Finding(path, "left half-written")] if is_left(path) else []
         elif is_file(path) and not _is_audit(path, results):
@@ -146,7 +158,9 @@ def _is_audit(path: Path, within: Path) -> bool:
 
 
 def prune(results: Path, *, dry_run: bool = False) -> list[Finding]:
-    """Remove the runs that no report is about: of superseded versions, or listed no longer; and damaged ones.
+    """Remove the runs that no report is about (of superseded versions, or listed no longer), and damaged ones.
+
+    Of a whole results folder, checkpoints go too that none of the runs that stay was made with.
 
     Args:
         results: A results folder, or one experiment's folder in it.
@@ -158,7 +172,9 @@ def prune(results: Path, *, dry_run: bool = False) -> list[Finding]:
     Raises:
         BenchError: There are no results, or no list says what the report is about.
     """
-    gone = [finding for store in stores_in(results) for finding in _superfluous(store)]
+    stores = stores_in(results)
+    gone = [finding for store in stores for finding in _superfluous(store)]
+    gone += _unused_checkpoints(results / CHECKPOINTS, stores)
     for finding in () if dry_run else gone:
         remove(finding.path, results)
     return gone
@@ -181,6 +197,13 @@ def _superfluous(store: Store) -> Iterator[Finding]:
 def _is_ours(folder: Path) -> bool:
     """Whether a folder is a run's, and not the user's own."""
     return is_file(folder / RECORD) or _ID.fullmatch(folder.name) is not None
+
+
+def _unused_checkpoints(folder: Path, stores: Iterable[Store]) -> Iterator[Finding]:
+    used = {record.checkpoint for store in stores for record in store.records()}
+    for path in _inside(folder, "*.safetensors"):
+        if path.stem not in used and is_file(path):
+            yield Finding(path, "is a checkpoint that no run was made with")
 
 
 def export(results: Path, file: Path) -> int:

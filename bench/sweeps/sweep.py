@@ -18,7 +18,7 @@ from bench.run import Workplace
 from bench.run_spec import Choice, Pair, RunSpec
 from bench.session import Outcome, Redo, carry_out_runs, print_notes
 from bench.storage.disk import replace_whole
-from bench.store import CHOSEN, SWEEP, Store
+from bench.store import CHECKPOINTS, CHOSEN, SWEEP, Store
 from bench.sweeps.grid import Axis, Point, axes_of, points_of
 from bench.sweeps.snippets import write_snippets
 from bench.sweeps.trials import SERVED, Served, Trial, listed_trials, read_served, read_trials, titled
@@ -114,7 +114,7 @@ def carry_out_sweep(
     runs = unique(run for search in searches for run, _ in search.trials)
     print_notes(runs, console)
     paths = tuple(path.resolve() for path in plugins)
-    folder, checkpoints = results / experiment.name, results / ".checkpoints"
+    folder, checkpoints = results / experiment.name, results / CHECKPOINTS
     place = Workplace(folder / SWEEP, checkpoints, paths, command)
     untimed = experiment.model_copy(update={"timing_blocks": 0})
     cells = _cells(searches, listed_trials(folder) if narrowed else {})
