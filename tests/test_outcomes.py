@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from bench.outcomes import Known, identity, known_subjects
+from bench.plugins import home
 from bench.sources import Sources
 
 from .outcomes_file import contents
+
+STRATEGIES = {"titans-a", "titans-b", "titans-b-shuffled", "titans-b-stale", "titans-b-window", "titans-c"}
+TITANS = {"titans", *STRATEGIES}
 
 
 def test_the_file_of_outcomes_is_of_today_s_code() -> None:
@@ -32,3 +43,58 @@ def test_a_number_stands_for_the_code_that_the_file_knows(monkeypatch: pytest.Mo
     file["strategy mine"] = Known(2, after.content)
     assert sha(after) != first
     assert sha(Sources(after.files, {"torch": "3"})) != sha(after)
+
+
+EDITS = {
+    "bench/stream.py": {"harness"},
+    "bench/metrics.py": {"harness"},
+    "bench/measuring/isolation.py": {"harness"},
+    "bench/forecasters/linear.py": {"rls", "dlinear", "ridge", *TITANS},
+    "bench/forecasters/carry.py": STRATEGIES,
+    "bench/forecasters/fast/memory.py": TITANS,
+    "bench/forecasters/shuffled.py": STRATEGIES,
+    "bench/report/accuracy.py": set(),
+    "bench/analysis/paired.py": set(),
+    "bench/session.py": set(),
+    "bench/store.py": set(),
+    "bench/files/csv_table.py": set(),
+}
+"""Whose identity an edit of a module of this package changes."""
+
+LOOK = """
+import json, sys
+from pathlib import Path
+from bench import outcomes
+from bench.forecaster import FORECASTERS
+from bench.plugins import load_plugins
+from bench.strategy import STRATEGIES
+
+load_plugins()
+
+def identities():
+    for cached in (outcomes.harness, outcomes._harness_modules):
+        cached.cache_clear()
+    found = {e.name: outcomes.code_of(e.cls).content for registry in (STRATEGIES, FORECASTERS) for e in registry}
+    return found | {"harness": outcomes.harness().content}
+
+before, changed = identities(), {}
+for name in json.loads(sys.argv[1]):
+    file = Path(name)
+    text = file.read_text()
+    file.write_text(text + "# a comment\\n")
+    assert identities() == before, name
+    file.write_text(text + "EDITED = True\\n")
+    changed[name] = sorted(one for one, content in identities().items() if content != before[one])
+    file.write_text(text)
+print(json.dumps(changed))
+"""
+
+
+def test_an_edit_of_this_package_renews_what_it_decides_and_nothing_else(tmp_path: Path) -> None:
+    for part in ("bench", "adapters", "datasets"):
+        shutil.copytree(home() / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(home() / "pyproject.toml", tmp_path)
+    command = [sys.executable, "-W", "ignore", "-c", LOOK, json.dumps(list(EDITS))]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert {name: set(changed) for name, changed in json.loads(ran.stdout).items()} == EDITS
