@@ -7,7 +7,7 @@ import numpy as np
 from bench.errors import BenchError
 from bench.files.time_column import Clock, TimeOptions, holds_dates, read_clock
 from bench.files.user_options import UserOptions
-from bench.files.user_table import UNNAMED, UserTable, is_index
+from bench.files.user_table import UNNAMED, UserTable, is_index, is_numbered
 
 
 def choose_clock(table: UserTable, options: UserOptions) -> Clock:
@@ -51,6 +51,8 @@ def choose_columns(
         notes.append("the first column has no name and counts the rows: left out")
     if not free:
         raise BenchError(f"{table.path}: no columns but the time column {clock.column!r}. Add the columns to forecast.")
+    if is_numbered(list(table.frame.columns)):
+        notes.insert(0, "columns are called 0, 1, ...: a first row of these numbers is a header")
     others = " but the time column" if clock.column else ""
     notes.append(f"{'inputs' if targets else 'inputs and targets'}: all columns{others}: {listed(free)}")
     return tuple(free), tuple(free) if targets is None else targets, notes

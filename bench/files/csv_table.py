@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bench.errors import BenchError
-from bench.files.user_table import UNNAMED, UserTable, is_number
+from bench.files.user_table import UNNAMED, UserTable, is_number, is_numbered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,8 @@ def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> UserTable:
         ).iloc[:rows]
     except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
         raise BenchError(f"{path}: not a table of cells between commas ({error}).") from None
+    if is_numbered(names) and frame[names[0]].head(2).tolist() == [1, 2]:  # its first 0 begins a count of rows
+        raise _no_header(path, names)
     frame = frame.iloc[: _rows_until_blank_end(frame)]
     if frame.empty:
         raise BenchError(f"{path}: a header and no rows. Add a row for each time step.")
@@ -130,8 +132,8 @@ def _checked_names(path: Path, header: list[str]) -> list[str]:
         raise BenchError(
             f"{path}: row 1, column 1: the header is one column, {names[0]!r}. Save the file with commas between cells."
         )
-    if all(is_number(name) or DATE.match(name) for name in names):
-        raise BenchError(f"{path}: row 1 holds values ({', '.join(names[:3])}). Add a header of column names.")
+    if all(is_number(name) or DATE.match(name) for name in names) and not is_numbered(names):
+        raise _no_header(path, names)
     names[0] = names[0] or UNNAMED
     for place, name in enumerate(names):
         if not name:
@@ -140,6 +142,10 @@ def _checked_names(path: Path, header: list[str]) -> list[str]:
             first = names.index(name) + 1
             raise BenchError(f"{path}: row 1 names {name!r} twice, in columns {first} and {place + 1}. Rename one.")
     return names
+
+
+def _no_header(path: Path, names: list[str]) -> BenchError:
+    return BenchError(f"{path}: row 1 holds values ({', '.join(names[:3])}). Add a header of column names.")
 
 
 def _rows_until_blank_end(frame: pd.DataFrame) -> int:

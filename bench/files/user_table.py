@@ -134,6 +134,11 @@ def is_index(column: pd.Series[Any], first: bool) -> bool:
     )
 
 
+def is_numbered(names: list[str]) -> bool:
+    """Whether columns are called 0, 1, 2, ... as in a saved frame of an array; one alone may as well be a value."""
+    return len(names) > 1 and names == [str(place) for place in range(len(names))]
+
+
 def first_cell(column: pd.Series[Any]) -> str:
     """The first cell that is not empty, as text; empty where there is none."""
     return str(next(iter(column.dropna()), ""))

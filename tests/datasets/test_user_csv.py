@@ -326,6 +326,33 @@ def test_whole_numbers_do_not_name_series_where_few_times_repeat(load: Load, wri
         load(f"csv:{write(pd.concat([table.iloc[:6], table.iloc[5:].assign(place=9)]))}")
 
 
+@pytest.mark.parametrize("columns", [2, 3, 12])
+@pytest.mark.parametrize("index", [False, True])
+def test_columns_may_be_numbered(load: Load, write: Write, columns: int, index: bool) -> None:
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(60, columns)).round(3))
+    series = load(f"csv:{write(table.to_csv(index=index))}")
+    assert series.columns == tuple(map(str, range(columns)))
+    np.testing.assert_array_equal(series.values, table.to_numpy())
+    assert noted(series, "columns are called 0, 1") is not index
+    assert load(f"csv:{write(table.to_csv(index=index))}", targets=["1"]).targets == ("1",)
+
+
+@pytest.mark.parametrize(
+    ("first", "rows"),
+    [
+        ("0,1", [f"{k},{k % 7}" for k in range(1, 60)]),
+        ("0,1,2", [f"{k},{k % 7},{k % 3}" for k in range(1, 60)]),
+        ("0", [f"{k % 7}" for k in range(60)]),
+        ("1,2,3", [f"{k % 7},1,{k % 3}" for k in range(60)]),
+        ("0,2", [f"{k % 7},1" for k in range(60)]),
+        ("0.0,1.0", [f"{k % 7},1" for k in range(60)]),
+    ],
+)
+def test_a_first_row_of_values_is_no_header(load: Load, write: Write, first: str, rows: list[str]) -> None:
+    with pytest.raises(BenchError, match=r"row 1 holds values"):
+        load(f"csv:{write(chr(10).join([first, *rows]))}")
+
+
 def test_a_day_is_one(load: Load, write: Write) -> None:
     assert noted(load(f"csv:{write(frame(step='D'))}"), "lookback 28: usual for 7 rows a week")
 
