@@ -2,38 +2,122 @@
 
 from __future__ import annotations
 
+import re
+from itertools import takewhile
+
 import numpy as np
 
 from bench.errors import BenchError
-from bench.files.time_column import Clock, TimeOptions, holds_dates, read_clock
+from bench.files.counters import as_numbers, counts_rows, rises, says_counter
+from bench.files.numeric_times import number_readings
+from bench.files.time_column import Clock, TimeOptions, holds_dates, holds_number_times, unread_hint
+from bench.files.time_order import read_clock
 from bench.files.user_options import UserOptions
-from bench.files.user_table import UNNAMED, UserTable, is_index, is_numbered
+from bench.files.user_table import UNNAMED, UserTable, is_numbered
+
+PARTS = (
+    r"years?|yr|yyyy",
+    r"months?|mon|mo|mnth|mm",
+    r"days?|dom|dd",
+    r"hours?|hrs?|hh",
+    r"minutes?|mins?|mi",
+    r"seconds?|secs?|ss",
+)
+"""What columns are called that hold a part of the time each, the longest first."""
 
 
 def choose_clock(table: UserTable, options: UserOptions) -> Clock:
-    """The time of each row: from the column named, else the first of dates, else an index, else row numbers."""
-    frame, said = table.frame, TimeOptions(options.time_format, options.timezone)
+    """The time of each row: from the column named; else from dates; from numbers that say dates; from a row counter."""
+    said = TimeOptions(options.time_format, options.timezone)
     taken = {*(options.inputs or ()), *(options.targets or ())}
-    if options.time is not None:
-        table.require_columns((options.time,))
-        if options.time in taken:
+    if options.time_columns:
+        table.require_columns(options.time_columns)
+        if both := taken.intersection(options.time_columns):
             raise BenchError(
-                f"{table.path}: column {options.time!r} is the time column: take it out of inputs and targets."
+                f"{table.path}: column {min(both)!r} is the time column: take it out of inputs and targets."
             )
-        return read_clock(table, options.time, said)
+        return read_clock(table, options.time_columns, said)
     if options.time_format is not None:
         raise BenchError(f"{table.path}: time_format needs the time column named: time = '...'")
-    free = [name for name in frame.columns if name not in taken]
-    for name in free:
-        if holds_dates(frame[name]):
-            return read_clock(table, name, said, "the first column whose values parse as dates")
+    free = [name for name in table.frame.columns if name not in taken]
+    clock = _of_dates(table, free, said) or _of_numbers(table, free, said) or _of_parts(table, free, said)
+    if clock is not None:
+        return clock
     if options.timezone is not None:
         raise BenchError(f"{table.path}: timezone = {options.timezone!r}, but no column holds dates.")
+    _refuse_unread(table, free, options)
+    return _of_counter(table, free, options)
+
+
+def _of_dates(table: UserTable, free: list[str], said: TimeOptions) -> Clock | None:
+    """The first column of dates; but one that holds a single date gives way to the next."""
+    dates = [name for name in free if holds_dates(table.frame[name])]
+    constant = list(takewhile(lambda name: table.frame[name].nunique() == 1, dates))
+    if not dates:
+        return None
+    if len(constant) == len(dates):
+        constant = []
+    name = dates[len(constant)]
+    passed = f", but for {_listed(constant)}, where all rows have one date" if constant else ""
+    return read_clock(table, (name,), said, f"the first column whose values parse as dates{passed}")
+
+
+def _of_numbers(table: UserTable, free: list[str], said: TimeOptions) -> Clock | None:
+    """The first column whose numbers say the time."""
     for name in free:
-        if is_index(frame[name], first=name == frame.columns[0]):
-            return read_clock(table, name, said, "its numbers count the rows, and no column holds dates")
-    rows = np.arange(len(frame), dtype=np.int64)
-    return Clock(None, rows, ("time: row numbers, as no column holds dates or counts the rows",))
+        if holds_number_times(table.frame[name], name, first=name == table.frame.columns[0]):
+            return read_clock(table, (name,), said, "no column holds dates, and its numbers are times")
+    return None
+
+
+def _of_parts(table: UserTable, free: list[str], said: TimeOptions) -> Clock | None:
+    """Columns of year, month and so on: as many as it takes for the time to rise."""
+    named = [[name for name in free if re.fullmatch(part, name, re.IGNORECASE)] for part in PARTS]
+    names = tuple(found[0] for found in takewhile(len, named))
+    for count in range(2, len(names) + 1):
+        try:
+            return read_clock(table, names[:count], said, "named for the parts of a time")
+        except BenchError:
+            continue
+    return None
+
+
+def _refuse_unread(table: UserTable, free: list[str], options: UserOptions) -> None:
+    """Raise where the only clock of a file may be one that is not read."""
+    for name in free if options.inputs is None else ():
+        if hint := unread_hint(table, name):
+            raise BenchError(
+                f"{table.where(0, name)} looks like a time that is not read ({table.frame[name].iloc[0]!r}). {hint}. "
+                "Otherwise name the columns to use, inputs = [...] and targets = [...]."
+            )
+
+
+def _of_counter(table: UserTable, free: list[str], options: UserOptions) -> Clock:
+    """A column that counts the rows, else row numbers."""
+    for name in free:
+        numbers = as_numbers(table.frame[name])
+        if numbers is None or not rises(numbers):
+            continue
+        if counts_rows(numbers) or (says_counter(name) and numbers.dtype.kind == "i"):
+            forms = [reading.form for reading in number_readings(numbers) if reading.fit[2]]
+            other = f"; time = {name!r}, time_format = {forms[0]!r} reads them as dates" if forms else ""
+            why = f"its numbers count the rows, and no column holds dates{other}"
+            return read_clock(table, (name,), TimeOptions("count"), why)
+        if name == table.frame.columns[0] and numbers.dtype.kind == "i" and options.inputs is None:
+            raise _may_be_either(table, name)
+    rows = np.arange(len(table.frame), dtype=np.int64)
+    return Clock((), rows, ("time: row numbers, as no column holds dates or counts the rows",))
+
+
+def _may_be_either(table: UserTable, name: str) -> BenchError:
+    steps = np.diff(table.numbers(name))
+    last = int(np.argmax(steps != steps[0]))
+    columns = [str(column) for column in table.frame.columns]
+    return BenchError(
+        f"{table.where(last + 1, name)}: the first column only rises, by {steps[last - 1]:,g} and then by "
+        f"{steps[last]:,g}, so it may count the rows, or be measured, such as a meter. Say which: time = {name!r}, "
+        f"irregular = 'keep' takes it for the time; inputs = {columns} for a measurement."
+    )
 
 
 def choose_columns(
@@ -44,18 +128,46 @@ def choose_columns(
     table.require_columns((*(inputs or ()), *(targets or ())))
     if inputs is not None:
         return inputs, inputs if targets is None else targets, [] if targets else ["targets: the inputs"]
-    free = [name for name in table.frame.columns if name != clock.column]
-    notes = []
-    if UNNAMED in free and UNNAMED not in (targets or ()) and is_index(table.frame[UNNAMED], first=True):
-        free.remove(UNNAMED)
-        notes.append("the first column has no name and counts the rows: left out")
+    free = [name for name in table.frame.columns if name not in clock.columns]
     if not free:
-        raise BenchError(f"{table.path}: no columns but the time column {clock.column!r}. Add the columns to forecast.")
+        raise BenchError(f"{table.path}: no columns but the time column {clock.name!r}. Add the columns to forecast.")
+    reasons = {name: _not_measured(table, name) for name in free if name not in (targets or ())}
+    left = {name: reason for name, reason in reasons.items() if reason}
+    chosen = [name for name in free if name not in left]
+    if not chosen:
+        raise BenchError(
+            f"{table.path}: no columns to forecast but {_listed(list(left))}, whose numbers count the rows or say the "
+            f"time. If that is meant, name them: inputs = {list(left)}"
+        )
+    notes = [f"{_who(name)} {reason}: left out" for name, reason in left.items()]
     if is_numbered(list(table.frame.columns)):
         notes.insert(0, "columns are called 0, 1, ...: a first row of these numbers is a header")
-    others = " but the time column" if clock.column else ""
-    notes.append(f"{'inputs' if targets else 'inputs and targets'}: all columns{others}: {listed(free)}")
-    return tuple(free), tuple(free) if targets is None else targets, notes
+    apart = " and ".join(["the time column"] * bool(clock.columns) + ["what is left out"] * bool(left))
+    others = f" but {apart}" if apart else ""
+    notes.append(f"{'inputs' if targets else 'inputs and targets'}: all columns{others}: {listed(chosen)}")
+    return tuple(chosen), tuple(chosen) if targets is None else targets, notes
+
+
+def _not_measured(table: UserTable, name: str) -> str:
+    """Why a column is no measurement; empty where it may be one."""
+    column = table.frame[name]
+    numbers = as_numbers(column)
+    if numbers is None:
+        return "holds one date" if holds_dates(column) and column.nunique() == 1 else ""
+    if form := holds_number_times(column, name, first=False):
+        return f"says the time ({form})"
+    if counts_rows(numbers):
+        return "counts the rows"
+    has_gaps = says_counter(name) and numbers.dtype.kind == "i" and rises(numbers)
+    return "counts rows, of which some are left out" if has_gaps else ""
+
+
+def _who(name: str) -> str:
+    return "the first column has no name and" if name == UNNAMED else f"column {name!r}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def listed(names: list[str]) -> str:

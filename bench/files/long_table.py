@@ -54,6 +54,16 @@ def series_of_rows(table: UserTable, name: str) -> tuple[NDArray[np.int64], tupl
     return codes.astype("int64"), names
 
 
+def rows_of_series(series: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The rows of each series, in the file's order.
+
+    Args:
+        series: ``(R,)``, as `series_of_rows` gives it.
+    """
+    order = np.argsort(series, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
+
+
 def pivot(
     table: UserTable, values: Floats, time: Times, series: NDArray[np.int64], names: tuple[str, ...], column: str
 ) -> Pivot:

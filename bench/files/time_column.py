@@ -1,27 +1,28 @@
-"""A user's time column as time stamps: formats found, zones converted, what is odd named."""
+"""A user's time column, or several that make one, as time stamps: forms found, zones converted, what is odd named."""
 
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.files.long_table import long_file_hint
-from bench.files.time_grid import Times, is_regular, seconds
-from bench.files.user_table import OTHER_TIME, UserTable, first_cell, is_number, is_numeric, is_whole
+from bench.files.counters import Numbers, as_numbers, counts_rows
+from bench.files.joined_columns import joined
+from bench.files.numeric_times import COUNT, UNIX, clock_reading, is_of_numbers, read_numbers, says_time
+from bench.files.text_times import BY_CELL, ISO, Reading, Stamps, ends_days, looks_like_time, read_texts, text_readings
+from bench.files.time_grid import Times, seconds
+from bench.files.time_zones import ZonedTexts, are_dates, from_place, split_zones, to_utc
+from bench.files.user_table import OTHER_TIME, UserTable, first_cell, is_number, is_numeric
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AWARE = re.compile(r"(:\d\d|T\d\d)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)\s*$")
-YEAR_DAY = re.compile(r"%Y\W*%d")  # that nobody writes
-HOUR = np.timedelta64(3600, "s")
+Rows = NDArray[np.int64]
+SAY_FORMAT = "Say its format, time_format = '%Y-%m-%d %H:%M'"
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,19 @@ class Clock:
     """The time of each row.
 
     Attributes:
-        column: The column it was read from; None where rows are only counted.
-        values: ``(T,)`` ``datetime64`` (UTC where a zone is known) or integers.
+        columns: Those it was read from; none where rows are only counted.
+        values: ``(T,)`` ``datetime64`` (UTC where a zone is known, unless rows are days) or integers.
         notes: How it was found, and what was done to it.
     """
 
-    column: str | None
+    columns: tuple[str, ...]
     values: Times
     notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return " + ".join(self.columns)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class TimeOptions:
     """What the user said of the time column; None is found out.
 
     Attributes:
-        form: Its format, in the letters of ``strptime``.
+        form: Its format, as ``time_format`` takes it.
         zone: The zone of times that do not say theirs, such as ``Europe/Berlin``.
     """
 
@@ -53,236 +59,272 @@ class TimeOptions:
 
 
 def holds_dates(column: pd.Series[Any]) -> bool:
-    """Whether most cells of a column are dates."""
-    return column.dtype.kind == "M" or bool(_readings(column))
+    """Whether most cells of a column are dates, as far as its first thousand say."""
+    if column.dtype.kind == "M" or not _is_text(column):
+        return column.dtype.kind == "M"
+    return bool(text_readings(split_zones(column.dropna().head(1000)).local))
 
 
-def read_clock(
-    table: UserTable, name: str, options: TimeOptions, reason: str = "", groups: NDArray[np.int64] | None = None
+def holds_number_times(column: pd.Series[Any], name: str, *, first: bool) -> str:
+    """The form in which the numbers of a column say the time, as `clock_reading` judges; empty where they do not."""
+    numbers = as_numbers(column)
+    reading = None if numbers is None else clock_reading(numbers, name, first=first)
+    return "" if reading is None else reading.form
+
+
+def spelled(names: tuple[str, ...]) -> str:
+    """Columns as the option ``time`` takes them."""
+    return repr(names[0]) if len(names) == 1 else repr(list(names))
+
+
+def read_times(
+    table: UserTable, names: tuple[str, ...], options: TimeOptions, reason: str = "", groups: list[Rows] | None = None
 ) -> Clock:
-    """Time from one column.
+    """Time from a column, or from several side by side. It may not rise.
 
     Args:
         table: The file.
-        name: The column.
-        options: What the user said of it.
-        reason: Why this column was chosen, for the notes; empty where the user named it.
-        groups: ``(T,)`` the number of the series that each row belongs to; None where there is one.
+        names: The columns.
+        options: What the user said of them.
+        reason: Why they were chosen, for the notes; empty where the user named them.
+        groups: The rows of each series, in the file's order; None where there is one.
 
     Raises:
-        BenchError: A cell is not a time, its format or zone leaves a choice, or the times do not rise from row to row
-            (of one series).
+        BenchError: A cell is not a time, or its format or zone leaves a choice.
     """
-    column = table.frame[name]
-    notes = [f"time column {name!r}: {reason}"] if reason else []
-    values: Times
-    if options.form is None and (is_numeric(column) or is_number(first_cell(column))):
-        _refuse_zone(table, name, options.zone)
-        values = _counted(table, name, notes)
-    else:
-        stamps = _stamps(table, name, options, notes)
-        values = _in_utc(table, name, stamps, options.zone, groups, notes)
-    for rows in _by_group(groups, len(values)):
-        _require_rising(table, name, values, rows)
-    return Clock(name, values, tuple(notes))
+    whole, name = joined(table, names)
+    groups = [np.arange(len(table.frame))] if groups is None else groups
+    column = _TimeColumn(whole, name, names, options, groups, not reason, [])
+    if reason:
+        column.note(reason)
+    return Clock(names, column.read(), tuple(column.notes))
 
 
-def _counted(table: UserTable, name: str, notes: list[str]) -> NDArray[np.int64]:
-    numbers = table.numbers(name, OTHER_TIME, may_be_empty=False)
-    table.require_all(name, np.isfinite(numbers), "a number", OTHER_TIME)
-    if is_whole(numbers):
-        return numbers.astype("int64")
-    steps = np.diff(numbers)
-    if len(steps) and (steps > 0).all() and np.allclose(steps, steps[0], rtol=1e-6):
-        notes.append(f"time column {name!r}: not in whole numbers, so rows are counted instead")
-        return np.arange(len(numbers), dtype=np.int64)
-    row = int(np.argmax(~np.isclose(steps, steps[0], rtol=1e-6))) + 1 if len(steps) else 0
-    raise BenchError(
-        f"{table.where(row, name)}: {table.frame[name].iloc[row]} is not one step after the row before, and times that "
-        f"are not whole numbers must rise evenly. Mend the column, or {OTHER_TIME}."
-    )
+@dataclass(frozen=True)
+class _TimeColumn:
+    """A column on its way to be a clock; `notes` grows with what is found and done.
 
+    Attributes:
+        table: The file.
+        name: What messages call the column.
+        names: The columns that it was made of.
+        options: What the user said of it.
+        groups: The rows of each series.
+        chosen: Whether the user named it.
+        notes: What was found and done.
+    """
 
-def _stamps(table: UserTable, name: str, options: TimeOptions, notes: list[str]) -> pd.Series[pd.Timestamp]:
-    """The column as times, naive or aware; every cell is one."""
-    import pandas as pd
+    table: UserTable
+    name: str
+    names: tuple[str, ...]
+    options: TimeOptions
+    groups: list[Rows]
+    chosen: bool
+    notes: list[str]
 
-    column = table.frame[name]
-    if column.dtype.kind == "M":
-        table.require_all(name, column.notna().to_numpy(), "a date", OTHER_TIME)
-        return column
-    if options.form is not None:
-        text = column.map(str, na_action="ignore")
+    @property
+    def cells(self) -> pd.Series[Any]:
+        return self.table.frame[self.name]
+
+    @property
+    def rows(self) -> Rows:
+        """Those of the longest series, by which forms are compared."""
+        return max(self.groups, key=len)
+
+    def note(self, text: str) -> None:
+        self.notes.append(f"time column {self.name!r}: {text}")
+
+    def require(self, good: NDArray[np.bool_], wanted: str, otherwise: str = OTHER_TIME) -> None:
+        self.table.require_all(self.name, good, wanted, otherwise)
+
+    def read(self) -> Times:
+        form = self.options.form
+        if self.cells.dtype.kind == "M":
+            return self._of_dates()
+        if form is None:
+            return (
+                self._of_numbers() if is_numeric(self.cells) or is_number(first_cell(self.cells)) else self._of_text()
+            )
         try:
-            stamps = pd.to_datetime(text, format=options.form, errors="coerce", utc="%z" in options.form)
-        except ValueError as error:
-            raise BenchError(f"{table.path}: time_format = {options.form!r} is no format of times ({error}).") from None
-        table.require_all(name, stamps.notna().to_numpy(), f"a date like {options.form}", OTHER_TIME)
-        return stamps
-    readings = _readings(column)
-    if not readings:
+            return self._of_numbers() if is_numeric(self.cells) or is_of_numbers(form) else self._of_text()
+        except (ValueError, re.error) as error:
+            raise BenchError(f"{self.table.path}: time_format = {form!r} is no format of times ({error}).") from None
+
+    def _of_dates(self) -> Times:
+        self.require(self.cells.notna().to_numpy(), "a date")
+        if self.cells.dt.tz is None:
+            return self._placed(self.cells.to_numpy())
+        local = self.cells.dt.tz_localize(None).to_numpy()
+        ahead = local - self.cells.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+        return self._placed(local, ahead / np.timedelta64(1, "m"))
+
+    def _of_numbers(self) -> Times:
+        found, form = as_numbers(self.cells), self.options.form
+        numbers = self.table.numbers(self.name, OTHER_TIME, may_be_empty=False) if found is None else found
+        self.require(np.isfinite(numbers), "a number")
+        if form is None:
+            first = self.name == self.table.frame.columns[0] or self.chosen
+            reading = clock_reading(numbers[self.rows], self.name, first=first)
+            form = COUNT if reading is None else reading.form
+        if form == COUNT or UNIX in form:
+            self._refuse_zone()
+        if form == COUNT:
+            return self._counted(numbers)
+        stamps = read_numbers(numbers, form)
+        self.require(~np.isnat(stamps), f"a date like {form}")
+        if self.options.form is None:
+            self.note(f"its numbers are read as {form}, from {stamps[0].astype('datetime64[s]')}")
+        return self._placed(stamps)
+
+    def _counted(self, numbers: Numbers) -> NDArray[np.int64]:
+        if numbers.dtype.kind == "i":
+            return numbers.astype("int64")
+        if counts_rows(numbers) and numbers[-1] > numbers[0]:
+            self.note("not in whole numbers, so rows are counted instead")
+            return np.arange(len(numbers), dtype=np.int64)
+        steps = np.diff(numbers)
+        row = int(np.argmax(~np.isclose(steps, steps[0], rtol=1e-6, atol=0))) + 1 if len(steps) else 0
         raise BenchError(
-            f"{table.where(0, name)} is not a date ({first_cell(column)!r}). "
-            f"Say its format, time_format = '%Y-%m-%d %H:%M', leave time out, or {OTHER_TIME}."
+            f"{self.table.where(row, self.name)}: {self.cells.iloc[row]} is not one step after the row before, and "
+            f"times that are not whole numbers must rise evenly. Mend the column, or {OTHER_TIME}."
         )
-    stamps, form = readings[0]
-    table.require_all(name, stamps.notna().to_numpy(), "a date", OTHER_TIME)
-    _require_one_reading(table, name, readings)
-    if form.startswith(("%d", "%m")):
-        notes.append(f"time column {name!r}: read as {form}")
-    return stamps if _all_aware(table, name) else stamps.dt.tz_localize(None)
 
+    def _of_text(self) -> Times:
+        text = self.cells.map(str, na_action="ignore").astype("str")
+        zoned, form = split_zones(text), self.options.form
+        if form is None:
+            form = self._found_form(zoned.local)
+            stamps = read_texts(zoned.local, form)
+        else:
+            stamps, zoned = _as_said(text, zoned, form)
+        if np.isnat(stamps).any():
+            wanted = "a date" if self.options.form is None else f"a date like {form}"
+            by_cell = _by_cell(self.table, self.name) if len(self.names) == 1 else ""
+            self.require(~np.isnat(stamps), wanted, f"say {by_cell}, or {OTHER_TIME}" if by_cell else OTHER_TIME)
+        if self.options.form is None and not form.startswith(("%Y", ISO)):
+            self.note(f"read as {form}, from {stamps[0].astype('datetime64[s]')}")
+        if ends_days(zoned.local, form).any():
+            self.note("24:00 is read as the midnight that ends the day")
+        return self._placed(stamps, self._offset(zoned))
 
-def _readings(column: pd.Series[Any]) -> list[tuple[pd.Series[pd.Timestamp], str]]:
-    """Ways to read a column of text as times (as UTC), and their formats; the best first, none that fails for most."""
-    import pandas as pd
-    from pandas.tseries.api import guess_datetime_format
+    def _found_form(self, local: pd.Series[str]) -> str:
+        """The form that suits texts without their zones.
 
-    first = first_cell(column)
-    if is_numeric(column) or is_number(first) or not isinstance(next(iter(column.dropna()), None), str):
-        return []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "year first, although day first was asked for": both are tried
-        guessed = [guess_datetime_format(first, dayfirst=day_first) for day_first in (False, True)]
-    forms = [form for form in dict.fromkeys(guessed) if form and not YEAR_DAY.match(form)]
-    found = {form: pd.to_datetime(column, format=form, errors="coerce", utc=True) for form in forms}
-    if found and first[:4].isdecimal():
-        found["ISO8601"] = pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True)
-    good = [(stamps, form) for form, stamps in found.items() if stamps.notna().mean() > 0.5]
-    return sorted(good, key=lambda reading: _fit(reading[0]), reverse=True)
-
-
-def _fit(stamps: pd.Series[pd.Timestamp]) -> tuple[int, bool, bool]:
-    """How much speaks for a reading: the cells it takes, whether they rise, whether evenly."""
-    taken, rises = int(stamps.notna().sum()), bool(stamps.is_monotonic_increasing)
-    return taken, rises, rises and taken == len(stamps) and is_regular(stamps.dt.tz_localize(None).to_numpy())
-
-
-def _require_one_reading(table: UserTable, name: str, readings: list[tuple[pd.Series[pd.Timestamp], str]]) -> None:
-    """Refuse days that could be months, where nothing in the file decides."""
-    best, form = readings[0]
-    for other, otherwise in readings[1:]:
-        differs = (best != other).to_numpy()
-        if _fit(other) == _fit(best) and differs.any():
-            row = int(np.argmax(differs))
+        Raises:
+            BenchError: None does, or days could be months and nothing in the file decides.
+        """
+        readings = text_readings(local.iloc[self.rows])
+        if not readings:
             raise BenchError(
-                f"{table.where(row, name)}: {table.frame[name].iloc[row]!r} may be read as {form} or as {otherwise}. "
-                f"Say which: time_format = {form!r}"
+                f"{self.table.where(0, self.name)} is not a date ({first_cell(self.cells)!r}). "
+                f"{unread_hint(self.table, self.name) or SAY_FORMAT}, leave time out, or {OTHER_TIME}."
+            )
+        best = readings[0]
+        for other in readings[1:]:
+            differs = ~np.isnat(best.stamps) & ~np.isnat(other.stamps) & (best.stamps != other.stamps)
+            if other.fit == best.fit and differs.any():
+                row = int(self.rows[np.argmax(differs)])
+                raise BenchError(
+                    f"{self.table.where(row, self.name)}: {self.cells.iloc[row]!r} may be read as {best.form} or as "
+                    f"{other.form}. Say which: time = {spelled(self.names)}, time_format = {best.form!r}"
+                )
+        return best.form
+
+    def _offset(self, zoned: ZonedTexts) -> NDArray[np.float64] | None:
+        """Minutes ahead of UTC; None where no zone is written.
+
+        Raises:
+            BenchError: Some cells say their zone and some do not, or only by a name that places share.
+        """
+        if zoned.named.any() and self.options.zone is None:
+            row = int(np.argmax(zoned.named))
+            raise BenchError(
+                f"{self.table.where(row, self.name)}: {self.cells.iloc[row]!r} names its zone by letters that several "
+                "places share. Say where the clock hung: timezone = 'Europe/Berlin'"
+            )
+        aware = ~np.isnan(zoned.offset)
+        if aware.all() or not aware.any():
+            return zoned.offset if aware.any() else None
+        row = int(np.argmax(aware != aware[0]))
+        raise BenchError(
+            f"{self.table.where(row, self.name)}: {self.cells.iloc[row]!r} {'has' if aware[row] else 'has not'} a time "
+            f"zone, the rows before it {'have none' if aware[row] else 'have one'}. "
+            "Write all times with their zone, or none."
+        )
+
+    def _placed(self, local: Stamps, offset: NDArray[np.float64] | None = None) -> Times:
+        """Times of a zone as UTC; but dates stay what they are, as a day of a place is not always 24 hours of UTC."""
+        zone, local = self.options.zone, seconds(local)
+        if offset is not None:
+            self._refuse_zone()
+            if are_dates(local):
+                self.note("its times are dates with a zone, and kept as dates of that place")
+                return local
+            self.note("its times are converted to UTC")
+            return seconds(to_utc(local, offset))
+        if zone is None:
+            return local
+        try:
+            chosen, twice = from_place(local, zone, self.groups)
+        except (KeyError, ValueError, OSError) as error:
+            fault = f"timezone = {zone!r} is not known ({error}). Write one such as 'Europe/Berlin'."
+            raise BenchError(f"{self.table.path}: {fault}") from None
+        if are_dates(local):
+            self.note(f"its times are dates, and kept as dates of {zone}")
+            return local
+        if np.isnat(chosen).any():
+            row = int(np.argmax(np.isnat(chosen)))
+            raise BenchError(
+                f"{self.table.where(row, self.name)}: {self.cells.iloc[row]} does not exist in {zone}: the clock was "
+                "put forward over it. Are the times of another zone?"
+            )
+        told = int(twice.sum())
+        ambiguous = f"; {told:,} in the hour that comes twice, told apart by the order of rows" if told else ""
+        self.note(f"times of {zone} converted to UTC{ambiguous}")
+        return chosen
+
+    def _refuse_zone(self) -> None:
+        if self.options.zone is not None:
+            raise BenchError(
+                f"{self.table.path}: column {self.name!r} needs no timezone = {self.options.zone!r}: its times are "
+                "numbers, or say their own. Leave timezone out."
             )
 
 
-def _all_aware(table: UserTable, name: str) -> bool:
-    """Whether the cells say their zone.
-
-    Raises:
-        BenchError: Some do and some do not.
-    """
-    aware = np.array([AWARE.search(cell) is not None for cell in table.frame[name]], dtype=bool)
-    if aware.all() or not aware.any():
-        return bool(aware.all())
-    row = int(np.argmax(aware != aware[0]))
-    cell = table.frame[name].iloc[row]
-    raise BenchError(
-        f"{table.where(row, name)}: {cell!r} {'has' if aware[row] else 'has not'} a time zone, the rows before it "
-        f"{'have none' if aware[row] else 'have one'}. Write all times with their zone, or none."
-    )
+def _as_said(text: pd.Series[str], zoned: ZonedTexts, form: str) -> tuple[Stamps, ZonedTexts]:
+    """Texts as times of the user's format; what looks like a zone may be a part of it."""
+    stamps = read_texts(zoned.local, re.sub(r"\s*(?:UTC|GMT)?%[zZ]", "", form))
+    if not np.isnat(stamps).any():
+        return stamps, zoned
+    whole = read_texts(text, form)
+    if np.isnat(whole).any():
+        return stamps, zoned
+    written = 0.0 if "%z" in form or "%Z" in form else np.nan  # pandas gives UTC
+    return whole, ZonedTexts(text, np.full(len(text), written), np.zeros(len(text), dtype=bool))
 
 
-def _in_utc(
-    table: UserTable,
-    name: str,
-    stamps: pd.Series[pd.Timestamp],
-    zone: str | None,
-    groups: NDArray[np.int64] | None,
-    notes: list[str],
-) -> NDArray[np.datetime64]:
-    if stamps.dt.tz is not None:
-        _refuse_zone(table, name, zone)
-        notes.append(f"time column {name!r}: its times are converted to UTC")
-        return seconds(stamps.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
-    local = seconds(stamps.to_numpy())
-    if zone is None:
-        return local
-    summer, winter = _localised(table, name, local, zone)
-    chosen = summer.copy()
-    for rows in _by_group(groups, len(local)):
-        _follow(chosen, winter, rows)
-    told = int((summer != winter).sum())
-    ambiguous = f"; {told:,} in the hour that comes twice, told apart by the order of rows" if told else ""
-    notes.append(f"time column {name!r}: times of {zone} converted to UTC{ambiguous}")
-    return chosen
-
-
-def _localised(
-    table: UserTable, name: str, local: NDArray[np.datetime64], zone: str
-) -> tuple[NDArray[np.datetime64], NDArray[np.datetime64]]:
-    """Local times as UTC, taken for the first and for the second time that the clock shows them."""
-    import pandas as pd
-
-    index = pd.DatetimeIndex(local)
-    try:
-        placed = [
-            index.tz_localize(zone, ambiguous=np.full(len(index), first), nonexistent="NaT") for first in (True, False)
-        ]
-    except (KeyError, ValueError, OSError) as error:
-        raise BenchError(
-            f"{table.path}: timezone = {zone!r} is not known ({error}). Write one such as 'Europe/Berlin'."
-        ) from None
-    missing = np.asarray(placed[0].isna())
-    if missing.any():
-        row = int(np.argmax(missing))
-        raise BenchError(
-            f"{table.where(row, name)}: {table.frame[name].iloc[row]} does not exist in {zone}: the clock was put "
-            "forward over it. Are the times of another zone?"
-        )
-    summer, winter = (stamps.tz_convert("UTC").tz_localize(None).to_numpy().astype(local.dtype) for stamps in placed)
-    return summer, winter
-
-
-def _follow(chosen: NDArray[np.datetime64], later: NDArray[np.datetime64], rows: NDArray[np.int64]) -> None:
-    """Within the hour that comes twice, take the second time where the first would not rise any more."""
-    for previous, row in pairwise(rows):
-        if chosen[row] <= chosen[previous] < later[row]:
-            chosen[row] = later[row]
-
-
-def _by_group(groups: NDArray[np.int64] | None, count: int) -> list[NDArray[np.int64]]:
-    """The rows of each series, in the file's order."""
-    if groups is None:
-        return [np.arange(count)]
-    order = np.argsort(groups, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-
-
-def _refuse_zone(table: UserTable, name: str, zone: str | None) -> None:
-    if zone is not None:
-        raise BenchError(
-            f"{table.path}: column {name!r} needs no timezone = {zone!r}: its times are numbers, or say their own. "
-            "Leave timezone out."
-        )
-
-
-def _require_rising(table: UserTable, name: str, values: Times, rows: NDArray[np.int64]) -> None:
-    rises = np.diff(values[rows]).astype("int64")
-    wrong = np.flatnonzero(rises <= 0)
-    if not wrong.size:
-        return
-    at = int(wrong[0]) + 1
-    row, cell = int(rows[at]), table.frame[name].iloc[rows[at]]
-    fault = "repeats the row before" if rises[at - 1] == 0 else "is earlier than the row before"
-    raise BenchError(
-        f"{table.where(row, name)}: {cell} {fault}. "
-        "Each time may have one row only: sort the rows by time, and drop or average repeated ones."
-        + (long_file_hint(table, name) if len(rows) == len(values) else "")
-        + (clock_change_hint(values[rows[at - 1]], values[row]) if values.dtype.kind == "M" else "")
-    )
-
-
-def clock_change_hint(before: np.datetime64, after: np.datetime64) -> str:
-    """A sentence on daylight saving where two stamps look like a change of the clock: a Sunday night, an hour off."""
-    night = (before.astype("datetime64[h]").astype("int64") % 24) <= 3
-    sunday = (before.astype("datetime64[D]").astype("int64") + 4) % 7 == 0
-    back_or_on = -HOUR <= after - before <= 0 * HOUR or HOUR < after - before <= 2 * HOUR
-    if not (night and sunday and back_or_on):
+def unread_hint(table: UserTable, name: str) -> str:
+    """The options that read texts which are no form of ours; empty where they do not look like times."""
+    column = table.frame[name]
+    if not _is_text(column):
         return ""
-    return " This looks like a change to or from daylight saving: say where the clock hung, timezone = 'Europe/Berlin'."
+    first = first_cell(column)
+    if not looks_like_time(first) and not (says_time(name) and any(letter.isdigit() for letter in first)):
+        return ""
+    options = _by_cell(table, name) or f"time = {name!r}, time_format = '...' (in the letters of strptime)"
+    return f"If it is the time, say so: {options}"
+
+
+def _by_cell(table: UserTable, name: str) -> str:
+    """The options that read each cell by itself; empty where that does not give times that rise."""
+    local = split_zones(table.frame[name].map(str, na_action="ignore").astype("str")).local
+    readings = [Reading(form, read_texts(local, form)) for form in BY_CELL]
+    good = [reading for reading in readings if reading.fit[:2] == (len(local), True)]
+    if len(good) == 2 and (good[0].stamps == good[1].stamps).all():
+        good = good[:1]
+    forms = " or ".join(f"time_format = {reading.form!r}" for reading in good)
+    return f"time = {name!r}, {forms} (each cell is read by itself)" if good else ""
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return column.dtype.kind in "OT" and isinstance(next(iter(column.dropna()), None), str)

@@ -8,6 +8,11 @@ import numpy as np
 from pydantic import PositiveInt, field_validator, model_validator
 
 from bench.dataset import DatasetConfig
+from bench.files import numeric_times, text_times
+from bench.files.numeric_times import SINCE
+
+FORM_WORDS = (*text_times.WORDS, *numeric_times.WORDS)
+"""What ``time_format`` may be beside letters of ``strptime`` and ``UNIT since DATE``."""
 
 
 class UserOptions(DatasetConfig):
@@ -15,8 +20,9 @@ class UserOptions(DatasetConfig):
 
     Attributes:
         path: The file.
-        time: The time column.
-        time_format: How times are written, in the letters of ``strptime`` (``%d/%m/%Y %H:%M``).
+        time: The time column; or several that make one side by side, such as a date and a time of day.
+        time_format: How times are written: in the letters of ``strptime`` (``%d/%m/%Y %H:%M``); as ``UNIT since DATE``
+            where numbers count (``seconds since 1970-01-01``); or as one of the words of `FORM_WORDS`.
         timezone: The zone of times that do not say theirs, such as ``Europe/Berlin``; all times are then UTC.
         id: In a long file, the column that names the series; each becomes a column.
         value: In a long file, the column of values.
@@ -33,7 +39,7 @@ class UserOptions(DatasetConfig):
     """
 
     path: str
-    time: str | None = None
+    time: str | tuple[str, ...] | None = None
     time_format: str | None = None
     timezone: str | None = None
     id: str | None = None
@@ -46,6 +52,16 @@ class UserOptions(DatasetConfig):
     resample: str | None = None
     irregular: Literal["refuse", "keep"] = "refuse"
     missing: Literal["refuse", "ffill", "mask"] = "refuse"
+
+    @field_validator("time_format")
+    @classmethod
+    def _is_form(cls, value: str | None) -> str | None:
+        if value is None or "%" in value or value in FORM_WORDS or SINCE.fullmatch(value):
+            return value
+        raise ValueError(
+            "write it in the letters of strptime, '%d/%m/%Y %H:%M'; as 'seconds since 1970-01-01' (or days, hours, "
+            f"minutes, milliseconds, ... since a date); or as one of {', '.join(FORM_WORDS)}"
+        )
 
     @field_validator("train", "validation")
     @classmethod
@@ -77,9 +93,14 @@ class UserOptions(DatasetConfig):
             raise ValueError("id and value go together: id names the column of series, value that of their values")
         if self.id is not None and self.time is None:
             raise ValueError("a long file needs its time column named, too: time = '...'")
-        if self.id is not None and len({self.id, self.value, self.time}) < 3:
+        if self.id is not None and len({self.id, self.value, *self.time_columns}) < 2 + len(self.time_columns):
             raise ValueError("id, value and time are three different columns")
         return self
+
+    @property
+    def time_columns(self) -> tuple[str, ...]:
+        """The columns that the time is read from, as far as it was said."""
+        return (self.time,) if isinstance(self.time, str) else self.time or ()
 
     @property
     def named_as_text(self) -> tuple[str, ...]:

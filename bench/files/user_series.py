@@ -8,7 +8,7 @@ and nothing in the protocol has to know about groups. To treat one apart, name i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ import numpy as np
 from bench.dataset import Dataset
 from bench.errors import BenchError
 from bench.files.column_choice import choose_clock, choose_columns, listed
-from bench.files.long_table import pivot, series_of_rows
-from bench.files.time_column import Clock, TimeOptions, clock_change_hint, read_clock
+from bench.files.long_table import pivot, rows_of_series, series_of_rows
+from bench.files.time_column import Clock, TimeOptions
 from bench.files.time_grid import Times, fill_forward, first_irregular, resample_mean, spell
+from bench.files.time_order import clock_change_hint, read_clock
 from bench.files.user_options import UserOptions, step_of
 from bench.files.user_table import UserTable
 from bench.files.window_sizes import choose_sizes, choose_split
@@ -117,11 +118,11 @@ def _long_rows(table: UserTable, options: UserOptions) -> Rows:
     """Rows of a file with a row for each series and time."""
     assert options.id is not None
     assert options.value is not None
-    assert options.time is not None
-    table.require_columns((options.time, options.id, options.value))
+    table.require_columns((*options.time_columns, options.id, options.value))
     series, names = series_of_rows(table, options.id)
-    clock = read_clock(table, options.time, TimeOptions(options.time_format, options.timezone), groups=series)
-    wide = pivot(table, table.numbers(options.value), clock.values, series, names, options.time)
+    said = TimeOptions(options.time_format, options.timezone)
+    clock = read_clock(table, options.time_columns, said, groups=rows_of_series(series))
+    wide = pivot(table, table.numbers(options.value), clock.values, series, names, clock.name)
     inputs = options.inputs or wide.columns
     targets = options.targets or inputs
     for name in (*inputs, *targets):
@@ -134,7 +135,7 @@ def _long_rows(table: UserTable, options: UserOptions) -> Rows:
     def place(row: int, column: int) -> str:
         return f"{table.path}: series {columns[column]!r} at {wide.time[row]}"
 
-    kept_clock = Clock(clock.column, wide.time, clock.notes)
+    kept_clock = replace(clock, values=wide.time)
     return Rows(wide.values[:, kept], kept_clock, columns, inputs, targets, (note,), place)
 
 
@@ -155,7 +156,7 @@ def _mended(path: Path, rows: Rows, options: UserOptions) -> tuple[Floats, Times
     elif uneven := first_irregular(time):
         if options.irregular == "refuse":
             raise _irregular(path, rows, uneven)
-        notes.append(f"time column {rows.clock.column!r}: uneven steps, kept as if they were even")
+        notes.append(f"time column {rows.clock.name!r}: uneven steps, kept as if they were even")
     if options.missing == "ffill":
         values, time, more = _filled(values, time)
         notes += more
@@ -183,7 +184,7 @@ def _resampled(path: Path, values: Floats, time: Times, step: str) -> tuple[Floa
 
 
 def _irregular(path: Path, rows: Rows, row: int) -> BenchError:
-    time, column = rows.clock.values, rows.clock.column
+    time, column = rows.clock.values, rows.clock.name
     where, _, in_row = rows.place(row, 0).partition(", column")
     steps, counts = np.unique(np.diff(time), return_counts=True)
     ways, hint = "", ""

@@ -115,25 +115,6 @@ def is_whole(numbers: Floats) -> bool:
     return bool((numbers == np.round(numbers)).all() and np.abs(numbers).max() < 2**53)
 
 
-def is_index(column: pd.Series[Any], first: bool) -> bool:
-    """Whether the numbers of a column only count the rows.
-
-    Args:
-        column: The column.
-        first: Whether it is the file's first: there, whole numbers that rise are enough. Elsewhere they must rise by
-            one same step, as a measured total may rise too.
-    """
-    if not is_numeric(column) or column.dtype.kind == "b" or len(column) < 2:
-        return False
-    numbers = column.to_numpy("float64")
-    if not np.isfinite(numbers).all():
-        return False
-    steps = np.diff(numbers)
-    return bool(
-        (steps > 0).all() and (np.allclose(steps, steps[0], rtol=1e-6, atol=0) or (first and is_whole(numbers)))
-    )
-
-
 def is_numbered(names: list[str]) -> bool:
     """Whether columns are called 0, 1, 2, ... as in a saved frame of an array; one alone may as well be a value."""
     return len(names) > 1 and names == [str(place) for place in range(len(names))]

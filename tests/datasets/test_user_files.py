@@ -283,7 +283,7 @@ def test_days_that_could_be_months_are_asked_for(load: Load, save: Save) -> None
 def test_a_format_settles_it(load: Load, save: Save) -> None:
     table = wide(400, "D").assign(when=lambda frame: frame["when"].dt.strftime("%Y%m%d").astype(int))
     name = save(table)
-    assert load(name, irregular="keep").time.dtype == np.int64
+    assert load(name, time="when", time_format="count", irregular="keep").time.dtype == np.int64
     series = load(name, time="when", time_format="%Y%m%d")
     assert (series.time == wide(400, "D")["when"].to_numpy()).all()
     assert "is not a date like %d" in refusal(load, name, time="when", time_format="%d.%m.%Y")

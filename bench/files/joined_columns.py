@@ -1,0 +1,40 @@
+"""Several columns as one: a date and a time of day, or year, month, day and hour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from bench.files.counters import as_numbers
+from bench.files.user_table import UserTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MIDNIGHT = r"[ T]00:00(?::00(?:\.0+)?)?$"
+
+
+def joined(table: UserTable, names: tuple[str, ...]) -> tuple[UserTable, str]:
+    """A table that has one more column, whose cells are those of several with a blank between them; and its name.
+
+    Whole numbers are as wide as the widest, so that 30 and 930 are 0030 and 0930, and a date loses its midnight.
+    One column stays as it is.
+    """
+    import pandas as pd
+
+    if len(names) == 1:
+        return table, names[0]
+    text = reduce(lambda left, right: left + " " + right, (_cells(table.frame[name]) for name in names))
+    name = " + ".join(names)
+    return replace(table, frame=pd.concat([table.frame, text.rename(name)], axis=1)), name
+
+
+def _cells(column: pd.Series[Any]) -> pd.Series[str]:
+    numbers = as_numbers(column)
+    if numbers is not None and numbers.dtype.kind == "i" and numbers.min() >= 0:
+        width = max(2, len(str(int(numbers.max()))))
+        return column.__class__([str(n).zfill(width) for n in numbers.tolist()], index=column.index, dtype="str")
+    text = column.map(str, na_action="ignore").astype("str").str.strip()
+    is_date = bool(text.str.contains(MIDNIGHT).fillna(value=False).all())
+    return text.str.replace(MIDNIGHT, "", regex=True) if is_date else text
