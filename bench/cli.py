@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.experiment import Experiment
+    from bench.orchestration.plan import Redo
     from bench.orchestration.shard import Shard
-    from bench.session import Redo
 
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, *FULL}
 """What a place is, by number of error, that can be neither read nor written; anything else may be a fault of ours."""
@@ -140,7 +140,7 @@ def run(
         err.print(
             f"This was share {shard}. Once all are done: bench report {chosen.name}", markup=False, highlight=False
         )
-    if outcome.done["failed"]:
+    if outcome.failed or outcome.given_up:
         raise typer.Exit(1)
 
 

@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
 from bench.audit import AUDITS
 from bench.benchmarks import THROUGHPUT
 from bench.cell import cell_of_run
-from bench.engines import Crew, Lost
+from bench.engines import Crew
 from bench.experiment import Experiment, expand
 from bench.orchestration.auditing import audit_missing
-from bench.orchestration.changes import keep_code_of, what_changed
+from bench.orchestration.changes import keep_code_of
 from bench.orchestration.earlier import find_earlier
-from bench.orchestration.pace import Kind, Pace, about, is_heavy, kind_of, kinds_of
+from bench.orchestration.pace import Pace
 from bench.orchestration.placing import crew_of, device_of, engine_of, workers_expected
+from bench.orchestration.plan import Plan, Redo, plan
 from bench.orchestration.progress import Sight
+from bench.orchestration.runs import Runs, needed_checkpoints
 from bench.orchestration.shard import WHOLE, Shard
-from bench.orchestration.timekeeping import time_each, untimed
-from bench.orchestration.work import KEPT, Ended, Work, carry_out_run, give_up, train_shared
-from bench.run import Workplace, checkpoint_of, load_series
+from bench.orchestration.sharing import Sharing
+from bench.orchestration.timekeeping import time_each
+from bench.orchestration.work import Work
+from bench.run import Workplace, load_series
 from bench.run_spec import RunSpec
-from bench.storage.disk import WORK
-from bench.storage.plain import make_folder, remove, require_plain
+from bench.storage.disk import SESSIONS, WORK, sweep
+from bench.storage.plain import make_folder, require_plain
 from bench.storage.upkeep import not_ours
-from bench.store import CHECKPOINTS, DAMAGED, MANIFEST, Condition, Store
-from bench.training import checkpoint_file, sweep_checkpoints
-
-Redo = Literal["only-missing", "keep-failed", "always"]
-"""What is done again: what failed, too; not even that; or everything."""
+from bench.store import CHECKPOINTS, DAMAGED, MANIFEST, Store
 
 PROGRESS = ".progress"
 
@@ -47,86 +43,33 @@ class Outcome:
     Attributes:
         folder: The experiment's results.
         done: Runs carried out now, by status.
+        elsewhere: Runs that other sessions carried out meanwhile, by status.
         kept: Runs that were there already.
         timed: Timing passes made now.
+        given_up: Runs that other sessions still had under way when this one had waited for long.
     """
 
     folder: Path
     done: Counter[str]
+    elsewhere: Counter[str]
     kept: int
     timed: int
+    given_up: int
 
     def summary(self) -> str:
         """One line for the terminal."""
         now = ", ".join(f"{count} {status}" for status, count in sorted(self.done.items())) or "nothing to do"
-        failed = " Failed runs are in the report, with their reasons." if self.done["failed"] else ""
-        return f"Now: {now}; {self.kept} kept from before; {self.timed} timed alone.{failed}"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a session is to do.
-
-    Attributes:
-        runs: Those that are this session's to see to.
-        found: How each was found on disk, by id.
-        missing: Those to carry out, in order: the first of each kind that is soon done, so that what goes wrong shows
-            early; then the heavy ones, so that none is begun last; then the others.
-        changed: By kind of run, what changed since its runs were carried out last.
-    """
-
-    runs: list[RunSpec]
-    found: dict[str, Condition]
-    missing: list[RunSpec]
-    changed: dict[Kind, str]
+        others = f" {self.elsewhere.total()} by other sessions;" if self.elsewhere else ""
+        failed = " Failed runs are in the report, with their reasons." if self.failed else ""
+        left = (
+            f" {self.given_up} still under way in another session: run the same command again." if self.given_up else ""
+        )
+        return f"Now: {now}; {self.kept} kept from before;{others} {self.timed} timed alone.{failed}{left}"
 
     @property
-    def absent(self) -> list[RunSpec]:
-        """Those of the missing runs of which nothing is there."""
-        return [run for run in self.missing if self.found[run.run_id].state == "absent"]
-
-
-def plan(
-    runs: Iterable[RunSpec],
-    store: Store,
-    redo: Redo,
-    shard: Shard,
-    *,
-    retrain: bool = False,
-    cells: dict[str, str] | None = None,
-) -> Plan:
-    """Look at what is there, and decide; nothing is changed.
-
-    Args:
-        runs: All of an experiment.
-        store: Its results.
-        redo: What is done again.
-        shard: Which runs are this session's.
-        retrain: Whether runs that adapt a forecaster are done again.
-        cells: What the runs are apart from versions; see `carry_out_runs`.
-    """
-    own = [run for run in runs if shard.owns(run.run_id)]
-    found = {run.run_id: store.condition(run.run_id) for run in own}
-    settled = {"always": (), "only-missing": ("ok", "skipped"), "keep-failed": ("ok", "skipped", "failed")}[redo]
-    missing = [run for run in own if found[run.run_id].state not in settled or (retrain and run.forecaster is not None)]
-    absent = [run for run in missing if found[run.run_id].state == "absent"]
-    cells = cells if cells is not None else {run.run_id: cell_of_run(run) for run in absent}
-    changed = what_changed(absent, cells, store)
-    return Plan(own, found, _in_order(missing), changed)
-
-
-def _in_order(runs: list[RunSpec]) -> list[RunSpec]:
-    seen: set[Kind] = set()
-
-    def place(run: RunSpec) -> int:
-        kind = kind_of(run)
-        if is_heavy(kind):
-            return 1
-        is_first = kind not in seen
-        seen.add(kind)
-        return 0 if is_first else 2
-
-    return sorted(runs, key=place)
+    def failed(self) -> bool:
+        """Whether a run failed, whoever carried it out."""
+        return bool(self.done["failed"] or self.elsewhere["failed"])
 
 
 def carry_out(
@@ -205,7 +148,9 @@ def prospect(
     if redo != "always":
         kept = {record.run_id for record in find_earlier(ahead.absent, store).kept.values()}
         ahead = replace(ahead, missing=[run for run in ahead.missing if run.run_id not in kept])
-    training = list(_checkpoints(ahead.missing, results / CHECKPOINTS, there=redo == "always" or retrain).values())
+    training = list(
+        needed_checkpoints(ahead.missing, results / CHECKPOINTS, there=redo == "always" or retrain).values()
+    )
     return ahead, training, Pace.of(store), workers_expected(experiment)
 
 
@@ -252,7 +197,7 @@ def carry_out_runs(
     _require_plain(place, console)
     make_folder(place.results, place.root)
     store.sweep()
-    sweep_checkpoints(place.checkpoints)
+    sweep(place.checkpoints)
     cells = cells if cells is not None else {run.run_id: cell_of_run(run) for run in runs}
     ahead = plan(runs, store, redo, shard, retrain=retrain, cells=cells)
     if _keep_earlier(ahead, store, console):
@@ -261,28 +206,27 @@ def carry_out_runs(
     store.write_manifest(cells, keep=narrowed)
     _say_what_changed(ahead, console)
     _set_damaged_aside(ahead, store, console)
-    anew = redo == "always" or retrain
-    done: Counter[str] = Counter()
+    done, elsewhere = Counter[str](), Counter[str]()
     well = {run_id for run_id, found in ahead.found.items() if found.state == "ok"} - {r.run_id for r in ahead.missing}
     try:
-        with Sight(place.results / PROGRESS, console) as sight, closing(crew):
+        with (
+            Sight(place.results / PROGRESS, console) as sight,
+            closing(crew),
+            Sharing(place.root, sight.say) as sharing,
+        ):
             apart = engine_of(experiment) != "serial"
-            work = Work(place, sight.trails, anew, apart, experiment.timeout)
-            if anew:
-                for checkpoint in _checkpoints(ahead.missing, place.checkpoints, there=True):
-                    remove(checkpoint_file(place.checkpoints, checkpoint), place.root)
-            _train_all(ahead.missing, work, crew, sight)
-            for ended in _Runs(ahead, work, sight, crew).carry_out():
-                done[ended.status] += 1
-                well |= {ended.run.run_id} if ended.status in ("ok", KEPT) else set()
+            work = Work(place, sight.trails, redo == "always" or retrain, apart, experiment.timeout)
+            with closing(Runs(ahead, work, sight, sharing, crew).carry_out()) as ends:
+                for ended in ends:
+                    (elsewhere if ended.elsewhere else done)[ended.status] += 1
+                    well |= {ended.run.run_id} if ended.status == "ok" else set()
             served = [run for run in ahead.runs if run.run_id in well]
-            audit_missing(served, place, sight, crew, experiment.threads, again=redo == "always")
-            chosen = untimed(served, experiment, store, again=redo == "always", retime=retime)
-            timed = time_each(chosen, work, experiment.timing_blocks, crew, sight)
+            audit_missing(served, place, sight, sharing, crew, experiment.threads, again=redo == "always")
+            timed = time_each(served, experiment, work, sight, sharing, crew, retime=retime)
     finally:
         store.sweep()
-    done.pop(KEPT, None)
-    return Outcome(place.results, done, len(ahead.runs) - done.total(), timed)
+    given_up = len(ahead.missing) - done.total() - elsewhere.total()
+    return Outcome(place.results, done, elsewhere, len(ahead.runs) - len(ahead.missing), timed, given_up)
 
 
 def _require_plain(place: Workplace, console: Console) -> None:
@@ -292,10 +236,10 @@ def _require_plain(place: Workplace, console: Console) -> None:
         NotPlainError: It is where this session has to write.
     """
     experiment = place.results.relative_to(place.root).parts[0]
-    for finding in not_ours(place.root, {experiment, place.checkpoints.name, AUDITS, THROUGHPUT}):
+    for finding in not_ours(place.root, {experiment, place.checkpoints.name, AUDITS, SESSIONS, THROUGHPUT}):
         console.print(f"{finding.path} {finding.reason}", markup=False, highlight=False)
     own = (place.results / name for name in (WORK, PROGRESS, DAMAGED, MANIFEST))
-    for path in (*own, place.checkpoints, place.root / AUDITS):
+    for path in (*own, place.checkpoints, place.root / AUDITS, place.root / SESSIONS):
         require_plain(path, place.root)
 
 
@@ -326,67 +270,3 @@ def _set_damaged_aside(ahead: Plan, store: Store, console: Console) -> None:
         if found.state == "damaged" and store.set_aside(run.run_id):
             line = f"damaged: {run.label}: {found.reason}. Set aside in {store.folder / DAMAGED}; it is run again."
             console.print(line, markup=False, highlight=False)
-
-
-def _train_all(runs: list[RunSpec], work: Work, crew: Crew, sight: Sight) -> None:
-    """Every checkpoint that runs need and that is not there, once."""
-    shared = list(_checkpoints(runs, work.place.checkpoints).values())
-    bar = sight.stage("pre-training", len(shared)) if shared else None
-    for _ in crew(partial(train_shared, work=work), shared, work.timeout):
-        assert bar is not None
-        sight.advance(bar)
-
-
-@dataclass
-class _Runs:
-    """The runs of a session under way, with an eye on the time."""
-
-    ahead: Plan
-    work: Work
-    sight: Sight
-    crew: Crew
-
-    def carry_out(self) -> Iterator[Ended]:
-        """Each run as it ends."""
-        left, failed, pace = kinds_of(self.ahead.missing), 0, self._pace()
-        if not left:
-            return
-        bar = self.sight.stage("runs", left.total())
-        for ended in self.crew(partial(carry_out_run, work=self.work), self.ahead.missing, self.work.timeout):
-            if isinstance(ended, Lost):
-                ended = give_up(ended.job, self.work, ended.reason)
-            left[kind_of(ended.run)] -= 1
-            failed += ended.status == "failed"
-            if ended.status == "ok":
-                pace.learn(kind_of(ended.run), ended.seconds)
-            line = f"{ended.status}: {ended.run.label}: {ended.reason}" if ended.reason else ""
-            self.sight.advance(bar, line, self._note(left, failed, pace))
-            yield ended
-
-    def _pace(self) -> Pace:
-        pace = Pace()
-        for run in self.ahead.runs:
-            if (found := self.ahead.found[run.run_id]).state == "ok":
-                pace.learn(kind_of(run), found.seconds)
-        return pace
-
-    def _note(self, left: Counter[Kind], failed: int, pace: Pace) -> str:
-        running = min(self.crew.workers, left.total())
-        time_left = about(pace.left(left, self.crew.workers)) if running else ""
-        parts = [f"{running} running", f"{failed} failed" if failed else "", f"{time_left} left" if time_left else ""]
-        return ", ".join(part for part in parts if part)
-
-
-def _checkpoints(runs: list[RunSpec], folder: Path, *, there: bool = False) -> dict[str, RunSpec]:
-    """One run for each checkpoint that is needed, by its name.
-
-    Args:
-        runs: Those to be carried out.
-        folder: Where checkpoints are.
-        there: Whether those count that are there already.
-    """
-    first: dict[str, RunSpec] = {}
-    for run in runs:  # runs on one dataset follow one another
-        if (name := checkpoint_of(run, load_series(run))) and (there or not checkpoint_file(folder, name).is_file()):
-            first.setdefault(name, run)
-    return first

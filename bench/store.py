@@ -57,11 +57,13 @@ class Condition:
         state: The record's status; or ``absent``, ``damaged``, or ``newer``: by a later version of this package.
         reason: What the damage is.
         seconds: What the run took, where it has a record.
+        stamp: Of the record's file: a record that is written anew has another.
     """
 
     state: State
     reason: str = ""
     seconds: float = field(default=0.0, compare=False)
+    stamp: tuple[int, int] = field(default=(0, 0), compare=False)
 
     @property
     def is_done(self) -> bool:
@@ -139,7 +141,16 @@ class Store:
         except (DamagedError, OSError) as error:
             return Condition("damaged", str(error))
         broken = broken_file(self.folder, run_id, seal, closely=closely) if seal else ""
-        return Condition("damaged", broken) if broken else Condition(record.status, seconds=record.seconds)
+        if broken:
+            return Condition("damaged", broken)
+        return Condition(record.status, seconds=record.seconds, stamp=self._stamp(run_id))
+
+    def _stamp(self, run_id: str) -> tuple[int, int]:
+        try:
+            file = (self.folder / run_id / RECORD).stat(follow_symlinks=False)
+        except OSError:  # replaced a moment ago
+            return 0, 0
+        return file.st_ino, file.st_mtime_ns
 
     def read(self, run_id: str) -> Record | None:
         """The record of a run, or None where there is none or it cannot be read."""

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from bench.forecaster import FORECASTERS, Objective, Pairs, Task, TrainingConfig, check_task, fits_itself, seed_for
 from bench.hidden_rows import hidden
 from bench.outcomes import harness_sha
-from bench.storage.disk import sweep
-from bench.storage.lock import break_left, held
+from bench.storage.lock import held
 from bench.storage.tensors import read_tensors, write_tensors
 from bench.stream import Stage
 
@@ -187,13 +186,6 @@ def pretrain(recipe: Recipe, stage: Stage, device: torch.device, cache: Path | N
 def checkpoint_file(cache: Path, name: str) -> Path:
     """Where a checkpoint lies."""
     return cache / f"{name}.safetensors"
-
-
-def sweep_checkpoints(cache: Path) -> None:
-    """Remove what processes that are gone left half-written or locked."""
-    sweep(cache)
-    for lock in cache.glob("*.lock"):
-        break_left(lock, cache.parent)
 
 
 def train_blind(recipe: Recipe, stage: Stage, device: torch.device, seed: int = 0) -> Any:

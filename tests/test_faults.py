@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from bench.experiment import expand, load_experiment
-from bench.orchestration.work import KEPT, Work, carry_out_run
+from bench.orchestration.work import Work, carry_out_run
 from bench.record import Record
 from bench.run import Workplace
 from bench.storage.upkeep import check
@@ -341,7 +341,7 @@ def test_what_another_session_did_meanwhile_is_not_done_again(tiny: Path, bench:
     (run, *_) = expand(load_experiment(str(tiny)), "cpu")
     before = (folder / run.run_id / RECORD).read_bytes()
     place = Workplace(folder, folder.parent / ".checkpoints")
-    assert carry_out_run(run, Work(place, folder / ".progress" / "x")).status == KEPT
+    assert carry_out_run(run, Work(place, folder / ".progress" / "x")).elsewhere
     assert (folder / run.run_id / RECORD).read_bytes() == before
     assert carry_out_run(run, Work(place, folder / ".progress" / "x", replace=True)).status == "ok"
     assert (folder / run.run_id / RECORD).read_bytes() != before

@@ -10,9 +10,9 @@ import pytest
 
 from bench.experiment import Experiment, expand
 from bench.orchestration.pace import Kind, Pace, about, is_heavy
+from bench.orchestration.plan import plan
 from bench.orchestration.shard import WHOLE
 from bench.plugins import load_plugins
-from bench.session import plan
 from bench.store import Store
 
 load_plugins()

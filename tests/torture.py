@@ -129,7 +129,7 @@ class Torture:
             for name in names:
                 same = (store.folder / run_id / name).read_bytes() == (right.folder / run_id / name).read_bytes()
                 assert same or name == "record.json", f"{run_id}/{name} differs"
-        assert check(self._results) == []
+        assert check(self._results) == [], check(self._results)
         assert list((store.folder / WORK).iterdir()) == []
         here = {path.name for path in store.folder.iterdir()}
         assert here == {*store.found(), MANIFEST, WORK}  # no .damaged either: what is killed is never seen half

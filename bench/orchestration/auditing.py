@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.audit import AUDITS, Audit, audited_sha, code_sha, read_audit, write_audit
+from bench.audit import AUDITS, Audit, audit_file, audited_sha, code_sha, read_audit, subject_of, write_audit
 from bench.engines import Crew, Lost
 from bench.forecaster import FORECASTERS
 from bench.measuring.isolation import isolated
 from bench.orchestration.progress import Sight
+from bench.orchestration.sharing import Claims, Sharing
 from bench.plugins import load_plugins
 from bench.provenance import packages
 from bench.run import Workplace
 from bench.run_spec import RunSpec
+from bench.storage.disk import SESSIONS
 from bench.strategy import STRATEGIES
 
 SECONDS = 120.0
@@ -30,6 +32,11 @@ class Subject:
     forecaster: str = ""
 
     @property
+    def name(self) -> str:
+        """Both in a word."""
+        return subject_of(self.strategy, self.forecaster)
+
+    @property
     def sha(self) -> str:
         """Of the files of both."""
         return audited_sha(STRATEGIES[self.strategy].sha, FORECASTERS[self.forecaster].sha if self.forecaster else "")
@@ -41,7 +48,14 @@ def audits_folder(place: Workplace) -> Path:
 
 
 def audit_missing(
-    runs: Iterable[RunSpec], place: Workplace, sight: Sight, crew: Crew, threads: int, *, again: bool = False
+    runs: Iterable[RunSpec],
+    place: Workplace,
+    sight: Sight,
+    sharing: Sharing,
+    crew: Crew,
+    threads: int,
+    *,
+    again: bool = False,
 ) -> None:
     """Audit each strategy that served the stream and that nobody audited in this version.
 
@@ -51,6 +65,7 @@ def audit_missing(
         runs: Those of an experiment that ended well; those over validation rows only count for nothing.
         place: Where audits and plug-ins are.
         sight: Where progress is drawn.
+        sharing: With other sessions.
         crew: Who carries the audits out.
         threads: For each.
         again: Whether those are audited too that are known to have passed.
@@ -63,11 +78,37 @@ def audit_missing(
     }
     missing = [subject for subject in served if not _stands(folder, subject, again=again)]
     missing.sort(key=lambda subject: not STRATEGIES[subject.strategy].cls.heavy)
-    bar = sight.stage("leak canary", len(missing)) if missing else None
-    for audit in _audits(missing, place, crew, threads):
-        assert bar is not None
-        write_audit(folder, audit)
-        sight.advance(bar, _remark(audit))
+    if not missing:
+        return
+    before = {subject: _stamp(folder, subject) for subject in missing}
+
+    def lock_of(subject: Subject) -> Path:
+        return place.root / SESSIONS / f".{audit_file(Path(), subject.name, subject.sha).stem}.lock"
+
+    def found(subject: Subject) -> Audit | None:
+        """What another session has found meanwhile."""
+        changed = _stamp(folder, subject) != before[subject]
+        return read_audit(folder, subject.strategy, subject.forecaster, subject.sha) if changed else None
+
+    def audits(subjects: Iterable[Subject]) -> Iterator[Audit]:
+        for audit in _audits(subjects, place, crew, threads):
+            write_audit(folder, audit)
+            yield audit
+
+    bar = sight.stage("leak canary", len(missing))
+    claims = Claims(lock_of, found, lambda audit: Subject(audit.strategy, audit.forecaster))
+    with sharing.running():
+        for audit in sharing.shared(missing, audits, claims):
+            sight.advance(bar, _remark(audit))
+
+
+def _stamp(folder: Path, subject: Subject) -> tuple[int, int]:
+    """Of an audit's file: one that is written anew has another."""
+    try:
+        file = audit_file(folder, subject.name, subject.sha).stat(follow_symlinks=False)
+    except OSError:
+        return 0, 0
+    return file.st_ino, file.st_mtime_ns
 
 
 def _stands(folder: Path, subject: Subject, *, again: bool) -> bool:
@@ -77,7 +118,7 @@ def _stands(folder: Path, subject: Subject, *, again: bool) -> bool:
     return (audit.status == "failed" and not audit.quick) or (not again and audit.code == code_sha())
 
 
-def _audits(subjects: list[Subject], place: Workplace, crew: Crew, threads: int) -> Iterator[Audit]:
+def _audits(subjects: Iterable[Subject], place: Workplace, crew: Crew, threads: int) -> Iterator[Audit]:
     """All audits as they end; where one takes its worker with it, that is what is known of it."""
     for made in crew(partial(_audit, plugins=place.plugins, threads=threads), subjects):
         yield _lost(made.job, made.reason) if isinstance(made, Lost) else made

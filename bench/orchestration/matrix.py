@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from bench.orchestration.pace import Kind, Pace, about, kind_of, kinds_of
+from bench.orchestration.plan import Plan
 from bench.run_spec import RunSpec
-from bench.session import Plan
 
 COLUMNS = ("strategy", "forecaster", "dataset", "protocol", "runs", "kept", "to do", "of these", "time")
 

@@ -112,12 +112,13 @@ class Sight:
         """
         self._progress.update(stage, advance=1, note=note)
         if line:
-            self._print(line)
+            self.say(line)
         elif not self.console.is_terminal and time.monotonic() - self._said > SAY_S:
             task = self._progress.tasks[self._progress.task_ids.index(stage)]
-            self._print(f"{task.description}: {task.completed:g} of {task.total:g} done, {note}".removesuffix(", "))
+            self.say(f"{task.description}: {task.completed:g} of {task.total:g} done, {note}".removesuffix(", "))
 
-    def _print(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
         self._said = time.monotonic()
         self._progress.console.print(line, markup=False, highlight=False)
 

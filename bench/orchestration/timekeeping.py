@@ -8,6 +8,7 @@ from functools import partial
 from bench.engines import Crew, Lost
 from bench.experiment import Experiment
 from bench.orchestration.progress import Sight
+from bench.orchestration.sharing import Sharing
 from bench.orchestration.work import Work, prepare
 from bench.record import Timing
 from bench.run import time_alone
@@ -15,21 +16,39 @@ from bench.run_spec import RunSpec
 from bench.store import Store
 
 
-def time_each(runs: list[RunSpec], work: Work, blocks: int, crew: Crew, sight: Sight) -> int:
-    """Time runs one at a time, by whom nothing else is done meanwhile.
+def time_each(
+    served: Iterable[RunSpec],
+    experiment: Experiment,
+    work: Work,
+    sight: Sight,
+    sharing: Sharing,
+    crew: Crew,
+    *,
+    retime: bool,
+) -> int:
+    """Time runs one at a time, by whom nothing else is done meanwhile, nor by other sessions of this machine.
 
     Args:
-        runs: From `untimed`.
+        served: That ended well; those that `untimed` chooses are timed.
+        experiment: For seeds and the timing pass.
         work: Where results and plug-ins are.
-        blocks: How many are measured.
-        crew: Whose workers end first.
         sight: Where progress is drawn.
+        sharing: With other sessions.
+        crew: Whose workers end first.
+        retime: As `untimed` takes it.
 
     Returns:
         How many could be timed; a report says which could not.
     """
-    if not runs:
+    served, store = list(served), Store(work.place.results)
+    if not untimed(served, experiment, store, retime=retime):
         return 0
+    with sharing.alone() as is_alone:
+        runs = untimed(served, experiment, store, retime=retime)  # another session may have timed them meanwhile
+        return _time_all(runs, work, experiment.timing_blocks, crew, sight) if runs and is_alone else 0
+
+
+def _time_all(runs: list[RunSpec], work: Work, blocks: int, crew: Crew, sight: Sight) -> int:
     timed, bar = 0, sight.stage("timing, one at a time", len(runs))
     for run, ended in zip(runs, crew.alone()(partial(_time, work=work, blocks=blocks), runs), strict=True):
         why_not = ended.reason if isinstance(ended, Lost) else ended
@@ -38,22 +57,19 @@ def time_each(runs: list[RunSpec], work: Work, blocks: int, crew: Crew, sight: S
     return timed
 
 
-def untimed(
-    runs: Iterable[RunSpec], experiment: Experiment, store: Store, *, again: bool, retime: bool
-) -> list[RunSpec]:
+def untimed(runs: Iterable[RunSpec], experiment: Experiment, store: Store, *, retime: bool) -> list[RunSpec]:
     """Those of an experiment's runs that are to be timed: the first seed's, where the experiment has a timing pass.
 
     Args:
         runs: That ended well.
         experiment: For seeds and the timing pass.
         store: Where timings are.
-        again: Whether those are timed, too, that were before.
         retime: Whether those are whose timing would be worth repeating.
     """
     if not experiment.timing_blocks:
         return []
     first = [run for run in runs if run.seed == experiment.seeds[0]]
-    return [run for run in first if again or _is_untimed(store.read_timing(run.run_id), retime=retime)]
+    return [run for run in first if _is_untimed(store.read_timing(run.run_id), retime=retime)]
 
 
 def _time(run: RunSpec, work: Work, blocks: int) -> str:

@@ -23,9 +23,6 @@ from bench.stream import Stage
 from bench.timing import resolve_device
 from bench.training import pretrain
 
-KEPT = "kept"
-"""What a run's status is where another session had carried it out meanwhile."""
-
 OTHERWISE = (
     "this would be another run here than where the session is: a plug-in's file or the dataset differs. "
     "It was edited meanwhile, or is not the same on all machines; run the same command again"
@@ -62,22 +59,24 @@ class Ended:
 
     Attributes:
         run: Which.
-        status: The record's, or `KEPT`.
+        status: The record's.
         reason: The record's; and where in a plug-in's file it came from.
         seconds: What it took.
+        elsewhere: Whether another session carried it out.
     """
 
     run: RunSpec
     status: str
     reason: str = ""
     seconds: float = 0.0
+    elsewhere: bool = False
 
 
 def carry_out_run(run: RunSpec, work: Work) -> Ended:
     """One run, whose record is on disk when this returns."""
     prepare(work)
-    if not work.replace and Store(work.place.results).has(run.run_id):
-        return Ended(run, KEPT)
+    if not work.replace and (found := Store(work.place.results).condition(run.run_id)).is_done:
+        return Ended(run, found.state, elsewhere=True)
     if work.own_process and run_id(run, load_series(run)) != run.run_id:
         return give_up(run, work, OTHERWISE)
     trail = Trail(work.trails, run.run_id, run.label)

@@ -6,11 +6,13 @@ import contextlib
 import os
 from pathlib import Path
 
-from bench.storage.lock import LOCKS, break_left
-from bench.storage.owner import is_left, is_own, unique_name
+from bench.storage.lock import LOCKS, Lock, break_left
+from bench.storage.owner import is_gone, is_left, is_own, unique_name
 from bench.storage.plain import NotPlainError, is_folder, make_folder, remove, require_plain
 
 WORK = ".tmp"
+SESSIONS, HERE, RUNNING = ".sessions", "here", "running"
+"""Where sessions are told of, beside all experiments; those that are there, and those that have runs under way."""
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
@@ -53,6 +55,11 @@ def work_folder(folder: Path) -> Path:
     return work
 
 
+def left_in(folder: Path) -> list[Path]:
+    """What processes that are gone left half-written or locked in a folder, or in its ``.tmp``."""
+    return [path for path in _inside(folder) if is_left(path) or is_gone(_holder(path, folder))]
+
+
 def sweep(folder: Path, *, own: bool = True) -> None:
     """Remove what processes that are gone left half-written or locked in a folder.
 
@@ -62,10 +69,25 @@ def sweep(folder: Path, *, own: bool = True) -> None:
         folder: Where they wrote.
         own: Whether what this process began there is removed, too.
     """
-    work = folder / WORK
-    for path in [*folder.glob(".*"), *(work.glob("*") if is_folder(work) else ())]:
-        if path.suffix in LOCKS:
-            break_left(path, folder)
-        elif (own and is_own(path.name.lstrip("."))) or is_left(path):
-            with contextlib.suppress(NotPlainError):
-                remove(path, folder)
+    for path in left_in(folder):
+        _remove(path, folder)
+    for path in _inside(folder) if own else ():
+        if is_own(path.name.lstrip(".")) or is_own(_holder(path, folder)):
+            _remove(path, folder)
+
+
+def _inside(folder: Path) -> list[Path]:
+    return [path for place in (folder, folder / WORK) if is_folder(place) for path in sorted(place.glob("*"))]
+
+
+def _holder(path: Path, within: Path) -> str:
+    """Who holds a lock; empty where it is none."""
+    return Lock(path, within).holder if path.suffix in LOCKS else ""
+
+
+def _remove(path: Path, within: Path) -> None:
+    if path.suffix in LOCKS:
+        break_left(path, within, own=True)
+    else:
+        with contextlib.suppress(NotPlainError):
+            remove(path, within)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.storage.owner import is_gone, unique_name
+from bench.storage.owner import is_gone, is_own, unique_name
 from bench.storage.plain import NotPlainError, make_folder, read_file, remove, require_plain
 
 BEAT_S = 5.0
@@ -101,6 +101,11 @@ class Lock:
         self._beat.start()
         return True
 
+    @property
+    def holder(self) -> str:
+        """The name that whoever holds it gave to it; empty where nobody does."""
+        return _holder(self.path, self.within)
+
     def let_go(self) -> None:
         """Hold it no longer."""
         self._over.set()
@@ -115,9 +120,19 @@ class Lock:
                 os.utime(self.path, follow_symlinks=False)
 
 
-def break_left(path: Path, within: Path) -> None:
-    """Remove a lock if the process of this machine that held it is gone; takes what `Lock` does."""
-    _break(path, within, _holder(path, within), silence=0.0)
+def break_left(path: Path, within: Path, *, own: bool = False) -> None:
+    """Remove a lock if the process of this machine that held it is gone.
+
+    Args:
+        path: As `Lock` takes it.
+        within: Likewise.
+        own: Whether one that this process held, and was interrupted in giving back, is removed, too.
+    """
+    holder = _holder(path, within)
+    if own and is_own(holder):
+        _discard(path, within)
+    else:
+        _break(path, within, holder, silence=0.0)
 
 
 def _create(path: Path, within: Path, name: str) -> bool:

@@ -60,6 +60,17 @@ def is_gone(name: str) -> bool:
     return found is not None and found["machine"] == machine() and _start(int(found["pid"])) != found["start"]
 
 
+def is_here(name: str) -> bool:
+    """Whether a name was made by a process of this machine, which may have ended."""
+    return name.startswith(f"{machine()}-")
+
+
+def process_of(name: str) -> str:
+    """The process that a name was made by, as users are told."""
+    found = _NAME.fullmatch(name)
+    return f"process {found['pid']}" if found and is_here(name) else "a process of another machine"
+
+
 def is_left(path: Path) -> bool:
     """Whether who made a file or folder, and named it by `unique_name` or `process_name`, is gone.
 
@@ -67,9 +78,9 @@ def is_left(path: Path) -> bool:
     has changed for a day.
     """
     name = path.name.lstrip(".")
-    if (found := _NAME.fullmatch(name)) is None:
+    if _NAME.fullmatch(name) is None:
         return False
-    if found["machine"] == machine():
+    if is_here(name):
         return is_gone(name)
     try:
         return time.time() - path.stat(follow_symlinks=False).st_mtime > ABANDONED_S

@@ -12,8 +12,7 @@ from typing import Any
 from bench.audit import AUDITS, Audit
 from bench.errors import BenchError
 from bench.estimated_drift import FOLDER as CHANGE_POINTS
-from bench.storage.disk import WORK, replace_whole
-from bench.storage.owner import is_left
+from bench.storage.disk import HERE, RUNNING, SESSIONS, left_in, replace_whole
 from bench.storage.plain import JSON_BYTES, is_file, is_folder, kind_of, read_file, remove, strangers
 from bench.storage.seal import SealError, opened
 from bench.store import (
@@ -76,10 +75,10 @@ def check(results: Path) -> list[Finding]:
     """
     odd = not_ours(results)
     found = [finding for store in stores_in(results, needed=not odd) for finding in _check_store(store)]
-    for path in [*_inside(results / AUDITS), *_inside(results / CHECKPOINTS, ".*")]:
-        if path.name.startswith("."):
-            found += [Finding(path, "left half-written")] if is_left(path) else []
-        elif is_file(path) and not _is_audit(path, results):
+    for folder in (AUDITS, CHECKPOINTS, SESSIONS, f"{SESSIONS}/{HERE}", f"{SESSIONS}/{RUNNING}"):
+        found += [Finding(path, "left half-written") for path in left_in(results / folder)]
+    for path in _inside(results / AUDITS, "[!.]*"):
+        if is_file(path) and not _is_audit(path, results):
             found.append(Finding(path, "is no audit that can be read"))
     return found + odd
 
@@ -95,16 +94,15 @@ def not_ours(results: Path, only: Container[str] = ()) -> list[Finding]:
 
 
 def _check_store(store: Store) -> Iterator[Finding]:
+    yield from (Finding(path, "left half-written") for path in left_in(store.folder))
     if is_file(store.folder / MANIFEST) and read_object(store.folder / MANIFEST, store.folder) is None:
         yield Finding(store.folder / MANIFEST, "is no list of runs")
     for path in _inside(store.folder):
         if path.name in OWN or kind_of(path):
             continue
-        if path.name == WORK:
-            yield from (Finding(work, "left half-written") for work in _inside(path) if is_left(work))
-        elif is_folder(path) and RUN_ID.fullmatch(path.name):
+        if is_folder(path) and RUN_ID.fullmatch(path.name):
             yield from _check_run(store, path)
-        elif not path.name.startswith(".") or is_left(path):
+        elif not path.name.startswith("."):
             yield Finding(path, "is stray: it belongs to no run")
 
 

@@ -14,9 +14,10 @@ from bench.analysis.sweeps import GROUP, grid_table
 from bench.errors import BenchError
 from bench.experiment import Experiment, expand, pairs_of, protocols_of, runs_on, stated_options, unique
 from bench.orchestration.placing import crew_of, device_of
+from bench.orchestration.plan import Redo
 from bench.run import Workplace
 from bench.run_spec import Choice, Pair, RunSpec
-from bench.session import Outcome, Redo, carry_out_runs, print_notes
+from bench.session import Outcome, carry_out_runs, print_notes
 from bench.storage.disk import replace_whole
 from bench.store import CHECKPOINTS, CHOSEN, SWEEP, Store
 from bench.sweeps.grid import Axis, Point, axes_of, points_of
@@ -75,7 +76,7 @@ class SweepOutcome:
     @property
     def failed(self) -> bool:
         """Whether a choice could not be made, or a run over the stream failed."""
-        return bool(self.unchosen or (self.served and self.served.done["failed"]))
+        return bool(self.unchosen or (self.served and self.served.failed))
 
 
 def carry_out_sweep(

@@ -1,0 +1,118 @@
+"""The runs of a session under way: what they share is trained first, then each is carried out by one session."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.engines import Crew, Lost
+from bench.orchestration.pace import Kind, Pace, about, kind_of, kinds_of
+from bench.orchestration.plan import Plan
+from bench.orchestration.progress import Sight
+from bench.orchestration.sharing import Claims, Sharing
+from bench.orchestration.work import Ended, Work, carry_out_run, give_up, train_shared
+from bench.run import checkpoint_of, load_series
+from bench.run_spec import RunSpec
+from bench.storage.disk import WORK
+from bench.storage.plain import remove
+from bench.store import Store
+from bench.training import checkpoint_file
+
+
+@dataclass
+class Runs:
+    """What is missing, with an eye on the time.
+
+    Attributes:
+        ahead: What the session is to do.
+        work: What is asked of whoever carries them out.
+        sight: Where progress is drawn.
+        sharing: With other sessions.
+        crew: Who carries them out.
+    """
+
+    ahead: Plan
+    work: Work
+    sight: Sight
+    sharing: Sharing
+    crew: Crew
+
+    def carry_out(self) -> Generator[Ended]:
+        """Each run as it ends."""
+        if not self.ahead.missing:
+            return
+        with self.sharing.running():
+            self._train()
+            yield from self._carry_out()
+
+    def _train(self) -> None:
+        """Every checkpoint that runs need and that is not there, once; where runs are replaced, those that are, too."""
+        place, missing = self.work.place, self.ahead.missing
+        for name in needed_checkpoints(missing, place.checkpoints, there=True) if self.work.replace else ():
+            remove(checkpoint_file(place.checkpoints, name), place.root)
+        shared = list(needed_checkpoints(missing, place.checkpoints).values())
+        bar = self.sight.stage("pre-training", len(shared)) if shared else None
+        for _ in self.crew(partial(train_shared, work=self.work), shared, self.work.timeout):
+            assert bar is not None
+            self.sight.advance(bar)
+
+    def _carry_out(self) -> Iterator[Ended]:
+        left, failed, pace = kinds_of(self.ahead.missing), 0, self._pace()
+        bar = self.sight.stage("runs", left.total())
+        claims = Claims(self._lock_of, self._found, lambda ended: ended.run)
+        for ended in self.sharing.shared(self.ahead.missing, self._ended, claims):
+            left[kind_of(ended.run)] -= 1
+            failed += ended.status == "failed"
+            if ended.status == "ok":
+                pace.learn(kind_of(ended.run), ended.seconds)
+            line = f"{ended.status}: {ended.run.label}: {ended.reason}" if ended.reason else ""
+            self.sight.advance(bar, line, self._note(left, failed, pace))
+            yield ended
+
+    def _ended(self, runs: Iterator[RunSpec]) -> Iterator[Ended]:
+        for ended in self.crew(partial(carry_out_run, work=self.work), runs, self.work.timeout):
+            yield give_up(ended.job, self.work, ended.reason) if isinstance(ended, Lost) else ended
+
+    def _lock_of(self, run: RunSpec) -> Path:
+        return self.work.place.results / WORK / f"{run.run_id}.lock"
+
+    def _found(self, run: RunSpec) -> Ended | None:
+        """How a run ended that another session has carried out since this one looked."""
+        store = Store(self.work.place.results)
+        now = store.condition(run.run_id)
+        if now.stamp in ((0, 0), self.ahead.found[run.run_id].stamp):
+            return None
+        record = store.read(run.run_id)
+        reason = record.reason if record else ""
+        return Ended(run, now.state, reason, now.seconds, elsewhere=True)
+
+    def _pace(self) -> Pace:
+        pace = Pace()
+        for run in self.ahead.runs:
+            if (found := self.ahead.found[run.run_id]).state == "ok":
+                pace.learn(kind_of(run), found.seconds)
+        return pace
+
+    def _note(self, left: Counter[Kind], failed: int, pace: Pace) -> str:
+        running = min(self.crew.workers, left.total())
+        time_left = about(pace.left(left, self.crew.workers)) if running else ""
+        parts = [f"{running} running", f"{failed} failed" if failed else "", f"{time_left} left" if time_left else ""]
+        return ", ".join(part for part in parts if part)
+
+
+def needed_checkpoints(runs: list[RunSpec], folder: Path, *, there: bool = False) -> dict[str, RunSpec]:
+    """One run for each checkpoint that is needed, by its name.
+
+    Args:
+        runs: Those to be carried out.
+        folder: Where checkpoints are.
+        there: Whether those count that are there already.
+    """
+    first: dict[str, RunSpec] = {}
+    for run in runs:  # runs on one dataset follow one another
+        if (name := checkpoint_of(run, load_series(run))) and (there or not checkpoint_file(folder, name).is_file()):
+            first.setdefault(name, run)
+    return first
