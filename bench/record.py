@@ -150,6 +150,27 @@ class Flops(Part):
     adapt: float
 
 
+class Replay(Part):
+    """What came of serving a run's first blocks again, each while the rows behind it were out of reach.
+
+    Attributes:
+        verdict: ``same``: each forecast was as good as the run's, to rounding. ``leaks``: not all were, and all are
+            where the rows can be found. ``differs``: not even then; the run cannot be repeated. ``unclear``: likewise,
+            on an accelerator, or elsewhere than the run was made, where a repetition proves nothing.
+        origins: Forecasts that were compared.
+        reason: What was found; empty where all was the same.
+    """
+
+    verdict: Literal["same", "leaks", "differs", "unclear"]
+    origins: int
+    reason: str = ""
+
+    @property
+    def is_held_against(self) -> bool:
+        """Whether its strategy is never ranked."""
+        return self.verdict in ("leaks", "differs")
+
+
 SLACK = 0.2
 """Cores that others may keep busy, beyond those that a run leaves free, before it counts as disturbed."""
 
@@ -169,7 +190,7 @@ class Timing(Part):
         warmup: First blocks that were left out.
         first_predict_ms: The very first forecast, left out above.
         peak_memory_mb: Largest memory in use: the device allocator's, or the process's growth on a CPU.
-        threads: Threads that torch was given.
+        threads: Threads that torch had at the end: those that it was given, unless the strategy changed them.
         device: Such as ``cpu`` or ``cuda:0``; ``device_name`` is its model.
         clock: ``perf_counter`` or ``torch.Event``.
         load: Busy share of the machine just before, 0 to 1.
@@ -177,10 +198,14 @@ class Timing(Part):
         others: Cores that other processes kept busy meanwhile.
         power: Supply and clock governor, where the system says.
         harness_us: The harness's own time for each block, in microseconds: cutting windows, scoring, progress.
+        trace_us: What the strategy's ``trace`` took, a mean over blocks, in microseconds.
+        own: Cores that this process kept busy meanwhile, all its threads together.
+        setup_s: Seconds that the strategy's ``setup`` took, before its first block.
         first_adapt_ms: The very first `observe` and `adapt`.
         state_bytes: What the strategy carries, besides history and the forecaster's weights.
         parameters: Of the forecaster; only of a timing pass, as the next.
         flops: Of the blocks that follow the measured ones.
+        replay: Of a timing pass: how its forecasts agree with those of the run.
     """
 
     alone: bool
@@ -200,10 +225,14 @@ class Timing(Part):
     others: float = float("nan")
     power: str = ""
     harness_us: float = float("nan")
+    trace_us: float = float("nan")
+    own: float = float("nan")
+    setup_s: float = float("nan")
     first_adapt_ms: float = float("nan")
     state_bytes: int | None = None
     parameters: Parameters | None = None
     flops: Flops | None = None
+    replay: Replay | None = None
 
     @property
     def is_disturbed(self) -> bool:

@@ -5,46 +5,31 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import torch
 
 from bench.dataset import resolve_dataset
-from bench.excerpt import Excerpt
 from bench.forecaster import FORECASTERS, Task
 from bench.measuring.allocator import keep_freed_memory
-from bench.measuring.footprint import ParameterCount
-from bench.measuring.gauge import WARMUP_BLOCKS, Gauge, count_flops
 from bench.measuring.isolation import isolated
-from bench.measuring.trace import Watch
-from bench.metrics import ErrorSums
 from bench.outcomes import harness_sha
 from bench.provenance import environment
-from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, Timing, TruthRecord
+from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, TruthRecord
 from bench.run_spec import RunSpec, forecaster_config, served_rows, strategy_config
-from bench.store import FORECASTS, ORIGINS, TRACE, TRAINING
+from bench.serving import Progress, serve_stream, untold, warm_up
+from bench.store import TRAINING
 from bench.strategy import STRATEGIES, Service, Strategy
 from bench.stream import Stage, Stream
 from bench.timing import device_name, resolve_device
 from bench.training import Recipe, pretrain
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
     from bench.series import DriftSeries
-
-TIMING_ATTEMPTS = 3
-"""How often a timing pass is repeated while other processes disturb it; the least disturbed is kept."""
-
-Progress = Callable[[int, int, Callable[[], float]], None]
-"""Told the windows done, the windows there are, and how to learn the rolling MSE."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +80,7 @@ def checkpoint_of(run: RunSpec, series: DriftSeries) -> str:
     return recipe.key(series.training_fingerprint, torch.device(run.device))
 
 
-def execute(run: RunSpec, place: Workplace, progress: Progress = lambda *_: None) -> tuple[Record, dict[str, Any]]:
+def execute(run: RunSpec, place: Workplace, progress: Progress = untold) -> tuple[Record, dict[str, Any]]:
     """Carry out one run. Whatever a plug-in raises becomes a record with the reason.
 
     Args:
@@ -144,41 +129,11 @@ def make_ready(run: RunSpec, stage: Stage, device: torch.device, forecaster: Any
     return STRATEGIES[run.strategy.name].cls(service)
 
 
-def time_alone(run: RunSpec, place: Workplace, blocks: int) -> Timing:
-    """The timing pass: the first blocks of the run's stream, served from a cold start; nothing is scored.
-
-    Repeated a few times while other processes disturb it or it stalls, and then the least disturbed pass is kept: a
-    strategy that is slow now and then is so each time.
-
-    Args:
-        run: Whose strategy is timed; the machine should be otherwise idle.
-        place: Where checkpoints are.
-        blocks: How many are measured, after the warm-up.
-    """
-    keep_freed_memory()
-    passes: list[Timing] = []
-    for _ in range(TIMING_ATTEMPTS):
-        passes.append(_time_once(run, place, blocks))
-        if not passes[-1].is_disturbed and not passes[-1].has_stalled:
-            break
-    return min(passes, key=lambda timing: (timing.is_disturbed, timing.has_stalled, timing.others))
-
-
-def _time_once(run: RunSpec, place: Workplace, blocks: int) -> Timing:
-    device = resolve_device(run.device)
-    load = psutil.cpu_percent(interval=0.1) / 100
-    with isolated(run.seed, run.threads):
-        stage = Stage.of(load_series(run), run.protocol.model_copy(update={"warm_start": False}))
-        strategy = make_strategy(run, stage, device, place.checkpoints)
-        parameters = ParameterCount(strategy.forecaster)
-        stream = Stream(stage, strategy, device, finite=False)
-        gauge = Gauge(stream)
-        start, end = stage.first_origin, stage.series.split.end
-        served = stream.run(start, end, lambda *_: None, limit=WARMUP_BLOCKS + blocks)
-        timing = gauge.read(run.threads, load, alone=True)
-        counted = parameters.now(strategy.forecaster)
-        flops = count_flops(stream, start + served * stage.protocol.block * stage.protocol.stride, end)
-    return timing.model_copy(update={"parameters": counted, "flops": flops})
+def make_stream(run: RunSpec, stage: Stage, device: torch.device, forecaster: Any) -> tuple[Stream, float]:
+    """The run's strategy in service before its first block, and the seconds that its ``setup`` took."""
+    begun = time.perf_counter()
+    strategy = make_ready(run, stage, device, forecaster)
+    return Stream(stage, strategy, device), time.perf_counter() - begun
 
 
 def describe(run: RunSpec, series: DriftSeries, place: Workplace, device: torch.device) -> Record:
@@ -231,77 +186,13 @@ def _serve(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     forecaster = forecaster_of(run, stage, device, checkpoints)
     trained = {TRAINING: forecaster.curve.frame()} if forecaster is not None and forecaster.curve else {}
-    strategy = make_ready(run, stage, device, forecaster)
-    stream = Stream(stage, strategy, device)
-    split, protocol = stage.series.split, stage.protocol
-    scaler = stage.series.scaler.select(stage.series.target_column)
-    val_mse = None
-    if protocol.warm_start:
-        warm = ErrorSums(scaler.std, protocol.horizon)
-        before = len(protocol.origins(split.train, split.validation))
-        told = progress if run.rows == "validation" else lambda *_: None  # a warm start passes unseen
-        stream.run(
-            split.train,
-            split.validation,
-            lambda o, f: warm.add(f, stage.truths(o)),
-            lambda t: told((t - split.train) // protocol.stride + 1, before, lambda: warm.mse),
-        )
-        val_mse = warm.mse
+    stream, setup_s = make_stream(run, stage, device, forecaster)
+    val_mse = warm_up(stream, progress if run.rows == "validation" else untold)  # otherwise it passes unseen
     if run.rows == "validation":
         return {"status": "ok", "val_mse": val_mse}, trained
-    stream.start_watches()
-    timing, sums, frames = serve_stream(stream, run.threads, progress)
-    return {"status": "ok", "errors": sums.errors(val_mse), "timing": timing}, frames | trained
-
-
-def serve_stream(
-    stream: Stream, threads: int, progress: Progress = lambda *_: None
-) -> tuple[Timing, ErrorSums, dict[str, pd.DataFrame]]:
-    """The stream itself, after any warm start: served, scored, watched and timed.
-
-    Args:
-        stream: With its watches started afresh.
-        threads: That torch was given.
-        progress: Told after each block.
-
-    Returns:
-        What it cost, its errors, and the run's frames by file name.
-    """
-    stage, split, protocol = stream.stage, stream.stage.series.split, stream.stage.protocol
-    scaler = stage.series.scaler.select(stage.series.target_column)
-    sums, kept = ErrorSums(scaler.std, protocol.horizon), Excerpt.around_strongest_event(stage)
-    total = len(protocol.origins(split.validation, split.end))
-
-    def score(origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
-        sums.add(forecasts, stage.truths(origins))
-        kept.add(origins, forecasts)
-
-    watch = Watch.over(stream.strategy, protocol, split.validation, split.end)
-
-    def rolling_mse() -> float:
-        return sums.mse
-
-    def on_block(origin: int) -> None:
-        watch.after_block(origin)
-        progress((origin - split.validation) // protocol.stride + 1, total, rolling_mse)
-
-    gauge = Gauge(stream)
-    stream.run(split.validation, split.end, score, on_block)
-    timing = gauge.read(threads, load=float("nan"), alone=False)
-    frames = {ORIGINS: _origins_frame(stage, sums), FORECASTS: kept.frame()}
-    trace = watch.frame(stage.series.time)
-    return timing, sums, frames if trace is None else frames | {TRACE: trace}
-
-
-def _origins_frame(stage: Stage, sums: ErrorSums) -> pd.DataFrame:
-    import pandas as pd
-
-    split = stage.series.split
-    origins = np.asarray(stage.protocol.origins(split.validation, split.end), dtype=np.int64)
-    frame = pd.DataFrame(sums.origin_errors, columns=["mse", "mae", "mse_original", "mae_original"])
-    frame.insert(0, "origin", origins)
-    frame.insert(1, "time", stage.series.time[origins])
-    return frame
+    served = serve_stream(stream, progress)
+    timing = served.timing(setup_s=setup_s)
+    return {"status": "ok", "errors": served.sums.errors(val_mse), "timing": timing}, served.frames() | trained
 
 
 def _truth_record(series: DriftSeries) -> TruthRecord | None:

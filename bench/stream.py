@@ -171,6 +171,12 @@ class Stream:
         self._seen = self._first = self._next_pair = self.stage.first_origin
         self._observes, self._adapts = (has_own(self.strategy, name) for name in ("observe", "adapt"))
         self.start_watches()
+        self._first_watches = self.adapt_watch, self.predict_watch
+
+    def first_steps(self) -> dict[str, float]:
+        """``first_adapt_ms`` and ``first_predict_ms`` of the very first block, that of a warm start if there is one."""
+        adapting, predicting = (watch.milliseconds() for watch in self._first_watches)
+        return {"first_adapt_ms": float(adapting[0]), "first_predict_ms": float(predicting[0])}
 
     def start_watches(self) -> None:
         """Forget all durations: what comes now is timed afresh."""

@@ -109,10 +109,7 @@ def behind_the_pairs(pairs: Pairs | None) -> Iterator[Any]:
 def by_the_cache_of_series(_: Pairs | None) -> Iterator[Any]:
     from bench import run
 
-    for cell in gc.get_referents(run._loaded):
-        for value in cell.values() if isinstance(cell, dict) else ():
-            if isinstance(value, DriftSeries):
-                yield value.values
+    yield from (held.values for held in gc.get_referents(run._loaded) if type(held) is DriftSeries)
 
 
 LOOKS: dict[str, Callable[[Pairs | None], Iterator[Any]]] = {

@@ -150,6 +150,7 @@ def _settings() -> dict[str, Any]:
         "deterministic": torch.get_deterministic_debug_mode(),
         "gradients": torch.is_grad_enabled(),
         "depth": sys.getrecursionlimit(),
+        "threads": torch.get_num_threads(),
     }
 
 
@@ -165,6 +166,7 @@ def _change_settings(folder: Path) -> None:
     torch.use_deterministic_algorithms(mode=True)
     torch.set_grad_enabled(False)
     sys.setrecursionlimit(sys.getrecursionlimit() + 100)
+    torch.set_num_threads(torch.get_num_threads() + 2)
 
 
 def test_settings_that_a_run_changes_are_put_back(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections import namedtuple
 import pytest
 
 from bench.measuring import machine
-from bench.measuring.machine import OtherWork, power_state
+from bench.measuring.machine import BusyCores, power_state
 from bench.record import Timing
 
 Times = namedtuple("Times", "user system idle iowait steal guest")
@@ -47,42 +47,42 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 
 def test_own_work_is_not_others(kernel: Kernel) -> None:
-    others = OtherWork()
+    others = BusyCores()
     kernel.now += 10
     kernel.total[0] += 12  # ten seconds of ours, and two of somebody's
     kernel.own[0] += 10
-    assert others.cores() == pytest.approx(0.2)
+    assert others.own_and_others()[1] == pytest.approx(0.2)
 
 
 def test_idle_and_waiting_are_not_work_and_stolen_time_is(kernel: Kernel) -> None:
-    others = OtherWork()
+    others = BusyCores()
     kernel.now += 10
     kernel.total[2] += 15
     kernel.total[3] += 5
-    assert others.cores() == 0
+    assert others.own_and_others()[1] == 0
     kernel.total[4] += 3  # the host gave it to another guest
-    assert others.cores() == pytest.approx(0.3)
+    assert others.own_and_others()[1] == pytest.approx(0.3)
 
 
 def test_a_guest_s_time_counts_once(kernel: Kernel) -> None:
-    others = OtherWork()
+    others = BusyCores()
     kernel.now += 10
     kernel.total[0] += 4  # which holds the guest's
     kernel.total[5] += 4
-    assert others.cores() == pytest.approx(0.4)
+    assert others.own_and_others()[1] == pytest.approx(0.4)
 
 
 def test_too_short_to_tell(kernel: Kernel) -> None:
-    others = OtherWork()
+    others = BusyCores()
     kernel.now += 0.01
-    assert math.isnan(others.cores())
+    assert math.isnan(others.own_and_others()[1])
 
 
 def test_counters_that_run_backwards_are_no_negative_work(kernel: Kernel) -> None:
-    others = OtherWork()
+    others = BusyCores()
     kernel.now += 10
     kernel.own[0] += 1
-    assert others.cores() == 0
+    assert others.own_and_others()[1] == 0
 
 
 def test_the_power_state_is_text_or_nothing() -> None:

@@ -348,11 +348,14 @@ def test_a_damaged_checkpoint_does_not_stop_the_next_run(tiny: Path, bench: Benc
 
 
 def test_a_run_that_cannot_be_timed_alone_keeps_its_result(tiny: Path, bench: Bench, write: Write) -> None:
-    setup = "\n        def setup(self):\n            assert len(self.history) == 80, 'too cold'\n"
+    lives = (
+        "\n            Mine.lives = getattr(Mine, 'lives', 0) + (len(self.history) == 80)"  # of a run, not of an audit
+    )
+    setup = f"\n        def setup(self):{lives}\n            assert Mine.lives < 2, 'once is enough'\n"
     path = write("mine.py", mine() + setup)
     ran = bench("run", tiny, "--plugins", path, "--strategy", "mine")
     assert ran.status == 0
-    assert "not timed: mine on csv:waves.csv, seed 0: too cold" in ran.err
+    assert "not timed: mine on csv:waves.csv, seed 0: once is enough" in ran.err
     assert "Now: 1 ok; 0 kept from before; 0 timed alone." in ran.err
     frame = load_results(tiny.parent / "results")
     assert frame["status"].tolist() == ["ok"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import weakref
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -15,73 +16,20 @@ import pytest
 import torch
 
 from bench import BenchError, Strategy, run, stream, timing
-from bench.measuring import gauge
 from bench.measuring.gauge import WARMUP_BLOCKS
 from bench.protocol import ProtocolSpec
 from bench.run import Workplace
-from bench.run_spec import Choice, RunSpec
-from bench.store import Store
+from bench.run_spec import RunSpec
 from bench.stream import Stage, Stream
 from bench.testing import small_series
 from bench.timing import AcceleratorStopwatch, CpuStopwatch, resolve_device, stopwatch, summarize
 
+from .busy import Busy, Clock, busy_run, clock
+
+__all__ = ["busy_run", "clock"]
+
 CPU = torch.device("cpu")
 MS = 1_000_000
-
-
-@dataclass
-class Clock:
-    """A performance counter that moves only when it is told to."""
-
-    now: int = 0
-
-    def perf_counter_ns(self) -> int:
-        return self.now
-
-    def perf_counter(self) -> float:
-        return self.now / 1e9
-
-    def work(self, milliseconds: float) -> None:
-        self.now += int(milliseconds * MS)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock(now=123_456)
-    monkeypatch.setattr(timing, "time", made)
-    return made
-
-
-@dataclass
-class Busy:
-    """Stands for a strategy whose steps take the time that is said."""
-
-    clock: Clock
-    horizon: int
-    observe_ms: float = 2.0
-    adapt_ms: float = 3.0
-    predict_ms: float = 7.0
-    served: int = 0
-    forecaster: None = None
-    history: Any = field(default_factory=lambda: SimpleNamespace(inputs=None, targets=None))
-    protocol: None = None
-    config: None = None
-    rng: None = None
-
-    def observe(self, rows: torch.Tensor) -> None:
-        self.clock.work(self.observe_ms)
-
-    def adapt(self, feedback: Any) -> None:
-        self.clock.work(self.adapt_ms)
-
-    def predict(self, windows: torch.Tensor) -> torch.Tensor:
-        self.served += 1
-        self.clock.work(self.predict_ms * self.served)
-        return windows[:, -1:].expand(-1, self.horizon, -1)
-
-    def trace(self) -> dict[str, float]:
-        self.clock.work(1000.0)  # must show in no measurement
-        return {}
 
 
 def test_the_cpu_stopwatch_counts_each_step(clock: Clock) -> None:
@@ -244,16 +192,6 @@ def test_statistics_leave_the_warm_up_out() -> None:
     assert summarize(steps, warmup=7).total_ms == 0.0
 
 
-@pytest.fixture
-def busy_run(clock: Clock, registries: None, monkeypatch: pytest.MonkeyPatch) -> RunSpec:
-    """A run on a small series whose strategy moves the clock: block ``k`` of the stream takes ``7 k`` ms."""
-    series = small_series()
-    monkeypatch.setattr(run, "load_series", lambda _: series)
-    monkeypatch.setattr(run, "make_strategy", lambda *_: Busy(clock, 3))
-    protocol = ProtocolSpec(preset="dense", block=4).resolve(series)
-    return RunSpec("e", Choice("persistence", {}), None, Choice("small", {}), protocol, 0, "cpu", 1, "id")
-
-
 def test_a_run_s_timing(busy_run: RunSpec, tmp_path: Any) -> None:
     record, _ = run.execute(busy_run, Workplace(tmp_path, tmp_path))
     measured = record.timing
@@ -275,31 +213,34 @@ def test_a_run_s_timing(busy_run: RunSpec, tmp_path: Any) -> None:
     assert measured.clock == "perf_counter"
 
 
-def test_the_timing_pass_is_cold_short_and_alone(
-    busy_run: RunSpec, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+def test_threads_that_a_strategy_sets_are_recorded_and_put_back(
+    busy_run: RunSpec, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    begun: list[int] = []
-    make = run.make_strategy
+    class Greedy(Busy):
+        def predict(self, windows: torch.Tensor) -> torch.Tensor:
+            torch.set_num_threads(3)
+            return super().predict(windows)
 
-    def watch(spec: RunSpec, stage: Stage, *rest: Any) -> Strategy:
-        begun.append(stage.first_origin)
-        return make(spec, stage, *rest)
+    monkeypatch.setattr(run, "make_ready", lambda *_: Greedy(clock, 3))
+    before = torch.get_num_threads()
+    record, _ = run.execute(busy_run, Workplace(tmp_path, tmp_path))
+    assert record.timing is not None
+    assert (record.timing.threads, record.environment["threads"]) == (3, 1)
+    assert torch.get_num_threads() == before
 
-    monkeypatch.setattr(run, "make_strategy", watch)
-    measured = run.time_alone(busy_run, Workplace(tmp_path, tmp_path), blocks=5)
-    assert measured.alone
-    assert measured.predict.steps == 5
-    assert measured.windows == 5 * 4
-    assert begun == [small_series().split.validation]
-    assert measured.first_predict_ms == 7.0  # no warm start went before
-    assert measured.predict.total_ms == 7.0 * sum((4, 5, 6, 7, 8))
-    assert 0.0 <= measured.load <= 1.0
-    store = Store(tmp_path / "store")
-    (store.folder / "id").mkdir(parents=True)
-    store.write_timing("id", measured)
-    kept = store.read_timing("id")
-    assert kept is not None
-    assert kept.model_dump_json() == measured.model_dump_json()  # some numbers may be NaN
+
+def test_what_the_strategy_says_of_itself_is_measured_apart(
+    busy_run: RunSpec, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    class Talks(Busy):
+        def trace(self) -> dict[str, float]:
+            time.sleep(0.002)
+            return {}
+
+    monkeypatch.setattr(run, "make_ready", lambda *_: Talks(clock, 3))
+    record, _ = run.execute(busy_run, Workplace(tmp_path, tmp_path))
+    assert record.timing is not None
+    assert record.timing.trace_us >= 2000
 
 
 def test_a_stream_shorter_than_the_warm_up_is_timed_by_its_last_block(busy_run: RunSpec, tmp_path: Any) -> None:
@@ -370,48 +311,3 @@ def test_devices_of_a_machine_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_device_that_does_not_exist(name: str) -> None:
     with pytest.raises(BenchError, match=f"Unknown device '{name}': use auto, cpu, cuda or mps"):
         resolve_device(name)
-
-
-def test_a_disturbed_timing_pass_is_repeated_and_the_quietest_kept(
-    busy_run: RunSpec, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    busy = iter([5.0, 3.0, 4.0, 0.0, 0.0])
-    monkeypatch.setattr(gauge, "cores", lambda: 2)
-    monkeypatch.setattr(gauge, "OtherWork", lambda: SimpleNamespace(cores=lambda: next(busy)))
-    place = Workplace(tmp_path, tmp_path)
-    kept = run.time_alone(busy_run, place, blocks=3)
-    assert kept.is_disturbed
-    assert kept.others == 3.0
-    assert next(busy) == 0.0  # three passes were made
-    assert not run.time_alone(busy_run, place, blocks=3).is_disturbed
-
-
-@pytest.mark.parametrize("genuine", [False, True])
-def test_a_pass_that_stalled_is_repeated_and_one_that_did_not_kept(
-    genuine: bool, busy_run: RunSpec, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A host took the core away for a moment; or the strategy is like that, each time."""
-    once, made = run._time_once, list[float]()
-
-    def timed(*given: Any) -> Any:
-        timing = once(*given)
-        slowest = 100.0 if genuine or not made else 2.0
-        made.append(slowest)
-        steps = timing.predict.model_copy(update={"p50_ms": 1.0, "p99_ms": slowest})
-        return timing.model_copy(update={"predict": steps, "others": float(len(made)) / 100})
-
-    monkeypatch.setattr(run, "_time_once", timed)
-    kept = run.time_alone(busy_run, Workplace(tmp_path, tmp_path), blocks=3)
-    assert made == ([100.0] * 3 if genuine else [100.0, 2.0])
-    assert kept.has_stalled == genuine
-    assert kept.predict.p99_ms == made[-1]
-
-
-def test_what_a_timing_pass_says_besides(busy_run: RunSpec, tmp_path: Any) -> None:
-    timing = run.time_alone(busy_run, Workplace(tmp_path, tmp_path), blocks=3)
-    assert timing.cores >= 1
-    assert timing.first_adapt_ms == 3.0  # a cold start has no row to show before its first forecast
-    assert timing.state_bytes == 0
-    assert timing.parameters is None
-    assert timing.flops is not None
-    assert timing.flops.predict == timing.flops.adapt == 0

@@ -25,10 +25,11 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
 
     Args:
         seed: Of the generators.
-        threads: For torch; these are left as they are.
+        threads: For torch; those that it had are put back.
     """
-    torch.set_num_threads(threads)
     with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
         stack.enter_context(_process_kept())
         stack.enter_context(_torch_kept())
         stack.enter_context(torch.random.fork_rng(devices=[]))

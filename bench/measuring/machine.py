@@ -11,8 +11,8 @@ SHORTEST = 0.05
 """Seconds below which the system's counters, which tick every 10 ms, say nothing."""
 
 
-class OtherWork:
-    """How many cores something other than this process keeps busy, from when this was made.
+class BusyCores:
+    """How many cores this process keeps busy, and how many something else does, from when this was made.
 
     Time that a virtual machine's host took for others counts as theirs.
     """
@@ -20,12 +20,13 @@ class OtherWork:
     def __init__(self) -> None:
         self._busy, self._own, self._wall = _busy_seconds(), _own_seconds(), time.perf_counter()
 
-    def cores(self) -> float:
-        """Their mean number so far; NaN where too little time has passed to tell."""
+    def own_and_others(self) -> tuple[float, float]:
+        """Mean numbers so far: this process's, all its threads together, and others'; NaN where it is too early."""
         wall = time.perf_counter() - self._wall
         if wall < SHORTEST:
-            return float("nan")
-        return max(0.0, (_busy_seconds() - self._busy - (_own_seconds() - self._own)) / wall)
+            return float("nan"), float("nan")
+        own = _own_seconds() - self._own
+        return own / wall, max(0.0, (_busy_seconds() - self._busy - own) / wall)
 
 
 def cores() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,13 @@ class Watch:
         strategy: Whose trace it is.
         asked: First origins of the blocks after which it is asked.
         rows: What it answered: origin, name and value.
+        seconds: What asking took.
     """
 
     strategy: Strategy
     asked: frozenset[int]
     rows: list[tuple[int, str, float]] = field(default_factory=list)
+    seconds: float = 0.0
 
     @classmethod
     def over(cls, strategy: Strategy, protocol: Protocol, start: int, end: int, times: int = TIMES_ASKED) -> Watch:
@@ -61,8 +64,10 @@ class Watch:
         """
         if origin not in self.asked:
             return
+        begun = time.perf_counter()
         with torch.random.fork_rng(devices=[]):
             answer = self.strategy.trace()
+        self.seconds += time.perf_counter() - begun
         try:
             self.rows += [(origin, str(name), float(value)) for name, value in answer.items()]
         except (AttributeError, TypeError, ValueError):

@@ -11,9 +11,9 @@ from bench.orchestration.progress import Sight
 from bench.orchestration.sharing import Sharing
 from bench.orchestration.work import Work, prepare
 from bench.record import Timing
-from bench.run import time_alone
 from bench.run_spec import RunSpec
 from bench.store import Store
+from bench.timing_pass import time_alone
 
 
 def time_each(
@@ -84,4 +84,4 @@ def _time(run: RunSpec, work: Work, blocks: int) -> str:
 
 def _is_untimed(timing: Timing | None, *, retime: bool) -> bool:
     """Whether a timing pass is missing, or would be worth repeating."""
-    return timing is None or (retime and (timing.is_disturbed or timing.has_stalled or timing.cores == 0))
+    return timing is None or (retime and (timing.is_disturbed or timing.has_stalled or timing.replay is None))

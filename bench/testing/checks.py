@@ -163,6 +163,8 @@ def audit_strategy(
         reason = ""
     except CheckError as error:
         status, reason = "failed", str(error)
+    except NotReadyError as error:
+        status, reason = "unknown", str(error)
     except Exception as error:  # a plug-in may raise anything, and then nothing is known
         status, reason = "unknown", f"{type(error).__name__}: {error}{raised_at(traceback.format_exc())}"
     return Audit(

@@ -21,7 +21,7 @@ from bench.measuring.allocator import keep_freed_memory
 from bench.plugins import load_plugins
 from bench.protocol import ProtocolSpec
 from bench.record import Timing
-from bench.run import serve_stream
+from bench.serving import serve_stream
 from bench.strategy import STRATEGIES, Service
 from bench.stream import Stage, Stream
 from bench.training import seeded, task_of
@@ -59,7 +59,7 @@ def served(name: str, stage: Stage, forecaster: nn.Module | None, seconds: list[
     config, history = build(cls.Config, {}, name), stage.history(CPU)
     strategy = cls(Service(config, forecaster, history, stage.protocol, np.random.default_rng(0), CPU))
     begun = time.perf_counter()
-    timing, _, _ = serve_stream(Stream(stage, strategy, CPU), 1)
+    timing = serve_stream(Stream(stage, strategy, CPU)).timing(setup_s=0.0)
     seconds.append(time.perf_counter() - begun)
     return timing
 
