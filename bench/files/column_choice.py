@@ -8,8 +8,8 @@ from itertools import takewhile
 import numpy as np
 
 from bench.errors import BenchError
-from bench.files.counters import as_numbers, counts_rows, rises, says_counter
-from bench.files.numeric_times import number_readings
+from bench.files.counters import Numbers, as_numbers, counts_rows, rises, says_counter
+from bench.files.numeric_times import UNIX, number_readings, says_time
 from bench.files.time_column import Clock, TimeOptions, holds_dates, holds_number_times, unread_hint
 from bench.files.time_order import read_clock
 from bench.files.user_options import UserOptions
@@ -17,7 +17,7 @@ from bench.files.user_table import UNNAMED, UserTable, is_numbered
 
 PARTS = (
     r"years?|yr|yyyy",
-    r"months?|mon|mo|mnth|mm",
+    r"months?|mon|mo|mnth|mm|quarters?|qtr|weeks?|wk",
     r"days?|dom|dd",
     r"hours?|hrs?|hh",
     r"minutes?|mins?|mi",
@@ -65,7 +65,7 @@ def _of_dates(table: UserTable, free: list[str], said: TimeOptions) -> Clock | N
 def _of_numbers(table: UserTable, free: list[str], said: TimeOptions) -> Clock | None:
     """The first column whose numbers say the time."""
     for name in free:
-        if holds_number_times(table.frame[name], name, first=name == table.frame.columns[0]):
+        if holds_number_times(table.frame[name], name):
             return read_clock(table, (name,), said, "no column holds dates, and its numbers are times")
     return None
 
@@ -103,19 +103,22 @@ def _of_counter(table: UserTable, free: list[str], options: UserOptions) -> Cloc
             other = f"; time = {name!r}, time_format = {forms[0]!r} reads them as dates" if forms else ""
             why = f"its numbers count the rows, and no column holds dates{other}"
             return read_clock(table, (name,), TimeOptions("count"), why)
-        if name == table.frame.columns[0] and numbers.dtype.kind == "i" and options.inputs is None:
-            raise _may_be_either(table, name)
+        is_first = name == table.frame.columns[0] and numbers.dtype.kind == "i"
+        if (is_first or says_time(name)) and options.inputs is None:
+            raise _may_be_either(table, name, numbers)
     rows = np.arange(len(table.frame), dtype=np.int64)
     return Clock((), rows, ("time: row numbers, as no column holds dates or counts the rows",))
 
 
-def _may_be_either(table: UserTable, name: str) -> BenchError:
-    steps = np.diff(table.numbers(name))
+def _may_be_either(table: UserTable, name: str, numbers: Numbers) -> BenchError:
+    steps = np.diff(numbers)
     last = int(np.argmax(steps != steps[0]))
+    forms = [reading.form for reading in number_readings(numbers)] or [f"seconds {UNIX}"] * (numbers.dtype.kind == "f")
+    form = f", time_format = {forms[0]!r}" if forms else ""
     columns = [str(column) for column in table.frame.columns]
     return BenchError(
-        f"{table.where(last + 1, name)}: the first column only rises, by {steps[last - 1]:,g} and then by "
-        f"{steps[last]:,g}, so it may count the rows, or be measured, such as a meter. Say which: time = {name!r}, "
+        f"{table.where(last + 1, name)}: this column only rises, by {steps[last - 1]:,g} and then by {steps[last]:,g}, "
+        f"so it may say the time, or be measured, such as a meter. Say which: time = {name!r}{form}, "
         f"irregular = 'keep' takes it for the time; inputs = {columns} for a measurement."
     )
 
@@ -154,7 +157,7 @@ def _not_measured(table: UserTable, name: str) -> str:
     numbers = as_numbers(column)
     if numbers is None:
         return "holds one date" if holds_dates(column) and column.nunique() == 1 else ""
-    if form := holds_number_times(column, name, first=False):
+    if form := holds_number_times(column, name):
         return f"says the time ({form})"
     if counts_rows(numbers):
         return "counts the rows"

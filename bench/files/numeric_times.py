@@ -55,7 +55,7 @@ NAME = re.compile(
 def says_time(name: str) -> bool:
     """Whether a column's name begins or ends with a word for time: ``date``, ``unix_time``, ``timestampMs``."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
-    return any(NAME.fullmatch(word) for word in (words[:1] + words[-1:]))
+    return name in ("t", "T") or any(NAME.fullmatch(word) for word in (words[:1] + words[-1:]))
 
 
 def is_of_numbers(form: str) -> bool:
@@ -104,20 +104,22 @@ def read_numbers(numbers: Numbers, form: str) -> Stamps:
     else:
         cells = list(map(str, numbers.tolist()))
         shown = [cell.zfill(max(map(len, cells))) for cell in cells]  # 010124 is written as the number 10124
+    if form.startswith("%Y%m%d%H"):  # apart, so that the hour may be 24
+        shown, form = [f"{cell[:8]} {cell[8:]}" for cell in shown], form.replace("%d%H", "%d %H")
     return read_texts(pd.Series(shown, dtype="str"), form)
 
 
-def clock_reading(numbers: Numbers, name: str, *, first: bool) -> Reading | None:
+def clock_reading(numbers: Numbers, name: str, *, chosen: bool) -> Reading | None:
     """How the numbers of a column say the time, or None where they may as well be measured, or count.
 
-    Even steps speak for a time. Without them, it has to be the column's name, its place or the user; what numbers allow
-    by chance (`WEAK`) needs even steps and, where it could be a count of rows, the name; and that many different
-    numbers all have the digits of dates is no chance.
+    Even steps speak for a time. Without them, it has to be the column's name or the user; what numbers allow by chance
+    (`WEAK`) needs even steps and, where it could be a count of rows, the name; and that many different numbers all have
+    the digits of dates is no chance.
 
     Args:
         numbers: ``(T,)``.
         name: Of the column.
-        first: Whether it is the file's first, or the user's choice.
+        chosen: Whether the user says that it is the time.
     """
     named = says_time(name)
     for reading in number_readings(numbers):
@@ -126,9 +128,9 @@ def clock_reading(numbers: Numbers, name: str, *, first: bool) -> Reading | None
             may_count = numbers.dtype.kind == "i" and counts_rows(numbers)
             good = named if may_count else even or (named and up)
         elif reading.form in DATE_DIGITS:
-            good = even or (up and first) or len(np.unique(numbers)) >= FEW
+            good = even or (up and chosen) or len(np.unique(numbers)) >= FEW
         else:
-            good = even or named or (up and first)
+            good = even or named or (up and chosen)
         if good:
             return reading
     return None

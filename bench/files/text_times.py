@@ -45,7 +45,7 @@ TIME_OF_DAY = re.compile(
     r"(?P<joint>, |[ T_:])(?P<hour>\d{1,2})"
     r"(?:(?P<mark>[:.h])\d\d(?P<second>(?P=mark)\d\d(?P<fraction>[.,]\d+)?)?)?(?:(?P<gap> ?)(?P<half>[AaPp][Mm]))?$"
 )
-MIDNIGHT = r"(?<=[ T_])24(?=$|:00(?::00(?:[.,]0+)?)?$)"  # the end of a day, that strptime does not know
+MIDNIGHT = r"(?<=[ T_])24(?=$|:?00(?::?00(?:[.,]0+)?)?$)"  # the end of a day, that strptime does not know
 LONGEST_MIDNIGHT = len("24:00:00.000000000")
 PERIODS = (
     r"(?P<year>\d{4})\W?(?P<unit>[QqHhSsMm])(?P<count>\d{1,2})",  # 2020Q1, 2020-Q1, 2020 Q1, 2020M01, 2020-S1
@@ -55,7 +55,7 @@ PERIODS = (
 YEAR = re.compile(r"(?<!\d)(?:1[5-9]|2[01])\d\d(?!\d)")
 MONTH = re.compile(r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
 MONTHS = {"Q": 3, "H": 6, "S": 6, "M": 1}
-WEEK = r"(?P<year>\d{4})-?W(?P<week>\d\d)(?:-?(?P<day>[1-7]))?"
+WEEK = r"(?P<year>\d{4})\W?W(?P<week>\d\d)(?:-?(?P<day>[1-7]))?"
 SPAN = r"(?P<first>\d{4}-\d\d-\d\d)/\d{4}-\d\d-\d\d"  # a week as pandas writes it
 FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what nanoseconds hold
 CENTURY = 2050  # years of two digits are 1950 to 2049

@@ -65,10 +65,10 @@ def holds_dates(column: pd.Series[Any]) -> bool:
     return bool(text_readings(split_zones(column.dropna().head(1000)).local))
 
 
-def holds_number_times(column: pd.Series[Any], name: str, *, first: bool) -> str:
+def holds_number_times(column: pd.Series[Any], name: str) -> str:
     """The form in which the numbers of a column say the time, as `clock_reading` judges; empty where they do not."""
     numbers = as_numbers(column)
-    reading = None if numbers is None else clock_reading(numbers, name, first=first)
+    reading = None if numbers is None else clock_reading(numbers, name, chosen=False)
     return "" if reading is None else reading.form
 
 
@@ -163,8 +163,7 @@ class _TimeColumn:
         numbers = self.table.numbers(self.name, OTHER_TIME, may_be_empty=False) if found is None else found
         self.require(np.isfinite(numbers), "a number")
         if form is None:
-            first = self.name == self.table.frame.columns[0] or self.chosen
-            reading = clock_reading(numbers[self.rows], self.name, first=first)
+            reading = clock_reading(numbers[self.rows], self.name, chosen=self.chosen)
             form = COUNT if reading is None else reading.form
         if form == COUNT or UNIX in form:
             self._refuse_zone()

@@ -84,7 +84,7 @@ def _is_of_day(table: UserTable, name: str) -> bool:
 
 def _holds_times(table: UserTable, name: str) -> bool:
     column = table.frame[name]
-    return holds_dates(column) or bool(holds_number_times(column, name, first=False))
+    return holds_dates(column) or bool(holds_number_times(column, name))
 
 
 def _rises(table: UserTable, names: tuple[str, ...], options: TimeOptions, groups: list[Rows] | None) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bench import BenchError, DriftSeries
 
@@ -114,6 +116,11 @@ REFUSED: dict[str, tuple[pd.DataFrame, str, pd.DatetimeIndex | None]] = {
         "time = ['date', 'hhmm']",
         HOURS,
     ),
+    "date and HHMM, to 2400": (
+        frame(date=strf(HOURS, "%Y-%m-%d"), hhmm=(HOURS.hour + 1) * 100),
+        "time = ['date', 'hhmm']",
+        LATE,
+    ),
     "YYYYMMDD and hour": (
         frame(YYYYMMDD=[int(day) for day in strf(HOURS, "%Y%m%d")], HH=HOURS.hour + 1),
         "time = ['YYYYMMDD', 'HH']",
@@ -173,14 +180,35 @@ def test_a_meter_is_not_taken_for_the_time_without_a_word(load: Load, save: Save
     meter = np.cumsum(15 + np.arange(ROWS) * 7 % 11)
     name = save(frame(meter=meter))
     message, series = followed(load, name)
-    assert "it may count the rows, or be measured, such as a meter" in message
+    assert "it may say the time, or be measured, such as a meter" in message
     assert series.columns == ("load",)
     assert load(name, inputs=["meter", "load"]).columns == ("meter", "load")
-    with pytest.raises(BenchError, match="so it may count the rows, or be measured"):
+    with pytest.raises(BenchError, match="so it may say the time, or be measured"):
         load(name, irregular="keep")
     kept = load(name, time="meter", irregular="keep")
     assert kept.columns == ("load",)
     assert kept.time.tolist() == meter.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("bytes", 1_700_000_000 + np.cumsum(15 + np.arange(ROWS) * 7 % 11)),
+        ("account", np.cumsum(15 + np.arange(ROWS) * 7 % 11) * 1_000_003),
+        ("time", np.cumsum(0.5 + np.arange(ROWS) * 7 % 11 / 100)),
+        ("t", np.cumsum(0.5 + np.arange(ROWS) * 7 % 11 / 100)),
+        ("when", np.cumsum(15 + np.arange(ROWS) * 7 % 11)),
+    ],
+)
+def test_what_rises_unevenly_may_be_a_clock(load: Load, save: Save, name: str, numbers: np.ndarray) -> None:
+    saved = save(frame(**{name: numbers}))
+    message, series = followed(load, saved)
+    assert f"column {name!r}: this column only rises, by" in message
+    assert series.columns == ("load",)
+    np.testing.assert_array_equal(load(saved, inputs=[name, "load"]).values[:, 0], numbers)
+    assert load(saved, inputs=["load"]).columns == ("load",)
+    with pytest.raises(BenchError, match="this column only rises, by"):
+        load(saved, irregular="keep")
 
 
 EPOCH = HOURS.to_numpy().astype("M8[s]").astype("int64")
@@ -295,6 +323,22 @@ def test_parts_of_a_time_are_one_clock(load: Load, save: Save, count: int) -> No
     assert noted(series, f"time column {' + '.join(parts)!r}: named for the parts of a time")
 
 
+@pytest.mark.parametrize(("part", "freq", "season"), [("quarter", "QS", 4), ("week", "7D", 52), ("month", "MS", 12)])
+def test_a_year_and_a_part_are_one_clock(load: Load, save: Save, part: str, freq: str, season: int) -> None:
+    index = pd.date_range("1990-01-01", periods=200, freq=freq)
+    week = index.isocalendar()
+    parts = np.asarray({"quarter": index.quarter, "month": index.month, "week": week["week"]}[part], dtype=int)
+    year = np.asarray(week["year"] if part == "week" else index.year, dtype=int)
+    for table in (
+        frame(LOAD[:200], year=year, **{part: parts}),
+        frame(LOAD[:200], Year=year.astype(float), **{part.upper(): parts.astype(float)}),
+    ):
+        series = load(save(table), train=0.6, validation=0.1)
+        assert series.columns == ("load",)
+        np.testing.assert_array_equal(series.time, index.to_numpy().astype("M8[s]"))
+        assert series.season == season
+
+
 def test_a_column_of_one_date_gives_way_to_the_next(load: Load, save: Save) -> None:
     series = load(save(frame(exported="2025-01-01", date=strf(HOURS, "%Y-%m-%d %H:%M"))))
     assert (series.columns, series.season) == (("load",), 24)
@@ -387,3 +431,46 @@ def test_dates_of_a_place_stay_dates(load: Load, save: Save, freq: str) -> None:
     np.testing.assert_array_equal(series.time, local)
     with pytest.raises(BenchError, match="timezone = 'Europe/Berln' is not known"):
         load(save(frame(LOAD[:200], when=strf(index, "%Y-%m-%d"))), timezone="Europe/Berln")
+
+
+def column_of(kind: str, draw: np.random.Generator, rows: int) -> np.ndarray:
+    """A column of numbers of some kind, with a size and a beginning of its own."""
+    size, first = 10.0 ** draw.integers(-9, 12), 10.0 ** draw.integers(0, 13)
+    walks: dict[str, Callable[[], np.ndarray]] = {
+        "noise": lambda: size * draw.normal(size=rows),
+        "walk": lambda: first + size * np.cumsum(draw.normal(size=rows)),
+        "meter": lambda: np.floor(first + np.cumsum(1 + draw.integers(0, 50, size=rows))),
+        "counter": lambda: np.floor(first) + np.arange(rows) * float(draw.integers(1, 5)),
+        "few": lambda: draw.integers(0, 12, size=rows).astype(float),
+        "year": lambda: 1990.0 + draw.integers(0, 30, size=rows),
+        "price": lambda: (draw.integers(20_000, 50_000) + 50 * np.cumsum(draw.normal(size=rows))).round(2),
+    }
+    return walks[kind]()
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kinds=st.lists(
+        st.sampled_from(["noise", "walk", "meter", "counter", "few", "year", "price"]), min_size=1, max_size=4
+    ),
+    dated=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+def test_no_column_goes_without_a_word(load: Load, tmp_path: Path, kinds: list[str], dated: bool, seed: int) -> None:
+    """Every column is read, or a note or the refusal names it; noise is never the clock, and never left out."""
+    draw = np.random.default_rng(seed)
+    table = pd.DataFrame({f"{kind}_{place}": column_of(kind, draw, 80) for place, kind in enumerate(kinds)})
+    if dated:
+        table.insert(int(draw.integers(0, len(kinds) + 1)), "made", strf(DAYS[:80], "%Y-%m-%d"))
+    table.to_csv(tmp_path / "my.csv", index=False)
+    try:
+        series = load(f"csv:{tmp_path / 'my.csv'}")
+    except BenchError as error:
+        if not any(repr(name) in str(error) for name in table.columns):
+            raise
+        return
+    for name in table.columns:
+        assert name in series.columns or noted(series, repr(name))
+    measured = [name for name in table.columns if name.startswith(("noise", "walk", "price"))]
+    assert set(measured) <= set(series.columns)
+    assert (series.time.dtype.kind == "M") == dated

@@ -209,6 +209,11 @@ NUMBERS: dict[str, tuple[Any, Index, int | None]] = {
     "YYYYMMDD of working days": (strf(even("B"), "%Y%m%d"), even("B"), 5),
     "YYYYMM": (strf(MONTHS, "%Y%m"), MONTHS, 12),
     "YYYYMMDDHH": (strf(HOURS, "%Y%m%d%H"), HOURS, 24),
+    "YYYYMMDDHH, 1 to 24": (
+        [int(text.replace(" ", "")[:10]) for text in ending_24(HOURS + pd.Timedelta("1h"), "%Y%m%d %H:00")],
+        HOURS + pd.Timedelta("1h"),
+        24,
+    ),
     "YYYYMMDDHHMM": (strf(even("10min"), "%Y%m%d%H%M"), even("10min"), 144),
     "YYYYMMDDHHMMSS": (strf(HOURS, "%Y%m%d%H%M%S"), HOURS, 24),
     "YYYYDDD": (strf(DAYS, "%Y%j"), DAYS, 7),
