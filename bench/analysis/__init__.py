@@ -25,7 +25,7 @@ from bench.analysis.ranks import (
     signed_ranks,
     smallest_signed_rank_p,
 )
-from bench.analysis.ratios import geometric_ratio, median_ratio, stretch_length
+from bench.analysis.ratios import exact_stretches, geometric_ratio, median_ratio, stretch_length
 from bench.analysis.recovery import (
     RECOVERED,
     aligned,
@@ -72,6 +72,7 @@ __all__ = [
     "divergence_counts",
     "duels",
     "error_shares",
+    "exact_stretches",
     "excess_area",
     "forecast_line",
     "forgetting",

@@ -34,13 +34,16 @@ def bootstrap_interval(values: Floats, overlap: int, samples: int, seed: int) ->
         seed: Of the resampling.
 
     Returns:
-        Lower end, upper end, and origins in a block. The ends are NaN where fewer than `FEWEST_BLOCKS` blocks fit.
+        Lower end, upper end, and origins in a block. The ends are NaN where fewer than `FEWEST_BLOCKS` blocks fit, or a
+        value is not finite.
 
     Source: circular block bootstrap, Politis and Romano (1992); two factors at once, Owen (2007), "The pigeonhole
         bootstrap"; widened weights, Rao and Wu (1988), "Resampling inference with complex survey data";
         stretched percentiles, Hesterberg (2015), "What teachers should know about the bootstrap"; degrees of freedom,
         Satterthwaite (1946).
     """
+    if not np.isfinite(values).all():
+        return float("nan"), float("nan"), overlap
     block = block_length(values.mean(axis=1), overlap)
     if block * FEWEST_BLOCKS > len(values):
         return float("nan"), float("nan"), block

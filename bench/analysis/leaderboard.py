@@ -28,9 +28,23 @@ def skill(runs: pd.DataFrame, reference: str) -> pd.Series:
 
     Returns:
         ``100 * (1 - MSE / MSE of the reference)``, percent, for each row of ``runs``; NaN where there is no
-        reference or no error.
+        reference, where it has no error (nothing is a share of 0) or no bound, and where the run has no error known.
     """
     runs = with_entries(runs)
+    return _skill(runs, reference_mse(runs, reference))
+
+
+def _skill(runs: pd.DataFrame, against: pd.Series) -> pd.Series:
+    return 100 * (1 - runs["mse"] / against.where((against > 0) & np.isfinite(against)))
+
+
+def reference_mse(runs: pd.DataFrame, reference: str) -> pd.Series:
+    """MSE of what each run is measured by in `skill`, on the index of ``runs``; NaN where there is no reference.
+
+    Args:
+        runs: With the columns of `with_entries`.
+        reference: Name of a strategy.
+    """
     candidates = runs[(runs["strategy"] == reference) & (runs["status"] == "ok")]
     values = pd.Series(np.nan, index=runs.index)
     for scenario, group in runs.groupby("scenario", sort=False):
@@ -41,8 +55,7 @@ def skill(runs: pd.DataFrame, reference: str) -> pd.Series:
             by_seed = reference_errors(here, str(base))
             if by_seed.empty:
                 continue
-            against = rows["seed"].map(by_seed).fillna(by_seed.mean())
-            values[rows.index] = 100 * (1 - rows["mse"] / against.where(against > 0))
+            values[rows.index] = rows["seed"].map(by_seed).fillna(by_seed.mean())
     return values
 
 
@@ -84,13 +97,16 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
         Columns ``scenario, rank, entry, strategy, base, group, audit`` (the worst of its runs' ``failed``,
         ``unaudited`` and ``passed``, where ``runs`` say), ``seeds`` (that ended well), ``failed, skipped,
         diverged`` (seeds whose error is not finite), ``windows``, each metric's mean over seeds and ``<metric>_sd``
-        (NaN with one seed), ``skill_persistence, skill_frozen`` (percent). A diverged seed makes the mean infinite.
+        (NaN with one seed), ``skill_persistence, skill_frozen`` (percent), and ``undefined_persistence,
+        undefined_frozen``: whether they are NaN because the reference has no error. A diverged seed makes the mean
+        infinite.
         ``rank`` is by MSE; leaky entries, those that failed the leak canary, those served with instant labels and
         those without a result have none.
     """
     runs = with_entries(runs).copy()
-    runs["skill_persistence"] = skill(runs, PERSISTENCE)
-    runs["skill_frozen"] = skill(runs, FROZEN)
+    for name in (PERSISTENCE, FROZEN):
+        against = reference_mse(runs, name)
+        runs[f"skill_{name}"], runs[f"undefined_{name}"] = _skill(runs, against), against == 0
     board = _by_entry(runs)
     ranked = ~is_barred(board) & (board["seeds"] > 0) & ~board["scenario"].isin(leaky_scenarios(runs))
     board["rank"] = board["mse"].where(ranked).groupby(board["scenario"]).rank(method="average")
@@ -123,8 +139,13 @@ def _by_entry(runs: pd.DataFrame) -> pd.DataFrame:
         whole = (endless[metric] == 0) | (missing if metric == "val_mse" else False)
         board[metric] = means[metric].where(whole, np.inf)
         board[f"{metric}_sd"] = deviations[metric].where(whole)
-    for name in ("skill_persistence", "skill_frozen"):
-        board[name] = by_entry[name].mean().reindex(board.index).where(board["diverged"] == 0)
+    undefined = {name: by_entry[f"undefined_{name}"].any() for name in (PERSISTENCE, FROZEN)}
+    undefined = {name: exact.reindex(board.index, fill_value=False) for name, exact in undefined.items()}
+    for name, exact in undefined.items():
+        known = (board["diverged"] == 0) & ~exact
+        board[f"skill_{name}"] = by_entry[f"skill_{name}"].mean().reindex(board.index).where(known)
+    for name, exact in undefined.items():
+        board[f"undefined_{name}"] = exact
     return board.reset_index()
 
 
@@ -137,8 +158,9 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns ``entry, strategy, group, audit`` (as there), ``scenarios`` (with a result), ``mean_rank`` (NaN unless
         ranked in every scenario), ``skill_persistence, skill_frozen`` (percent, means over scenarios; NaN unless known
-        in each scenario), and a column ``mse <scenario>`` for each one. Scenarios in which nothing may be ranked, as
-        labels were instant, count in none of the means. Best mean rank first.
+        in each scenario), ``undefined_persistence, undefined_frozen`` (in any scenario), and a column
+        ``mse <scenario>`` for each one. Scenarios in which nothing may be ranked, as labels were instant, count in none
+        of the means. Best mean rank first.
     """
     scenarios = list(dict.fromkeys(board["scenario"]))
     counted = [scenario for scenario in scenarios if not _is_unranked(board[board["scenario"] == scenario])]
@@ -155,8 +177,10 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
         row["scenarios"] = int((by_scenario["seeds"] > 0).sum())
         honest = by_scenario.loc[counted]
         row["mean_rank"] = honest["rank"].mean(skipna=False)
-        for name in ("skill_persistence", "skill_frozen"):
-            row[name] = honest[name].mean(skipna=False)
+        for name in (PERSISTENCE, FROZEN):
+            row[f"skill_{name}"] = honest[f"skill_{name}"].mean(skipna=False)
+        for name in (PERSISTENCE, FROZEN):
+            row[f"undefined_{name}"] = bool(honest[f"undefined_{name}"].eq(True).any())
         rows.append(row | {f"mse {scenario}": mse for scenario, mse in by_scenario["mse"].items()})
     return pd.DataFrame(rows).sort_values(["mean_rank", "entry"], kind="stable", ignore_index=True)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.analysis.bootstrap import bootstrap_interval
 
 Floats = NDArray[np.float64]
-Verdict = Literal["lower", "higher", "no clear difference", "unknown"]
+Verdict = Literal["lower", "higher", "no clear difference", "unknown", "undefined"]
 
 SAMPLES = 2000
 
@@ -50,8 +50,8 @@ class Difference:
         return "higher" if self.low > 0 else "no clear difference"
 
     def percent(self, value: float) -> float:
-        """A difference as a share of the second's MSE, in percent; NaN where that is 0."""
-        return 100 * value / self.reference if self.reference > 0 else float("nan")
+        """A difference as a share of the second's MSE, in percent; NaN where that is 0 or without bound."""
+        return 100 * value / self.reference if 0 < self.reference < np.inf else float("nan")
 
     @property
     def row(self) -> dict[str, float | str]:
@@ -75,8 +75,14 @@ class Ratio(Difference):
     """The ratio of two entries' mean errors, paired by seed; its numbers are logarithms, below 0 the first is better.
 
     Attributes:
-        mean: Mean over seeds of the logarithm of MSE of the first over MSE of the second.
+        mean: Mean over seeds of the logarithm of MSE of the first over MSE of the second; minus infinity where the
+            first has no error, NaN where there is no ratio, as the second has none.
     """
+
+    @property
+    def verdict(self) -> Verdict:
+        """As of a difference; undefined where there is no ratio."""
+        return "undefined" if np.isnan(self.mean) else super().verdict
 
     def percent(self, value: float) -> float:
         """A logarithm as a difference in percent of the second's MSE; never below -100."""
@@ -99,14 +105,17 @@ def paired_difference(
         seed: Of the resampling.
 
     Returns:
-        The difference; None where no origin or no seed is common. The interval is NaN where the stream is too short.
+        The difference; None where no origin or no seed is common. The interval is NaN where the stream is too short, or
+        an error without bound.
     """
     pair = _pair(one, other)
     if pair is None:
         return None
     errors, reference = pair
-    low, high, block = bootstrap_interval(errors - reference, overlap, samples, seed)
-    mean, (origins, seeds) = float((errors - reference).mean()), errors.shape
+    with np.errstate(invalid="ignore"):  # of two errors without bound
+        differences = errors - reference
+    low, high, block = bootstrap_interval(differences, overlap, samples, seed)
+    mean, (origins, seeds) = float(differences.mean()), differences.shape
     return Difference(mean, low, high, float(reference.mean()), origins, seeds, block)
 
 
@@ -127,18 +136,22 @@ def paired_ratio(
         seed: Likewise.
 
     Returns:
-        The ratio; None where no origin or no seed is common, or a mean error is not above 0.
+        The ratio; None where no origin or no seed is common, or an error is without bound. Where the first has no error
+        at all it is 0, whatever part of the stream is looked at; where either has none with some seed, there is none.
 
     Source: linearised ratios, Davison and Hinkley (1997), "Bootstrap Methods and their Application", section 2.7.
     """
     pair = _pair(one, other)
-    if pair is None or not all((errors.mean(axis=0) > 0).all() for errors in pair):
+    if pair is None or not all(np.isfinite(errors).all() for errors in pair):
         return None
     (errors, reference), (above, below) = pair, (part.mean(axis=0) for part in pair)
+    origins, seeds = errors.shape
+    if not ((above > 0) & (below > 0)).all():
+        ratio = float("-inf") if not above.any() and (below > 0).all() else float("nan")
+        return Ratio(ratio, ratio, ratio, float(reference.mean()), origins, seeds, overlap)
     logarithms = np.log(above / below) + errors / above - reference / below
     low, high, block = bootstrap_interval(logarithms, overlap, samples, seed)
-    mean, (origins, seeds) = float(logarithms.mean()), errors.shape
-    return Ratio(mean, low, high, float(reference.mean()), origins, seeds, block)
+    return Ratio(float(logarithms.mean()), low, high, float(reference.mean()), origins, seeds, block)
 
 
 def _pair(one: pd.DataFrame, other: pd.DataFrame) -> tuple[Floats, Floats] | None:

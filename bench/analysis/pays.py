@@ -30,8 +30,8 @@ def pays(entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], overlap: int
         Columns ``entry, strategy, reference`` (a strategy), ``against`` (the reference's entry), ``skill, low, high``
         (1 - MSE / MSE of the reference, geometric mean over seeds, in percent; above 0 the entry is better; the ends
         of the 95 % interval, NaN where the stream is too short), ``verdict`` (``pays``, ``costs``,
-        ``no clear difference`` or ``unknown``), ``origins, seeds, block``; see `paired_ratio`. Pairs without a common
-        origin and seed, or with an error of 0, are left out.
+        ``no clear difference``, ``unknown``, or ``undefined`` where the reference has no error), ``origins, seeds,
+        block``; see `paired_ratio`. Pairs without a common origin and seed, or that diverged, are left out.
     """
     known: list[dict[Any, Any]] = [row for row in entries.to_dict("records") if row["entry"] in errors]
     rows = []

@@ -98,10 +98,10 @@ def friedman(scores: pd.DataFrame) -> RankTest:
         "Statistical comparisons of classifiers over multiple data sets".
     """
     blocks, entries = scores.shape
-    if entries < FEWEST_ENTRIES:
-        return RankTest(blocks, entries, obstacle="too few entries")
     if blocks < FEWEST_BLOCKS:
         return RankTest(blocks, entries, obstacle="too few datasets")
+    if entries < FEWEST_ENTRIES:
+        return RankTest(blocks, entries, obstacle="too few entries")
     ranks = block_ranks(scores).to_numpy(dtype=float)
     if (ranks == ranks[:, :1]).all():
         return RankTest(blocks, entries, 0.0, 0.0, 1.0)

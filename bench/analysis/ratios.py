@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bench.analysis.paired import is_aligned
 
 SMALLEST = 1e-6  # of the reference's mean error in a stretch: a sum below it counts as this
+DEFINED = 0.5  # of the stretches must have a ratio for a mean of them to be one of the stream
 
 
 def stretch_length(origins: int, overlap: int, season: int | None) -> int:
@@ -36,8 +37,9 @@ def geometric_ratio(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int)
         stretch: Least origins in a stretch; the stream is cut into stretches of equal length, to the nearest origin.
 
     Returns:
-        The ratio; NaN where no origin is common, or the reference is without error. A sum below a millionth of the
-        reference's mean sum counts as that, so that an exact forecast neither makes the ratio 0 nor endless.
+        The ratio; NaN where no origin is common, or an error of the reference is without bound. Stretches in which the
+        reference has no error have no ratio and are left out; where these are most, so is the whole (NaN). A sum below
+        a millionth of the reference's mean sum counts as that, so that an exact forecast does not make the ratio 0.
 
     Source: Fleming and Wallace (1986), "How not to lie with statistics": ratios to a reference are averaged by the
         geometric mean.
@@ -64,8 +66,19 @@ def median_ratio(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int) ->
     return float(np.exp(np.median(found))) if found is not None else float("nan")
 
 
+def exact_stretches(reference: pd.DataFrame, stretch: int) -> tuple[int, int]:
+    """In how many stretches a reference has no error, with some seed at least, and how many there are.
+
+    Args:
+        reference: As in `geometric_ratio`.
+        stretch: Likewise.
+    """
+    sums = _sums(reference.to_numpy(dtype=float), stretch)
+    return int((sums == 0).any(axis=1).sum()), len(sums)
+
+
 def _log_ratios(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int) -> NDArray[np.float64] | None:
-    """``(stretches, seeds)`` logarithms of the ratios; None where there are none."""
+    """Logarithms of the ratios of all stretches and seeds that have one; None where these are not half of them."""
     if is_aligned(errors, reference) and errors.notna().all(axis=None) and reference.notna().all(axis=None):
         own, against = errors.to_numpy(dtype=float), reference.to_numpy(dtype=float)
     else:
@@ -75,9 +88,14 @@ def _log_ratios(errors: pd.DataFrame, reference: pd.DataFrame, stretch: int) -> 
         own, against = (frame.loc[common].to_numpy(dtype=float) for frame in (errors, pd.DataFrame(columns)))
     if not own.size:
         return None
-    starts = np.linspace(0, len(own), max(1, len(own) // stretch), endpoint=False).round().astype(int)
-    above, below = (np.add.reduceat(part, starts) for part in (own, against))
-    least = SMALLEST * below.mean()
-    if least == 0:
+    above, below = _sums(own, stretch), _sums(against, stretch)
+    defined, least = below > 0, SMALLEST * below.mean()
+    if defined.mean() < DEFINED or not np.isfinite(least):
         return None
-    return np.asarray(np.log(np.maximum(above, least)) - np.log(np.maximum(below, least)))
+    return np.asarray(np.log(np.maximum(above, least)) - np.log(np.maximum(below, least)))[defined]
+
+
+def _sums(errors: NDArray[np.float64], stretch: int) -> NDArray[np.float64]:
+    """``(origins, seeds)`` errors as sums over stretches, ``(stretches, seeds)``."""
+    starts = np.linspace(0, len(errors), max(1, len(errors) // stretch), endpoint=False).round().astype(int)
+    return np.asarray(np.add.reduceat(errors, starts))

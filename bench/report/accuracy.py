@@ -11,7 +11,7 @@ from bench.analysis import is_barred, leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.audits import audited
 from bench.report.markdown import NONE, count, escape, table, words
-from bench.report.numbers import MINUS, fixed, percent, places, with_spread
+from bench.report.numbers import MINUS, UNDEFINED, fixed, percent, places, with_spread
 from bench.report.results import Results
 
 MOST_COLUMNS = 6
@@ -78,6 +78,12 @@ def _has_skill(results: Results, reference: str) -> bool:
     return bool(results.board[f"skill_{reference}"].notna().any())
 
 
+def measured_by(board: pd.DataFrame) -> list[str]:
+    """The references that some entry of a board is measured by, whether or not skill against them is defined."""
+    known = {name: board[f"skill_{name}"].notna() | board[f"undefined_{name}"] for name in (PERSISTENCE, FROZEN)}
+    return [name for name, rows in known.items() if rows.any()]
+
+
 def _columns_of_each(results: Results) -> list[str]:
     """What is in the tables of each dataset only."""
     if results.ok.empty:
@@ -104,9 +110,34 @@ def _standing(results: Results) -> list[str]:
     lines += audited(results)
     missing = [name for name in (PERSISTENCE, FROZEN) if not _has_skill(results, name)]
     for name in missing:
-        why = f"No {name} run ended well" if (results.runs["strategy"] == name).any() else f"{name} was not run"
+        why = _why_no_skill(results, name)
         lines.append(f"{why[0].upper()}{why[1:]}, so there is no skill against {name}.")
+    if without := _without_error(results):
+        lines.append(without)
     return lines
+
+
+def _why_no_skill(results: Results, name: str) -> str:
+    if results.board[f"undefined_{name}"].any():
+        return f"{name} has no error"
+    errors = results.ok.loc[results.ok["strategy"] == name, "mse"]
+    if len(errors):
+        return f"{name} diverged"
+    return f"no {name} run ended well" if (results.runs["strategy"] == name).any() else f"{name} was not run"
+
+
+def _without_error(results: Results) -> str:
+    """Where a reference has no error, so that skill and ratios are undefined."""
+    places = []
+    for name in (PERSISTENCE, FROZEN):
+        exact = results.board.loc[results.board[f"undefined_{name}"], "scenario"].unique().tolist()
+        places += [f"{name} on {words([escape(scenario) for scenario in exact])}"] if exact else []
+    if not places:
+        return ""
+    return (
+        f"Without error (but for float32's rounding): {'; '.join(places)}. Skill against it and ratios to it are "
+        f"{UNDEFINED}, and so is a mean over datasets that counts them."
+    )
 
 
 def _reference(results: Results) -> str:
@@ -123,7 +154,7 @@ def _together(results: Results) -> list[str]:
         return []
     overall = results.overall
     shown = results.in_detail[:MOST_COLUMNS]
-    skills = [name for name in (PERSISTENCE, FROZEN) if overall[f"skill_{name}"].notna().any()]
+    skills = measured_by(overall)
     headers = ["Strategy", "average rank ↓", *(f"skill against {name}, % ↑" for name in skills)]
     headers += [f"MSE on {escape(scenario)} ↓" for scenario in shown]
     ranked = overall["mean_rank"].notna()
@@ -168,13 +199,12 @@ def _one(results: Results, scenario: str) -> list[str]:
     for metric in SCALED:
         headers.append(f"{metric.upper()} ↓")
         columns.append(column(board[metric], board["rank"].notna(), None, board[f"{metric}_sd"]))
-    for name in (PERSISTENCE, FROZEN):
-        if board[f"skill_{name}"].notna().any():
-            headers.append(f"skill against {name}, % ↑")
-            columns.append([skill_cell(row, name) for _, row in board.iterrows()])
+    for name in measured_by(board):
+        headers.append(f"skill against {name}, % ↑")
+        columns.append([skill_cell(row, name) for _, row in board.iterrows()])
     if len(ratios):
         headers += RATIOS.values()
-        columns += [_ratios(board, ratios[name]) for name in RATIOS]
+        columns += [_ratios(board, ratios, name) for name in RATIOS]
     if board["val_mse"].notna().any():
         headers.append("val MSE ↓")
         decimals = places(board["val_mse"])
@@ -189,9 +219,7 @@ def _one(results: Results, scenario: str) -> list[str]:
         columns.append(said)
     blocks.append(table(headers, list(zip(*columns, strict=True))))
     if len(ratios):
-        blocks.append(
-            f"Geometric mean and median over stretches of at least {count(int(ratios['stretch'].iloc[0]), 'origin')}."
-        )
+        blocks.append(_stretches(ratios))
     if uneven:
         blocks.append("**The number of windows differs, so these rows are not quite comparable.**")
     return blocks
@@ -222,19 +250,32 @@ def column(values: pd.Series, ranked: pd.Series, decimals: int | None, spread: p
 
 
 def skill_cell(row: pd.Series, reference: str) -> str:
-    """Skill against a reference, percent; that it is the reference itself, or worse than persistence."""
+    """Skill against a reference, percent; that it is the reference itself, worse than persistence, or undefined."""
     if row["strategy"] == reference:
         return "reference"
     value = row[f"skill_{reference}"]
+    if np.isnan(value) and row[f"undefined_{reference}"]:
+        return UNDEFINED
     worse = reference == PERSISTENCE and value < 0
     return f"{percent(value)}{' (worse)' if worse else ''}"
 
 
-def _ratios(board: pd.DataFrame, ratios: pd.Series) -> list[str]:
+def _ratios(board: pd.DataFrame, ratios: pd.DataFrame, name: str) -> list[str]:
     """Cells of ratios to persistence, the lowest of the ranked in bold."""
-    values = ratios.reindex(board["entry"]).set_axis(board.index)
+    values = ratios[name].reindex(board["entry"]).set_axis(board.index)
     cells = column(values, board["rank"].notna(), None)
-    return ["reference" if s == PERSISTENCE else cell for s, cell in zip(board["strategy"], cells, strict=True)]
+    undefined = values.isna() & np.isfinite(board["mse"].to_numpy(dtype=float)) & (ratios["exact"] > 0).any()
+    return [
+        "reference" if strategy == PERSISTENCE else UNDEFINED if nothing else cell
+        for strategy, cell, nothing in zip(board["strategy"], cells, undefined, strict=True)
+    ]
+
+
+def _stretches(ratios: pd.DataFrame) -> str:
+    """How long the stretches are, and how many are left out."""
+    exact, stretches = (int(ratios[name].iloc[0]) for name in ("exact", "stretches"))
+    text = f"Geometric mean and median over stretches of at least {count(int(ratios['stretch'].iloc[0]), 'origin')}"
+    return f"{text}; {exact:,} of {stretches:,} have no ratio, as persistence has no error." if exact else f"{text}."
 
 
 def notes(row: pd.Series) -> str:

@@ -9,7 +9,7 @@ from bench.analysis import Contest, contest, leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE, reference_base
 from bench.analysis.pairs import LEVEL
 from bench.report.markdown import count, escape, words
-from bench.report.numbers import brief, fixed, places
+from bench.report.numbers import UNDEFINED, brief, fixed, places
 from bench.report.rankings import judged
 from bench.report.results import Results
 from bench.report.significance import difference_sentence
@@ -69,6 +69,9 @@ def _over_all(results: Results) -> list[str]:
     if len(tied) == 1:
         versus = _versus(best, PERSISTENCE, FROZEN, prefix="its MSE is on average ")
         text += f": {versus}" if versus else ""
+        undefined = [name for name in (PERSISTENCE, FROZEN) if best[f"undefined_{name}"]]
+        if undefined:
+            text += f". Over all of them skill against {words(undefined)} is {UNDEFINED}: somewhere it has no error"
     return [f"{text}."]
 
 
@@ -98,6 +101,7 @@ def answer_line(results: Results, scenario: str) -> str:
 def _winner(found: Contest) -> str:
     best = found.best
     text = f"**{escape(best['entry'])}** has the lowest MSE, {fixed(best['mse'], places([best['mse']]))} (scaled)"
+    text = text if best["mse"] > 0 else f"**{escape(best['entry'])}** has no error"
     if best["strategy"] == PERSISTENCE:
         return f"{text}: nothing beats repeating the last value."
     if best["strategy"] == FROZEN:
@@ -112,20 +116,27 @@ def _versus(row: pd.Series, *references: str, prefix: str = "") -> str:
     for reference in references:
         value = row[f"skill_{reference}"]
         if np.isfinite(value):
-            parts.append(f"{abs(value):.1f} % {'below' if value >= 0 else 'above'} {reference}")
+            parts.append(f"{fixed(abs(value), 1)} % {'below' if value >= 0 else 'above'} {reference}")
     return prefix + words(parts) if parts else ""
 
 
 def _gap(results: Results, scenario: str, found: Contest) -> str:
     if found.next is None:
         return ""
-    share = 100 * found.gap / found.best["mse"] if found.best["mse"] > 0 else float("nan")
-    text = f"The next, {escape(found.next['entry'])}, is {share:.1f} % above it"
+    text = f"The next, {escape(found.next['entry'])}, {_behind(found)}"
     pairs = results.against_best(scenario)
     pair = pairs[pairs["other"] == found.next["entry"]]
     if pair.empty:
         return f"{text} (not tested: they share no seed)."
     return f"{text}: {difference_sentence(pair.iloc[0])}"
+
+
+def _behind(found: Contest) -> str:
+    """How far the next is from the best; where the best has no error, that is no share of it."""
+    assert found.next is not None
+    if found.best["mse"] > 0:
+        return f"is {fixed(100 * found.gap / found.best['mse'], 1)} % above it"
+    return f"has {fixed(found.gap, places([found.gap]))}" if found.gap > 0 else "has none either"
 
 
 def _cost(results: Results, scenario: str, found: Contest) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from bench.report.markdown import NONE
-from bench.report.numbers import fixed, percent
+from bench.report.numbers import UNDEFINED, fixed, percent
 
 EACH_FOR_ITSELF = "Each interval stands for itself: of twenty, one may miss by chance."
 
@@ -19,7 +20,7 @@ CLEAR = ("lower", "higher")
 
 
 def difference_cells(row: pd.Series, decimals: int) -> list[str]:
-    """The difference and its share in percent, each with its interval in brackets where it has one.
+    """The difference and its share in percent (undefined of no error), each with its interval where it has one.
 
     Args:
         row: With the columns of `bench.analysis.Difference.row`.
@@ -27,7 +28,9 @@ def difference_cells(row: pd.Series, decimals: int) -> list[str]:
     """
     interval = _interval(fixed(row["low"], decimals), fixed(row["high"], decimals))
     share = _interval(percent(row["percent_low"]), percent(row["percent_high"]))
-    return [f"{fixed(row['difference'], decimals)} {interval}".rstrip(), f"{percent(row['percent'])} {share}".rstrip()]
+    no_share = np.isfinite(row["difference"]) and np.isnan(row["percent"])  # the other has no error
+    in_percent = UNDEFINED if no_share else f"{percent(row['percent'])} {share}".rstrip()
+    return [f"{fixed(row['difference'], decimals)} {interval}".rstrip(), in_percent]
 
 
 def answer_cell(row: pd.Series, answers: dict[str, str]) -> str:

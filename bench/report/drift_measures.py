@@ -167,7 +167,7 @@ def curves(drift_set: DriftSet) -> dict[str, pd.DataFrame]:
 
     Returns:
         Index rows since the change, over the whole stream. A column for each seed of the noise, mean over seeds of the
-        runs; where there is one series only, a column for each seed of the runs.
+        runs; where there is one series only, a column for each seed of the runs. NaN where the reference has no error.
     """
     first = int(drift_set.means.index[0])
     changes = [row for row, _, _ in drift_set.regimes]
@@ -182,7 +182,7 @@ def curves(drift_set: DriftSet) -> dict[str, pd.DataFrame]:
                 continue
             both = pd.DataFrame({"own": errors[repetition], "reference": np.concatenate(known)})
             rolling = aligned(both, changes, drift_set.window)
-            ratios[repetition] = rolling["own"] / rolling["reference"]
+            ratios[repetition] = rolling["own"] / rolling["reference"].where(rolling["reference"] > 0)
         if ratios:
             found[entry] = _by_series(pd.DataFrame(ratios))
     return found

@@ -11,7 +11,7 @@ from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.drift_sets import DriftSet
 from bench.report.gallery import Gallery
 from bench.report.markdown import NONE, count, escape, table, words
-from bench.report.numbers import brief, fixed, percent
+from bench.report.numbers import UNDEFINED, brief, fixed, percent
 from bench.report.pictures import picture
 from bench.report.results import Results
 
@@ -211,6 +211,8 @@ def _cells(
 
 
 def _difference(row: pd.Series, apart: str = " ") -> str:
+    if row["verdict"] == UNDEFINED:
+        return UNDEFINED
     text = percent(row["percent"])
     if np.isfinite([row["low"], row["high"]]).all():
         text += f"{apart}[{percent(row['low'])}, {percent(row['high'])}]"

@@ -12,7 +12,7 @@ from bench.report.differences import answer_cell, difference_cells, origins_cell
 from bench.report.gallery import Gallery
 from bench.report.label_pictures import LABEL_FIGURES
 from bench.report.markdown import NONE, escape, table, words
-from bench.report.numbers import fixed, places, with_spread
+from bench.report.numbers import UNDEFINED, fixed, places, with_spread
 from bench.report.pictures import picture
 from bench.report.results import Results
 
@@ -168,7 +168,12 @@ def _worth(results: Results, here: pd.DataFrame) -> list[str]:
     rows = []
     for _, row in found.iterrows():
         compared = f"{escape(settings[row['less']])} against {escape(settings[row['more']])}"
-        cells = [escape(row["entry"]), compared, *difference_cells(row, decimals), fixed(row["ratio"], 2)]
+        cells = [
+            escape(row["entry"]),
+            compared,
+            *difference_cells(row, decimals),
+            UNDEFINED if np.isnan(row["ratio"]) else fixed(row["ratio"], 2),
+        ]
         rows.append([*cells, answer_cell(row, answers), origins_cell(row), str(row["seeds"])])
     headers = [
         "Strategy",

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import is_barred, leaky_scenarios
-from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.accuracy import measured_by, skill_cell
 from bench.report.markdown import NONE, one_line, slug
-from bench.report.numbers import MINUS, fixed, percent, places
+from bench.report.numbers import MINUS, fixed, places
 from bench.report.results import Results
 
 METRICS = ("mse", "mae", "rmse")
@@ -72,11 +72,10 @@ def _one(results: Results, scenario: str) -> str:
     for metric in METRICS:
         heads.append(f"{metric.upper()} $\\downarrow$")
         columns.append(_cells(board[metric], board["rank"].notna(), board[f"{metric}_sd"]))
-    references = [name for name in (PERSISTENCE, FROZEN) if board[f"skill_{name}"].notna().any()]
+    references = measured_by(board)
     for name in references:
         heads.append(name)
-        skills = zip(board[f"skill_{name}"], board["strategy"] == name, strict=True)
-        columns.append(["reference" if itself else _number(percent(value)) for value, itself in skills])
+        columns.append([_number(skill_cell(row, name).removesuffix(" (worse)")) for _, row in board.iterrows()])
     over += [("skill (\\%) against $\\uparrow$", len(references))] if references else []
     seeds = int(board["seeds"].max()) if len(board) else 0
     first = results.first(scenario)

@@ -9,15 +9,21 @@ import numpy as np
 from bench.report.markdown import NONE
 
 MINUS = "\N{MINUS SIGN}"
+UNDEFINED = "undefined"
+"""What is printed for a share of nothing: skill or a ratio where the reference has no error."""
+MOST_PLACES = 6
 
 
 def places(values: Iterable[float], digits: int = 4) -> int:
-    """Decimals of a column: its median shows so many digits that count, its smallest number two less; at most 6."""
+    """Decimals of a column: its median shows so many digits that count, its smallest number two less; at most 6.
+
+    What is too small for these, `fixed` prints with a power of ten.
+    """
     finite = [abs(value) for value in values if np.isfinite(value) and value != 0]
     if not finite:
         return 3
     order = np.floor(np.log10([float(np.median(finite)), min(finite)]))
-    return int(np.clip(max(digits - 1 - order[0], digits - 3 - order[1]), 0, 6))
+    return int(np.clip(max(digits - 1 - order[0], digits - 3 - order[1]), 0, MOST_PLACES))
 
 
 def fixed(value: float, decimals: int) -> str:
@@ -25,8 +31,9 @@ def fixed(value: float, decimals: int) -> str:
     if np.isnan(value):
         return NONE
     if np.isinf(value):
-        return "∞"
-    text = f"{value:z,.{decimals}f}" if abs(value) < 1e7 else f"{value:.3g}"  # z: no negative zero
+        return "∞" if value > 0 else f"{MINUS}∞"
+    tiny = decimals == MOST_PLACES and 0 < abs(value) < 10.0**-MOST_PLACES
+    text = f"{value:.3g}" if tiny or abs(value) >= 1e7 else f"{value:z,.{decimals}f}"  # z: no negative zero
     return text.replace("-", MINUS, 1) if text.startswith("-") else text
 
 

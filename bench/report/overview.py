@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from bench.analysis import contest
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.accuracy import skill_cell
 from bench.report.gallery import Gallery
 from bench.report.markdown import NONE, escape, slug, table, words
-from bench.report.numbers import fixed, percent, places
+from bench.report.numbers import UNDEFINED, fixed, places
 from bench.report.overview_picture import OVERVIEW
 from bench.report.pictures import picture
 from bench.report.results import Results
@@ -84,7 +86,7 @@ def _row(results: Results, scenario: str) -> list[str]:
     best = found.best
     following = NONE if found.next is None else escape(found.next["entry"])
     cells = [_link(results, scenario), escape(best["entry"]), following, fixed(best["mse"], places([best["mse"]]))]
-    cells += [percent(best["skill_persistence"]), percent(best["skill_frozen"])]
+    cells += [skill_cell(best, name).removesuffix(" (worse)") for name in (PERSISTENCE, FROZEN)]
     if found.next is None:
         return [*cells, NONE, NONE]
     pairs = results.against_best(scenario)
@@ -92,5 +94,5 @@ def _row(results: Results, scenario: str) -> list[str]:
     p = float(pair["p_holm"].iloc[0]) if len(pair) else float("nan")
     said = p_text(p).removeprefix("p ").removeprefix("= ") if np.isfinite(p) else NONE
     said = f"**{said}**" if len(pair) and pair["significant"].iloc[0] else said
-    share = 100 * found.gap / best["mse"] if best["mse"] > 0 else float("nan")
-    return [*cells, fixed(share, 1), said]
+    share = fixed(100 * found.gap / best["mse"], 1) if best["mse"] > 0 else UNDEFINED
+    return [*cells, share, said]

@@ -9,6 +9,7 @@ import numpy as np
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.overview import draw_overview
+from bench.report.markdown import count
 from bench.report.results import Results
 
 OVERVIEW = "datasets", "overview"
@@ -16,7 +17,7 @@ MOST_ROWS = 24
 
 
 def overview_drawings(results: Results, palette: dict[str, str]) -> Iterator[tuple[str, str, Drawing, str]]:
-    """Key, kind, figure and what it shows; nothing where every dataset has figures of its own."""
+    """Key, kind, figure and what it shows; nothing where every dataset has its own, or no ratio is defined."""
     if not results.elsewhere:
         return
     mse = results.board.pivot(index="scenario", columns="entry", values="mse").loc[results.in_detail]
@@ -30,10 +31,14 @@ def overview_drawings(results: Results, palette: dict[str, str]) -> Iterator[tup
     ratios = mse.div(mse[reference[0]], axis=0)
     ratios = ratios.where(np.isfinite(ratios) & (ratios > 0))
     shown = ranked.head(MOST_ROWS)
+    if ratios[shown["entry"]].isna().all(axis=None):
+        return
     tints = {entry: palette[strategy] for entry, strategy in zip(shown["entry"], shown["strategy"], strict=True)}
     drawing = draw_overview(ratios[list(tints)], tints, reference[0])
     caption = f"A dot is a dataset: MSE ÷ {reference[0]}'s, mean over seeds, under 1 is better; stroke: median. "
     caption += "Best average rank first."
+    if exact := int((mse[reference[0]] == 0).sum()):
+        caption += f" Without {count(exact, 'dataset')} on which {reference[0]} has no error: the ratio is undefined."
     if len(ranked) > MOST_ROWS:
         caption += f" The best {MOST_ROWS} of {len(ranked)}."
     key, kind = OVERVIEW

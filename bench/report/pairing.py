@@ -11,6 +11,7 @@ from bench.analysis import (
     MEMORY_QUESTIONS,
     all_pairs,
     contrasts,
+    exact_stretches,
     geometric_ratio,
     median_ratio,
     over_scenarios,
@@ -28,9 +29,11 @@ ENTRY = ["entry", "strategy", "base", "strategy_config"]
 
 
 def ratios_to_persistence(results: Results) -> pd.DataFrame:
-    """Columns ``scenario, entry, ratio, median, stretch``: `geometric_ratio` and `median_ratio` to persistence.
+    """`geometric_ratio` and `median_ratio` of each entry to persistence; scenarios without it are left out.
 
-    Scenarios without persistence are left out.
+    Returns:
+        Columns ``scenario, entry, ratio, median, stretch``, and ``exact, stretches``: in how many of the stretches
+        persistence has no error.
     """
     rows = []
     for scenario, errors in results.streams.items():
@@ -40,10 +43,11 @@ def ratios_to_persistence(results: Results) -> pd.DataFrame:
             continue
         stretch = stretch_length(len(errors), results.overlap(scenario), results.season(scenario))
         by_seed = results.errors_by_seed(scenario)
+        exact = exact_stretches(by_seed[reference[0]], stretch)
         for entry, own in sorted(by_seed.items()):
             ratios = (measure(own, by_seed[reference[0]], stretch) for measure in (geometric_ratio, median_ratio))
-            rows.append((scenario, entry, *ratios, stretch))
-    return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "median", "stretch"])
+            rows.append((scenario, entry, *ratios, stretch, *exact))
+    return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "median", "stretch", "exact", "stretches"])
 
 
 def memory_contrasts(results: Results) -> pd.DataFrame:

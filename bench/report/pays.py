@@ -8,7 +8,7 @@ from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.differences import EACH_FOR_ITSELF
 from bench.report.gallery import Gallery
 from bench.report.markdown import NONE, escape, table, words
-from bench.report.numbers import percent
+from bench.report.numbers import UNDEFINED, percent
 from bench.report.pictures import picture
 from bench.report.rank_pictures import DATASETS
 from bench.report.results import Results
@@ -25,6 +25,7 @@ VERDICTS = {
     "costs": ("loses to", "lose to"),
     "no clear difference": ("cannot be told from", "cannot be told from"),
     "unknown": ("saw too few forecasts to be told from", "saw too few forecasts to be told from"),
+    "undefined": ("has no skill that is defined against", "have no skill that is defined against"),
 }
 """What is said of one strategy, and of several."""
 
@@ -37,6 +38,8 @@ def adapting_pays(results: Results, gallery: Gallery) -> list[str]:
     if found.empty:
         return []
     blocks = ["## Does adapting pay?", HOW_TO_READ, *_sentences(results, found), *picture(gallery, DATASETS, "skill")]
+    if (found["verdict"] == UNDEFINED).any():
+        blocks.append("Against a reference without error, skill is undefined.")
     for scenario in results.focus.shown:
         here = found[found["scenario"] == scenario]
         if len(here):
@@ -97,6 +100,8 @@ def _table(results: Results, here: pd.DataFrame) -> str:
 
 
 def _cell(row: pd.Series) -> str:
+    if row["verdict"] == UNDEFINED:
+        return UNDEFINED
     ends = f" [{percent(row['low'])}, {percent(row['high'])}]" if row["verdict"] != "unknown" else ""
     text = f"{percent(row['skill'])}{ends}"
     return f"**{text}**" if row["verdict"] in CLEAR else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from bench.report.differences import PERCENT, difference_cells
@@ -40,7 +41,9 @@ def significance(results: Results) -> list[str]:
 
 
 def p_text(p: float) -> str:
-    """``p = 0.012``, or that it is smaller than what is worth telling apart."""
+    """``p = 0.012``, that it is smaller than what is worth telling apart, or that there is none."""
+    if np.isnan(p):
+        return "not tested"
     return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.3f}"
 
 

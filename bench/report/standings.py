@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.analysis.leaderboard import FROZEN, PERSISTENCE
-from bench.report.accuracy import column, notes, skill_cell
+from bench.report.accuracy import column, measured_by, notes, skill_cell
 from bench.report.markdown import NONE, count, escape, marked, table, words
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def _together(found: Standings) -> list[str]:
     headers = ["Strategy", "average rank ↓"]
     columns = [[_name(row) for _, row in overall.iterrows()]]
     columns.append(column(overall["mean_rank"], overall["mean_rank"].notna(), 1))
-    for name in _references(overall):
+    for name in measured_by(overall):
         headers.append(f"skill against {name}, % ↑")
         columns.append([skill_cell(row, name) for _, row in overall.iterrows()])
     headers.append("datasets")
@@ -59,7 +58,7 @@ def _one(board: pd.DataFrame) -> str:
         columns.append(column(board[metric], board["rank"].notna(), None, board[f"{metric}_sd"]))
     headers.append("rank")
     columns.append([f"{rank:g}" if pd.notna(rank) else NONE for rank in board["rank"]])
-    for name in _references(board):
+    for name in measured_by(board):
         headers.append(f"skill against {name}, % ↑")
         columns.append([skill_cell(row, name) for _, row in board.iterrows()])
     headers += ["seeds", "from"]
@@ -73,10 +72,6 @@ def _one(board: pd.DataFrame) -> str:
 def _name(row: pd.Series) -> str:
     has_result = row["seeds"] if "seeds" in row else row["scenarios"]
     return marked(row["entry"], row["group"], row["audit"] if has_result else "")
-
-
-def _references(board: pd.DataFrame) -> list[str]:
-    return [name for name in (PERSISTENCE, FROZEN) if board[f"skill_{name}"].notna().any()]
 
 
 def _sources(found: Standings) -> str:

@@ -51,6 +51,18 @@ def test_frozen_is_that_of_the_same_forecaster_and_the_first_for_those_without(m
 def test_a_reference_without_error_gives_no_skill(make_runs: MakeRuns) -> None:
     runs = make_runs({"strategy": "persistence", "mse": 0.0}, {"mse": 1.0})
     assert skill(runs, "persistence").isna().all()
+    board = leaderboard(runs).set_index("strategy")
+    assert board["undefined_persistence"].all()
+    assert not board["undefined_frozen"].any()  # there is no frozen
+    together = overall(leaderboard(runs)).set_index("strategy")
+    assert together["undefined_persistence"].all()
+    assert together["skill_persistence"].isna().all()
+
+
+def test_a_reference_without_bound_gives_no_skill(make_runs: MakeRuns) -> None:
+    runs = make_runs({"strategy": "persistence", "mse": np.inf}, {"mse": 1.0})
+    assert skill(runs, "persistence").isna().all()
+    assert not leaderboard(runs)["undefined_persistence"].any()
 
 
 def test_leaderboard_by_hand(make_runs: MakeRuns) -> None:

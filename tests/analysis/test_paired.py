@@ -179,7 +179,36 @@ def test_a_ratio_is_a_geometric_mean_over_seeds() -> None:
     swapped = paired_ratio(other, one, overlap=1)
     assert swapped is not None
     assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low))
-    assert paired_ratio(one * 0, other, overlap=1) is None
+
+
+@pytest.mark.parametrize(
+    ("own", "against", "percent", "verdict"),
+    [
+        ([0.0, 0.0], [1.0, 1.0], -100.0, "lower"),  # exact throughout
+        ([1.0, 1.0], [0.0, 0.0], float("nan"), "undefined"),
+        ([0.0, 0.0], [0.0, 0.0], float("nan"), "undefined"),
+        ([1.0, 1.0], [0.0, 1.0], float("nan"), "undefined"),  # the reference is exact with one seed
+        ([0.0, 1.0], [1.0, 1.0], float("nan"), "undefined"),
+    ],
+)
+def test_a_ratio_to_no_error_is_undefined(own: list[float], against: list[float], percent: float, verdict: str) -> None:
+    noise = np.exp(0.3 * np.random.default_rng(0).standard_normal((400, 2)))
+    found = paired_ratio(pd.DataFrame(noise * own), pd.DataFrame(noise * against), overlap=1)
+    assert found is not None
+    ends = [found.percent(value) for value in (found.mean, found.low, found.high)]
+    assert ends == pytest.approx([percent] * 3, nan_ok=True)
+    assert found.verdict == verdict
+
+
+def test_errors_without_bound_have_no_ratio_and_no_interval() -> None:
+    errors, endless = pd.DataFrame(np.ones((100, 2))), pd.DataFrame(np.full((100, 2), np.inf))
+    for one, other, mean in ((errors, endless, -np.inf), (endless, errors, np.inf), (endless, endless, np.nan)):
+        assert paired_ratio(one, other, overlap=1) is None
+        found = paired_difference(one, other, overlap=1)
+        assert found is not None
+        assert found.mean == pytest.approx(mean, nan_ok=True)
+        assert found.verdict == "unknown"
+        assert np.isnan([found.low, found.high]).all()
 
 
 def test_the_interval_of_a_ratio_holds_the_truth() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import geometric_ratio, median_ratio, stretch_length
+from bench.analysis import exact_stretches, geometric_ratio, median_ratio, stretch_length
 
 
 def errors(*seeds: list[float]) -> pd.DataFrame:
@@ -69,12 +69,22 @@ def test_only_common_origins_count() -> None:
     assert np.isnan(geometric_ratio(errors([50]), reference, 1))
 
 
-def test_zeros_make_it_neither_nothing_nor_endless() -> None:
-    reference = errors([0.0, 2.0])
-    assert geometric_ratio(errors([0.0, 2.0]), reference, 1) == pytest.approx(1.0)
-    assert geometric_ratio(errors([1.0, 0.0]), reference, 1) == pytest.approx(np.sqrt(1e6 * 1e-6 / 2))
-    assert 0 < geometric_ratio(errors([0.0, 0.0]), reference, 1) < 1
-    assert np.isnan(geometric_ratio(errors([1.0, 1.0]), reference * 0, 1))
+def test_an_exact_forecast_does_not_make_it_nothing() -> None:
+    reference = errors([1.0, 2.0])
+    assert geometric_ratio(errors([0.0, 2.0]), reference, 1) == pytest.approx(np.sqrt(1.5e-6))
+    assert 0 < geometric_ratio(errors([0.0, 0.0]), reference, 1) < 1e-5
+
+
+def test_stretches_in_which_the_reference_has_no_error_have_no_ratio() -> None:
+    reference = errors([0.0, 0.0, 2.0, 4.0])
+    assert geometric_ratio(errors([7.0, 0.0, 1.0, 1.0]), reference, 1) == pytest.approx(np.sqrt(1 / 2 * 1 / 4))
+    assert median_ratio(errors([7.0, 0.0, 1.0, 1.0]), reference, 1) == pytest.approx(np.sqrt(1 / 2 * 1 / 4))
+    assert exact_stretches(reference, 1) == (2, 4)
+    assert exact_stretches(reference, 2) == (1, 2)
+    assert exact_stretches(reference, 4) == (0, 1)
+    for mostly in (errors([0.0, 0.0, 0.0, 4.0]), reference * 0):
+        assert np.isnan(geometric_ratio(reference, mostly, 1))
+        assert np.isnan(median_ratio(reference, mostly, 1))
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=40), st.integers(1, 50), st.floats(0.01, 100))

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.accuracy import measured_by, skill_cell
 from bench.report.differences import difference_cells
 from bench.report.markdown import MARKS, NONE
-from bench.report.numbers import brief, percent, places
+from bench.report.numbers import UNDEFINED, brief, places
 from bench.report.page.cells import Better, Column, fixed_texts, number, numbers, podium, spread_texts
 from bench.report.results import Results
 
@@ -63,8 +63,7 @@ def _errors(results: Results, board: pd.DataFrame) -> list[Column]:
     for metric in ("mse", "mae", "rmse"):
         texts = spread_texts(board, metric)
         columns.append(_ranked(board, board[metric], (metric, metric.upper(), "scaled", "lower"), texts))
-    skills = [name for name in (PERSISTENCE, FROZEN) if board[f"skill_{name}"].notna().any()]
-    columns += [_skill(board, name) for name in skills]
+    columns += [_skill(board, name) for name in measured_by(board)]
     if len(results.ratios):
         columns.append(_ratio(results, board))
     return [*columns, *_against_best(results, board)]
@@ -79,15 +78,15 @@ def _ranked(board: pd.DataFrame, values: pd.Series, head: tuple[str, str, str, B
 
 def _skill(board: pd.DataFrame, reference: str) -> Column:
     values = board[f"skill_{reference}"].astype(float)
-    own = board["strategy"] == reference
-    texts = ["reference" if is_own else percent(value) for value, is_own in zip(values, own, strict=True)]
+    texts = [skill_cell(row, reference).removesuffix(" (worse)") for _, row in board.iterrows()]
     return _ranked(board, values, (f"skill_{reference}", f"skill against {reference}", "%", "higher"), texts)
 
 
 def _ratio(results: Results, board: pd.DataFrame) -> Column:
     keys = ["scenario", "entry"]
-    values = board[keys].merge(results.ratios, on=keys, how="left")["ratio"].set_axis(board.index)
-    texts = fixed_texts(board, values)
+    found = board[keys].merge(results.ratios, on=keys, how="left").set_axis(board.index)
+    values, undefined = found["ratio"], found["ratio"].isna() & (found["exact"] > 0)
+    texts = [UNDEFINED if none else text for text, none in zip(fixed_texts(board, values), undefined, strict=True)]
     return _ranked(board, values, ("ratio", "vs persistence", "geometric mean of ratios", "lower"), texts)
 
 
