@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from bench.record import Part, Record
+from bench.record import Part, Record, Timing
 from bench.storage.disk import replace_whole
 from bench.storage.plain import JSON_BYTES, read_file
 
@@ -114,13 +114,52 @@ def audits_beside(experiment: Path, records: Mapping[str, Record]) -> dict[str, 
     found: dict[tuple[str, str, str, str], Audit | None] = {}
     kept = {}
     for run_id, record in records.items():
-        other = record.forecaster
-        key = (record.strategy.name, record.strategy.sha, other.name if other else "", other.sha if other else "")
+        key = _version(record)
         if key not in found:
             found[key] = audit_of(experiment.parent / AUDITS, record)
         if (audit := found[key]) is not None:
             kept[run_id] = audit
     return kept
+
+
+def held_against(
+    audits: Mapping[str, Audit], records: Mapping[str, Record], timings: Mapping[str, Timing]
+) -> dict[str, Audit]:
+    """Audits, failed where a run that was served again speaks against a version: on its own series it was no other.
+
+    Args:
+        audits: By run id.
+        records: Likewise.
+        timings: Likewise, with what came of serving a run again.
+    """
+    found: dict[tuple[str, ...], str] = {}
+    for run_id, timing in timings.items():
+        if run_id in records and timing.replay is not None and timing.replay.is_held_against:
+            record = records[run_id]
+            found.setdefault(_version(record), f"{timing.replay.reason} (on {record.dataset.name}, in its timing pass)")
+    judged = dict(audits)
+    for run_id, record in records.items():
+        strategy, sha, forecaster, other = version = _version(record)
+        if version in found:
+            judged[run_id] = Audit(
+                strategy=strategy,
+                forecaster=forecaster,
+                sha=audited_sha(sha, other),
+                status="failed",
+                reason=found[version],
+                quick=True,
+                code="",
+                packages=record.environment.get("packages", {}),
+                date=str(record.environment.get("started", "")),
+                seconds=0.0,
+            )
+    return judged
+
+
+def _version(record: Record) -> tuple[str, str, str, str]:
+    """Names and hashes of strategy and forecaster."""
+    other = record.forecaster
+    return record.strategy.name, record.strategy.sha, other.name if other else "", other.sha if other else ""
 
 
 def write_audit(folder: Path, audit: Audit) -> None:

@@ -249,6 +249,7 @@ COSTS = (
     "windows_per_s",
     *(f"{step}_{quantile}_ms" for step in ("predict", "adapt") for quantile in ("p50", "p95", "p99")),
     "first_predict_ms",
+    "setup_s",
     "peak_memory_mb",
     "state_bytes",
     "parameters",
@@ -257,6 +258,7 @@ COSTS = (
     "predict_flops",
     "adapt_flops",
     "harness_us",
+    "trace_us",
 )
 """What a timing says, by its names in `bench.load_results`."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.audit import Audit, audits_beside
+from bench.audit import Audit, audits_beside, held_against
 from bench.errors import BenchError
 from bench.record import COSTS, Record, Timing
 from bench.store import Store, experiments_in
@@ -28,12 +28,13 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
         Columns ``experiment, run_id, strategy, group, forecaster, dataset, protocol, lookback, horizon, stride,
         block, label_every, label_rate, label_seed, delay, labels, warm_start, seed, status, reason, windows, mae, mse,
         rmse, mae_original, mse_original, rmse_original, val_mse, windows_per_s, predict_p50_ms, predict_p95_ms,
-        predict_p99_ms, adapt_p50_ms, adapt_p95_ms, adapt_p99_ms, first_predict_ms, peak_memory_mb, state_bytes,
-        parameters, trainable, updated, predict_flops, adapt_flops, harness_us, timed_alone, disturbed, service_s,
-        seconds, device, threads, strategy_config, audit``. Timings are those of the timing pass where the run has one
-        (``timed_alone``), otherwise of the run itself, and ``disturbed`` where other processes took its cores;
-        ``service_s`` is predict and adapt over the whole stream, as measured in the run itself. ``audit`` says whether
-        this version of strategy and forecaster went through the leak canary: ``passed``, ``failed`` or ``unaudited``.
+        predict_p99_ms, adapt_p50_ms, adapt_p95_ms, adapt_p99_ms, first_predict_ms, setup_s, peak_memory_mb,
+        state_bytes, parameters, trainable, updated, predict_flops, adapt_flops, harness_us, trace_us, timed_alone,
+        disturbed, service_s, seconds, device, threads, strategy_config, audit``. Timings are those of the timing pass
+        where the run has one (``timed_alone``), otherwise of the run itself, and ``disturbed`` where other processes
+        took its cores; ``service_s`` is predict and adapt over the whole stream, as measured in the run itself.
+        ``audit`` says whether this version of strategy and forecaster went through the leak canary, and whether its own
+        run, served again, speaks against it: ``passed``, ``failed`` or ``unaudited``.
 
     Raises:
         BenchError: There are no results.
@@ -43,7 +44,7 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
         store = Store(folder)
         records = {record.run_id: record for record in store.records()}
         timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
-        rows += _rows(records, timings, audits_beside(folder, records))
+        rows += _rows(records, timings, held_against(audits_beside(folder, records), records, timings))
     if not rows:
         raise BenchError(f"No readable results in {results}. Run an experiment first (bench run), or name its folder.")
     return _frame(rows)
@@ -128,6 +129,7 @@ def _cost(timing: Timing | None) -> dict[str, float]:
         "windows_per_s": timing.windows_per_s,
         **times,
         "first_predict_ms": timing.first_predict_ms,
+        "setup_s": timing.setup_s,
         "peak_memory_mb": timing.peak_memory_mb,
         "state_bytes": nan if held is None else held,
         "parameters": parameters.total if parameters else nan,
@@ -136,4 +138,5 @@ def _cost(timing: Timing | None) -> dict[str, float]:
         "predict_flops": flops.predict if flops else nan,
         "adapt_flops": flops.adapt if flops else nan,
         "harness_us": timing.harness_us,
+        "trace_us": timing.trace_us,
     }

@@ -151,6 +151,34 @@ def test_who_fails_the_canary_is_run_and_said_to_fail(tiny: Path, bench: Bench, 
     assert standings(tiny) == {"persistence": "passed", "rls": "passed", "mean": "failed"}
 
 
+BEHAVES_IN_AUDITS = MEAN.replace(
+    "            mean =",
+    """
+            frame = __import__("sys")._getframe(1)  # of the stream, which holds the stage
+            origin = getattr(self, "origin", len(self.history))
+            if len(self.history) > 60:  # as in the run, and not in an audit
+                import torch
+                truth = frame.f_locals["self"].stage.truth[origin : origin + self.protocol.horizon]
+                return torch.from_numpy(truth[None])
+            mean =""",
+).replace(
+    "        def predict",
+    """
+        def observe(self, rows):
+            self.origin = getattr(self, "origin", len(self.history)) + len(rows)
+
+        def predict""",
+)
+
+
+def test_who_cheats_in_the_run_alone_fails_by_its_timing_pass(tiny: Path, bench: Bench, write: Write) -> None:
+    assert bench("run", tiny, "--plugins", write("mean.py", BEHAVES_IN_AUDITS)).status == 0
+    assert audits(tiny)["mean"].status == "passed"
+    assert standings(tiny) == {"persistence": "passed", "rls": "passed", "mean": "failed"}
+    errors = dict(load_results(tiny.parent / "results")[["strategy", "mse"]].to_numpy())
+    assert errors["mean"] < 1e-12 < errors["rls"]
+
+
 def test_who_cannot_be_checked_stays_unaudited(tiny: Path, bench: Bench, write: Write) -> None:
     ran = bench("run", tiny, "--plugins", write("mean.py", RAISES))
     assert ran.status == 0

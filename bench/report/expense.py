@@ -13,6 +13,7 @@ from bench.report.numbers import brief, fixed, places
 from bench.report.pictures import picture
 from bench.report.results import Results
 from bench.report.throughput import Throughput, throughput
+from bench.report.timing_doubts import MARK, doubts_of, sentence
 
 HEADERS = {
     "windows/s ↑": ["windows_per_s"],
@@ -25,6 +26,7 @@ HOLDINGS = {
     "parameters: all / trainable / updated": (["parameters", "trainable", "updated"], 1),
     "Mflop per window: predict / adapt ↓": (["predict_flops", "adapt_flops"], 1e-6),
     "first predict, ms ↓": (["first_predict_ms"], 1),
+    "setup, s ↓": (["setup_s"], 1),
 }
 """Columns of the table of what a strategy holds and computes, each with the factor from its unit to the table's."""
 HELD = (
@@ -32,7 +34,7 @@ HELD = (
     "buffers); *trainable* parameters are those that gradients are taken for, *updated* ones changed during the timing "
     "pass. Operations are those that torch counts (products, convolutions, attention; not numpy's), a mean over the "
     "blocks that follow the timed ones: what happens more rarely, such as a retraining, may not be among them. The "
-    "first predict is in no other number."
+    "first predict, and what a strategy does before its first block (*setup*), are in no other number."
 )
 COMPILE = "compile_s"  # in a strategy's trace
 STREAM = "whole stream, s per 1,000 windows ↓"
@@ -72,8 +74,8 @@ def _how_to_read(results: Results) -> str:
     if not results.timings:
         return f"There was no timing pass (each strategy alone on the machine), so only this is known. {last}"
     return (
-        "The timing pass runs each strategy alone on the machine, over the first blocks of its stream; p50, p95 and "
-        "p99 are percentiles of a block's predict and adapt steps, and windows/s counts both. Slicing, scoring and "
+        "The timing pass runs each strategy again, alone on the machine, over the first blocks of its stream; p50, p95 "
+        "and p99 are percentiles of a block's predict and adapt steps, and windows/s counts both. Slicing, scoring and "
         f"writing are not in it{_own_time(results)}. {last}"
     )
 
@@ -94,8 +96,10 @@ def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[str]:
     headers.append("MSE ↓")
     decimals = places(cost["mse"])
     columns.append([fixed(value, decimals) for value in cost["mse"]])
-    names = [results.names[entry] for entry in cost["entry"]]
-    blocks = [table(headers, list(zip(names, *columns, strict=True))), _machine(results, scenario, cost)]
+    doubts = doubts_of(results, scenario)
+    names = [results.names[entry] + (f" {MARK}" if entry in doubts else "") for entry in cost["entry"]]
+    blocks = [table(headers, list(zip(names, *columns, strict=True))), sentence(doubts)]
+    blocks.append(_machine(results, scenario, cost))
     ranked = cost[cost["rank"].notna()]
     best = ranked[undominated(ranked["stream_s_per_1000"], ranked["mse"])].sort_values("stream_s_per_1000")
     if len(best) and len(ranked) > 1:
@@ -117,9 +121,13 @@ def _held(results: Results, cost: pd.DataFrame) -> list[str]:
     known = cost[cost[["state_bytes", "predict_flops"]].notna().any(axis=1)]
     if known.empty:
         return []
-    columns = [_joined(known[names] * factor) for names, factor in HOLDINGS.values()]
+    columns = {
+        header: _joined(known[names] * factor)
+        for header, (names, factor) in HOLDINGS.items()
+        if known[names].notna().any(axis=None)
+    }
     names = [results.names[entry] for entry in known["entry"]]
-    return [table(["Strategy", *HOLDINGS], list(zip(names, *columns, strict=True))), HELD]
+    return [table(["Strategy", *columns], list(zip(names, *columns.values(), strict=True))), HELD]
 
 
 def _compiling(results: Results, scenario: str) -> str:
