@@ -9,21 +9,13 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.files.counters import Numbers, as_numbers, counts_rows, rises, says_counter
+from bench.files.measurement import PARTS, why_not_measured
 from bench.files.numeric_times import UNIX, number_readings, says_time
-from bench.files.time_column import Clock, TimeOptions, holds_dates, holds_number_times, unread_hint
+from bench.files.time_column import Clock, TimeOptions
 from bench.files.time_order import read_clock
+from bench.files.time_recognition import holds_dates, holds_number_times, unread_hint
 from bench.files.user_options import UserOptions
-from bench.files.user_table import UNNAMED, UserTable, is_numbered
-
-PARTS = (
-    r"years?|yr|yyyy",
-    r"months?|mon|mo|mnth|mm|quarters?|qtr|weeks?|wk",
-    r"days?|dom|dd",
-    r"hours?|hrs?|hh",
-    r"minutes?|mins?|mi",
-    r"seconds?|secs?|ss",
-)
-"""What columns are called that hold a part of the time each, the longest first."""
+from bench.files.user_table import UNNAMED, UserTable, first_cell, is_numbered
 
 
 def choose_clock(table: UserTable, options: UserOptions) -> Clock:
@@ -86,8 +78,9 @@ def _refuse_unread(table: UserTable, free: list[str], options: UserOptions) -> N
     """Raise where the only clock of a file may be one that is not read."""
     for name in free if options.inputs is None else ():
         if hint := unread_hint(table, name):
+            cell = first_cell(table.frame[name])
             raise BenchError(
-                f"{table.where(0, name)} looks like a time that is not read ({table.frame[name].iloc[0]!r}). {hint}. "
+                f"{table.where(0, name)} looks like a time that is not read ({cell!r}). {hint}. "
                 "Otherwise name the columns to use, inputs = [...] and targets = [...]."
             )
 
@@ -134,7 +127,7 @@ def choose_columns(
     free = [name for name in table.frame.columns if name not in clock.columns]
     if not free:
         raise BenchError(f"{table.path}: no columns but the time column {clock.name!r}. Add the columns to forecast.")
-    reasons = {name: _not_measured(table, name) for name in free if name not in (targets or ())}
+    reasons = {name: why_not_measured(table, name, clock) for name in free if name not in (targets or ())}
     left = {name: reason for name, reason in reasons.items() if reason}
     chosen = [name for name in free if name not in left]
     if not chosen:
@@ -149,20 +142,6 @@ def choose_columns(
     others = f" but {apart}" if apart else ""
     notes.append(f"{'inputs' if targets else 'inputs and targets'}: all columns{others}: {listed(chosen)}")
     return tuple(chosen), tuple(chosen) if targets is None else targets, notes
-
-
-def _not_measured(table: UserTable, name: str) -> str:
-    """Why a column is no measurement; empty where it may be one."""
-    column = table.frame[name]
-    numbers = as_numbers(column)
-    if numbers is None:
-        return "holds one date" if holds_dates(column) and column.nunique() == 1 else ""
-    if form := holds_number_times(column, name):
-        return f"says the time ({form})"
-    if counts_rows(numbers):
-        return "counts the rows"
-    has_gaps = says_counter(name) and numbers.dtype.kind == "i" and rises(numbers)
-    return "counts rows, of which some are left out" if has_gaps else ""
 
 
 def _who(name: str) -> str:

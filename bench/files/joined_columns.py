@@ -42,5 +42,5 @@ def _cells(column: pd.Series[Any], name: str) -> pd.Series[str]:
         cells = [f"{letter}{number:0{width}d}" for number in numbers.tolist()]
         return column.__class__(cells, index=column.index, dtype="str")
     text = column.map(str, na_action="ignore").astype("str").str.strip()
-    is_date = bool(text.str.contains(MIDNIGHT).fillna(value=False).all())
+    is_date = bool(text.str.contains(MIDNIGHT, na=False).all())
     return text.str.replace(MIDNIGHT, "", regex=True) if is_date else text

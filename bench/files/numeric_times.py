@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from bench.files.counters import Numbers, counts_rows, last_decimal
-from bench.files.text_times import FIRST, LAST, Reading, Stamps, read_texts
+from bench.files.text_times import FIRST, LAST, PERIOD, Reading, Stamps, read_texts
 from bench.series import Floats
 
 COUNT = "count"
@@ -43,7 +43,7 @@ FEW = 10  # different numbers; one in eight has a month's digits, one in 27 thos
 YEARS = (1700, 2200)
 GRIDS = (86_400, 3_600, 1_800, 900, 600, 300, 60, 1)  # seconds
 NEAR_MONTH = 0.1  # months: 1990.083 is February, and so is the middle of one as a decimal
-WEAK = ("%Y", SPREADSHEET, DECIMAL_YEAR)
+WEAK = ("%Y", SPREADSHEET, DECIMAL_YEAR, PERIOD)
 """Readings that numbers which were measured, or count, may well allow by chance."""
 
 NAME = re.compile(
@@ -74,7 +74,7 @@ def number_readings(numbers: Numbers) -> list[Reading]:
     digits = len(str(int(high)))
     are_years = YEARS[0] <= low and high < YEARS[1]
     if numbers.dtype.kind == "i" and len(str(int(low))) == digits in DIGITS and (are_years or digits > 4):
-        forms.insert(0, DIGITS[digits])
+        forms = [DIGITS[digits], *forms, *[PERIOD] * (digits == 6)]
     if numbers.dtype.kind == "f" and are_years:
         forms += [DECIMAL_YEAR, "%Y.%m"]
     readings = [Reading(form, read_numbers(numbers, form)) for form in forms]
@@ -87,7 +87,8 @@ def read_numbers(numbers: Numbers, form: str) -> Stamps:
 
     Args:
         numbers: ``(T,)``.
-        form: ``UNIT since DATE``, `DECIMAL_YEAR`, or the letters of ``strptime`` that its digits are of.
+        form: ``UNIT since DATE``, `DECIMAL_YEAR`, `PERIOD` for years and weeks (202453), or the letters of ``strptime``
+            that its digits are of.
 
     Raises:
         ValueError: It is no form.
@@ -96,8 +97,9 @@ def read_numbers(numbers: Numbers, form: str) -> Stamps:
 
     if form == DECIMAL_YEAR:
         return _months(numbers)
-    since = SINCE.fullmatch(form)
-    if since:
+    if form == PERIOD:
+        return read_texts(pd.Series([f"{n // 100}-W{n % 100:02d}" for n in numbers.astype(int).tolist()]), PERIOD)
+    if since := SINCE.fullmatch(form):
         return _since(numbers, UNITS[since[1]], np.datetime64(pd.Timestamp(since[2]).tz_localize(None), "s"))
     if numbers.dtype.kind == "f" and "." in form:
         shown = [f"{number:.2f}" if abs(number * 100 - round(number * 100)) < 1e-6 else "" for number in numbers]

@@ -56,7 +56,9 @@ YEAR = re.compile(r"(?<!\d)(?:1[5-9]|2[01])\d\d(?!\d)")
 MONTH = re.compile(r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
 MONTHS = {"Q": 3, "H": 6, "S": 6, "M": 1}
 WEEK = r"(?P<year>\d{4})\W?W(?P<week>\d\d)(?:-?(?P<day>[1-7]))?"
-SPAN = r"(?P<first>\d{4}-\d\d-\d\d)/\d{4}-\d\d-\d\d"  # a week as pandas writes it
+BETWEEN = (" - ", " \u2013 ", " to ", "/")
+"""What stands between the first and the last moment of a span."""
+
 FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what nanoseconds hold
 CENTURY = 2050  # years of two digits are 1950 to 2049
 
@@ -80,6 +82,20 @@ class Reading:
         known = self.stamps[~np.isnat(self.stamps)]
         rises = bool((np.diff(known) > np.timedelta64(0)).all())
         return taken, rises, rises and taken == len(self.stamps) and is_regular(self.stamps)
+
+
+def span_starts(texts: pd.Series[str]) -> pd.Series[str] | None:
+    """The first moments of spans such as ``2024-01-05/2024-01-11``; None where texts are none.
+
+    Args:
+        texts: ``(T,)``; both ends are written alike, with a year.
+    """
+    first = next(iter(texts.dropna()), "")
+    for mark in BETWEEN:
+        shapes = [re.sub(r"\d", "9", end) for end in first.split(mark)]
+        if len(shapes) == 2 and shapes[0] == shapes[1] and "9999" in shapes[0]:
+            return texts.str.split(mark).str[0]
+    return None
 
 
 def text_readings(texts: pd.Series[str]) -> list[Reading]:
@@ -136,7 +152,7 @@ def ends_days(texts: pd.Series[str], form: str) -> NDArray[np.bool_]:
     if "%H" not in form and form not in (ISO, *BY_CELL):
         return late
     pattern = MIDNIGHT if "%H" in form else MIDNIGHT.replace("$|", "", 1)  # a 24 alone may be a day, or a year
-    maybe = texts.str.slice(-LONGEST_MIDNIGHT).str.contains("24", regex=False).fillna(value=False).to_numpy(dtype=bool)
+    maybe = texts.str.slice(-LONGEST_MIDNIGHT).str.contains("24", regex=False, na=False).to_numpy(dtype=bool)
     late[maybe] = texts[maybe].str.contains(pattern).to_numpy(dtype=bool)
     return late
 
@@ -153,7 +169,7 @@ def looks_like_time(text: str) -> bool:
 
 def _forms(cell: str) -> list[str]:
     """Forms that a cell may be of; days may be months."""
-    if any(re.fullmatch(pattern, cell) for pattern in (*PERIODS, WEEK, SPAN)):
+    if any(re.fullmatch(pattern, cell) for pattern in (*PERIODS, WEEK)):
         return [PERIOD]
     cells = dict.fromkeys((cell, re.sub(MIDNIGHT, "00", cell)))
     forms = [form for one in cells for form in _either_name([*_guesses(one), *_known(one)])]
@@ -217,7 +233,6 @@ def _periods(texts: pd.Series[str]) -> Stamps:
     weeks = texts.str.extract(f"^{WEEK}$")
     days = weeks["year"] + "-W" + weeks["week"] + "-" + weeks["day"].fillna("1")
     found = pd.to_datetime(days, format="%G-W%V-%u", errors="coerce")
-    found = found.fillna(pd.to_datetime(texts.str.extract(f"^{SPAN}$")["first"], format="%Y-%m-%d", errors="coerce"))
     for pattern in PERIODS:
         parts = texts.str.extract(f"^{pattern}$")
         last = parts["count"].astype("Int64") * parts["unit"].str.upper().map(MONTHS).astype("Int64")

@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.files.counters import Numbers, as_numbers, counts_rows
 from bench.files.joined_columns import joined
-from bench.files.numeric_times import COUNT, UNIX, clock_reading, is_of_numbers, read_numbers, says_time
-from bench.files.text_times import BY_CELL, ISO, Reading, Stamps, ends_days, looks_like_time, read_texts, text_readings
+from bench.files.numeric_times import COUNT, UNIX, clock_reading, is_of_numbers, read_numbers
+from bench.files.text_times import (
+    ISO,
+    Stamps,
+    ends_days,
+    read_texts,
+    span_starts,
+    text_readings,
+)
 from bench.files.time_grid import Times, seconds
-from bench.files.time_zones import ZonedTexts, are_dates, from_place, split_zones, to_utc
+from bench.files.time_recognition import by_cell_hint, split_texts, unread_hint
+from bench.files.time_zones import ZonedTexts, are_dates, from_place, to_utc
 from bench.files.user_table import OTHER_TIME, UserTable, first_cell, is_number, is_numeric
 
 if TYPE_CHECKING:
@@ -56,20 +64,6 @@ class TimeOptions:
 
     form: str | None = None
     zone: str | None = None
-
-
-def holds_dates(column: pd.Series[Any]) -> bool:
-    """Whether most cells of a column are dates, as far as its first thousand say."""
-    if column.dtype.kind == "M" or not _is_text(column):
-        return column.dtype.kind == "M"
-    return bool(text_readings(split_zones(column.dropna().head(1000)).local))
-
-
-def holds_number_times(column: pd.Series[Any], name: str) -> str:
-    """The form in which the numbers of a column say the time, as `clock_reading` judges; empty where they do not."""
-    numbers = as_numbers(column)
-    reading = None if numbers is None else clock_reading(numbers, name, chosen=False)
-    return "" if reading is None else reading.form
 
 
 def spelled(names: tuple[str, ...]) -> str:
@@ -189,19 +183,20 @@ class _TimeColumn:
         )
 
     def _of_text(self) -> Times:
-        text = self.cells.map(str, na_action="ignore").astype("str")
-        zoned, form = split_zones(text), self.options.form
+        zoned, form = split_texts(self.cells), self.options.form
         if form is None:
             form = self._found_form(zoned.local)
             stamps = read_texts(zoned.local, form)
         else:
-            stamps, zoned = _as_said(text, zoned, form)
+            stamps, zoned = _as_said(self.cells.map(str, na_action="ignore").astype("str"), zoned, form)
         if np.isnat(stamps).any():
             wanted = "a date" if self.options.form is None else f"a date like {form}"
-            by_cell = _by_cell(self.table, self.name) if len(self.names) == 1 else ""
+            by_cell = by_cell_hint(self.table, self.name) if len(self.names) == 1 else ""
             self.require(~np.isnat(stamps), wanted, f"say {by_cell}, or {OTHER_TIME}" if by_cell else OTHER_TIME)
         if self.options.form is None and not form.startswith(("%Y", ISO)):
             self.note(f"read as {form}, from {stamps[0].astype('datetime64[s]')}")
+        if span_starts(self.cells) is not None:
+            self.note("a span of time is known by its first moment")
         if ends_days(zoned.local, form).any():
             self.note("24:00 is read as the midnight that ends the day")
         return self._placed(stamps, self._offset(zoned))
@@ -218,15 +213,19 @@ class _TimeColumn:
                 f"{self.table.where(0, self.name)} is not a date ({first_cell(self.cells)!r}). "
                 f"{unread_hint(self.table, self.name) or SAY_FORMAT}, leave time out, or {OTHER_TIME}."
             )
-        best = readings[0]
-        for other in readings[1:]:
-            differs = ~np.isnat(best.stamps) & ~np.isnat(other.stamps) & (best.stamps != other.stamps)
-            if other.fit == best.fit and differs.any():
-                row = int(self.rows[np.argmax(differs)])
-                raise BenchError(
-                    f"{self.table.where(row, self.name)}: {self.cells.iloc[row]!r} may be read as {best.form} or as "
-                    f"{other.form}. Say which: time = {spelled(self.names)}, time_format = {best.form!r}"
-                )
+        best, *others = readings
+        differing = {
+            other.form: int(np.argmax(differs))
+            for other in others
+            if other.fit == best.fit
+            and (differs := ~np.isnat(best.stamps) & ~np.isnat(other.stamps) & (best.stamps != other.stamps)).any()
+        }
+        if differing:
+            row = int(self.rows[min(differing.values())])
+            raise BenchError(
+                f"{self.table.where(row, self.name)}: {self.cells.iloc[row]!r} may be read as {best.form} or as "
+                f"{' or as '.join(differing)}. Say which: time = {spelled(self.names)}, time_format = {best.form!r}"
+            )
         return best.form
 
     def _offset(self, zoned: ZonedTexts) -> NDArray[np.float64] | None:
@@ -300,30 +299,3 @@ def _as_said(text: pd.Series[str], zoned: ZonedTexts, form: str) -> tuple[Stamps
         return stamps, zoned
     written = 0.0 if "%z" in form or "%Z" in form else np.nan  # pandas gives UTC
     return whole, ZonedTexts(text, np.full(len(text), written), np.zeros(len(text), dtype=bool))
-
-
-def unread_hint(table: UserTable, name: str) -> str:
-    """The options that read texts which are no form of ours; empty where they do not look like times."""
-    column = table.frame[name]
-    if not _is_text(column):
-        return ""
-    first = first_cell(column)
-    if not looks_like_time(first) and not (says_time(name) and any(letter.isdigit() for letter in first)):
-        return ""
-    options = _by_cell(table, name) or f"time = {name!r}, time_format = '...' (in the letters of strptime)"
-    return f"If it is the time, say so: {options}"
-
-
-def _by_cell(table: UserTable, name: str) -> str:
-    """The options that read each cell by itself; empty where that does not give times that rise."""
-    local = split_zones(table.frame[name].map(str, na_action="ignore").astype("str")).local
-    readings = [Reading(form, read_texts(local, form)) for form in BY_CELL]
-    good = [reading for reading in readings if reading.fit[:2] == (len(local), True)]
-    if len(good) == 2 and (good[0].stamps == good[1].stamps).all():
-        good = good[:1]
-    forms = " or ".join(f"time_format = {reading.form!r}" for reading in good)
-    return f"time = {name!r}, {forms} (each cell is read by itself)" if good else ""
-
-
-def _is_text(column: pd.Series[Any]) -> bool:
-    return column.dtype.kind in "OT" and isinstance(next(iter(column.dropna()), None), str)

@@ -8,7 +8,8 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.files.long_table import long_file_hint
-from bench.files.time_column import Clock, Rows, TimeOptions, holds_dates, holds_number_times, read_times, spelled
+from bench.files.time_column import Clock, Rows, TimeOptions, read_times, spelled
+from bench.files.time_recognition import holds_dates, holds_number_times
 from bench.files.user_table import UserTable, is_numeric
 
 HOUR = np.timedelta64(3600, "s")

@@ -46,7 +46,7 @@ def split_zones(texts: pd.Series[str]) -> ZonedTexts:
         texts: ``(T,)``, times as they are written; cells that are none come back as they are.
     """
     offset, named = np.full(len(texts), np.nan), np.zeros(len(texts), dtype=bool)
-    tails = texts.str.slice(-8).str.contains(MAY_BE_ZONE).fillna(value=False)
+    tails = texts.str.slice(-8).str.contains(MAY_BE_ZONE, na=False)
     rows = np.flatnonzero(tails.to_numpy(dtype=bool))
     if not len(rows):
         return ZonedTexts(texts, offset, named)

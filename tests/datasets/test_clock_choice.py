@@ -223,6 +223,32 @@ SERIAL = {
 }
 
 
+@pytest.mark.parametrize("gaps", [[5], [0, 1, 7], [ROWS - 1], list(range(0, ROWS, 3))])
+def test_a_count_with_empty_cells_counts(load: Load, save: Save, gaps: list[int]) -> None:
+    counts = np.arange(ROWS, dtype=float)
+    counts[gaps] = np.nan
+    series = load(save(frame(date=strf(HOURS, "%Y-%m-%d %H:%M"), x=counts)), missing="ffill")
+    assert series.columns == ("load",)
+    walk = np.where(np.isnan(counts), np.nan, np.cumsum(LOAD))
+    assert load(save(frame(date=strf(HOURS, "%Y-%m-%d %H:%M"), x=walk)), missing="ffill").columns == ("x", "load")
+
+
+def test_parts_of_the_time_beside_the_clock_are_no_measurement(load: Load, save: Save) -> None:
+    parts = {"Year": HOURS.year, "month": HOURS.month, "DAY": HOURS.day, "hr": HOURS.hour, "minute": HOURS.minute}
+    table = frame(date=strf(HOURS, "%Y-%m-%d %H:%M"), **parts)
+    series = load(save(table))
+    assert series.columns == ("load",)
+    assert noted(series, "column 'hr' says a part of the time: left out")
+    assert load(save(table), inputs=["hr", "load"], targets=["load"]).columns == ("hr", "load")
+    other = table.assign(hr=(HOURS.hour * 7) % 24)
+    assert load(save(other)).columns == ("hr", "load")
+
+
+def test_a_time_of_day_alone_is_no_clock(load: Load, save: Save) -> None:
+    with pytest.raises(BenchError, match=r"'time' looks like a time.*It is a time of day: add a column of dates"):
+        load(save(frame(time=strf(HOURS, "%H:%M"))))
+
+
 def noted(series: DriftSeries, *parts: str) -> bool:
     return any(all(part in note for part in parts) for note in series.notes)
 
@@ -473,4 +499,4 @@ def test_no_column_goes_without_a_word(load: Load, tmp_path: Path, kinds: list[s
         assert name in series.columns or noted(series, repr(name))
     measured = [name for name in table.columns if name.startswith(("noise", "walk", "price"))]
     assert set(measured) <= set(series.columns)
-    assert (series.time.dtype.kind == "M") == dated
+    assert (series.time.dtype.kind == "M") == (dated or noted(series, "its numbers are read as"))

@@ -49,6 +49,11 @@ def ending_24(index: Index, form: str = "%Y-%m-%d %H:%M") -> list[str]:
     ]
 
 
+def spans(index: Index, form: str, between: str) -> list[str]:
+    step = index[1] - index[0]
+    return [f"{stamp.strftime(form)}{between}{(stamp + step).strftime(form)}" for stamp in index]
+
+
 def since(index: Index, origin: str, unit: str) -> np.ndarray:
     return np.asarray((index - pd.Timestamp(origin)) / pd.Timedelta(unit))
 
@@ -144,6 +149,11 @@ TEXTS: dict[str, tuple[Iterable[str], Index, int | None]] = {
     "ISO week, short": (strf(even("7D", "2020-01-06"), "%GW%V"), even("7D", "2020-01-06"), 52),
     "ISO week and day": (strf(even("D", "2020-01-06"), "%G-W%V-%u"), even("D", "2020-01-06"), 7),
     "week from to": (periods(even("7D", "2020-01-06"), "W"), even("7D", "2020-01-06"), 52),
+    # from one moment to another
+    "span": (spans(HOURS, "%Y-%m-%dT%H:%MZ", "/"), HOURS, 24),
+    "span, day first": (spans(HOURS, "%d.%m.%Y %H:%M", " - "), HOURS, 24),
+    "span, slashes": (spans(HOURS, "%d/%m/%Y %H:%M:%S", " - "), HOURS, 24),
+    "span of days": (spans(DAYS, "%Y-%m-%d", " to "), DAYS, 7),
     # the hour that ends a day
     "24:00": (ending_24(HOURS + pd.Timedelta("1h")), HOURS + pd.Timedelta("1h"), 24),
     "24:00, day first": (ending_24(HOURS, "%d.%m.%Y %H:%M"), HOURS, 24),
@@ -217,6 +227,7 @@ NUMBERS: dict[str, tuple[Any, Index, int | None]] = {
     "YYYYMMDDHHMM": (strf(even("10min"), "%Y%m%d%H%M"), even("10min"), 144),
     "YYYYMMDDHHMMSS": (strf(HOURS, "%Y%m%d%H%M%S"), HOURS, 24),
     "YYYYDDD": (strf(DAYS, "%Y%j"), DAYS, 7),
+    "YYYYWW": (strf(even("7D", "2005-01-03"), "%G%V"), even("7D", "2005-01-03"), 52),
     "years": (list(range(1800, 2000)), even("YS", "1800-01-01", 200), None),
 }
 """Numbers of a column called ``date``, what they stand for, and the season."""
@@ -290,10 +301,11 @@ def test_no_other_time_is_read_than_was_written(load: Load, tmp_path: Path, data
 
 
 def read(load: Load, name: str, form: str) -> DriftSeries:
-    """As it is, or with its form where another one suits as well."""
+    """As it is; or, where several forms suit, with the one it was written in, or one that is named as no different."""
     try:
         return load(name)
     except BenchError as error:
-        if not re.search(rf"may be read as .*{re.escape(form)}", str(error)):
+        named = re.search(r"may be read as (.*)\. Say which: time = 'date', time_format = '(.*)'", str(error))
+        if named is None:
             raise
-    return load(name, time="date", time_format=form)
+    return load(name, time="date", time_format=form if form in named[1].split(" or as ") else named[2])
