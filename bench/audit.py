@@ -6,8 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from pydantic import Field
+
+from bench.audit_scope import Options, service_of, traits_of
+from bench.protocol import Protocol
 from bench.record import Part, Record, Timing
 from bench.storage.disk import replace_whole
 from bench.storage.plain import JSON_BYTES, read_file
@@ -30,9 +34,14 @@ class Audit(Part):
     Attributes:
         strategy: Registered name.
         forecaster: Likewise; empty for a strategy that adapts none.
-        sha: Of the files of both (see `audited_sha`).
+        sha: Of the code of both (see `audited_sha`), and of the options.
+        strategy_options: Those that were given, as `Options` has them; ``forecaster_options`` likewise.
         status: ``unknown`` where the check could not end; ``reason`` says why, or what was found.
         checks: What was passed, a line each.
+        served: What was served: traits, and whole services of runs as they were (see `traits_of`, `service_of`); None
+            in an audit of before this was noted.
+        refused: Services of runs that were refused.
+        as_run: Whether the options of the run were audited as they are, too, and not only with those that are `tiny`.
         quick: Whether it was made in passing rather than by `bench check`.
         code: Hash of this package's own code at the time: it hands the rows over.
         packages: Versions.
@@ -46,6 +55,11 @@ class Audit(Part):
     status: AuditStatus
     reason: str = ""
     checks: tuple[str, ...] = ()
+    strategy_options: dict[str, Any] = Field({})
+    forecaster_options: dict[str, Any] = Field({})
+    served: tuple[str, ...] | None = None
+    refused: tuple[str, ...] = ()
+    as_run: bool = False
     quick: bool
     code: str
     packages: dict[str, str]
@@ -56,6 +70,33 @@ class Audit(Part):
     def subject(self) -> str:
         """Strategy and forecaster in a word."""
         return subject_of(self.strategy, self.forecaster)
+
+    @property
+    def title(self) -> str:
+        """The same, with the options that were given."""
+        given = self.strategy_options | self.forecaster_options
+        return self.subject + (f" ({', '.join(f'{k}={v}' for k, v in given.items())})" if given else "")
+
+    @property
+    def options(self) -> Options:
+        """What was given to both."""
+        return Options.of(self.strategy_options, self.forecaster_options)
+
+    def covers(self, protocol: Protocol, *, hidden: bool) -> bool:
+        """Whether it speaks of a service: it was served, or all that may be refused of it was, and it was not refused.
+
+        Args:
+            protocol: The schedule.
+            hidden: Whether targets are not among the inputs.
+        """
+        service = service_of(protocol, hidden=hidden)
+        if self.served is None or service in self.served:
+            return True
+        return service not in self.refused and traits_of(protocol, hidden=hidden) <= set(self.served)
+
+    def speaks_of(self, protocol: Protocol, *, hidden: bool) -> bool:
+        """Whether it covers a service, or has said that it was refused."""
+        return self.covers(protocol, hidden=hidden) or service_of(protocol, hidden=hidden) in self.refused
 
     @property
     def standing(self) -> Standing:
@@ -88,72 +129,85 @@ def audit_file(folder: Path, subject: str, sha: str) -> Path:
 
 
 def read_audit(folder: Path, strategy: str, forecaster: str, sha: str) -> Audit | None:
-    """The newest audit of a version, or None where there is none or it cannot be read."""
+    """The newest audit of a version with some options, or None where there is none or it cannot be read."""
+    file = audit_file(folder, subject_of(strategy, forecaster), sha)
     try:
-        file = audit_file(folder, subject_of(strategy, forecaster), sha)
         audit = Audit.model_validate_json(read_file(file, folder.parent, JSON_BYTES))
     except (OSError, ValueError):
         return None
     return audit if audit.sha == sha else None
 
 
-def audit_of(folder: Path, record: Record) -> Audit | None:
-    """The audit of what a record is of, or None."""
-    other = record.forecaster
-    sha = audited_sha(record.strategy.sha, other.sha if other else "")
-    return read_audit(folder, record.strategy.name, other.name if other else "", sha)
+def audits_beside(experiment: Path, records: Mapping[str, Record], timings: Mapping[str, Timing]) -> dict[str, Audit]:
+    """What is known of the records of an experiment, by run id; those of which nothing is are left out.
 
-
-def audits_beside(experiment: Path, records: Mapping[str, Record]) -> dict[str, Audit]:
-    """`audit_of` the records of an experiment, by run id; each file is read once.
+    An audit that could not serve what a run serves is none for it, and a run that was served again and speaks against
+    a version fails all of that version.
 
     Args:
-        experiment: Its folder; audits lie beside it.
+        experiment: Its folder; audits lie beside it, and each file is read once.
         records: By run id.
+        timings: Likewise, with what came of serving a run again.
     """
-    found: dict[tuple[str, str, str, str], Audit | None] = {}
+    found: dict[tuple[str, ...], Audit | None] = {}
+    against = _against(records, timings)
     kept = {}
     for run_id, record in records.items():
-        key = _version(record)
-        if key not in found:
-            found[key] = audit_of(experiment.parent / AUDITS, record)
-        if (audit := found[key]) is not None:
+        version = _version(record)
+        strategy, sha, forecaster, other = version
+        options = Options.of(record.strategy.given, record.forecaster.given if record.forecaster else None)
+        key = options.join(audited_sha(sha, other))
+        if (*version, key) not in found:
+            found[*version, key] = read_audit(experiment.parent / AUDITS, strategy, forecaster, key)
+        audit = found[*version, key]
+        if version in against:
+            audit = _unmade(record, key, "failed", against[version])
+        elif audit is not None and audit.status == "passed" and not _covers(audit, record):
+            reason = f"it could not serve, when it was audited: {_service(record)}"
+            audit = audit.model_copy(update={"status": "unknown", "reason": reason})
+        if audit is not None:
             kept[run_id] = audit
     return kept
 
 
-def held_against(
-    audits: Mapping[str, Audit], records: Mapping[str, Record], timings: Mapping[str, Timing]
-) -> dict[str, Audit]:
-    """Audits, failed where a run that was served again speaks against a version: on its own series it was no other.
-
-    Args:
-        audits: By run id.
-        records: Likewise.
-        timings: Likewise, with what came of serving a run again.
-    """
+def _against(records: Mapping[str, Record], timings: Mapping[str, Timing]) -> dict[tuple[str, ...], str]:
+    """Why not, by version: where a run was served again on its own series, and was not the same."""
     found: dict[tuple[str, ...], str] = {}
     for run_id, timing in timings.items():
         if run_id in records and timing.replay is not None and timing.replay.is_held_against:
             record = records[run_id]
-            found.setdefault(_version(record), f"{timing.replay.reason} (on {record.dataset.name}, in its timing pass)")
-    judged = dict(audits)
-    for run_id, record in records.items():
-        strategy, sha, forecaster, other = version = _version(record)
-        if version in found:
-            judged[run_id] = Audit(
-                strategy=strategy,
-                forecaster=forecaster,
-                sha=audited_sha(sha, other),
-                status="failed",
-                reason=found[version],
-                quick=True,
-                code="",
-                packages=record.environment.get("packages", {}),
-                date=str(record.environment.get("started", "")),
-                seconds=0.0,
-            )
-    return judged
+            reason = f"{timing.replay.reason} (on {record.dataset.name}, in its timing pass)"
+            found.setdefault(_version(record), reason)
+    return found
+
+
+def _covers(audit: Audit, record: Record) -> bool:
+    return audit.covers(record.protocol, hidden=_is_hidden(record))
+
+
+def _service(record: Record) -> str:
+    return service_of(record.protocol, hidden=_is_hidden(record))
+
+
+def _is_hidden(record: Record) -> bool:
+    return not set(record.dataset.targets) <= set(record.dataset.inputs)
+
+
+def _unmade(record: Record, sha: str, status: AuditStatus, reason: str) -> Audit:
+    """What is known of a version without an audit."""
+    strategy, _, forecaster, _ = _version(record)
+    return Audit(
+        strategy=strategy,
+        forecaster=forecaster,
+        sha=sha,
+        status=status,
+        reason=reason,
+        quick=True,
+        code="",
+        packages=record.environment.get("packages", {}),
+        date=str(record.environment.get("started", "")),
+        seconds=0.0,
+    )
 
 
 def _version(record: Record) -> tuple[str, str, str, str]:

@@ -269,6 +269,7 @@ def runs_on(
                     run_id="",
                     skip=_why_not(strategy, forecaster),
                     rows=rows,
+                    hidden=series.target_index is None,
                 )
                 runs.append(replace(run, run_id=run_id(run, series)))
     return runs

@@ -54,6 +54,7 @@ class RunSpec:
         run_id: Hash of everything that decides the outcome.
         skip: Why the run cannot be; empty if it can.
         rows: ``validation`` ends the run where its stream would begin; no later row is in its series.
+        hidden: Whether the targets are not among the inputs.
     """
 
     experiment: str
@@ -67,6 +68,7 @@ class RunSpec:
     run_id: str
     skip: str = ""
     rows: Rows = "stream"
+    hidden: bool = False
 
     @property
     def label(self) -> str:

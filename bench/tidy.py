@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.audit import Audit, audits_beside, held_against
+from bench.audit import Audit, audits_beside
 from bench.errors import BenchError
 from bench.record import COSTS, Record, Timing
 from bench.store import Store, experiments_in
@@ -44,7 +44,7 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
         store = Store(folder)
         records = {record.run_id: record for record in store.records()}
         timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
-        rows += _rows(records, timings, held_against(audits_beside(folder, records), records, timings))
+        rows += _rows(records, timings, audits_beside(folder, records, timings))
     if not rows:
         raise BenchError(f"No readable results in {results}. Run an experiment first (bench run), or name its folder.")
     return _frame(rows)

@@ -67,7 +67,7 @@ def test_check_leaves_an_audit(tiny: Path, bench: Bench) -> None:
     assert audit.code == code_sha()
     assert audit.date.startswith("20")
     assert audit.seconds > 0
-    assert len(audit.checks) == 6 * len(LABEL_REGIMES) + 8 + 1 + 2
+    assert len(audit.checks) == 6 * len(LABEL_REGIMES) + 1 + 8 + 1 + 2
     (file,) = (tiny.parent / "results" / AUDITS).iterdir()
     assert file.name == f"persistence-{audit.sha[:16]}.json"
 

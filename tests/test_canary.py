@@ -24,6 +24,7 @@ from bench.run_spec import Choice, RunSpec
 from bench.strategy import STRATEGIES
 from bench.stream import Stage, Stream
 from bench.testing import (
+    Form,
     LeakError,
     MakeStrategy,
     Schedule,
@@ -72,6 +73,7 @@ def test_no_strategy_leaks_whatever_the_schedule(name: str, checkpoints: Path) -
     """Drawn: lookback, horizon, stride, block, labels, warm start, hidden targets, cut and disturbance."""
     forecaster = next(iter(fitting_forecasters(STRATEGIES[name].cls)), "")
     make = tiny_maker(name, forecaster=forecaster, checkpoints=checkpoints)
+    chosen = Form.tiny(name, forecaster).forecaster
     drawn: list[Schedule] = []
     heard: list[bool] = []
 
@@ -79,7 +81,7 @@ def test_no_strategy_leaks_whatever_the_schedule(name: str, checkpoints: Path) -
     @settings(max_examples=20 if STRATEGIES[name].cls.needs else 60, deadline=None, derandomize=True, database=None)
     @given(data=st.data())
     def turn(data: st.DataObject) -> None:
-        schedule = draw_schedule(lambda options: data.draw(st.sampled_from(options)), forecaster)
+        schedule = draw_schedule(lambda options: data.draw(st.sampled_from(options)), chosen)
         drawn.append(schedule)
         heard.append(probe(make, schedule.series, schedule.protocol, schedule.cut, schedule.disturbance))
 
@@ -128,11 +130,11 @@ def test_only_lookbacks_that_a_forecaster_serves_are_drawn(monkeypatch: pytest.M
     def choose(options: Any) -> Any:
         return options[int(rng.integers(len(options)))]
 
-    assert {draw_schedule(choose, "dlinear").protocol.lookback for _ in range(20)} == {8}
+    assert {draw_schedule(choose, Choice("dlinear", {})).protocol.lookback for _ in range(20)} == {8}
     assert {draw_schedule(choose).protocol.lookback for _ in range(40)} == {4, 6, 8}
     monkeypatch.setattr("bench.testing.schedules.LOOKBACKS", (4, 6))
     with pytest.raises(BenchError, match="serves none of the lookbacks drawn: it serves whole chunks of 8 rows"):
-        draw_schedule(choose, "dlinear")
+        draw_schedule(choose, Choice("dlinear", {}))
 
 
 @pytest.mark.slow
@@ -183,7 +185,8 @@ def test_checking_a_strategy_goes_through_every_preset_and_asks_for_its_trace() 
     for name in ("other values", "NaN", "another order", "cold start", "targets hidden", "targets among the inputs"):
         assert 0 < sum(name in line for line in drawn) < 8
     others = {f"asking for its trace changes nothing, targets {where}" for where in ("hidden", "among the inputs")}
-    others.add("12 runs again, in the opposite order: the same forecasts")
+    others |= {"12 runs again, in the opposite order: the same forecasts"}
+    others |= {"another seed before and after: the same forecasts"}
     assert set(lines) - set(cuts) == others
 
 

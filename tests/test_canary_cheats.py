@@ -303,7 +303,7 @@ def test_an_audit_that_cannot_end_says_why() -> None:
     assert audit.reason == "OutOfTimeError: it takes too long to be checked on the side"
     audit = audit_strategy("persistence", quick=True)
     assert (audit.status, audit.reason, audit.quick) == ("passed", "", True)
-    assert len(audit.checks) == 17
+    assert len(audit.checks) == 18
 
 
 def test_a_series_is_put_back_as_it_was() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from bench.audit import AUDITS, Audit, audit_file, audited_sha, code_sha, read_audit, subject_of, write_audit
+from bench.audit_scope import NO_OPTIONS, Options, service_of
 from bench.engines import Crew, Lost
 from bench.forecaster import FORECASTERS
 from bench.measuring.isolation import isolated
@@ -26,20 +27,37 @@ SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Subject:
-    """A strategy and the forecaster that it runs on (empty without one), by name."""
+    """A strategy and the forecaster that it runs on (empty without one), by name, with the options of some runs.
+
+    Attributes:
+        strategy: Registered name.
+        forecaster: Likewise.
+        options: That were given to both.
+        runs: Of those that have these options, one of each service.
+    """
 
     strategy: str
     forecaster: str = ""
+    options: Options = NO_OPTIONS
+    runs: tuple[RunSpec, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def of(cls, run: RunSpec) -> Subject:
+        """What a run is of."""
+        other = run.forecaster
+        options = Options.of(run.strategy.options, other.options if other else None)
+        return cls(run.strategy.name, other.name if other else "", options, (run,))
 
     @property
     def name(self) -> str:
-        """Both in a word."""
+        """Strategy and forecaster in a word."""
         return subject_of(self.strategy, self.forecaster)
 
     @property
     def sha(self) -> str:
-        """Of the files of both."""
-        return audited_sha(STRATEGIES[self.strategy].sha, FORECASTERS[self.forecaster].sha if self.forecaster else "")
+        """Of the code of both, and of the options."""
+        other = FORECASTERS[self.forecaster].sha if self.forecaster else ""
+        return self.options.join(audited_sha(STRATEGIES[self.strategy].sha, other))
 
 
 def audits_folder(place: Workplace) -> Path:
@@ -57,7 +75,7 @@ def audit_missing(
     *,
     again: bool = False,
 ) -> None:
-    """Audit each strategy that served the stream and that nobody audited in this version.
+    """Audit each strategy that served the stream and that nobody audited in this version, with these options.
 
     What `bench check` found at length to be at fault stands until `bench check` finds otherwise.
 
@@ -71,12 +89,7 @@ def audit_missing(
         again: Whether those are audited too that are known to have passed.
     """
     folder = audits_folder(place)
-    served = {
-        Subject(run.strategy.name, run.forecaster.name if run.forecaster else ""): None
-        for run in runs
-        if run.rows == "stream"
-    }
-    missing = [subject for subject in served if not _stands(folder, subject, again=again)]
+    missing = [subject for subject in subjects_of(runs) if not _stands(folder, subject, again=again)]
     missing.sort(key=lambda subject: not STRATEGIES[subject.strategy].cls.heavy)
     if not missing:
         return
@@ -96,10 +109,19 @@ def audit_missing(
             yield audit
 
     bar = sight.stage("leak canary", len(missing))
-    claims = Claims(lock_of, found, lambda audit: Subject(audit.strategy, audit.forecaster))
+    claims = Claims(lock_of, found, lambda audit: Subject(audit.strategy, audit.forecaster, audit.options))
     with sharing.running():
         for audit in sharing.shared(missing, audits, claims):
             sight.advance(bar, _remark(audit))
+
+
+def subjects_of(runs: Iterable[RunSpec]) -> list[Subject]:
+    """What is to be audited, each with one run of each service; runs over validation rows count for nothing."""
+    found: dict[Subject, dict[str, RunSpec]] = {}
+    for run in runs:
+        if run.rows == "stream":
+            found.setdefault(Subject.of(run), {}).setdefault(service_of(run.protocol, hidden=run.hidden), run)
+    return [replace(subject, runs=tuple(services.values())) for subject, services in found.items()]
 
 
 def _stamp(folder: Path, subject: Subject) -> tuple[int, int]:
@@ -115,7 +137,10 @@ def _stands(folder: Path, subject: Subject, *, again: bool) -> bool:
     audit = read_audit(folder, subject.strategy, subject.forecaster, subject.sha)
     if audit is None:
         return False
-    return (audit.status == "failed" and not audit.quick) or (not again and audit.code == code_sha())
+    if audit.status == "failed" and not audit.quick:
+        return True
+    speaks = all(audit.speaks_of(run.protocol, hidden=run.hidden) for run in subject.runs)
+    return not again and audit.code == code_sha() and (audit.status != "passed" or speaks)
 
 
 def _audits(subjects: Iterable[Subject], place: Workplace, crew: Crew, threads: int) -> Iterator[Audit]:
@@ -126,11 +151,19 @@ def _audits(subjects: Iterable[Subject], place: Workplace, crew: Crew, threads: 
 
 def _audit(subject: Subject, plugins: tuple[Path, ...], threads: int) -> Audit:
     """One audit, in whatever process."""
-    from bench.testing import audit_strategy
+    from bench.testing import AsRun, audit_strategy
 
     load_plugins(plugins)
     with isolated(0, threads):
-        return audit_strategy(subject.strategy, subject.forecaster, quick=True, seconds=SECONDS, threads=threads)
+        return audit_strategy(
+            subject.strategy,
+            subject.forecaster,
+            quick=True,
+            seconds=SECONDS,
+            threads=threads,
+            given=subject.options,
+            services=[AsRun.of(run) for run in subject.runs],
+        )
 
 
 def _lost(subject: Subject, reason: str) -> Audit:
@@ -138,6 +171,8 @@ def _lost(subject: Subject, reason: str) -> Audit:
         strategy=subject.strategy,
         forecaster=subject.forecaster,
         sha=subject.sha,
+        strategy_options=subject.options.strategy,
+        forecaster_options=subject.options.forecaster,
         status="unknown",
         reason=reason,
         quick=True,
@@ -152,4 +187,4 @@ def _remark(audit: Audit) -> str:
     if audit.status == "passed":
         return ""
     verdict = "FAILED the leak canary" if audit.status == "failed" else "could not be audited"
-    return f"{audit.subject} {verdict}: {audit.reason}"
+    return f"{audit.title} {verdict}: {audit.reason}"

@@ -28,7 +28,16 @@ def audited(results: Results) -> list[str]:
             "Unaudited: nobody has seen this version of the strategy pass the leak canary. To lose the mark, run "
             f"{commands} (with `--plugins PATH` for what comes by it), then `bench report`."
         )
+    if names := _not_as_run(results):
+        titles = words([escape(name) for name in names])
+        lines.append(f"Audited in a cheap form only, since what ran takes too long in an audit: {titles}.")
     return lines
+
+
+def _not_as_run(results: Results) -> list[str]:
+    """Those that passed with the options that make them cheap, and could not be audited with those of their runs."""
+    passed = (audit for audit in results.audits.values() if audit.standing == "passed" and audit.served is not None)
+    return sorted({audit.title for audit in passed if not audit.as_run and audit.quick})
 
 
 def audit_rows(results: Results) -> list[tuple[str, str, str]]:
@@ -39,7 +48,7 @@ def audit_rows(results: Results) -> list[tuple[str, str, str]]:
             said = "FAILED the leak canary" if audit.status == "failed" else "could not be audited"
             text = one_line(audit.reason)
             text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-            rows[audit.subject] = (audit.subject, said, text)
+            rows[audit.title] = (audit.title, said, text)
     return [rows[subject] for subject in sorted(rows)]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import latest
-from bench.audit import audits_beside, held_against
+from bench.audit import audits_beside
 from bench.errors import BenchError
 from bench.record import Record
 from bench.report.results import Results
@@ -30,7 +30,7 @@ def read_results(folder: Path) -> Results:
     if not records:
         raise BenchError(f"No readable results in {folder}. Run an experiment first (bench run), or name its folder.")
     timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
-    audits = held_against(audits_beside(folder, records), records, timings)
+    audits = audits_beside(folder, records, timings)
     runs = tidy(records, timings, audits)
     runs = runs.set_index("run_id").loc[list(records)].reset_index()  # the experiment's own order
     more = pd.DataFrame([details(records[run_id]) for run_id in runs["run_id"]])

@@ -4,6 +4,7 @@ The leak canary is the one that matters: whatever happens to rows from ``c`` on,
 not change by a bit.
 """
 
+from bench.testing.as_run import AsRun
 from bench.testing.canary import DISTURBANCES, Disturbance, leak_canary, probe
 from bench.testing.checks import audit_strategy, check_dataset, check_forecaster, check_strategy, trace_changes_nothing
 from bench.testing.findings import (
@@ -17,14 +18,16 @@ from bench.testing.findings import (
 )
 from bench.testing.passes import MakeStrategy, forecasts_of
 from bench.testing.schedules import LABEL_REGIMES, Schedule, draw_schedule
-from bench.testing.tiny import fitting_forecasters, small_series, tiny_maker
+from bench.testing.tiny import Form, fitting_forecasters, small_series, tiny_maker
 
 __all__ = [
     "DISTURBANCES",
     "LABEL_REGIMES",
+    "AsRun",
     "CheckError",
     "DeafError",
     "Disturbance",
+    "Form",
     "LeakError",
     "MakeStrategy",
     "NondeterministicError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.audit import Audit, AuditStatus, audited_sha, code_sha
+from bench.audit_scope import NO_OPTIONS, Options, traits_of
 from bench.config import build
 from bench.dataset import resolve_dataset
 from bench.errors import BenchError
@@ -24,14 +25,16 @@ from bench.forecaster import FORECASTERS, abilities
 from bench.plugins import raised_at
 from bench.protocol import PRESETS, Protocol, ProtocolSpec
 from bench.provenance import packages
+from bench.run_spec import Choice, forecaster_config
 from bench.series import DriftSeries
 from bench.strategy import STRATEGIES, Strategy
 from bench.stream import Stage, plain_array
+from bench.testing.as_run import AsRun, distinct
 from bench.testing.canary import DISTURBANCES, Disturbance, leak_canary, probe, require_unmoved
 from bench.testing.findings import CheckError, DeafError, NotReadyError, OutOfTimeError, becoming_ready, require
 from bench.testing.passes import CPU, MakeStrategy, Marks, first_difference, marks_of
 from bench.testing.schedules import LABEL_REGIMES, draw_schedule, label_of
-from bench.testing.tiny import fitting_forecasters, small_series, tiny_maker
+from bench.testing.tiny import Form, small_series
 from bench.testing.training import training_is_blind
 from bench.training import Recipe, pretrain, task_of
 
@@ -70,12 +73,18 @@ class Findings:
         refused: What it would not serve, or could not be made ready for, and why.
         made: Turns, and marks of the forecasts that were made in them.
         refusal: The first of them, as it was raised.
+        served: What the services that it gave have in common with others (see `traits_of`), and those of runs.
+        refused_services: Those of runs that it would not give.
+        as_run: Whether it was taken through something with the options of a run as they are.
     """
 
     lines: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     made: list[tuple[Turn, Marks]] = field(default_factory=list)
     refusal: BenchError | NotReadyError | None = None
+    served: set[str] = field(default_factory=set)
+    refused_services: set[str] = field(default_factory=set)
+    as_run: bool = False
 
     @contextmanager
     def during(self, line: str) -> Iterator[None]:
@@ -87,6 +96,13 @@ class Findings:
             self.note(line, error)
         except CheckError as error:
             raise type(error)(f"{error} (Found in: {line.removeprefix(LEAKLESS)}.)") from None
+
+    @contextmanager
+    def serving(self, line: str, protocol: Protocol, series: DriftSeries) -> Iterator[None]:
+        """`during`, and note what was served."""
+        with self.during(line):
+            yield
+            self.served |= traits_of(protocol, hidden=series.target_index is None)
 
     def note(self, line: str, refusal: BenchError | NotReadyError) -> None:
         """Note what is refused, and why."""
@@ -108,9 +124,7 @@ class Findings:
         raise CheckError(f"serves nothing of what it was asked. {self.refused[0]}")
 
 
-def check_strategy(
-    name: str, forecaster: str = "", *, quick: bool = False, deadline: float = float("inf")
-) -> list[str]:
+def check_strategy(name: str, forecaster: str = "", *, quick: bool = False) -> list[str]:
     """Run the canary over presets and drawn schedules, with targets among the inputs and hidden, and in other orders.
 
     Args:
@@ -118,34 +132,66 @@ def check_strategy(
         forecaster: On which; by default the first that offers what the strategy needs.
         quick: Each preset once, its labels, cut and disturbance in turn, rather than with each of `LABEL_REGIMES`
             and each disturbance.
-        deadline: On the clock of `time.monotonic`.
 
     Returns:
         What was checked, a line each.
 
     Raises:
         CheckError: The strategy broke its contract.
-        OutOfTimeError: The deadline passed.
     """
-    cls = STRATEGIES[name].cls
-    chosen = forecaster or next(iter(fitting_forecasters(cls)), "")
-    with tempfile.TemporaryDirectory() as folder:
-        make = _hurried(tiny_maker(name, forecaster=chosen, checkpoints=Path(folder)), deadline)
-        found = Findings()
-        if chosen:
-            _train_blind(chosen, found)
-        _take_through_presets(make, quick, found)
-        _take_through_drawn(make, chosen, found, reads=cls.reads)
-        found.require_some(LEAKLESS)
-        _take_in_another_order(make, found)
-        _ask_for_traces(make, quick, found)
+    found = take_through(Form.tiny(name, forecaster), quick=quick)
     return found.lines + found.refused
 
 
+def take_through(
+    form: Form,
+    *,
+    quick: bool,
+    deadline: float = float("inf"),
+    given: Options = NO_OPTIONS,
+    services: Sequence[AsRun] = (),
+) -> Findings:
+    """Take a strategy through all checks.
+
+    Args:
+        form: The strategy made cheap.
+        quick: As `check_strategy` takes it.
+        deadline: On the clock of `time.monotonic`.
+        given: Options that a run's strategy and forecaster have.
+        services: Of the runs with these options: they are given with these, and no others.
+
+    Raises:
+        CheckError: The strategy broke its contract.
+        OutOfTimeError: The deadline passed before what is cheap was through.
+    """
+    found = Findings()
+    cls = STRATEGIES[form.strategy.name].cls
+    with tempfile.TemporaryDirectory() as folder:
+        make, other = (_hurried(form.maker(seed, Path(folder)), deadline) for seed in (0, 1))
+        if form.forecaster:
+            _train_blind(form.forecaster, found)
+        _take_through_presets(make, other, quick, found)
+        _take_through_drawn(make, form.forecaster, found, reads=cls.reads)
+        found.require_some(LEAKLESS)
+        _take_in_another_order(make, found)
+        _ask_for_traces(make, quick, found)
+        for service in distinct(services):
+            as_run = _hurried(form.as_run(given, service.dataset).maker(service.seed, Path(folder)), deadline)
+            _serve_as_run(as_run, service, found)
+    return found
+
+
 def audit_strategy(
-    name: str, forecaster: str = "", *, quick: bool = False, seconds: float = float("inf"), threads: int = 1
+    name: str,
+    forecaster: str = "",
+    *,
+    quick: bool = False,
+    seconds: float = float("inf"),
+    threads: int = 1,
+    given: Options = NO_OPTIONS,
+    services: Sequence[AsRun] = (),
 ) -> Audit:
-    """What `check_strategy` finds, as a record; nothing that the plug-in raises gets past this.
+    """What `take_through` finds, as a record; nothing that the plug-in raises gets past this.
 
     Args:
         name: Registered name.
@@ -153,12 +199,15 @@ def audit_strategy(
         quick: Likewise.
         seconds: What it may take; beyond that nothing is known.
         threads: For torch.
+        given: As `take_through` takes it, like ``services``.
+        services: Likewise.
     """
     torch.set_num_threads(threads)
     begun = time.monotonic()
-    lines: list[str] = []
+    found = Findings()
     try:
-        lines = check_strategy(name, forecaster, quick=quick, deadline=begun + seconds)
+        form = Form.tiny(name, forecaster, given)
+        found = take_through(form, quick=quick, deadline=begun + seconds, given=given, services=services)
         status: AuditStatus = "passed"
         reason = ""
     except CheckError as error:
@@ -167,13 +216,19 @@ def audit_strategy(
         status, reason = "unknown", str(error)
     except Exception as error:  # a plug-in may raise anything, and then nothing is known
         status, reason = "unknown", f"{type(error).__name__}: {error}{raised_at(traceback.format_exc())}"
+    version = audited_sha(STRATEGIES[name].sha, FORECASTERS[forecaster].sha if forecaster else "")
     return Audit(
         strategy=name,
         forecaster=forecaster,
-        sha=audited_sha(STRATEGIES[name].sha, FORECASTERS[forecaster].sha if forecaster else ""),
+        sha=given.join(version),
+        strategy_options=given.strategy,
+        forecaster_options=given.forecaster,
         status=status,
         reason=reason,
-        checks=tuple(lines),
+        checks=tuple(found.lines + found.refused),
+        served=tuple(sorted(found.served)),
+        refused=tuple(sorted(found.refused_services)),
+        as_run=found.as_run,
         quick=quick,
         code=code_sha(),
         packages=packages(),
@@ -198,7 +253,7 @@ def _turns(quick: bool) -> Iterator[Turn]:
     """Presets with targets among the inputs and hidden: with all label regimes, or with one after the other."""
     disturbance, regime = cycle(DISTURBANCES), cycle(LABEL_REGIMES)
     for hidden in (False, True):
-        series = small_series(hidden_targets=hidden, rows=QUICK_ROWS if quick else ROWS)
+        series = small_series(hidden_targets=hidden, rows=QUICK_ROWS if quick else ROWS, seed=None)
         for preset in PRESETS:
             for labels in [next(regime)] if quick else LABEL_REGIMES:
                 options = {"preset": preset, "block": 5 if preset == "dense" else None} | labels
@@ -206,34 +261,56 @@ def _turns(quick: bool) -> Iterator[Turn]:
                 yield Turn(series, protocol, (next(disturbance),) if quick else DISTURBANCES)
 
 
-def _train_blind(forecaster: str, found: Findings) -> None:
+def _train_blind(forecaster: Choice, found: Findings) -> None:
     """What serves must not have been trained on the stream: no strategy's pass would show it."""
     for hidden in (False, True):
-        with found.during(f"no leak in training {forecaster}: {_where(hidden)}"):
+        with found.during(f"no leak in training {forecaster.name}: {_where(hidden)}"):
             training_is_blind(*_small_task(forecaster, hidden))
 
 
-def _take_through_presets(make: MakeStrategy, quick: bool, found: Findings) -> None:
+def _take_through_presets(make: MakeStrategy, other: MakeStrategy, quick: bool, found: Findings) -> None:
+    """The first of them with another seed, too, before all others and after: no seed knows what another saw."""
+    before: tuple[Turn, Marks] | None = None
     for turn in _turns(quick):
-        with found.during(f"{LEAKLESS}{label_of(turn.protocol, turn.series)}"):
+        with found.serving(f"{LEAKLESS}{label_of(turn.protocol, turn.series)}", turn.protocol, turn.series):
+            before = before or (turn, marks_of(other, turn.series, turn.protocol))
             marks = leak_canary(make, turn.series, turn.protocol, (turn.cut,), turn.disturbances)
             if quick or not turn.protocol.is_sparse:
                 found.made.append((turn, marks))
+    if before is not None:
+        turn, marks = before
+        with found.during("another seed before and after: the same forecasts"):
+            require_unmoved(other, turn.series, turn.protocol, marks)
 
 
-def _take_through_drawn(make: MakeStrategy, forecaster: str, found: Findings, *, reads: bool) -> None:
+def _take_through_drawn(make: MakeStrategy, forecaster: Choice | None, found: Findings, *, reads: bool) -> None:
     rng = np.random.default_rng(0)
     heard = []
     for _ in range(DRAWN):
         try:
-            schedule = draw_schedule(lambda options: options[int(rng.integers(len(options)))], forecaster)
+            schedule = draw_schedule(lambda options: options[int(rng.integers(len(options)))], forecaster, seed=None)
         except BenchError as error:
             found.note("drawn", error)
             continue
-        with found.during(f"{LEAKLESS}{schedule}"):
+        with found.serving(f"{LEAKLESS}{schedule}", schedule.protocol, schedule.series):
             heard.append(probe(make, schedule.series, schedule.protocol, schedule.cut, schedule.disturbance))
     if reads and heard and not any(heard):
         raise DeafError(f"reads nothing: in {len(heard)} drawn schedules no forecast moved when rows before it did")
+
+
+def _serve_as_run(make: MakeStrategy, service: AsRun, found: Findings) -> None:
+    """A run's service with its options; where that takes too long, what is cheap stands for it, and that is said."""
+    line, series = f"{LEAKLESS}as run: {service.service}", service.series()
+    refused = len(found.refused)
+    try:
+        with found.serving(line, service.protocol, series):
+            probe(make, series, service.protocol, service.cut(series), DISTURBANCES[0])
+            found.served.add(service.service)
+            found.as_run = True
+    except OutOfTimeError:
+        found.lines.append(f"not audited as run, which takes too long: {service.service}")
+    if len(found.refused) > refused:
+        found.refused_services.add(service.service)
 
 
 def _take_in_another_order(make: MakeStrategy, found: Findings) -> None:
@@ -246,7 +323,7 @@ def _take_in_another_order(make: MakeStrategy, found: Findings) -> None:
 
 def _ask_for_traces(make: MakeStrategy, quick: bool, found: Findings) -> None:
     for hidden in (False, True):
-        series = small_series(hidden_targets=hidden, rows=QUICK_ROWS if quick else ROWS)
+        series = small_series(hidden_targets=hidden, rows=QUICK_ROWS if quick else ROWS, seed=None)
         with found.during(f"asking for its trace changes nothing, {_where(hidden)}"):
             trace_changes_nothing(make, series, ProtocolSpec(preset="online").resolve(series))
 
@@ -279,7 +356,7 @@ def check_forecaster(name: str) -> list[str]:
     found = Findings()
     for hidden in (False, True):
         with found.during(f"{_where(hidden)}: {KEEPS}"):
-            recipe, stage = _small_task(name, hidden)
+            recipe, stage = _small_task(Choice(name, getattr(FORECASTERS[name].cls, "tiny", {})), hidden)
             _check_forecasts(recipe, stage)
             training_is_blind(recipe, stage)
     found.require_some()
@@ -311,13 +388,11 @@ def _check_forecasts(recipe: Recipe, stage: Stage) -> None:
         require(isinstance(made, Tensor) and made.requires_grad, "it offers gradients, and its forecasts carry none")
 
 
-def _small_task(forecaster: str, hidden: bool) -> tuple[Recipe, Stage]:
-    """A forecaster in its tiny form, and what it is trained on."""
-    series = small_series(hidden_targets=hidden)
+def _small_task(forecaster: Choice, hidden: bool) -> tuple[Recipe, Stage]:
+    """A forecaster with some options, and what it is trained on."""
+    series = small_series(hidden_targets=hidden, seed=None)
     stage = Stage.of(series, ProtocolSpec(preset="online").resolve(series))
-    cls = FORECASTERS[forecaster].cls
-    config = build(cls.Config, getattr(cls, "tiny", {}), f"forecaster {forecaster!r} (tiny)")
-    return Recipe(forecaster, config, task_of(stage), 0), stage
+    return Recipe(forecaster.name, forecaster_config(forecaster), task_of(stage), 0), stage
 
 
 def _where(hidden: bool) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.config import build
+from bench.audit_scope import service_of
 from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, Task, check_task
 from bench.protocol import Protocol
+from bench.run_spec import Choice, forecaster_config
 from bench.series import DriftSeries
 from bench.testing.canary import DISTURBANCES, Disturbance
 from bench.testing.findings import NotReadyError, becoming_ready
@@ -51,20 +52,21 @@ class Schedule:
 
 def label_of(protocol: Protocol, series: DriftSeries) -> str:
     """A schedule in a line."""
-    return f"{protocol.label}, targets {'hidden' if series.target_index is None else 'among the inputs'}"
+    return service_of(protocol, hidden=series.target_index is None)
 
 
-def draw_schedule(choose: Choose, forecaster: str = "") -> Schedule:
+def draw_schedule(choose: Choose, forecaster: Choice | None = None, *, seed: int | None = 0) -> Schedule:
     """Draw a schedule: lookback, horizon, stride, block, labels, start, hidden targets or not, cut and disturbance.
 
     Args:
         choose: Picks one of several, the plainest first: a generator's choice, or that of a property test.
-        forecaster: Only lookbacks that it can serve in its tiny form are drawn; empty for none.
+        forecaster: Only lookbacks that it can serve with its options are drawn.
+        seed: Of the series' noise; None draws noise that nobody can draw again.
 
     Raises:
         BenchError: The forecaster serves no lookback.
     """
-    series = small_series(hidden_targets=choose((False, True)), rows=DRAWN_ROWS)
+    series = small_series(hidden_targets=choose((False, True)), rows=DRAWN_ROWS, seed=seed)
     horizon = choose(HORIZONS)
     protocol = Protocol(
         name="drawn",
@@ -83,11 +85,11 @@ def draw_schedule(choose: Choose, forecaster: str = "") -> Schedule:
     return Schedule(series, protocol, choose(range(split.validation, split.end)), choose(DISTURBANCES))
 
 
-def _lookbacks(series: DriftSeries, horizon: int, forecaster: str) -> list[int]:
-    if not forecaster:
+def _lookbacks(series: DriftSeries, horizon: int, forecaster: Choice | None) -> list[int]:
+    if forecaster is None:
         return list(LOOKBACKS)
-    cls, served, refusal = FORECASTERS[forecaster].cls, [], ""
-    config = build(cls.Config, getattr(cls, "tiny", {}), f"forecaster {forecaster!r} (tiny)")
+    cls, served, refusal = FORECASTERS[forecaster.name].cls, [], ""
+    config = forecaster_config(forecaster)
     for lookback in LOOKBACKS:
         task = Task(lookback, horizon, len(series.inputs), len(series.targets), series.target_index)
         try:
@@ -97,5 +99,7 @@ def _lookbacks(series: DriftSeries, horizon: int, forecaster: str) -> list[int]:
         except (BenchError, NotReadyError) as error:
             refusal = str(error)
     if not served:
-        raise BenchError(f"forecaster {forecaster!r} in its tiny form serves none of the lookbacks drawn: {refusal}")
+        raise BenchError(
+            f"forecaster {forecaster.name!r} in its tiny form serves none of the lookbacks drawn: {refusal}"
+        )
     return served

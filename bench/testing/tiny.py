@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from bench.audit_scope import NO_OPTIONS, Options
 from bench.forecaster import FORECASTERS, abilities
 from bench.run import make_strategy
 from bench.run_spec import Choice, RunSpec
@@ -17,14 +19,20 @@ from bench.stream import Stage
 from bench.testing.findings import CheckError
 from bench.testing.passes import CPU, MakeStrategy
 
+SHORT = {"steps": 4, "batch": 4, "evaluations": 1, "validation_windows": 16}
+"""Training of a forecaster whose other options are a run's."""
 
-def small_series(*, hidden_targets: bool = False, rows: int = 150, seed: int = 0) -> DriftSeries:
+
+def small_series(
+    *, hidden_targets: bool = False, rows: int = 150, seed: int | None = 0, split: Split | None = None
+) -> DriftSeries:
     """A seeded series of three columns with a season of 6 and a jump, small enough for a canary.
 
     Args:
         hidden_targets: Whether the third column is a target and not an input; otherwise all are both.
-        rows: Its length; the stream is its last third.
-        seed: Of its noise.
+        rows: Its length.
+        seed: Of its noise; None draws noise that nobody can draw again, so that a check's rows are in the check alone.
+        split: Its borders; None makes the stream its last third.
     """
     rng = np.random.default_rng(seed)
     t = np.arange(rows)
@@ -39,7 +47,7 @@ def small_series(*, hidden_targets: bool = False, rows: int = 150, seed: int = 0
         values=values,
         columns=names,
         time=t.astype(np.int64),
-        split=Split(int(0.55 * rows), int(0.66 * rows), rows),
+        split=split or Split(int(0.55 * rows), int(0.66 * rows), rows),
         inputs=names[:2] if hidden_targets else names,
         targets=names[2:] if hidden_targets else names,
         events=(DriftEvent(jump, "jump"),),
@@ -49,38 +57,90 @@ def small_series(*, hidden_targets: bool = False, rows: int = 150, seed: int = 0
     ).validated()
 
 
+@dataclass(frozen=True)
+class Form:
+    """A strategy and its forecaster, with the options that a check makes them with.
+
+    Attributes:
+        strategy: Registered name and options.
+        forecaster: Likewise; None for a strategy that adapts none.
+        dataset: What the strategy's generator takes its data for; names of datasets are part of its seed.
+    """
+
+    strategy: Choice
+    forecaster: Choice | None
+    dataset: str = "small"
+
+    @classmethod
+    def tiny(cls, name: str, forecaster: str = "", given: Options = NO_OPTIONS) -> Form:
+        """Made cheap: the options that were given, but for those that the classes declare as ``tiny``.
+
+        Args:
+            name: Of the strategy.
+            forecaster: Which one; by default the first by name that will do.
+            given: Options of both.
+
+        Raises:
+            CheckError: No registered forecaster offers what the strategy needs.
+        """
+        chosen = forecaster or next(iter(fitting_forecasters(STRATEGIES[name].cls)), "")
+        other = Choice(chosen, given.forecaster | _tiny(FORECASTERS[chosen].cls)) if chosen else None
+        return cls(Choice(name, given.strategy | _tiny(STRATEGIES[name].cls)), other)
+
+    def as_run(self, given: Options, dataset: str) -> Form:
+        """With the options that were given, and no others; only training is short.
+
+        Args:
+            given: Options of both.
+            dataset: The run's.
+        """
+        other = self.forecaster and Choice(self.forecaster.name, given.forecaster | {"training": SHORT})
+        return Form(Choice(self.strategy.name, given.strategy), other, dataset)
+
+    def maker(self, seed: int = 0, checkpoints: Path | None = None) -> MakeStrategy:
+        """A function that builds the strategy for a stage.
+
+        Args:
+            seed: Of the run.
+            checkpoints: Folder that keeps pre-trained forecasters from one call to the next; None trains each time.
+        """
+
+        def make(stage: Stage) -> Strategy:
+            run = RunSpec(
+                experiment="check",
+                strategy=self.strategy,
+                forecaster=self.forecaster,
+                dataset=Choice(self.dataset, {}),
+                protocol=stage.protocol,
+                seed=seed,
+                device="cpu",
+                threads=1,
+                run_id="",
+            )
+            with torch.random.fork_rng(devices=[]):
+                return make_strategy(run, stage, CPU, checkpoints)
+
+        return make
+
+
 def tiny_maker(name: str, seed: int = 0, *, forecaster: str = "", checkpoints: Path | None = None) -> MakeStrategy:
     """A function that builds the strategy ``name``, made cheap, on a cheap forecaster that offers what it needs.
 
     Args:
         name: Registered name.
         seed: Of the run.
-        forecaster: Which one, in its declared tiny form; by default the first by name that will do.
-        checkpoints: Folder that keeps pre-trained forecasters from one call to the next; None trains each time.
+        forecaster: As `Form.tiny` takes it.
+        checkpoints: As `Form.maker` takes it.
 
     Raises:
         CheckError: No registered forecaster offers what the strategy needs.
     """
-    entry = STRATEGIES[name]
-    chosen = forecaster or next(iter(fitting_forecasters(entry.cls)), "")
-    options: dict[str, Any] = getattr(FORECASTERS[chosen].cls, "tiny", {}) if chosen else {}
+    return Form.tiny(name, forecaster).maker(seed, checkpoints)
 
-    def make(stage: Stage) -> Strategy:
-        run = RunSpec(
-            experiment="check",
-            strategy=Choice(name, entry.cls.tiny),
-            forecaster=Choice(chosen, options) if chosen else None,
-            dataset=Choice("small", {}),
-            protocol=stage.protocol,
-            seed=seed,
-            device="cpu",
-            threads=1,
-            run_id="",
-        )
-        with torch.random.fork_rng(devices=[]):
-            return make_strategy(run, stage, CPU, checkpoints)
 
-    return make
+def _tiny(cls: type[Any]) -> dict[str, Any]:
+    options: dict[str, Any] = getattr(cls, "tiny", {})
+    return options
 
 
 def fitting_forecasters(strategy: type[Strategy]) -> list[str]:

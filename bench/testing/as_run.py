@@ -1,0 +1,66 @@
+"""What a run serves, on a small series: its own protocol and options, where the rest of a check makes them cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench.audit_scope import service_of, traits_of
+from bench.protocol import Protocol
+from bench.run_spec import RunSpec
+from bench.series import DriftSeries, Split
+from bench.testing.tiny import small_series
+
+MOST = 3
+"""Services of one strategy's runs that are audited as they are."""
+
+
+@dataclass(frozen=True)
+class AsRun:
+    """A service of some runs.
+
+    Attributes:
+        protocol: Its schedule.
+        hidden: Whether targets are not among the inputs.
+        dataset: Name of the first of the runs' datasets, and ``seed`` its seed: both seed the strategy's generator.
+    """
+
+    protocol: Protocol
+    hidden: bool
+    dataset: str
+    seed: int
+
+    @classmethod
+    def of(cls, run: RunSpec) -> AsRun:
+        """What a run serves."""
+        return cls(run.protocol, run.hidden, run.dataset.name, run.seed)
+
+    @property
+    def service(self) -> str:
+        """In a line."""
+        return service_of(self.protocol, hidden=self.hidden)
+
+    def series(self) -> DriftSeries:
+        """Rows enough to train on, to warm up with, and for three blocks and more; no two calls give the same."""
+        protocol = self.protocol
+        block = protocol.block * protocol.stride
+        train = protocol.lookback + 2 * protocol.horizon + 16
+        validation = train + protocol.horizon + protocol.delay + block
+        end = validation + 3 * block + 2 * protocol.horizon + protocol.delay
+        return small_series(hidden_targets=self.hidden, rows=end, seed=None, split=Split(train, validation, end))
+
+    def cut(self, series: DriftSeries) -> int:
+        """Within the truths of the second block's forecasts, and behind the first of its origins."""
+        protocol = self.protocol
+        return series.split.validation + protocol.block * protocol.stride + protocol.horizon // 2
+
+
+def distinct(services: Iterable[AsRun]) -> list[AsRun]:
+    """One service of each kind, the first `MOST` of them: with other traits, another lookback or horizon."""
+    first: dict[object, AsRun] = {}
+    for one in services:
+        protocol = one.protocol
+        kind = traits_of(protocol, hidden=one.hidden), protocol.lookback, protocol.horizon
+        if not protocol.is_leaky:
+            first.setdefault(kind, one)
+    return list(first.values())[:MOST]
