@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,15 +132,18 @@ def read_texts(texts: pd.Series[str], form: str) -> Stamps:
     late = ends_days(texts, form)
     whole = texts.mask(late, texts.str.replace(MIDNIGHT, "00", regex=True)) if late.any() else texts
     has_zone = "%z" in form or "%Z" in form
+    how: dict[str, Any] = {"format": "mixed", "dayfirst": BY_CELL[form]} if form in BY_CELL else {"format": form}
+    stamps = np.full(len(texts), np.datetime64("NaT"), dtype="datetime64[s]")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # 13/01/2024 is read with the day first, whatever is asked for
-        if form in BY_CELL:
-            found = pd.to_datetime(whole, format="mixed", dayfirst=BY_CELL[form], errors="coerce")
-        else:
-            found = pd.to_datetime(whole, format=form, errors="coerce", utc=has_zone)
-    stamps = found.dt.tz_localize(None).to_numpy()
-    if found.dt.tz is not None and not has_zone:  # a zone that `split_zones` did not see
-        stamps = np.full(len(texts), np.datetime64("NaT"), dtype=stamps.dtype)
+        warnings.simplefilter("ignore")  # 13/01/2024 is read with the day first, whatever is asked for; 1Q2024 is read
+        try:
+            found = pd.to_datetime(whole, errors="coerce", utc=has_zone, **how)
+        except ValueError:
+            if form not in WORDS:
+                raise
+            return stamps  # zones that `split_zones` did not see, of several kinds
+    if found.dt.tz is None or has_zone:
+        stamps = found.dt.tz_localize(None).to_numpy()
     if late.any():
         stamps = stamps + np.where(late, np.timedelta64(1, "D"), np.timedelta64(0, "D"))
     return _bounded(_in_century(stamps) if "%y" in form else stamps)
@@ -164,7 +167,7 @@ def looks_like_time(text: str) -> bool:
     others = re.sub(r"\D", "", YEAR.sub("", text, count=1))
     if not (others and (YEAR.search(text) or MONTH.search(text))):
         return False
-    return bool(pd.notna(pd.to_datetime(text, format="mixed", errors="coerce", utc=True)))
+    return not np.isnat(read_texts(pd.Series([text], dtype="str"), "month-first")).any()
 
 
 def _forms(cell: str) -> list[str]:
@@ -234,10 +237,11 @@ def _periods(texts: pd.Series[str]) -> Stamps:
     days = weeks["year"] + "-W" + weeks["week"] + "-" + weeks["day"].fillna("1")
     found = pd.to_datetime(days, format="%G-W%V-%u", errors="coerce")
     for pattern in PERIODS:
-        parts = texts.str.extract(f"^{pattern}$")
-        last = parts["count"].astype("Int64") * parts["unit"].str.upper().map(MONTHS).astype("Int64")
-        month = last - parts["unit"].str.upper().map(MONTHS).astype("Int64") + 1
-        begins = parts["year"] + "-" + month.astype("string").str.zfill(2)
+        parts = texts.str.extract(f"^{pattern}$").dropna()
+        if parts.empty:
+            continue
+        month = (parts["count"].astype("int64") - 1) * parts["unit"].str.upper().map(MONTHS) + 1
+        begins = parts["year"] + "-" + month.astype("str").str.zfill(2)
         found = found.fillna(pd.to_datetime(begins, format="%Y-%m", errors="coerce"))
     return found.to_numpy()
 

@@ -9,7 +9,7 @@ from bench.files.counters import as_numbers
 from bench.files.numeric_times import clock_reading, says_time
 from bench.files.text_times import BY_CELL, Reading, looks_like_time, read_texts, span_starts, text_readings
 from bench.files.time_zones import ZonedTexts, split_zones
-from bench.files.user_table import UserTable, first_cell
+from bench.files.user_table import UserTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def unread_hint(table: UserTable, name: str) -> str:
     column = table.frame[name]
     if not _is_text(column):
         return ""
-    first = first_cell(column)
+    first = split_texts(column.dropna().head(1)).local.iloc[0]
     if not looks_like_time(first) and not (says_time(name) and any(letter.isdigit() for letter in first)):
         return ""
     if HOUR.fullmatch(first):

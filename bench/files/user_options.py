@@ -53,6 +53,13 @@ class UserOptions(DatasetConfig):
     irregular: Literal["refuse", "keep"] = "refuse"
     missing: Literal["refuse", "ffill", "mask"] = "refuse"
 
+    @field_validator("time")
+    @classmethod
+    def _are_columns(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
+            raise ValueError("name one column, or several different ones")
+        return value
+
     @field_validator("time_format")
     @classmethod
     def _is_form(cls, value: str | None) -> str | None:

@@ -377,6 +377,8 @@ def test_several_columns_may_be_named(load: Load, save: Save) -> None:
     series = load(save(table), time=["day", "hour"], time_format="%d.%m.%Y %H")
     np.testing.assert_array_equal(series.time, HOURS.to_numpy().astype("M8[s]"))
     faults: list[tuple[dict[str, Any], str]] = [
+        ({"time": ["day", "day"]}, "name one column, or several different ones"),
+        ({"time": []}, "name one column, or several different ones"),
         ({"time": ["day", "horu"]}, "Unknown column 'horu'. Did you mean 'hour'?"),
         ({"time": ["day", "hour"], "inputs": ["hour", "load"]}, "column 'hour' is the time column"),
         ({"time": ["day", "hour"], "time_format": "%d/%m/%Y %H"}, r"column 'day + hour' is not a date like %d/%m/%Y"),

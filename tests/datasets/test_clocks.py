@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import BenchError, DriftSeries
+from bench.files.user_options import FORM_WORDS
 
 from .conftest import Load
 
@@ -287,7 +289,7 @@ FORMS = [
 DATE_FORMS = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%y", "%m/%d/%y", "%y/%m/%d", "%d-%b-%y", "%Y%m%d", "%Y-%j"]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), start=st.datetimes(pd.Timestamp("1980-01-01"), pd.Timestamp("2030-01-01")))
 def test_no_other_time_is_read_than_was_written(load: Load, tmp_path: Path, data: st.DataObject, start: Any) -> None:
     """Whatever the form, the step and the first day: never another time than the one that was written."""
@@ -309,3 +311,29 @@ def read(load: Load, name: str, form: str) -> DriftSeries:
         if named is None:
             raise
     return load(name, time="date", time_format=form if form in named[1].split(" or as ") else named[2])
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from([*TEXTS, *NUMBERS]),
+    other=st.sampled_from([*TEXTS, *NUMBERS]),
+    between=st.sampled_from(["", " ", "/", " - ", "T", "+"]),
+    edits=st.lists(
+        st.tuples(st.integers(0, 59), st.integers(0, 30), st.sampled_from("0123456789-/:. TZ+QWMa([")), max_size=3
+    ),
+    form=st.sampled_from([None, *FORM_WORDS, "%d/%m/%y %H:%M", "seconds since 1970-01-01"]),
+)
+def test_what_is_written_wrongly_is_one_clear_error(
+    load: Load, tmp_path: Path, kind: str, other: str, between: str, edits: list[tuple[int, int, str]], form: str | None
+) -> None:
+    """Two spellings in one cell, or letters put in: read, or refused by file and column; never anything else."""
+    both = TEXTS | NUMBERS
+    cells = [str(cell) for cell in list(both[kind][0])[:60]]
+    if between:
+        cells = [f"{first}{between}{second}" for first, second in zip(cells, list(both[other][0]), strict=False)]
+    for row, place, letter in edits:
+        cells[row] = cells[row][:place] + letter + cells[row][place:]
+    frame(cells).to_csv(tmp_path / "my.csv", index=False)
+    options = {"time": "date", "time_format": form} if form else {}
+    with suppress(BenchError):
+        load(f"csv:{tmp_path / 'my.csv'}", irregular="keep", **options)
