@@ -81,6 +81,7 @@ class DatasetRecord(Part):
         source: Where the data come from.
         licence: Under which terms.
         notes: What the loader guessed or mended.
+        filled: For each column with values in the stream that were never measured but filled in, their share of it.
         truth: Of a series that was made; None for others.
     """
 
@@ -96,6 +97,7 @@ class DatasetRecord(Part):
     source: str = ""
     licence: str = ""
     notes: list[str] = []
+    filled: dict[str, float] = {}
     truth: TruthRecord | None = None
 
 

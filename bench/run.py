@@ -162,6 +162,7 @@ def describe(run: RunSpec, series: DriftSeries, place: Workplace, device: torch.
             source=series.source,
             licence=series.licence,
             notes=list(series.notes),
+            filled={name: share for name, share in series.filled.items() if name in {*series.inputs, *series.targets}},
             truth=_truth_record(series),
         ),
         protocol=run.protocol,

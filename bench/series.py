@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -96,6 +97,7 @@ class DriftSeries:
         licence: Under which terms.
         notes: What the loader guessed or mended, one line each.
         truth: What is known of a series that was made; it decides no hash.
+        filled: For each column with values in the stream that were never measured but filled in, their share of it.
     """
 
     name: str
@@ -113,6 +115,7 @@ class DriftSeries:
     licence: str = ""
     notes: tuple[str, ...] = field(default=())
     truth: Truth | None = None
+    filled: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -301,15 +304,16 @@ class DriftSeries:
                     f"{who} varies by {np.ptp(train[:, column]):.3g} over the {self.split.train:,} training rows, too "
                     "little to be squared and scaled. Give it in a smaller unit."
                 )
-            self._check_size(column, float(std[column]))
+            if (far := self.row_beyond_float32(column)) is not None:
+                raise BenchError(
+                    f"dataset {self.name!r}: row {far:,} ({self.time[far]}), column {self.columns[column]!r} is "
+                    f"{self.values[far, column]:.3g}, so many standard deviations of the training rows from their mean "
+                    "that float32, in which strategies compute, cannot square them. Is it a mark of a missing value?"
+                )
 
-    def _check_size(self, column: int, std: float) -> None:
-        """Refuse what no strategy could compute with, so that none is blamed for it."""
-        away = np.abs(self.values[:, column] - self.values[: self.split.train, column].mean())
+    def row_beyond_float32(self, column: int) -> int | None:
+        """The row whose scaled value float32, in which strategies compute, cannot square; None where it can all."""
+        train = self.values[: self.split.train, column]
+        away = np.abs(self.values[:, column] - train.mean())
         row = int(away.argmax())
-        if away[row] / std >= LARGEST_SINGLE:
-            raise BenchError(
-                f"dataset {self.name!r}: row {row:,} ({self.time[row]}), column {self.columns[column]!r} is "
-                f"{self.values[row, column]:.3g}, {away[row] / std:.2g} standard deviations of the training rows from "
-                "their mean: float32, in which strategies compute, cannot square that. Is it a mark of a missing value?"
-            )
+        return row if away[row] >= LARGEST_SINGLE * train.std() else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from bench import register_dataset
 from bench.files.csv_table import read_csv
 from bench.files.parquet_table import read_parquet
+from bench.files.user_options import CsvOptions
 from bench.files.user_series import UserFile
 from bench.files.user_table import UserTable
 
@@ -15,9 +16,11 @@ from bench.files.user_table import UserTable
 class UserCsv(UserFile):
     """A CSV file of your own, written 'csv:PATH': a header, then a row of numbers for each time step."""
 
+    Config = CsvOptions
+
     def read(self, path: Path) -> UserTable:
-        """Its rows; the header is row 1."""
-        return read_csv(path, text=self.config.named_as_text)
+        """Its rows; the header is row 1, unless lines above it are left out."""
+        return read_csv(path, self.config.dialect, self.config.cells, text=self.config.named_as_text)
 
 
 @register_dataset("parquet")
@@ -26,4 +29,4 @@ class UserParquet(UserFile):
 
     def read(self, path: Path) -> UserTable:
         """Its rows, counted from 1."""
-        return read_parquet(path, text=self.config.named_as_text)
+        return read_parquet(path, self.config.cells, text=self.config.named_as_text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import takewhile
 
 import numpy as np
@@ -156,3 +157,26 @@ def listed(names: list[str]) -> str:
     """Names for a note; of many, the first."""
     shown = ", ".join(names[:8])
     return shown if len(names) <= 8 else f"{shown}, ... ({len(names)})"
+
+
+def drop_option(columns: Sequence[str], options: UserOptions, names: Sequence[str]) -> str:
+    """The options that leave columns out, beside what the user gave; empty where no column would be left.
+
+    Args:
+        columns: Those that are used.
+        options: What the user gave.
+        names: Which of them to leave out.
+    """
+    given = {"inputs": options.inputs, "targets": options.targets}
+    left = {role: [name for name in said or () if name not in names] for role, said in given.items()}
+    if not set(columns) - set(names) or any(said and not left[role] for role, said in given.items()):
+        return ""
+    said = [f"{role} = {left[role]}" for role in given if given[role] and len(left[role]) < len(given[role] or ())]
+    others = [name for name in names if not any(name in (given[role] or ()) for role in given)]
+    return ", ".join(said + ([f"drop = {[*options.drop, *others]}"] if others else []))
+
+
+def unlike_numbers(table: UserTable, columns: Sequence[str], name: str) -> list[str]:
+    """Columns of which less than half is numbers, and one more."""
+    few = [column for column in columns if np.isfinite(table.cells.to_numbers(table.frame[column])).mean() < 0.5]
+    return [column for column in columns if column in {*few, name}]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.files.user_table import first_cell, is_number, is_numeric, is_whole
+from bench.files.cells import is_numeric
+from bench.files.user_table import first_cell, is_number, is_whole
 from bench.series import Floats
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.files.cells import is_numeric
 from bench.files.time_grid import MOST_CELLS, Times
-from bench.files.user_table import UserTable, is_numeric, is_whole
+from bench.files.user_table import UserTable, is_whole
 from bench.series import Floats
 
 
@@ -93,7 +94,7 @@ def pivot(
         before = int(np.flatnonzero(cells == cells[repeated])[0])
         raise BenchError(
             f"{table.where(repeated, column)}: the series {names[series[repeated]]!r} has a row for this time already, "
-            f"row {before + table.first_row:,}. Keep one of the two."
+            f"row {table.row_number(before):,}. Keep one of the two."
         )
     wide = np.full(len(grid) * len(names), np.nan)
     wide[cells] = values

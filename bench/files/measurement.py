@@ -6,10 +6,11 @@ import re
 
 import numpy as np
 
+from bench.files.cells import is_numeric
 from bench.files.counters import Numbers, as_numbers, counts_rows, rises, says_counter
 from bench.files.time_column import Clock
 from bench.files.time_recognition import holds_dates, holds_number_times
-from bench.files.user_table import UserTable, is_numeric
+from bench.files.user_table import UserTable
 
 PARTS = {
     r"years?|yr|yyyy": ("year",),

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.files.cells import Cells
 from bench.files.user_table import UserTable
 
 OLD_LETTERS = {"A": "Y", "H": "h", "T": "min", "S": "s", "L": "ms", "U": "us", "N": "ns"}
 """Steps as pandas wrote them until 2.1."""
 
 
-def read_parquet(path: Path, *, text: tuple[str, ...] = ()) -> UserTable:
+def read_parquet(path: Path, cells: Cells | None = None, *, text: tuple[str, ...] = ()) -> UserTable:
     """The rows of a Parquet file; checksums of its pages are verified where it has them.
 
     Decimals and flags come as numbers, dates as times, categories as what they stand for, periods (months, quarters) as
@@ -23,6 +24,7 @@ def read_parquet(path: Path, *, text: tuple[str, ...] = ()) -> UserTable:
 
     Args:
         path: The file.
+        cells: How its cells are read, where they are text.
         text: Columns that are read as text, such as the names of series.
 
     Raises:
@@ -46,7 +48,7 @@ def read_parquet(path: Path, *, text: tuple[str, ...] = ()) -> UserTable:
     frame = pd.DataFrame(arrays)
     if frame.empty:
         raise BenchError(f"{path}: no rows or no columns. Add a row for each time step.")
-    return UserTable(path, frame, first_row=1)
+    return UserTable(path, frame, first_row=1, cells=cells or Cells())
 
 
 def _checked_names(path: Path, header: list[str]) -> list[str]:

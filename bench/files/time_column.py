@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.files.cells import is_numeric
 from bench.files.counters import Numbers, as_numbers, counts_rows
 from bench.files.joined_columns import joined
 from bench.files.numeric_times import COUNT, UNIX, clock_reading, is_of_numbers, read_numbers
@@ -24,7 +25,7 @@ from bench.files.text_times import (
 from bench.files.time_grid import Times, seconds
 from bench.files.time_recognition import by_cell_hint, split_texts, unread_hint
 from bench.files.time_zones import ZonedTexts, are_dates, from_place, to_utc
-from bench.files.user_table import OTHER_TIME, UserTable, first_cell, is_number, is_numeric
+from bench.files.user_table import OTHER_TIME, UserTable, first_cell, is_number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,11 @@ import re
 import numpy as np
 
 from bench.errors import BenchError
+from bench.files.cells import is_numeric
 from bench.files.long_table import long_file_hint
 from bench.files.time_column import Clock, Rows, TimeOptions, read_times, spelled
 from bench.files.time_recognition import holds_dates, holds_number_times
-from bench.files.user_table import UserTable, is_numeric
+from bench.files.user_table import UserTable
 
 HOUR = np.timedelta64(3600, "s")
 TIME_OF_DAY = re.compile(r"\d{1,2}(?:[:.h]\d\d){0,2}(?:[.,]\d+)?\s?(?:[AaPp][Mm])?|\d{3,4}")

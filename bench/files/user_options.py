@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import PositiveInt, field_validator, model_validator
+from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from bench.dataset import DatasetConfig
 from bench.files import numeric_times, text_times
+from bench.files.cells import Cells
+from bench.files.csv_dialect import Dialect
+from bench.files.number_text import NumberFormat
 from bench.files.numeric_times import SINCE
 
 FORM_WORDS = (*text_times.WORDS, *numeric_times.WORDS)
@@ -36,6 +39,11 @@ class UserOptions(DatasetConfig):
         resample: Means over even steps such as ``1h``; each is stamped with the end of its step.
         irregular: Whether uneven steps are refused, or kept as if they were even.
         missing: What becomes of empty cells: ``refuse``, or ``ffill``, the last value before in the same column.
+        longest_gap: Rows of the longest run of empty cells that is filled; None for a horizon.
+        na_values: What stands where a value is missing: texts such as ``NA``, and numbers such as ``-200``.
+        decimal: The decimal mark of numbers that are text.
+        thousands: What parts groups of three digits in them; None for nothing.
+        drop: Columns, or series of a long file, that are left out.
     """
 
     path: str
@@ -52,6 +60,16 @@ class UserOptions(DatasetConfig):
     resample: str | None = None
     irregular: Literal["refuse", "keep"] = "refuse"
     missing: Literal["refuse", "ffill", "mask"] = "refuse"
+    longest_gap: NonNegativeInt | None = None
+    na_values: tuple[str | float, ...] = ()
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[",", ".", " ", "'"] | None = None
+    drop: tuple[str, ...] = ()
+
+    @field_validator("na_values", "drop", mode="before")
+    @classmethod
+    def _is_several(cls, value: object) -> object:
+        return value if isinstance(value, list | tuple) else (value,)
 
     @field_validator("time")
     @classmethod
@@ -102,7 +120,16 @@ class UserOptions(DatasetConfig):
             raise ValueError("a long file needs its time column named, too: time = '...'")
         if self.id is not None and len({self.id, self.value, *self.time_columns}) < 2 + len(self.time_columns):
             raise ValueError("id, value and time are three different columns")
+        if self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}: one mark cannot be both")
+        if both := {*self.drop} & {*(self.inputs or ()), *(self.targets or ()), *self.time_columns}:
+            raise ValueError(f"{min(both)!r} is to be left out (drop) and to be used")
         return self
+
+    @property
+    def cells(self) -> Cells:
+        """How cells are read."""
+        return Cells(NumberFormat(self.decimal, self.thousands), self.na_values)
 
     @property
     def time_columns(self) -> tuple[str, ...]:
@@ -113,6 +140,40 @@ class UserOptions(DatasetConfig):
     def named_as_text(self) -> tuple[str, ...]:
         """Columns whose cells are names, also where they look like numbers."""
         return () if self.id is None else (self.id,)
+
+
+class CsvOptions(UserOptions):
+    r"""Options of a CSV file, besides.
+
+    Attributes:
+        sep: What stands between cells, such as ``;``; ``\t`` for a tab.
+        comment: What lines begin with that are none of the table.
+        skiprows: Lines above the header.
+    """
+
+    sep: str = ","
+    comment: str | None = None
+    skiprows: NonNegativeInt = 0
+
+    @field_validator("sep")
+    @classmethod
+    def _is_one_character(cls, value: str) -> str:
+        value = {"\\t": "\t", "tab": "\t"}.get(value, value)
+        if len(value) != 1 or value in '"\r\n' or value.isalnum():
+            raise ValueError("give one character that stands between cells, such as ';', '|' or '\\t'")
+        return value
+
+    @field_validator("comment")
+    @classmethod
+    def _is_some_mark(cls, value: str | None) -> str | None:
+        if value is not None and (not value.strip() or '"' in value):
+            raise ValueError("give what comments begin with, such as '#'")
+        return value
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the file is written."""
+        return Dialect(self.sep, self.comment and self.comment.strip(), self.skiprows)
 
 
 def step_of(text: str) -> np.timedelta64:

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bench.dataset import Dataset
 from bench.errors import BenchError
-from bench.files.column_choice import choose_clock, choose_columns, listed
+from bench.files.column_choice import choose_clock, choose_columns, drop_option, listed, unlike_numbers
+from bench.files.gaps import Filled, fill, require_complete, require_short, require_some, stream_shares
 from bench.files.long_table import pivot, rows_of_series, series_of_rows
+from bench.files.sentinels import sentinel_notes
 from bench.files.time_column import Clock, TimeOptions
-from bench.files.time_grid import Times, fill_forward, first_irregular, resample_mean, spell
-from bench.files.time_order import clock_change_hint, read_clock
-from bench.files.user_options import UserOptions, step_of
+from bench.files.time_grid import first_irregular
+from bench.files.time_order import read_clock
+from bench.files.uneven import resampled, uneven_steps
+from bench.files.user_options import UserOptions
 from bench.files.user_table import UserTable
 from bench.files.window_sizes import choose_sizes, choose_split
 from bench.registry import unknown
+from bench.rounding import is_flat
 from bench.series import DriftSeries, Floats
 
 FEWEST_ROWS = 40  # 20/5/75 of it leaves 8 training and 2 validation rows
@@ -41,6 +46,7 @@ class Rows:
         targets: Columns to forecast.
         notes: What was guessed or mended.
         place: The words for where a row and column are in the file.
+        leave_out: The option that leaves columns out; empty where none would be left.
     """
 
     values: Floats
@@ -50,6 +56,7 @@ class Rows:
     targets: tuple[str, ...]
     notes: tuple[str, ...]
     place: Callable[[int, int], str]
+    leave_out: Callable[[list[str]], str]
 
 
 class UserFile(Dataset):
@@ -75,15 +82,16 @@ class UserFile(Dataset):
         path = Path(options.path).expanduser()
         table = self.read(path)
         rows = _long_rows(table, options) if options.id is not None else _wide_rows(table, options)
-        values, time, mended = _mended(path, rows, options)
-        _require_enough(path, len(values))
-        split, split_notes = choose_split(path, len(values), options)
-        lookback, horizon, season, size_notes = choose_sizes(time, split, options)
-        return DriftSeries(
+        mended = _mended(path, rows, options)
+        _require_enough(path, len(mended.values))
+        split, split_notes = choose_split(path, len(mended.values), options)
+        lookback, horizon, season, size_notes = choose_sizes(mended.time, split, options)
+        require_short(mended, rows.columns, str(path), options.longest_gap, horizon, rows.leave_out)
+        series = DriftSeries(
             name=f"{self.name.partition(':')[0]}:{options.path}",
-            values=values,
+            values=mended.values,
             columns=rows.columns,
-            time=time,
+            time=mended.time,
             split=split,
             inputs=rows.inputs,
             targets=rows.targets,
@@ -92,8 +100,11 @@ class UserFile(Dataset):
             season=season,
             source=f"the user's file {path.name}",
             licence="the user's own",
-            notes=(*rows.clock.notes, *rows.notes, *mended, *split_notes, *size_notes),
+            notes=(*table.notes, *rows.clock.notes, *rows.notes, *mended.notes, *split_notes, *size_notes),
+            filled=stream_shares(mended, rows.columns, split),
         )
+        _require_usable(path, series, rows.leave_out, options)
+        return series
 
 
 def _require_enough(path: Path, rows: int) -> None:
@@ -101,17 +112,54 @@ def _require_enough(path: Path, rows: int) -> None:
         raise BenchError(f"{path}: {rows} rows are too few to train and stream on. Give {FEWEST_ROWS} or more.")
 
 
+def _require_usable(
+    path: Path, series: DriftSeries, leave_out: Callable[[list[str]], str], options: UserOptions
+) -> None:
+    """Refuse what `DriftSeries.validated` would, with the option that mends it."""
+    flat = [series.columns[c] for c in map(int, np.flatnonzero(is_flat(series.values[: series.split.train])))]
+    if flat and (way := leave_out(flat)):
+        raise BenchError(
+            f"{path}: column {flat[0]!r} is constant over the {series.split.train:,} training rows and cannot be "
+            f"scaled. Leave out what is: {way}."
+        )
+    for place, name in enumerate(series.columns):
+        if not flat and (row := series.row_beyond_float32(place)) is not None:
+            value = float(series.values[row, place])
+            raise BenchError(
+                f"{path}: column {name!r} at {series.time[row]} is {value:.3g}, so many standard deviations of the "
+                "training rows from their mean that float32, in which strategies compute, cannot square them. If it "
+                f"marks a missing value give {options.cells.with_marks([value])}, missing = 'ffill'."
+            )
+
+
 def _wide_rows(table: UserTable, options: UserOptions) -> Rows:
     """Rows of a file with a column for each series."""
+    table.require_columns(options.drop)
+    table = replace(table, frame=table.frame.drop(columns=list(options.drop)))
     if options.resample is None:
         _require_enough(table.path, len(table.frame))
     clock = choose_clock(table, options)
     inputs, targets, notes = choose_columns(table, clock, options)
     columns = tuple(name for name in table.frame.columns if name in {*inputs, *targets})
-    values = np.column_stack([table.numbers(name) for name in columns])
+    leave_out = partial(drop_option, columns, options)
+    values = np.column_stack([_measured(table, name, columns, leave_out) for name in columns])
+    notes += sentinel_notes(values, columns, options.cells)
     return Rows(
-        values, clock, columns, inputs, targets, tuple(notes), lambda row, column: table.where(row, columns[column])
+        values,
+        clock,
+        columns,
+        inputs,
+        targets,
+        tuple(notes),
+        lambda row, column: table.where(row, columns[column]),
+        leave_out,
     )
+
+
+def _measured(table: UserTable, name: str, columns: tuple[str, ...], leave_out: Callable[[list[str]], str]) -> Floats:
+    """One column as numbers; where it holds none, all such columns are proposed to be left out."""
+    way = leave_out(unlike_numbers(table, columns, name))
+    return table.numbers(name, f"leave out such columns, {way}" if way else "")
 
 
 def _long_rows(table: UserTable, options: UserOptions) -> Rows:
@@ -122,10 +170,11 @@ def _long_rows(table: UserTable, options: UserOptions) -> Rows:
     series, names = series_of_rows(table, options.id)
     said = TimeOptions(options.time_format, options.timezone)
     clock = read_clock(table, options.time_columns, said, groups=rows_of_series(series))
-    wide = pivot(table, table.numbers(options.value), clock.values, series, names, clock.name)
-    inputs = options.inputs or wide.columns
+    numbers = table.numbers(options.value, "name another column of values, value = '...'")
+    wide = pivot(table, numbers, clock.values, series, names, clock.name)
+    inputs = options.inputs or tuple(name for name in wide.columns if name not in options.drop)
     targets = options.targets or inputs
-    for name in (*inputs, *targets):
+    for name in (*inputs, *targets, *options.drop):
         if name not in wide.columns:
             raise BenchError(f"{table.path}: {unknown('series', name, wide.columns)}")
     kept = [place for place, name in enumerate(wide.columns) if name in {*inputs, *targets}]
@@ -135,76 +184,45 @@ def _long_rows(table: UserTable, options: UserOptions) -> Rows:
     def place(row: int, column: int) -> str:
         return f"{table.path}: series {columns[column]!r} at {wide.time[row]}"
 
-    kept_clock = replace(clock, values=wide.time)
-    return Rows(wide.values[:, kept], kept_clock, columns, inputs, targets, (note,), place)
+    return Rows(
+        wide.values[:, kept],
+        replace(clock, values=wide.time),
+        columns,
+        inputs,
+        targets,
+        (note, *sentinel_notes(wide.values[:, kept], columns, options.cells)),
+        place,
+        partial(drop_option, columns, options),
+    )
 
 
-def _mended(path: Path, rows: Rows, options: UserOptions) -> tuple[Floats, Times, list[str]]:
-    """Values without gaps on even steps, and a line for each thing that was done to them.
+def _mended(path: Path, rows: Rows, options: UserOptions) -> Filled:
+    """Values without gaps on even steps, and a note for each thing that was done to them.
 
     Raises:
         BenchError: Something is missing or uneven, and nothing was said of it.
     """
-    values, time, place, notes = rows.values, rows.clock.values, rows.place, list[str]()
+    values, time, notes = rows.values, rows.clock.values, list[str]()
+    require_some(values, rows.columns, str(path), rows.leave_out)
     if options.missing == "refuse":
-        _require_complete(values, place)
+        require_complete(values, rows.columns, rows.place, rows.leave_out)
     if options.resample is not None:
-        values, time = _resampled(path, values, time, options.resample)
+        values, time = resampled(path, values, time, options.resample)
         notes.append(f"resampled: each row is the mean of the {options.resample} that ended with its time stamp")
         if options.missing == "refuse":
-            _require_complete(values, lambda row, column: f"{path}: column {rows.columns[column]!r} at {time[row]}")
+            stamps = time
+            require_complete(
+                values,
+                rows.columns,
+                lambda row, column: f"{path}: column {rows.columns[column]!r} at {stamps[row]}",
+                rows.leave_out,
+            )
     elif uneven := first_irregular(time):
         if options.irregular == "refuse":
-            raise _irregular(path, rows, uneven)
+            where, _, in_row = rows.place(uneven, 0).partition(", column")
+            raise uneven_steps(f"{where if in_row else path}, column {rows.clock.name!r}", time, uneven)
         notes.append(f"time column {rows.clock.name!r}: uneven steps, kept as if they were even")
     if options.missing == "ffill":
-        values, time, more = _filled(values, time)
-        notes += more
-    return values, time, notes
-
-
-def _require_complete(values: Floats, place: Callable[[int, int], str]) -> None:
-    missing = np.isnan(values)
-    if missing.any():
-        row, column = map(int, np.argwhere(missing)[0])
-        raise BenchError(
-            f"{place(row, column)} is empty, expected a number. Fill it first (forward-fill does not look ahead, "
-            "interpolation does; missing = 'ffill' fills forward), or name the columns to use, inputs = [...] and "
-            "targets = [...], and leave this one out."
-        )
-
-
-def _resampled(path: Path, values: Floats, time: Times, step: str) -> tuple[Floats, Times]:
-    if time.dtype.kind != "M":
-        raise BenchError(f"{path}: resample = {step!r} needs a time column of dates. Name it, time = '...'")
-    try:
-        return resample_mean(values, time.astype("datetime64[ns]"), step_of(step))
-    except BenchError as error:
-        raise BenchError(f"{path}: resample = {step!r} makes {error}.") from None
-
-
-def _irregular(path: Path, rows: Rows, row: int) -> BenchError:
-    time, column = rows.clock.values, rows.clock.name
-    where, _, in_row = rows.place(row, 0).partition(", column")
-    steps, counts = np.unique(np.diff(time), return_counts=True)
-    ways, hint = "", ""
-    if time.dtype.kind == "M":
-        ways = "resample = '1h' takes means over even steps (and missing = 'ffill' fills the empty ones), "
-        hint = clock_change_hint(time[row - 1], time[row])
-    return BenchError(
-        f"{where if in_row else path}, column {column!r}: {time[row]} is {spell(time[row] - time[row - 1])} after "
-        f"the row before, where the usual step is {spell(steps[counts.argmax()])}. Mend the file, or say what to do: "
-        f"{ways}irregular = 'keep' takes rows as if they were even.{hint}"
-    )
-
-
-def _filled(values: Floats, time: Times) -> tuple[Floats, Times, list[str]]:
-    missing = np.isnan(values)
-    filled = fill_forward(values)
-    complete = np.isfinite(filled).all(axis=1)
-    first = int(np.argmax(complete)) if complete.any() else len(values)
-    count = int(missing[first:].sum())
-    notes = [f"{count:,} missing values filled with the column's last one before"] if count else []
-    if first:
-        notes.append(f"{first:,} rows dropped at the start: a column had nothing to be filled from yet")
-    return filled[first:], time[first:], notes
+        filled = fill(values, time, rows.columns)
+        return replace(filled, notes=(*notes, *filled.notes))
+    return Filled(values, time, np.zeros(values.shape, dtype=bool), tuple(notes))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.files.cells import Cells
+from bench.files.number_text import PLAIN
 from bench.registry import unknown
 from bench.series import Floats
 
@@ -18,12 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNNAMED = "Unnamed: 0"
-OTHER_COLUMNS = "name the columns to use, inputs = [...] and targets = [...], and leave this one out"
 OTHER_TIME = "name another time column with time = '...'"
 LARGEST = 1e150  # its square is still a number
-NUMBER = re.compile(r"[ \t]*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?[ \t]*", re.ASCII)
-MISSING = re.compile(r"#?n/?a|nan|null|none|missing|[-.?]+", re.ASCII | re.IGNORECASE)
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -34,15 +31,26 @@ class UserTable:
         path: The file.
         frame: Columns of numbers as numbers, of times as times, others as text; empty cells as missing.
         first_row: What the file calls its first row: 2 below a header, 1 where there is none.
+        skipped: For each line of the file that is none of the table, how many of the table's lines precede it.
+        cells: How cells are read.
+        notes: What reading it did to the file.
     """
 
     path: Path
     frame: pd.DataFrame
     first_row: int
+    skipped: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    cells: Cells = field(default_factory=Cells)
+    notes: tuple[str, ...] = ()
+
+    def row_number(self, row: int) -> int:
+        """What the file calls a row of the frame."""
+        place = row + self.first_row
+        return place + int(np.searchsorted(self.skipped, place, side="left"))
 
     def where(self, row: int, column: object) -> str:
         """The place of a cell, for messages."""
-        return f"{self.path}: row {row + self.first_row:,}, column {str(column)!r}"
+        return f"{self.path}: row {self.row_number(row):,}, column {str(column)!r}"
 
     def require_columns(self, names: tuple[str, ...]) -> None:
         """Check that columns are there.
@@ -63,7 +71,7 @@ class UserTable:
             name: The column.
             good: ``(T,)``, for each cell whether it is.
             wanted: Such as ``a number``.
-            otherwise: What else the user may do.
+            otherwise: What else the user may do; empty for nothing.
             may_be_empty: Whether an empty cell has a meaning here.
 
         Raises:
@@ -74,40 +82,36 @@ class UserTable:
         row = int(np.argmin(good))
         column = self.frame[name]
         if column.isna().iloc[row]:
-            raise BenchError(f"{self.where(row, name)} is empty, expected {wanted}. Fill it first, or {otherwise}.")
-        cell = str(column.iloc[row])
-        hint = " Write decimals with a point." if DECIMAL_COMMA.fullmatch(cell.strip()) else ""
-        if may_be_empty and MISSING.fullmatch(cell.strip()):
-            hint = " Where a value is missing leave the cell empty (and missing = 'ffill' fills it)."
-        raise BenchError(
-            f"{self.where(row, name)} is not {wanted} ({_shown(cell)}).{hint} Fix the file, or {otherwise}."
-        )
+            raise BenchError(
+                f"{self.where(row, name)} is empty, expected {wanted}. {_ways('Fill it first', otherwise)}"
+            )
+        cell, hint = str(column.iloc[row]), self.cells.hint(self.frame, name, row, may_be_empty=may_be_empty)
+        mend = "Or fix the file" if hint else "Fix the file"
+        raise BenchError(f"{self.where(row, name)} is not {wanted} ({_shown(cell)}).{hint} {_ways(mend, otherwise)}")
 
-    def numbers(self, name: str, otherwise: str = OTHER_COLUMNS, *, may_be_empty: bool = True) -> Floats:
-        """One column as ``(T,)`` float64; NaN where a cell is empty, which a message suggests if it has a meaning here.
+    def numbers(self, name: str, otherwise: str, *, may_be_empty: bool = True) -> Floats:
+        """One column as ``(T,)`` float64.
+
+        Args:
+            name: The column.
+            otherwise: What else the user may do where a cell is no number; empty for nothing.
+            may_be_empty: Whether a missing value has a meaning in it: an empty cell, or one that marks it, is then NaN.
 
         Raises:
-            BenchError: A cell is neither empty nor a finite number.
+            BenchError: A cell is neither missing nor a finite number.
         """
         column = self.frame[name]
-        if is_numeric(column):
-            numbers = column.to_numpy("float64")
-        else:
-            numbers = np.fromiter(map(_to_number, column), dtype="float64", count=len(column))
-        empty = column.isna().to_numpy()
-        self.require_all(name, np.isfinite(numbers) | empty, "a number", otherwise, may_be_empty=may_be_empty)
-        self.require_all(name, (np.abs(numbers) < LARGEST) | empty, f"a number below {LARGEST:g}", otherwise)
-        return numbers + 0.0  # -0.0 is 0.0, so that equal values have one fingerprint
-
-
-def is_numeric(column: pd.Series[Any]) -> bool:
-    """Whether the column holds numbers; neither text nor times."""
-    return column.dtype.kind in "biuf"
+        numbers = self.cells.to_numbers(column)
+        missing = self.cells.are_missing(column, numbers) if may_be_empty else column.isna().to_numpy()
+        numbers = np.where(missing, np.nan, numbers + 0.0)  # -0.0 is 0.0: equal values have one fingerprint
+        self.require_all(name, np.isfinite(numbers) | missing, "a number", otherwise, may_be_empty=may_be_empty)
+        self.require_all(name, (np.abs(numbers) < LARGEST) | missing, f"a number below {LARGEST:g}", otherwise)
+        return numbers
 
 
 def is_number(text: str) -> bool:
     """Whether a cell's text is a plain decimal number."""
-    return NUMBER.fullmatch(text) is not None
+    return PLAIN.matches(text)
 
 
 def is_whole(numbers: Floats) -> bool:
@@ -125,11 +129,9 @@ def first_cell(column: pd.Series[Any]) -> str:
     return str(next(iter(column.dropna()), ""))
 
 
-def _to_number(cell: object) -> float:
-    if isinstance(cell, int) and not isinstance(cell, bool):  # of more than 64 bits
-        return float(cell)
-    return float(cell) if isinstance(cell, str) and is_number(cell) else float("nan")
-
-
 def _shown(cell: str) -> str:
     return repr(cell if len(cell) <= 60 else f"{cell[:57]}...")
+
+
+def _ways(mend: str, otherwise: str) -> str:
+    return f"{mend}, or {otherwise}." if otherwise else f"{mend}."

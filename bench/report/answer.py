@@ -15,6 +15,8 @@ from bench.report.results import Results
 from bench.report.significance import difference_sentence
 
 MOST = 12
+MUCH = 0.05
+"""Share of a target's stream that was filled in from which it is said."""
 BRACKETS = (
     "Brackets hold 95 % block-bootstrap intervals; p is of Diebold and Mariano's test, adjusted after Holm: "
     "see [Is the difference more than chance?](#is-the-difference-more-than-chance)."
@@ -33,9 +35,27 @@ def answer(results: Results) -> list[str]:
     blocks = ["## Answer", *_over_all(results), "\n".join(lines)]
     if any(len(results.against_best(scenario)) for scenario in shown):
         blocks += [*_nothing_found(results), BRACKETS]
+    blocks += _unmeasured(results)
     if bad := int((results.runs["status"] != "ok").sum()):
         blocks.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
     return blocks
+
+
+def _unmeasured(results: Results) -> list[str]:
+    """Where much of what forecasts were scored against was never measured but filled in."""
+    named = []
+    for scenario in results.scenarios:
+        dataset = results.first(scenario).dataset
+        much = [(name, share) for name, share in dataset.filled.items() if name in dataset.targets and share >= MUCH]
+        if much:
+            shares = words([f"{escape(name)} {100 * share:.3g} %" for name, share in much])
+            named.append(f"{escape(scenario)} ({shares})")
+    if not named:
+        return []
+    return [
+        "**Scored against values that were never measured**, but filled in with the last one before: "
+        f"{words(named)} of the stream. Persistence looks better there than it is."
+    ]
 
 
 def _nothing_found(results: Results) -> list[str]:

@@ -129,6 +129,9 @@ def _about(dataset: DatasetRecord) -> str:
     parts = [f"options {escape(options)}"] if options else []
     parts += [f"source: {escape(dataset.source)}"] if dataset.source else []
     parts += [f"note: {escape(note)}" for note in dataset.notes]
+    if dataset.filled:
+        shares = sorted(dataset.filled.items(), key=lambda item: -item[1])
+        parts.append(f"never measured, of the stream: {words([f'{escape(c)} {100 * s:.3g} %' for c, s in shares])}")
     if dataset.events:
         early = sum(event.row < dataset.borders[1] for event in dataset.events)
         parts.append(f"known drifts: {len(dataset.events)}{f' ({early} before the stream)' if early else ''}")

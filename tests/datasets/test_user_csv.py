@@ -1,5 +1,6 @@
 """Dataset csv:PATH: what is guessed is said, and what cannot be used is named to the cell."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -241,7 +242,11 @@ FAULTS: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "no header": (lines().removeprefix("t,x\n"), {}, "row 1 holds values (0, 0.5)"),
     "duplicate header": (lines(r1="x, x"), {}, "row 1 names 'x' twice, in columns 1 and 2"),
     "nameless column": (lines(r1="t,"), {}, "row 1, column 2 has no name"),
-    "semicolons": (lines().replace(",", ";"), {}, "Save the file with commas"),
+    "semicolons": (
+        lines().replace(",", ";"),
+        {},
+        "row 1: its cells stand between semicolons, not commas. Give sep = ';'.",
+    ),
     "encoding": (b"t,gr\xf6\xdfe\n1,2\n", {}, "not UTF-8 text"),
     "only a time": ("t\n" + "\n".join(map(str, range(50))), {}, "no columns but the time column 't'"),
     "constant": (lines().replace("5,", "4,")[:4] + "\n".join(f"{k},1.5" for k in range(60)), {}, "'x' is constant"),
@@ -300,7 +305,8 @@ def test_numbers_with_one_bad_cell_are_not_taken_for_dates(load: Load, write: Wr
 @pytest.mark.parametrize("mark", ["NA", "n/a", "nan", "null", "-", "?"])
 def test_a_mark_of_a_missing_value_leads_to_an_empty_cell(load: Load, write: Write, mark: str) -> None:
     with pytest.raises(
-        BenchError, match=r"Where a value is missing leave the cell empty \(and missing = 'ffill' fills"
+        BenchError,
+        match=rf"If it marks a missing value give na_values = \['{re.escape(mark)}'\].* \(missing = 'ffill' then",
     ):
         load(f"csv:{write(lines(r7=f'5,{mark}'))}")
     with pytest.raises(BenchError) as caught:  # a time has to be there
@@ -364,8 +370,9 @@ def test_a_time_column_that_holds_words_is_named(load: Load, write: Write) -> No
 
 def test_naming_the_columns_leaves_a_bad_one_out(load: Load, write: Write) -> None:
     path = write(frame().assign(place="Aotea"))
-    with pytest.raises(BenchError, match=r"column 'place' is not a number \('Aotea'\)\. .*inputs = \[\.\.\.\]"):
+    with pytest.raises(BenchError, match=r"column 'place' is not a number \('Aotea'\)\. .*drop = \['place'\]"):
         load(f"csv:{path}")
+    assert load(f"csv:{path}", drop="place").columns == ("load", "price")
     assert load(f"csv:{path}", inputs=["load"]).columns == ("load",)
 
 
