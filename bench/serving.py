@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.excerpt import Excerpt
 from bench.measuring.gauge import Gauge
-from bench.measuring.trace import Watch
+from bench.measuring.trace import TIMES_ASKED, Watch
 from bench.metrics import ErrorSums
 from bench.store import FORECASTS, ORIGINS, TRACE
 from bench.stream import Score, Stage, Stream
@@ -71,13 +71,16 @@ class Served:
         return frames if trace is None else frames | {TRACE: trace}
 
 
-def warm_up(stream: Stream, progress: Progress = untold, after_block: AfterBlock = untold) -> float | None:
+def warm_up(
+    stream: Stream, progress: Progress = untold, *, score: Score = untold, after_block: AfterBlock = untold
+) -> float | None:
     """Serve the validation rows, and start the watches afresh behind them.
 
     Args:
         stream: Not yet served.
         progress: Told after each block.
-        after_block: Likewise.
+        score: Told of forecasts as they are scored; see `Stream.run`.
+        after_block: Called after each block.
 
     Returns:
         The scaled MSE of the forecasts; None without a warm start.
@@ -91,7 +94,11 @@ def warm_up(stream: Stream, progress: Progress = untold, after_block: AfterBlock
         progress((origin - split.train) // protocol.stride + 1, total, lambda: sums.mse)
         after_block(origin)
 
-    stream.run(split.train, split.validation, lambda o, f: sums.add(f, stage.truths(o)), on_block)
+    def keep(origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
+        add_errors(sums, forecasts, stage.truths(origins))
+        score(origins, forecasts)
+
+    stream.run(split.train, split.validation, keep, on_block)
     stream.start_watches()
     return sums.mse
 
@@ -103,6 +110,7 @@ def serve_stream(
     limit: int = 0,
     score: Score = untold,
     after_block: AfterBlock = untold,
+    asked: int = TIMES_ASKED,
 ) -> Served:
     """Serve the stream itself, after any warm start.
 
@@ -112,6 +120,7 @@ def serve_stream(
         limit: Stop after this many blocks; 0 means never.
         score: Told of forecasts as they are scored; see `Stream.run`.
         after_block: Called after each block; what it takes is in no measurement.
+        asked: How often the strategy is asked for its trace at most.
     """
     stage, split, protocol = stream.stage, stream.stage.series.split, stream.stage.protocol
     total = len(protocol.origins(split.validation, split.end))
@@ -120,11 +129,11 @@ def serve_stream(
         gauge=Gauge(stream),
         sums=sums_for(stage),
         excerpt=Excerpt.around_strongest_event(stage),
-        watch=Watch.over(stream.strategy, protocol, split.validation, split.end),
+        watch=Watch.over(stream.strategy, protocol, split.validation, split.end, asked),
     )
 
     def keep(origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
-        served.sums.add(forecasts, stage.truths(origins))
+        add_errors(served.sums, forecasts, stage.truths(origins))
         served.excerpt.add(origins, forecasts)
         score(origins, forecasts)
 
@@ -140,6 +149,12 @@ def serve_stream(
 
     stream.run(split.validation, split.end, keep, on_block, limit=limit)
     return served
+
+
+def add_errors(sums: ErrorSums, forecasts: NDArray[np.float32], truths: NDArray[np.float64]) -> None:
+    """Score forecasts; errors that are too large to be squared are infinite, without a warning."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums.add(forecasts, truths)
 
 
 def sums_for(stage: Stage) -> ErrorSums:

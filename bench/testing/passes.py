@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.measuring.trace import Watch
-from bench.metrics import ErrorSums
+from bench.measuring.trace import TIMES_ASKED
 from bench.protocol import Protocol
 from bench.series import DriftSeries
+from bench.serving import serve_stream, warm_up
 from bench.strategy import Strategy
 from bench.stream import Stage, Stream
 from bench.testing.findings import OrderError, TamperingError
@@ -30,14 +30,16 @@ Marks = dict[int, bytes]
 MakeStrategy = Callable[[Stage], Strategy]
 
 
-def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = False) -> Forecasts:
+def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = True) -> Forecasts:
     """Forecasts ``(H, C_out)`` by origin, warm start included, up to where the strategy gave up (on NaN, it may).
+
+    They are made, scored and watched as those of a run.
 
     Args:
         make: Builds the strategy.
         series: What is streamed.
         protocol: The schedule.
-        asks: Whether the strategy is asked for its trace after every block.
+        asks: Whether the strategy is asked for its trace, as it is in a run.
 
     Raises:
         TamperingError: The harness's own rows or protocol were written to.
@@ -47,21 +49,15 @@ def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *,
     before = _own(stage)
     strategy = make(stage)
     stream = Stream(stage, strategy, CPU, finite=False)
-    sums = ErrorSums(series.scaler.select(series.target_column).std, protocol.horizon)
     made: Forecasts = {}
 
     def keep(origins: NDArray[np.int64], forecasts: Singles) -> None:
-        # scored as in a run: who reads the truth through its scorer must find one here too
-        with np.errstate(all="ignore"):
-            sums.add(forecasts, stage.truths(origins))
         made.update(zip(origins.tolist(), forecasts, strict=True))
 
-    split = series.split
     disturbed = not np.isfinite(series.values).all()
     try:
-        for start, end in [(split.train, split.validation)] * protocol.warm_start + [(split.validation, split.end)]:
-            watch = Watch.over(strategy, protocol, start, end, times=len(series))
-            stream.run(start, end, keep, watch.after_block if asks else lambda _: None)
+        warm_up(stream, score=keep)
+        serve_stream(stream, score=keep, asked=TIMES_ASKED if asks else 0)
     except Exception:
         if not disturbed:
             raise
@@ -79,7 +75,7 @@ def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *,
     return made
 
 
-def marks_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = False) -> Marks:
+def marks_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = True) -> Marks:
     """A mark for each origin that stands for the bits of its forecast: the same takes and errors as `forecasts_of`.
 
     Marks are compared where forecasts would do, as forecasts that a cheat made are rows of the future to the next one.
