@@ -53,14 +53,16 @@ class Cells:
         texts, marks = self._marks
         missing = column.isna().to_numpy() | np.isin(numbers, marks)
         if texts and not is_numeric(column):
-            missing |= np.fromiter((str(cell).strip() in texts for cell in column), dtype=bool, count=len(column))
+            missing |= np.fromiter(
+                (str(cell).strip() in texts for cell in column.tolist()), dtype=bool, count=len(column)
+            )
         return np.asarray(missing)
 
     def to_numbers(self, column: pd.Series[Any]) -> Floats:
         """``(T,)`` the cells as numbers, NaN where they are none."""
         if is_numeric(column):
             return column.to_numpy("float64")
-        return np.fromiter(map(self._to_number, column), dtype="float64", count=len(column))
+        return np.fromiter(map(self._to_number, column.tolist()), dtype="float64", count=len(column))
 
     def _to_number(self, cell: object) -> float:
         if isinstance(cell, int) and not isinstance(cell, bool):  # of more than 64 bits

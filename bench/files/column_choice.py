@@ -9,6 +9,7 @@ from itertools import takewhile
 import numpy as np
 
 from bench.errors import BenchError
+from bench.files.cells import is_numeric
 from bench.files.counters import Numbers, as_numbers, counts_rows, rises, says_counter
 from bench.files.measurement import PARTS, why_not_measured
 from bench.files.numeric_times import UNIX, number_readings, says_time
@@ -176,7 +177,7 @@ def drop_option(columns: Sequence[str], options: UserOptions, names: Sequence[st
     return ", ".join(said + ([f"drop = {[*options.drop, *others]}"] if others else []))
 
 
-def unlike_numbers(table: UserTable, columns: Sequence[str], name: str) -> list[str]:
-    """Columns of which less than half is numbers, and one more."""
-    few = [column for column in columns if np.isfinite(table.cells.to_numbers(table.frame[column])).mean() < 0.5]
-    return [column for column in columns if column in {*few, name}]
+def unlike_numbers(table: UserTable, columns: Sequence[str]) -> list[str]:
+    """Those of some columns of which less than half is numbers."""
+    texts = [name for name in columns if not is_numeric(table.frame[name])]
+    return [name for name in texts if np.isfinite(table.cells.to_numbers(table.frame[name])).mean() < 0.5]

@@ -49,13 +49,14 @@ class NumberFormat:
 
     def column(self, cells: pd.Series[Any]) -> pd.Series[Any]:
         """A column of text as numbers, whole ones as integers; as it is where a cell is neither empty nor a number."""
-        texts = cells.dropna()
-        if texts.empty or not all(map(self.matches, texts)):
+        known = cells.dropna()
+        texts = known.tolist()  # columns are slow to go through
+        if not texts or not all(map(self.matches, texts)):
             return cells
         plain = [self._plain(text) for text in texts]
         if len(texts) == len(cells) and all(text.lstrip("+-").isdecimal() and len(text) < 19 for text in plain):
             return cells.__class__([int(text) for text in plain], index=cells.index, dtype="int64")
-        return cells.__class__([float(text) for text in plain], index=texts.index).reindex(cells.index)
+        return cells.__class__([float(text) for text in plain], index=known.index).reindex(cells.index)
 
     def _plain(self, text: str) -> str:
         text = text.strip()

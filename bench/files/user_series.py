@@ -19,6 +19,7 @@ from bench.errors import BenchError
 from bench.files.column_choice import choose_clock, choose_columns, drop_option, listed, unlike_numbers
 from bench.files.gaps import Filled, fill, require_complete, require_short, require_some, stream_shares
 from bench.files.long_table import pivot, rows_of_series, series_of_rows
+from bench.files.lookahead import told_ahead
 from bench.files.sentinels import sentinel_notes
 from bench.files.time_column import Clock, TimeOptions
 from bench.files.time_grid import first_irregular
@@ -31,6 +32,7 @@ from bench.registry import unknown
 from bench.rounding import is_flat
 from bench.series import DriftSeries, Floats
 
+MOST_COMPARED = 4096  # pairs of an input and a target; bench check compares all
 FEWEST_ROWS = 40  # 20/5/75 of it leaves 8 training and 2 validation rows
 
 
@@ -104,7 +106,9 @@ class UserFile(Dataset):
             filled=stream_shares(mended, rows.columns, split),
         )
         _require_usable(path, series, rows.leave_out, options)
-        return series
+        few = len(series.inputs) * len(series.targets) <= MOST_COMPARED
+        ahead = told_ahead(series) if few else ""
+        return replace(series, notes=(*series.notes, ahead)) if ahead else series
 
 
 def _require_enough(path: Path, rows: int) -> None:
@@ -142,7 +146,7 @@ def _wide_rows(table: UserTable, options: UserOptions) -> Rows:
     inputs, targets, notes = choose_columns(table, clock, options)
     columns = tuple(name for name in table.frame.columns if name in {*inputs, *targets})
     leave_out = partial(drop_option, columns, options)
-    values = np.column_stack([_measured(table, name, columns, leave_out) for name in columns])
+    values = _measured(table, columns, leave_out)
     notes += sentinel_notes(values, columns, options.cells)
     return Rows(
         values,
@@ -156,10 +160,14 @@ def _wide_rows(table: UserTable, options: UserOptions) -> Rows:
     )
 
 
-def _measured(table: UserTable, name: str, columns: tuple[str, ...], leave_out: Callable[[list[str]], str]) -> Floats:
-    """One column as numbers; where it holds none, all such columns are proposed to be left out."""
-    way = leave_out(unlike_numbers(table, columns, name))
-    return table.numbers(name, f"leave out such columns, {way}" if way else "")
+def _measured(table: UserTable, columns: tuple[str, ...], leave_out: Callable[[list[str]], str]) -> Floats:
+    """Columns as numbers, ``(T, C)``; where one holds none, all of its kind are proposed to be left out."""
+    others = unlike_numbers(table, columns)
+    numbers = []
+    for name in columns:
+        way = leave_out([other for other in columns if other == name or other in others])
+        numbers.append(table.numbers(name, f"leave out such columns, {way}" if way else ""))
+    return np.column_stack(numbers)
 
 
 def _long_rows(table: UserTable, options: UserOptions) -> Rows:

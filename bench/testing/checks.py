@@ -21,6 +21,7 @@ from bench.audit_scope import NO_OPTIONS, Options, traits_of
 from bench.config import build
 from bench.dataset import resolve_dataset
 from bench.errors import BenchError
+from bench.files.lookahead import told_ahead
 from bench.forecaster import FORECASTERS, abilities
 from bench.plugins import raised_at
 from bench.protocol import PRESETS, Protocol, ProtocolSpec
@@ -400,16 +401,19 @@ def _where(hidden: bool) -> str:
 
 
 def check_dataset(name: str) -> list[str]:
-    """Loads, is usable, and is the same when loaded again.
+    """Loads, is usable, and is the same when loaded again; no input is a target of later rows.
 
     Returns:
         What was checked, a line each.
 
     Raises:
-        CheckError: Two loads differ.
+        CheckError: Two loads differ, or an input is a target some rows ahead.
         BenchError: The series is unusable; the message says why.
     """
     first, second = (resolve_dataset(name).series() for _ in range(2))
     require(first.fingerprint == second.fingerprint, "two loads give different series")
     lines = [f"{len(first):,} rows, {len(first.inputs)} inputs, {len(first.targets)} targets; loads alike twice"]
+    ahead = told_ahead(first)
+    require(not ahead, f"{ahead}. Leave it out of the inputs")
+    lines.append("no input is a target of later rows")
     return lines + [f"fits {ProtocolSpec(preset=preset).resolve(first).label}" for preset in PRESETS]
