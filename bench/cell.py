@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from bench.storage.plain import parse_json
+
 if TYPE_CHECKING:
     from bench.protocol import Protocol
     from bench.record import Record
@@ -26,6 +28,15 @@ def cell_of_record(record: Record) -> str:
     forecaster = (record.forecaster.name, record.forecaster.given) if record.forecaster else None
     strategy, dataset = (record.strategy.name, record.strategy.given), (record.dataset.name, record.dataset.given)
     return _cell(strategy, forecaster, dataset, record.protocol, record.seed)
+
+
+def named_in(cell: str) -> tuple[str, str, str] | None:
+    """Strategy with its forecaster, dataset and seed of a cell; None where the text is no cell."""
+    try:
+        strategy, _, forecaster, dataset, _, _, seed = parse_json(cell)
+        return f"{strategy} ({forecaster[0]})" if forecaster else str(strategy), str(dataset), str(seed)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _cell(strategy: Named, forecaster: Named | None, dataset: Named, protocol: Protocol, seed: int) -> str:

@@ -38,7 +38,7 @@ class Side:
     Attributes:
         runs: A row for each run, as `compare_runs` takes it; maybe empty.
         benchmarks: A row for each benchmark, as `compare_benchmarks` takes it; maybe empty.
-        unreadable: Runs whose record could not be read.
+        unreadable: Listed runs whose record is not there or could not be read.
         is_single: Whether the runs are those of one experiment, named by its folder and not by one above.
     """
 
@@ -54,7 +54,7 @@ class Comparison:
 
     Attributes:
         changes: Rows of `compare_runs`, then those of `compare_benchmarks`.
-        unreadable: Runs of A, and of B, whose record could not be read.
+        unreadable: Listed runs of A, and of B, whose record is not there or could not be read.
     """
 
     changes: pd.DataFrame
@@ -138,7 +138,7 @@ def _runs(folder: Path, experiment: str, place: str) -> tuple[pd.DataFrame, int]
     runs = load_results(folder)
     more = pd.DataFrame([_more(records[run_id], store) for run_id in runs["run_id"]])
     runs = pd.concat([runs, more], axis=1).sort_values("started", kind="stable")
-    return runs.assign(experiment=experiment or runs["experiment"].iloc[-1]), len(store.run_ids()) - len(records)
+    return runs.assign(experiment=experiment or runs["experiment"].iloc[-1]), len(store.listed()) - len(records)
 
 
 def _more(record: Record, store: Store) -> dict[str, Any]:

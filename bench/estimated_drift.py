@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.storage.disk import replace_whole
-from bench.storage.plain import JSON_BYTES, read_file
+from bench.storage.plain import read_object
 
 if TYPE_CHECKING:
     from bench.series import DriftSeries
@@ -63,9 +63,9 @@ def estimated_drifts(series: DriftSeries, folder: Path) -> list[EstimatedDrift] 
 def read_drifts(folder: Path, fingerprint: str) -> list[EstimatedDrift] | None:
     """What is kept for some data; None where nothing is, or it was estimated in another way."""
     try:
-        kept = json.loads(read_file(folder / f"{fingerprint}.json", folder.parent, JSON_BYTES))
-        return [EstimatedDrift(**point) for point in kept["points"]] if kept["method"] == METHOD else None
-    except (OSError, ValueError, TypeError, KeyError):
+        kept = read_object(folder / f"{fingerprint}.json", folder.parent) or {}
+        return [_drift(point) for point in kept["points"]] if kept["method"] == METHOD else None
+    except (ValueError, TypeError, KeyError):
         return None
 
 
@@ -102,7 +102,11 @@ def _estimate(series: DriftSeries) -> list[EstimatedDrift]:
 
     used = sorted({*series.input_index, *series.target_column})
     frame = change_points(series.values[:, used], tuple(series.columns[i] for i in used), series.season)
-    return [EstimatedDrift(int(p["row"]), float(p["shift"]), str(p["column"])) for p in frame.to_dict("records")]
+    return [_drift(point) for point in frame.to_dict("records")]
+
+
+def _drift(point: Mapping[Any, Any]) -> EstimatedDrift:
+    return EstimatedDrift(int(point["row"]), float(point["shift"]), str(point["column"]))
 
 
 def _keep(folder: Path, fingerprint: str, found: list[EstimatedDrift]) -> None:

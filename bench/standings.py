@@ -28,7 +28,7 @@ class Source:
     Attributes:
         name: As the user wrote it, with the experiment's name where the folder holds several.
         runs: How many it holds that are not superseded.
-        unreadable: Records that could not be read.
+        lost: Runs that it lists, and that are missing or damaged.
         machines: Where they ran: processors or accelerators, and platforms.
         devices: Such as ``cpu`` or ``cuda:0``.
         versions: Of packages and of the code.
@@ -36,7 +36,7 @@ class Source:
 
     name: str
     runs: int
-    unreadable: int
+    lost: int
     machines: tuple[str, ...]
     devices: tuple[str, ...]
     versions: tuple[str, ...]
@@ -127,4 +127,4 @@ def _source(name: str, results: Results) -> Source:
         )
         versions.add(", ".join(parts))
     told = (tuple(sorted(found - {""})) for found in (machines, devices, versions))
-    return Source(name, len(results.runs), results.unreadable, *told)
+    return Source(name, len(results.runs), len(results.lost), *told)

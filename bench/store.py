@@ -23,6 +23,7 @@ from bench.storage.plain import (
     is_folder,
     make_folder,
     open_file,
+    parse_json,
     read_file,
     remove,
     require_plain,
@@ -115,12 +116,19 @@ class Store:
             run_id: Of the run.
             closely: Whether frames are read and held against their checksums; otherwise their sizes are.
         """
+        return self._look(run_id, closely=closely)[0]
+
+    def inspect(self, run_id: str) -> tuple[Condition, Record | None]:
+        """How the run is found, its frames held against their checksums, and its record; None where it is not whole."""
+        return self._look(run_id, closely=True)
+
+    def _look(self, run_id: str, *, closely: bool) -> tuple[Condition, Record | None]:
         for _ in range(ATTEMPTS):
             before = self._identity(run_id)
-            found = self._examine(run_id, closely=closely)
+            found, record = self._examine(run_id, closely=closely)
             if found.state != "damaged" or () != before == self._identity(run_id):
                 break  # otherwise another session replaced it between one look and the next
-        return found
+        return found, record
 
     def _identity(self, run_id: str) -> tuple[int, ...]:
         """Which folder the run's is, and since when; empty where there is none."""
@@ -130,20 +138,20 @@ class Store:
             return ()
         return here.st_ino, here.st_ctime_ns  # numbers alone are used again
 
-    def _examine(self, run_id: str, *, closely: bool) -> Condition:
+    def _examine(self, run_id: str, *, closely: bool) -> tuple[Condition, Record | None]:
         try:
             record, seal = self._load(run_id)
         except FileNotFoundError:
             there = is_folder(self.folder / run_id)
-            return Condition("damaged", f"{RECORD} is missing") if there else Condition("absent")
+            return (Condition("damaged", f"{RECORD} is missing") if there else Condition("absent")), None
         except _NewerError:
-            return Condition("newer")
+            return Condition("newer"), None
         except (DamagedError, OSError) as error:
-            return Condition("damaged", str(error))
+            return Condition("damaged", str(error)), None
         broken = broken_file(self.folder, run_id, seal, closely=closely) if seal else ""
         if broken:
-            return Condition("damaged", broken)
-        return Condition(record.status, seconds=record.seconds, stamp=self._stamp(run_id))
+            return Condition("damaged", broken), None
+        return Condition(record.status, seconds=record.seconds, stamp=self._stamp(run_id)), record
 
     def _stamp(self, run_id: str) -> tuple[int, int]:
         try:
@@ -172,7 +180,7 @@ class Store:
             if seal is not None and _CURRENT in body:  # the usual case, and quick
                 record = Record.model_validate_json(body)
             else:
-                record = Record.model_validate(_migrated(json.loads(body), seal))
+                record = Record.model_validate(_migrated(parse_json(body), seal))
         except SealError as error:
             raise DamagedError(f"{RECORD}: {error}") from None
         except (ValueError, KeyError, TypeError) as error:  # of the last two, what JSON of any other form leads to
@@ -182,9 +190,12 @@ class Store:
         return record, seal
 
     def read_timing(self, run_id: str) -> Timing | None:
-        """The timing pass of a run, or None."""
+        """The timing pass of a run, or None. One without a seal counts beside a record without one, and no other."""
         try:
-            return Timing.model_validate_json(opened(self._bytes(run_id, TIMING))[0])
+            body, seal = opened(self._bytes(run_id, TIMING))
+            if seal is None and opened(self._bytes(run_id, RECORD))[1] is not None:
+                return None
+            return Timing.model_validate_json(body)
         except (OSError, ValueError, SealError):
             return None
 
@@ -212,15 +223,18 @@ class Store:
         """Ids of all runs that have a folder, listed or not."""
         return sorted(path.name for path in self.folder.glob("*") if RUN_ID.fullmatch(path.name) and _is_run(path))
 
+    def listed(self) -> list[str]:
+        """Ids of the runs that the report is about, whatever is there of them; of all, where no list was made."""
+        return list(self.read_manifest()) or self.found()
+
     def run_ids(self) -> list[str]:
-        """Ids of the runs that the report is about, if they left a record; of all that did, where no list was made."""
-        listed = list(self.read_manifest()) or self.found()
-        return [run_id for run_id in listed if is_file(self.folder / run_id / RECORD)]
+        """Those of `listed` that left a record."""
+        return [run_id for run_id in self.listed() if is_file(self.folder / run_id / RECORD)]
 
     def read_manifest(self) -> dict[str, str]:
         """Run id to cell (what the run is, apart from versions), in the order of the experiment."""
         try:
-            listed = json.loads(read_file(self.folder / MANIFEST, self.folder, JSON_BYTES))
+            listed = parse_json(read_file(self.folder / MANIFEST, self.folder, JSON_BYTES))
         except (OSError, ValueError):
             return {}
         items = listed.items() if isinstance(listed, dict) else ()
@@ -366,19 +380,28 @@ def _is_run(path: Path) -> bool:
     return is_folder(path) and path.name not in (SWEEP, CHOSEN)
 
 
-def experiments_in(results: Path) -> list[Path]:
+def experiments_in(results: Path, *, listed: bool = False) -> list[Path]:
     """Folders of experiments: ``results`` itself if it is one, otherwise those in it that hold records.
+
+    Args:
+        results: A results folder, or one experiment's folder in it.
+        listed: Whether those count, too, that have a list of runs and no record of any.
 
     Raises:
         BenchError: There is none.
     """
-    if _holds_records(results):
+    if _is_experiment(results, listed=listed):
         return [results]
-    found = [folder for folder in sorted(results.glob("[!.]*")) if is_folder(folder) and _holds_records(folder)]
+    found = [
+        folder
+        for folder in sorted(results.glob("[!.]*"))
+        if is_folder(folder) and _is_experiment(folder, listed=listed)
+    ]
     if not found:
         raise BenchError(f"No results in {results}. Run an experiment first (bench run), or name its folder.")
     return found
 
 
-def _holds_records(folder: Path) -> bool:
-    return bool(Store(folder).run_ids() or (is_folder(folder / SWEEP) and Store(folder / SWEEP).run_ids()))
+def _is_experiment(folder: Path, *, listed: bool) -> bool:
+    stores = [Store(folder), *([Store(folder / SWEEP)] if is_folder(folder / SWEEP) else [])]
+    return any(store.run_ids() or (listed and store.read_manifest()) for store in stores)

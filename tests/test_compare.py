@@ -217,7 +217,7 @@ def test_a_record_that_cannot_be_read_is_said_to_be(a: Path, b: Path, bench: Ben
     (b / "rls-1-2" / RECORD).write_text("{")
     ran = bench("compare", a, b)
     assert summary(ran, 0) == "3 runs compared: 0 worse, 0 slower, 1 only in A"
-    assert "- 1 record in B cannot be read, and is left out." in ran.out
+    assert "- 1 listed run in B missing or damaged, and left out." in ran.out
 
 
 def test_experiments_of_two_roots_are_matched_by_name(tmp_path: Path, bench: Bench) -> None:

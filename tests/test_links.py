@@ -251,8 +251,10 @@ def test_a_folder_that_the_user_names_may_be_a_link(results: Path, bench: Bench)
     (results.parent / "named").symlink_to(results)
     (results.parent / "elsewhere").mkdir()
     (results.parent / "shown").symlink_to("elsewhere")
-    for words in (("results", "check", "named"), ("results", "prune", "named"), ("results", "check", "named/tiny")):
-        assert bench(*words).status == 0, words
+    for place in ("named", "named/tiny"):
+        ran = bench("results", "check", place)
+        assert len(ran.out.splitlines()) == 2  # the run that is still to be done, and the sum
+    assert bench("results", "prune", "named").status == 0
     assert bench("run", "tiny.toml", "--results", "named", "--reports", "shown").status == 0
     assert (results.parent / "elsewhere" / "tiny" / "README.md").is_file()
     assert len(Store(results / "tiny").run_ids()) == 4

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.console import out, say_left_alone
+from bench.commands.console import err, out, say_left_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +74,10 @@ def export(
     from bench.storage.upkeep import export as write_frame
 
     say_left_alone(results)
-    out.print(f"{write_frame(results, file)} runs in {file}", markup=False, highlight=False)
+    found, lost = write_frame(results, file)
+    if lost:
+        err.print(f"{lost} listed runs are missing or damaged, and left out: see bench results check")
+    out.print(f"{found} runs in {file}", markup=False, highlight=False)
 
 
 def _print(findings: Iterable[Finding], before: str = "") -> None:

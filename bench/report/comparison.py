@@ -44,7 +44,7 @@ def comparison(found: Comparison, *, everything: bool) -> list[str]:
     shown = changes if everything else changes[~changes["verdict"].isin(QUIET)]
     notes = [] if everything else _not_compared(changes)
     notes += [
-        f"- {count(number, 'record')} in {side} cannot be read, and {'is' if number == 1 else 'are'} left out."
+        f"- {count(number, 'listed run')} in {side} missing or damaged, and left out."
         for side, number in zip("AB", found.unreadable, strict=True)
         if number
     ]

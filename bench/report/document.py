@@ -70,6 +70,8 @@ def question(results: Results) -> list[str]:
         f"{count(runs['seed'].nunique(), 'seed')}: {count(len(runs), 'run')}."
     ).replace("strategys", "strategies")
     seen = "none saw a row before its time"
+    if results.lost:
+        size += f" {count(len(results.lost), 'more run')} listed, and missing or damaged: see the problems."
     if failed := strategies_that(results, "failed"):
         seen += f", except for what failed the leak canary ({escape(', '.join(failed))})"
     if leaky := leaky_scenarios(runs):

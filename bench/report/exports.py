@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.analysis import divergence_counts
+from bench.report.problems import bad_runs
 from bench.report.results import Results
 
 
@@ -39,7 +40,6 @@ def write_frame(frame: pd.DataFrame, file: Path) -> None:
 def _frames(results: Results) -> dict[str, pd.DataFrame]:
     first = ["scenario", "entry", "seed", "status"]
     runs = results.runs[[*first, *(column for column in results.runs if column not in first)]]
-    bad = results.runs[results.runs["status"] != "ok"]
     known, ranking = results.known_drifts, results.ranking
     recovery = [table.assign(scenario=scenario) for scenario, table in results.recovery.items()]
     return {
@@ -67,7 +67,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "drift_regret": known.regrets,
         "by_channel": results.by_channel,
         "by_lead": results.by_lead,
-        "problems": bad[["scenario", "entry", "seed", "status", "reason", "run_id"]],
+        "problems": bad_runs(results),
         "diverged": divergence_counts(results.runs),
     }
 

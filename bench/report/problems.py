@@ -9,11 +9,13 @@ from bench.report.audits import audit_problems
 from bench.report.markdown import count, escape, one_line, table
 from bench.report.results import Results
 
-LONGEST = 240
+LONGEST, LONGEST_SEEDS = 240, 60
+WHAT = ["entry", "scenario", "status", "reason"]
+COLUMNS = ["scenario", "entry", "seed", "status", "reason", "run_id"]
 
 
 def problems(results: Results) -> list[str]:
-    """Blocks: failed and skipped runs and audits with their reasons, and runs that were left out."""
+    """Blocks: failed, skipped and lost runs and audits with their reasons, and runs that were left out."""
     rows = problem_rows(results)
     blocks = ["## Problems"]
     diverged = divergence_counts(results.runs)
@@ -24,19 +26,34 @@ def problems(results: Results) -> list[str]:
         blocks.append(table(["Strategy", "dataset", "seeds", "status", "reason"], cells, text_columns=5))
         if any(status == "failed" for _, _, _, status, _ in rows):
             blocks.append("Tracebacks are in each run's record.json; the run ids are in tables/problems.csv.")
+        if results.lost:
+            blocks.append(
+                f"{count(len(results.lost), 'run')} of the experiment's list in no table: `bench run` carries out what "
+                "is missing. Delete the folder of a damaged run, and it is carried out again."
+            )
     return [*blocks, *_divergence(results, diverged), *audit_problems(results), *left_out(results)]
 
 
 def problem_rows(results: Results) -> list[tuple[str, str, str, str, str]]:
-    """Entry, scenario, seeds, status and reason (one line, not too long) of the runs that did not end well."""
-    bad = results.runs[results.runs["status"] != "ok"]
+    """Entry, scenario, seeds, status and reason (one line, not too long) of runs that did not end well or are lost."""
     rows = []
-    for (entry, scenario, status, reason), group in bad.groupby(["entry", "scenario", "status", "reason"], sort=True):
+    for (entry, scenario, status, reason), group in bad_runs(results).groupby(WHAT, sort=True):
         text = one_line(reason) or "no reason was recorded"
         text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-        seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
+        seeds = ", ".join(sorted(map(str, group["seed"]), key=lambda seed: (len(seed), seed)))
+        seeds = seeds if len(seeds) <= LONGEST_SEEDS else f"{count(len(group), 'run')}"
         rows.append((str(entry), str(scenario), seeds, str(status), text))
     return rows
+
+
+def bad_runs(results: Results) -> pd.DataFrame:
+    """Columns ``scenario, entry, seed, status, reason, run_id`` of the runs that did not end well, and of those lost.
+
+    The scenario of a run that is lost is its dataset; what its protocol was, a table of runs would have said.
+    """
+    bad = results.runs.loc[results.runs["status"] != "ok", COLUMNS]
+    lost = [(run.dataset, run.strategy, run.seed, run.state, run.reason, run.run_id) for run in results.lost]
+    return pd.concat([bad, pd.DataFrame(lost, columns=COLUMNS)]) if lost else bad
 
 
 def left_out(results: Results) -> list[str]:
@@ -47,8 +64,6 @@ def left_out(results: Results) -> list[str]:
             f"{count(results.replaced, 'older run')} left out: a later run of the same strategy, dataset and seed, "
             "or of an edited plug-in, took its place."
         )
-    if results.unreadable:
-        sentences.append(f"{count(results.unreadable, 'record')} could not be read (damaged, or of another version).")
     return sentences
 
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from bench.analysis import latest
 from bench.audit import audits_beside
+from bench.cell import named_in
 from bench.errors import BenchError
 from bench.record import Record
-from bench.report.results import Results
+from bench.report.results import Lost, Results
 from bench.store import Store
 from bench.sweeps.trials import Served, read_served
 from bench.tidy import tidy
@@ -26,7 +27,7 @@ def read_results(folder: Path) -> Results:
         BenchError: It holds no record that can be read.
     """
     store = Store(folder)
-    records = {record.run_id: record for record in store.records()}
+    records, lost = _inspected(store)
     if not records:
         raise BenchError(f"No readable results in {folder}. Run an experiment first (bench run), or name its folder.")
     timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
@@ -44,8 +45,28 @@ def read_results(folder: Path) -> Results:
         timings={run_id: timings[run_id] for run_id in kept if run_id in timings},
         audits={run_id: audits[run_id] for run_id in kept if run_id in audits},
         replaced=len(runs) - len(current),
-        unreadable=len(store.run_ids()) - len(records),
+        lost=tuple(lost),
     )
+
+
+def _inspected(store: Store) -> tuple[dict[str, Record], list[Lost]]:
+    """The records of the runs that the report is about, frames held against their checksums; and what is not whole."""
+    records, lost, cells = {}, [], store.read_manifest()
+    for run_id in store.listed():
+        condition, record = store.inspect(run_id)
+        if record is not None:
+            records[run_id] = record
+        else:
+            state = {"absent": "missing"}.get(condition.state, condition.state)
+            named = named_in(cells.get(run_id, "")) or (run_id,)
+            lost.append(Lost(run_id, state, REASONS.get(condition.state, condition.reason), *named))
+    return records, lost
+
+
+REASONS = {
+    "absent": "listed, and not there: not run yet, moved or lost",
+    "newer": "its record is by a later version of this package",
+}
 
 
 def _name_chosen(runs: pd.DataFrame, details: pd.DataFrame, served: dict[str, Served]) -> None:

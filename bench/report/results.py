@@ -36,6 +36,27 @@ from bench.report.traces import read_traces
 from bench.store import FORECASTS, Store
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A run that the experiment lists, and that cannot be reported on.
+
+    Attributes:
+        run_id: Of the run.
+        state: ``missing``, ``damaged``, or ``newer``: by a later version of this package.
+        reason: What is wrong.
+        strategy: Its name, and its forecaster's in brackets; the run's id where the list does not say.
+        dataset: Its name; empty where the list does not say.
+        seed: Likewise.
+    """
+
+    run_id: str
+    state: str
+    reason: str
+    strategy: str
+    dataset: str = ""
+    seed: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """One experiment.
@@ -47,7 +68,7 @@ class Results:
         timings: Timing passes by run id.
         audits: What the leak canary said of each run's strategy, by run id; those without one are left out.
         replaced: Runs left out because a later one took their place.
-        unreadable: Runs whose record could not be read.
+        lost: Runs that the experiment lists, and that are in no table, as nothing whole is there of them.
     """
 
     store: Store
@@ -56,7 +77,7 @@ class Results:
     timings: dict[str, Timing]
     audits: dict[str, Audit]
     replaced: int
-    unreadable: int
+    lost: tuple[Lost, ...]
 
     @property
     def name(self) -> str:

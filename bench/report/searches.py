@@ -16,6 +16,7 @@ from bench.report.figures.palette import colours
 from bench.report.figures.sweep import draw_heat, draw_options
 from bench.report.gallery import Gallery, Picture
 from bench.report.markdown import slug
+from bench.storage.plain import JSON_BYTES, is_file, is_folder, read_file
 from bench.store import CHOSEN, SWEEP
 from bench.sweeps.trials import read_trials
 
@@ -58,8 +59,10 @@ def read_sweeps(results_folder: Path) -> Sweeps | None:
     trials = read_trials(results_folder)
     if trials.empty:
         return None
-    snippets = sorted((results_folder / SWEEP / CHOSEN).glob("*.toml"))
-    return Sweeps(results_folder.name, trials, tuple(path.read_text(encoding="utf-8").strip() for path in snippets))
+    chosen = results_folder / SWEEP / CHOSEN
+    files = [path for path in sorted(chosen.glob("*.toml")) if is_file(path)] if is_folder(chosen) else []
+    texts = (read_file(path, results_folder, JSON_BYTES).decode(errors="replace").strip() for path in files)
+    return Sweeps(results_folder.name, trials, tuple(texts))
 
 
 def write_sweeps(sweeps: Sweeps, folder: Path) -> None:

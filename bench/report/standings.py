@@ -104,8 +104,8 @@ def _left_out(found: Standings) -> list[str]:
             f"**{count(len(found.differing), 'run')} with other errors elsewhere** ({named}): the first counts."
         )
     lines += [
-        f"{count(source.unreadable, 'record')} in {escape(source.name)} could not be read."
+        f"{count(source.lost, 'listed run')} in {escape(source.name)} missing or damaged: see bench results check."
         for source in found.sources
-        if source.unreadable
+        if source.lost
     ]
     return ["\n".join(f"- {line}" for line in lines)] if lines else []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import stat
@@ -16,6 +17,7 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from bench.errors import BenchError
 
@@ -137,6 +139,32 @@ def read_file(path: Path, within: Path, at_most: int | None = None) -> bytes:
     """The bytes of a file; takes and raises what `open_file` does."""
     with open_file(path, within, at_most) as file:
         return file.read()
+
+
+def parse_json(data: bytes | str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: It is none, or one that is nested too deeply.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
+
+
+def read_object(path: Path, within: Path) -> dict[str, Any] | None:
+    """A JSON object; None where there is none, or it cannot be read.
+
+    Args:
+        path: Its file.
+        within: The folder that was named; below it, no link is followed.
+    """
+    try:
+        found = parse_json(read_file(path, within, JSON_BYTES))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def remove(path: Path, within: Path) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.audit import AUDITS, Audit
 from bench.errors import BenchError
 from bench.estimated_drift import FOLDER as CHANGE_POINTS
+from bench.storage.code import CODE
 from bench.storage.disk import HERE, RUNNING, SESSIONS, left_in, replace_whole
-from bench.storage.plain import JSON_BYTES, is_file, is_folder, kind_of, read_file, remove, strangers
+from bench.storage.owner import is_left
+from bench.storage.plain import JSON_BYTES, is_file, is_folder, kind_of, read_file, read_object, remove, strangers
 from bench.storage.seal import SealError, opened
 from bench.store import (
     CHECKPOINTS,
@@ -30,6 +31,8 @@ from bench.store import (
 )
 from bench.sweeps.trials import SERVED
 
+LOST = f"is listed in {MANIFEST}, and is not there: not run yet, moved or lost"
+
 _ID = re.compile(r"[0-9a-f]{20}")
 """What runs are called."""
 
@@ -45,7 +48,7 @@ class Finding:
 
 
 def stores_in(results: Path, *, needed: bool = True) -> list[Store]:
-    """The store of each experiment, and that of its sweep if it has one.
+    """The store of each experiment, and that of its sweep if it has one; a list of runs makes an experiment, too.
 
     Args:
         results: A results folder, or one experiment's folder in it.
@@ -55,7 +58,7 @@ def stores_in(results: Path, *, needed: bool = True) -> list[Store]:
         BenchError: There is none, and that is a mistake.
     """
     try:
-        experiments = experiments_in(results)
+        experiments = experiments_in(results, listed=True)
     except BenchError:
         if needed:
             raise
@@ -75,7 +78,7 @@ def check(results: Path) -> list[Finding]:
     """
     odd = not_ours(results)
     found = [finding for store in stores_in(results, needed=not odd) for finding in _check_store(store)]
-    for folder in (AUDITS, CHECKPOINTS, SESSIONS, f"{SESSIONS}/{HERE}", f"{SESSIONS}/{RUNNING}"):
+    for folder in (AUDITS, CODE, CHECKPOINTS, SESSIONS, f"{SESSIONS}/{HERE}", f"{SESSIONS}/{RUNNING}"):
         found += [Finding(path, "left half-written") for path in left_in(results / folder)]
     for path in _inside(results / AUDITS, "[!.]*"):
         if is_file(path) and not _is_audit(path, results):
@@ -94,9 +97,13 @@ def not_ours(results: Path, only: Container[str] = ()) -> list[Finding]:
 
 
 def _check_store(store: Store) -> Iterator[Finding]:
-    yield from (Finding(path, "left half-written") for path in left_in(store.folder))
+    for folder in (store.folder, store.folder / CHOSEN, store.folder / CHANGE_POINTS):
+        yield from (Finding(path, "left half-written") for path in left_in(folder))
     if is_file(store.folder / MANIFEST) and read_object(store.folder / MANIFEST, store.folder) is None:
         yield Finding(store.folder / MANIFEST, "is no list of runs")
+    for run_id in store.listed():
+        if not os.path.lexists(store.folder / run_id):
+            yield Finding(store.folder / run_id, LOST)
     for path in _inside(store.folder):
         if path.name in OWN or kind_of(path):
             continue
@@ -112,7 +119,9 @@ def _check_run(store: Store, folder: Path) -> Iterator[Finding]:
         yield Finding(folder, condition.reason)
         return
     known = files_of(store, folder.name)
-    yield from (Finding(path, "is stray") for path in _inside(folder) if path not in known and not kind_of(path))
+    for path in _inside(folder):
+        if path not in known and not kind_of(path):
+            yield Finding(path, "left half-written" if is_left(path) else "is stray")
     if is_file(folder / TIMING) and store.read_timing(folder.name) is None:
         yield Finding(folder / TIMING, "cannot be read, or has a wrong checksum")
 
@@ -126,20 +135,6 @@ def files_of(store: Store, run_id: str) -> list[Path]:
         return []
     frames = [folder / name for name in seal.files] if seal else _inside(folder, "*.parquet")
     return [path for path in (folder / RECORD, folder / TIMING, folder / LOG, *frames) if is_file(path)]
-
-
-def read_object(path: Path, within: Path) -> dict[str, Any] | None:
-    """A JSON object; None where there is none, or it cannot be read.
-
-    Args:
-        path: Its file.
-        within: The folder that was named; below it, no link is followed.
-    """
-    try:
-        found = json.loads(read_file(path, within, JSON_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _inside(folder: Path, pattern: str = "*") -> list[Path]:
@@ -204,7 +199,7 @@ def _unused_checkpoints(folder: Path, stores: Iterable[Store]) -> Iterator[Findi
             yield Finding(path, "is a checkpoint that no run was made with")
 
 
-def export(results: Path, file: Path) -> int:
+def export(results: Path, file: Path) -> tuple[int, int]:
     """Write one tidy frame of all runs, as `bench.load_results` gives it, to a ``.parquet`` or ``.csv`` file.
 
     Args:
@@ -212,7 +207,7 @@ def export(results: Path, file: Path) -> int:
         file: Where to; its ending says in which format.
 
     Returns:
-        How many runs are in it.
+        How many runs are in it, and how many that are listed could not be.
 
     Raises:
         BenchError: There are no results, or the ending is another.
@@ -224,4 +219,5 @@ def export(results: Path, file: Path) -> int:
     frame = load_results(results)
     whole = frame.to_csv(index=False) if file.suffix == ".csv" else frame.to_parquet(index=False)
     replace_whole(file, whole, file.parent)
-    return len(frame)
+    listed = sum(len(Store(folder).listed()) for folder in experiments_in(results))
+    return len(frame), listed - len(frame)

@@ -76,13 +76,20 @@ def read_served(results_folder: Path) -> dict[str, Served]:
 
 
 def listed_trials(results_folder: Path) -> dict[str, Trial]:
-    """Trials of an experiment's sweep by run id, in the order of its grid; none where it has no sweep.
+    """Trials of an experiment's sweep by run id, in the order of its grid; what the list says of no trial is left out.
 
     Args:
         results_folder: ``results/<experiment>``.
     """
     manifest = Store(results_folder / SWEEP).read_manifest()
-    return {run_id: Trial.model_validate_json(cell) for run_id, cell in manifest.items()}
+    return {run_id: trial for run_id, cell in manifest.items() if (trial := _trial(cell)) is not None}
+
+
+def _trial(cell: str) -> Trial | None:
+    try:
+        return Trial.model_validate_json(cell)
+    except ValueError:
+        return None
 
 
 def read_trials(results_folder: Path) -> pd.DataFrame:

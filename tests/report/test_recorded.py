@@ -1,0 +1,197 @@
+"""What is reported is what was recorded: whatever is missing or changed is a finding, and is named in the report."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.audit import AUDITS
+from bench.estimated_drift import FOLDER
+from bench.record import Record
+from bench.report.problems import problem_rows
+from bench.report.reading import read_results
+from bench.storage.code import CODE
+from bench.storage.upkeep import check
+from bench.store import CHOSEN, FORECASTS, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, TRACE, Store
+from bench.sweeps.trials import SERVED, Trial
+
+from ..conftest import Bench
+
+DEEP = b'{"a":' * 50_000
+TRIAL = Trial(strategy="rls", forecaster="none", dataset="d", protocol="p", seed=0, point={})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, fakes: Any) -> Path:
+    """Results of four runs, with all that lies beside them."""
+    here = tmp_path_factory.mktemp("whole") / "results"
+    strategies = [fakes.strategies[0], fakes.strategies[5]]  # of these, the last leaves a trace
+    store = fakes.write_results(here / "default", [fakes.Scenario(origins=20)], strategies, 2)
+    cells = {r.run_id: json.dumps([r.strategy.name, {}, None, r.dataset.name, {}, {}, r.seed]) for r in store.records()}
+    store.write_manifest(cells, keep=False)
+    swept = Store(store.folder / SWEEP)
+    swept.write(fakes.record(fakes.strategies[0], fakes.Scenario(), 0, run_id="trial", val_mse=0.5), {})
+    swept.write_manifest({"trial": TRIAL.model_dump_json()}, keep=False)
+    (swept.folder / SERVED).write_text("{}")
+    (store.folder / FOLDER).mkdir()
+    (store.folder / FOLDER / f"{next(store.records()).dataset.fingerprint}.json").write_text("{}")
+    return here
+
+
+@pytest.fixture
+def store(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A copy of them; reports draw nothing, which takes seconds."""
+    monkeypatch.setattr("bench.report.gallery.draw_figures", lambda *_, **__: {})
+    monkeypatch.setattr("bench.report.searches.draw_sweeps", lambda *_, **__: {})
+    shutil.copytree(whole, tmp_path / "results")
+    return Store(tmp_path / "results" / "default")
+
+
+def bit(name: str, number: int, _: Store, run: Path) -> None:
+    """Change one bit of a run's file; which, a seed says."""
+    path = run / name
+    data = bytearray(path.read_bytes())
+    data[random.Random(number).randrange(len(data))] ^= 1 << number % 8
+    path.write_bytes(data)
+
+
+def gone(name: str, _: Store, run: Path) -> None:
+    (run / name).unlink()
+
+
+def replaced(path: Path, old: bytes, new: bytes) -> None:
+    assert old in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(old, new))
+
+
+def unlisted(store: Store, run: Path) -> None:
+    """The list names another run in its place."""
+    replaced(store.folder / MANIFEST, run.name.encode(), b"0" * len(run.name))
+
+
+def victim_of(store: Store) -> Record:
+    return next(r for r in store.records() if r.seed == 1 and r.strategy.name.startswith("titans-b"))
+
+
+SPOILT: dict[str, tuple[Callable[[Store, Path], object], str, str]] = {
+    "a run is gone": (lambda _, run: shutil.rmtree(run), "RUN", "missing"),
+    "a run is renamed": (lambda _, run: run.rename(run.with_name("renamed")), "RUN", "missing"),
+    "its record is gone": (lambda _, run: (run / RECORD).unlink(), "RUN", "damaged"),
+    "its id is edited": (lambda _, run: replaced(run / RECORD, run.name.encode(), b"0" * 12), "RUN", "damaged"),
+    "its errors are edited": (lambda _, run: replaced(run / RECORD, b'"mse": 0', b'"mse": 1'), "RUN", "damaged"),
+    "its seal is cut off": (
+        lambda _, run: (run / RECORD).write_bytes((run / RECORD).read_bytes().partition(b',\n "seal')[0] + b"\n}"),
+        "RUN",
+        "damaged",
+    ),
+    "its record is nested": (lambda _, run: (run / RECORD).write_bytes(DEEP), "RUN", "damaged"),
+    "the list has another id": (unlisted, "000000000000", "missing"),
+    **{
+        f"bit {n} of {name} is changed": (partial(bit, name, n), "RUN", "damaged")
+        for name in (ORIGINS, TRACE, RECORD)
+        for n in range(5)
+    },
+    **{f"{name} is gone": (partial(gone, name), "RUN", "damaged") for name in (ORIGINS, FORECASTS)},
+}
+"""What happens to a run, of what there is a finding, and what the report calls the run."""
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_run_that_is_not_as_it_was_recorded_is_a_finding_and_a_problem(store: Store, what: str) -> None:
+    spoil, found, state = SPOILT[what]
+    victim = victim_of(store)
+    spoil(store, store.folder / victim.run_id)
+    assert store.folder / found.replace("RUN", victim.run_id) in {finding.path for finding in check(store.folder)}
+    results = read_results(store.folder)
+    assert [(lost.state, lost.strategy, lost.seed) for lost in results.lost] == [(state, victim.strategy.name, "1")]
+    assert victim.run_id not in set(results.runs["run_id"])
+    ((strategy, _, seeds, status, _),) = problem_rows(results)
+    assert (strategy, seeds, status) == (victim.strategy.name, "1", state)
+
+
+@pytest.mark.parametrize("what", ["a run is gone", f"bit 0 of {ORIGINS} is changed"])
+def test_what_is_missing_or_damaged_is_named_in_the_report(store: Store, bench: Bench, what: str) -> None:
+    spoil, _, state = SPOILT[what]
+    victim = victim_of(store)
+    spoil(store, store.folder / victim.run_id)
+    assert bench("results", "check").status == 1
+    assert bench("report", "--html").status == 0
+    folder = store.folder.parent.parent / "reports" / "default"
+    text, page = (folder / "README.md").read_text(), (folder / "report.html").read_text()
+    assert "Every run ended well" not in text
+    assert "3 runs. 1 more run listed, and missing or damaged" in text
+    assert f"| {victim.strategy.name} " in text.partition("## Problems")[2].partition("## How")[0]
+    assert f'"{state}"' in page
+    assert f",1,{state}," in (folder / "tables" / "problems.csv").read_text()
+    assert victim.run_id not in (folder / "tables" / "runs.csv").read_text()
+
+
+def test_a_missing_run_is_told_of_by_every_command(store: Store, bench: Bench) -> None:
+    shutil.rmtree(store.folder / next(record.run_id for record in store.records() if record.seed == 1))
+    for words in (("leaderboard",), ("compare", "results", "results"), ("results", "export", "all.csv")):
+        ran = bench(*words)
+        assert (ran.status, "missing or damaged" in ran.out + ran.err) == (0, True), words
+
+
+def test_results_of_which_only_the_list_is_left_are_found(store: Store, bench: Bench) -> None:
+    for run_id in store.run_ids():
+        shutil.rmtree(store.folder / run_id)
+    shutil.rmtree(store.folder / SWEEP)
+    ran = bench("results", "check")
+    assert ran.status == 1
+    assert ran.out.count("is listed in runs.json, and is not there") == 4
+    assert bench("report").status == 2
+
+
+BESIDE = {
+    MANIFEST: f"default/{MANIFEST}",
+    TIMING: f"default/RUN/{TIMING}",
+    "trials": f"default/{SWEEP}/{MANIFEST}",
+    SERVED: f"default/{SWEEP}/{SERVED}",
+    "trial": f"default/{SWEEP}/trial/{RECORD}",
+    "change points": f"default/{FOLDER}/FINGERPRINT.json",
+    "audit": f"{AUDITS}/AUDIT",
+    "code": f"{CODE}/0123456789abcdef.json",
+    "chosen": f"default/{SWEEP}/{CHOSEN}/d.toml",
+    "throughput": "throughput/t.json",
+}
+FORMS = {
+    "nested": DEEP,
+    "a nested list": b"[" * 50_000,
+    "a nested value": b'{"a": ' + b"[" * 40_000 + b"]" * 40_000 + b"}",
+    "a list": b"[1, [2], {}]",
+    "a number": b"1" * 5000,
+    "no text": bytes(range(256)),
+    "nothing": b"",
+    "of other types": b'{"a": null, "method": 1, "points": [{"row": "x", "shift": [], "column": 3}], "trial": {}}',
+    "rows that are text": b'{"method": 1, "points": [{"row": "3", "shift": "2", "column": 3}]}',
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("only_the_list", [False, True])
+def test_whatever_a_file_beside_the_runs_holds_no_command_fails_on_it(
+    store: Store, bench: Bench, form: str, only_the_list: bool
+) -> None:
+    first = next(record for record in store.records() if record.seed == 0)
+    audit = next((store.folder.parent / AUDITS).glob("*.json")).name
+    for name, place in BESIDE.items():
+        if (name == MANIFEST) is only_the_list:
+            where = place.replace("RUN", first.run_id).replace("AUDIT", audit)
+            file = store.folder.parent / where.replace("FINGERPRINT", first.dataset.fingerprint)
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(FORMS[form])
+    assert bench("report").status == 0
+    assert bench("results", "check").status in (0, 1)
+    assert bench("results", "prune", "--dry-run").status in (0, 2)
+    if not only_the_list:
+        assert bench("leaderboard").status == 0
+        assert bench("compare", "results", "results").status == 0
+        assert bench("results", "merge", "results", "--to", "merged").status in (0, 1)
