@@ -208,6 +208,7 @@ class Timing(Part):
         parameters: Of the forecaster; only of a timing pass, as the next.
         flops: Of the blocks that follow the measured ones.
         replay: Of a timing pass: how its forecasts agree with those of the run.
+        left: Of a timing pass: what it left behind in its process; ``beside`` what was there before (see `Record`).
     """
 
     alone: bool
@@ -235,6 +236,8 @@ class Timing(Part):
     parameters: Parameters | None = None
     flops: Flops | None = None
     replay: Replay | None = None
+    left: list[str] = []
+    beside: list[str] = []
 
     @property
     def is_disturbed(self) -> bool:
@@ -282,6 +285,9 @@ class Record(Part):
         timing: Of the accuracy run itself (the machine may have been shared).
         seconds: Wall time of the whole run, pre-training of its own included.
         environment: Versions, device, threads, git state, time of day.
+        left: What the run left behind in its process (see `bench.measuring.leftovers`); no other was carried out there,
+            or it was put back.
+        beside: What earlier runs had left there, and was not put back: this run's numbers may be their doing.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -304,3 +310,5 @@ class Record(Part):
     timing: Timing | None = None
     seconds: float = 0.0
     environment: dict[str, Any] = {}
+    left: list[str] = []
+    beside: list[str] = []

@@ -6,9 +6,10 @@ import json
 import time
 import traceback
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from bench.dataset import resolve_dataset
 from bench.forecaster import FORECASTERS, Task
 from bench.measuring.allocator import keep_freed_memory
 from bench.measuring.isolation import isolated
+from bench.measuring.leftovers import swept
 from bench.outcomes import harness_sha
 from bench.provenance import environment
 from bench.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, TruthRecord
@@ -65,6 +67,16 @@ def _loaded(name: str, options: str, rows: Rows) -> DriftSeries:
     return series.with_values(np.require(series.values, requirements=["C", "W"]))  # rows are hidden where they lie
 
 
+def forget_series() -> None:
+    """Load the next run's dataset anew: a run may have written to this one's."""
+    _loaded.cache_clear()
+
+
+def checksum(series: DriftSeries) -> tuple[int, ...]:
+    """Of what all runs on a series share: its rows, and their scale."""
+    return id(series.values), *(crc32(rows.data) for rows in (series.values, series.scaler.mean, series.scaler.std))
+
+
 def recipe_of(run: RunSpec, series: DriftSeries) -> Recipe | None:
     """How the run's forecaster is trained; None without one."""
     if run.forecaster is None:
@@ -99,13 +111,15 @@ def execute(run: RunSpec, place: Workplace, progress: Progress = untold) -> tupl
     if run.skip:
         return record.model_copy(update={"status": "skipped", "reason": run.skip}), {}
     try:
-        with isolated(run.seed, run.threads):
+        with isolated(run.seed, run.threads), swept(partial(checksum, series)) as swept_up:
             stage = Stage.of(series, run.protocol)
             update, frames = _serve(run, stage, device, place.checkpoints, progress)
     except (Exception, SystemExit) as error:  # a plug-in may raise anything; the record says what
         reason = f"{type(error).__name__}: {error}"
         update, frames = {"status": "failed", "reason": reason, "traceback": traceback.format_exc()}, {}
-    update["seconds"] = time.perf_counter() - begun
+    if swept_up.left:
+        forget_series()
+    update |= {"seconds": time.perf_counter() - begun, "left": swept_up.left, "beside": swept_up.beside}
     return record.model_copy(update=update), frames
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -13,9 +14,10 @@ from bench.measuring.allocator import keep_freed_memory
 from bench.measuring.footprint import ParameterCount
 from bench.measuring.gauge import WARMUP_BLOCKS, count_flops
 from bench.measuring.isolation import isolated
+from bench.measuring.leftovers import swept
 from bench.record import Replay, Timing
 from bench.replay import judge
-from bench.run import Workplace, forecaster_of, load_series, make_stream
+from bench.run import Workplace, checksum, forecaster_of, forget_series, load_series, make_stream
 from bench.run_spec import RunSpec
 from bench.serving import origins_frame, serve_stream, sums_for, warm_up
 from bench.stream import Stage
@@ -102,8 +104,9 @@ def serve_opening(run: RunSpec, place: Workplace, blocks: int, *, blind: bool = 
     """
     device = resolve_device(run.device)
     load = psutil.cpu_percent(interval=0.1) / 100
-    with isolated(run.seed, run.threads):
-        stage, made = Stage.of(load_series(run), run.protocol), Forecasts()
+    series = load_series(run)
+    with isolated(run.seed, run.threads), swept(partial(checksum, series)) as swept_up:
+        stage, made = Stage.of(series, run.protocol), Forecasts()
         forecaster = forecaster_of(run, stage, device, place.checkpoints)
         with hidden(stage, stage.first_origin) if blind else nullcontext() as rows:
             curtain, split = Curtain(stage, rows), stage.series.split
@@ -124,7 +127,11 @@ def serve_opening(run: RunSpec, place: Workplace, blocks: int, *, blind: bool = 
 
             flops = count_flops(stream, curtain.next, split.end, after_block)
         update = {"parameters": counted, "flops": flops} | stream.first_steps()
-        return Opening(timing.model_copy(update=update), made.errors(stage))
+        errors = made.errors(stage)
+    if swept_up.left:
+        forget_series()
+    behind = {"left": swept_up.left, "beside": swept_up.beside}
+    return Opening(timing.model_copy(update=update | behind), errors)
 
 
 class Curtain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +22,9 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
     Gradients are on, the default type is float32 and the default device the CPU, products of matrices are in full
     precision, torch has its threads, and the global generators of torch, numpy and Python are seeded: whoever draws
     from them draws the same, in whatever order runs are carried out. The working folder, the environment's variables,
-    the recursion limit, numpy's way with floating-point errors and the filters of warnings are only put back.
+    the paths of modules, the recursion limit, numpy's way with floating-point errors, the filters of warnings and
+    torch's choice of kernels are only put back. What `bench.measuring.leftovers` looks at no strategy has reason to
+    change for good.
 
     Args:
         seed: Of the generators.
@@ -45,7 +48,7 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
 def _process_kept() -> Iterator[None]:
     """Python's and numpy's part."""
     python_state, folder, variables = random.getstate(), _working_folder(), dict(os.environ)
-    depth = sys.getrecursionlimit()
+    depth, paths = sys.getrecursionlimit(), sys.path.copy()
     numpy_state = np.random.get_state()  # noqa: NPY002
     with np.errstate(), warnings.catch_warnings():
         try:
@@ -54,9 +57,11 @@ def _process_kept() -> Iterator[None]:
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
             sys.setrecursionlimit(depth)
+            sys.path[:] = paths
             if variables != dict(os.environ):
                 os.environ.clear()
                 os.environ.update(variables)
+                time.tzset()
             if folder is not None and _working_folder() != folder:
                 os.chdir(folder)
 
@@ -75,6 +80,9 @@ def _torch_kept() -> Iterator[None]:
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
     precision, onednn = torch.get_float32_matmul_precision(), torch.backends.mkldnn.enabled
     deterministic = torch.get_deterministic_debug_mode()
+    anomalies = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+    switches = [(owner, name, getattr(owner, name)) for owner, name in _SWITCHES]
+    attention = [(put, get()) for get, put in _ATTENTION]
     torch.set_default_dtype(torch.float32)
     torch.set_default_device(None)
     torch.set_float32_matmul_precision("highest")
@@ -87,3 +95,19 @@ def _torch_kept() -> Iterator[None]:
         torch.backends.mkldnn.set_flags(onednn)
         torch.set_deterministic_debug_mode(deterministic)
         torch.set_flush_denormal(False)
+        torch.autograd.set_detect_anomaly(*anomalies)
+        for owner, name, value in switches:
+            setattr(owner, name, value)
+        for put, value in attention:
+            put(value)
+
+
+_SWITCHES = (
+    *((torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic", "allow_tf32")),
+    *((torch.backends.opt_einsum, name) for name in ("enabled", "strategy")),
+)
+_ATTENTION = tuple(
+    (getattr(torch.backends.cuda, f"{kind}_sdp_enabled"), getattr(torch.backends.cuda, f"enable_{kind}_sdp"))
+    for kind in ("flash", "mem_efficient", "math", "cudnn")
+)
+"""Ways to compute attention, on whatever device."""

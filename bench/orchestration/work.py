@@ -12,6 +12,7 @@ import torch
 
 from bench.measuring.allocator import keep_freed_memory
 from bench.measuring.isolation import isolated
+from bench.measuring.leftovers import swept
 from bench.orchestration.log import logged
 from bench.orchestration.progress import Trail
 from bench.plugins import load_plugins, raised_at
@@ -116,7 +117,8 @@ def train_shared(run: RunSpec, work: Work) -> None:
     try:
         stage = Stage.of(load_series(run), run.protocol)
         if recipe := recipe_of(run, stage.series):
-            with isolated(run.seed, run.threads):  # a plug-in may have changed torch's settings when it was loaded
+            # a plug-in may have changed torch's settings when it was loaded, and may leave something behind
+            with isolated(run.seed, run.threads), swept():
                 pretrain(recipe, stage, resolve_device(run.device), work.place.checkpoints)
     except (Exception, SystemExit):  # noqa: S110 - a plug-in may raise anything; see above
         pass
