@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bench.config import Config, build
 from bench.errors import BenchError
-from bench.files.download import RemoteFile
 from bench.registry import Registry, not_a, not_a_config
 from bench.series import DriftSeries
 
@@ -21,6 +21,21 @@ class DatasetConfig(Config):
 
     inputs: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that is had from elsewhere.
+
+    Attributes:
+        filename: Its name in a data folder and in the cache.
+        urls: Where to get it, in the order to try.
+        sha256: Hashes of its accepted contents (copies in circulation may differ in their line endings).
+    """
+
+    filename: str
+    urls: tuple[str, ...]
+    sha256: tuple[str, ...]
 
 
 class Dataset:

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.storage.disk import replace_whole
+from bench.storage.disk import CHANGE_POINTS, replace_whole
 from bench.storage.plain import read_object
 
 if TYPE_CHECKING:
     from bench.series import DriftSeries
     from bench.store import Store
 
-FOLDER = ".change-points"  # hidden: each other folder of an experiment's results is a run
 METHOD = 1
 """Goes up with each change of how they are estimated: what was kept from before is then not read."""
 
@@ -84,7 +83,7 @@ def leave_drifts(store: Store, say: Callable[[str], None], *, again: bool = Fals
         say("no estimated change points in the report: pip install 'adaptbench[drift]'")
         return
     for dataset in {record.dataset.fingerprint: record.dataset for record in store.records()}.values():
-        if not again and read_drifts(store.folder / FOLDER, dataset.fingerprint) is not None:
+        if not again and read_drifts(store.folder / CHANGE_POINTS, dataset.fingerprint) is not None:
             continue
         try:
             series = resolve_dataset(dataset.name, dataset.given).series()
@@ -94,7 +93,7 @@ def leave_drifts(store: Store, say: Callable[[str], None], *, again: bool = Fals
         if series.fingerprint != dataset.fingerprint:
             say(f"no change points of {dataset.name}: its data are no longer those of the results")
         else:
-            _keep(store.folder / FOLDER, series.fingerprint, _estimate(series))
+            _keep(store.folder / CHANGE_POINTS, series.fingerprint, _estimate(series))
 
 
 def _estimate(series: DriftSeries) -> list[EstimatedDrift]:

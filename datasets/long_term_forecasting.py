@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from bench import BenchError, Dataset, DatasetConfig, DriftSeries, Split, register_dataset
-from bench.files.download import RemoteFile, fetch
+from bench.dataset import RemoteFile
+from bench.files.download import fetch
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.estimated_drift import FOLDER, EstimatedDrift, estimated_drifts, read_drifts
+from bench.estimated_drift import EstimatedDrift, estimated_drifts, read_drifts
+from bench.storage.disk import CHANGE_POINTS
 from bench.testing import small_series
 
 from .conftest import Bench
@@ -55,7 +56,7 @@ def test_a_run_leaves_them_beside_its_results(tiny: Path, bench: Bench) -> None:
     assert bench("run", tiny).status == 0
     record = json.loads(next(tiny.parent.glob("results/tiny/*/record.json")).read_text())
     assert record["dataset"]["events"] == []  # an estimate is no event: nothing in service can see it
-    folder = tiny.parent / "results" / "tiny" / FOLDER
+    folder = tiny.parent / "results" / "tiny" / CHANGE_POINTS
     assert read_drifts(folder, record["dataset"]["fingerprint"]) is not None
     (tiny.parent / "waves.csv").write_text("a,b\n" + "".join(f"{k % 7},{k % 5}\n" for k in range(400)))
     for file in folder.iterdir():

@@ -16,8 +16,7 @@ import pytest
 
 from bench.audit import AUDITS
 from bench.benchmarks import THROUGHPUT
-from bench.estimated_drift import FOLDER
-from bench.storage.disk import WORK, sweep
+from bench.storage.disk import CHANGE_POINTS, WORK, sweep
 from bench.storage.plain import DEEPEST, NotPlainError, read_file, remove, strangers
 from bench.store import CHOSEN, DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, Store
 from bench.sweeps.trials import SERVED, Trial
@@ -113,7 +112,7 @@ def results(tiny: Path, bench: Bench, prepared: Path, monkeypatch: pytest.Monkey
         for name in (f"{AUDITS}/a-1.json", ".checkpoints/c.safetensors", f"{THROUGHPUT}/t.json"):
             (here / name).parent.mkdir(exist_ok=True)
             (here / name).write_text("{}")
-        for name in (f"{DAMAGED}/old", f"{FOLDER}", f"{WORK}/{GONE}", f".progress/{GONE}"):
+        for name in (f"{DAMAGED}/old", f"{CHANGE_POINTS}", f"{WORK}/{GONE}", f".progress/{GONE}"):
             (store.folder / name).mkdir(parents=True, exist_ok=True)
         first = store.run_ids()[0]
         frames = {name: store.read_frame(first, name) for name in (ORIGINS, FORECASTS)}
@@ -146,7 +145,7 @@ OTHERS = {
     f"tiny/{WORK}/{GONE}": "folder",
     f"tiny/.progress/{GONE}": "folder",
     f"tiny/{DAMAGED}/old": "folder",
-    f"tiny/{FOLDER}": "folder",
+    f"tiny/{CHANGE_POINTS}": "folder",
     f"tiny/{SWEEP}/{CHOSEN}": "folder",
     f"tiny/{SWEEP}/{SERVED}": "file",
     f"tiny/{SWEEP}/trial": "folder",

@@ -15,7 +15,7 @@ import pytest
 
 from bench import BenchError, load_results
 from bench.audit import AUDITS
-from bench.estimated_drift import FOLDER
+from bench.storage.disk import CHANGE_POINTS
 from bench.storage.merging import merge
 from bench.storage.owner import ABANDONED_S, process_name
 from bench.storage.upkeep import check, export, prune
@@ -50,14 +50,14 @@ def test_good_results_have_no_findings(tmp_path: Path) -> None:
 
 def test_change_points_that_are_kept_are_not_stray_however_old_they_are(tmp_path: Path) -> None:
     store = filled(tmp_path / "one", "a")
-    kept = store.folder / FOLDER / "f.json"
+    kept = store.folder / CHANGE_POINTS / "f.json"
     kept.parent.mkdir()
     kept.write_text("{}")
     long_ago = time.time() - 3 * ABANDONED_S
     os.utime(kept.parent, (long_ago, long_ago))
     assert check(tmp_path / "one") == []
     merge([tmp_path / "one"], tmp_path / "merged")
-    assert (tmp_path / "merged" / "e" / FOLDER / "f.json").read_text() == "{}"
+    assert (tmp_path / "merged" / "e" / CHANGE_POINTS / "f.json").read_text() == "{}"
 
 
 def test_everything_damaged_or_stray_is_named(tmp_path: Path, bench: Bench) -> None:

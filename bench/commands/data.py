@@ -117,10 +117,10 @@ def card(
 
 
 def _change_points() -> Path:
-    from bench.estimated_drift import FOLDER
     from bench.files.download import cache_folder
+    from bench.storage.disk import CHANGE_POINTS
 
-    return cache_folder().parent / FOLDER.removeprefix(".")
+    return cache_folder().parent / CHANGE_POINTS.removeprefix(".")
 
 
 def _options(pairs: Iterable[str]) -> dict[str, Any]:

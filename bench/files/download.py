@@ -6,31 +6,16 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.dataset import RemoteFile
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.files.transfer import Advance
 
 FOLDER_VARIABLE = "BENCH_DATA_DIR"
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file that is had from elsewhere.
-
-    Attributes:
-        filename: Its name in a data folder and in the cache.
-        urls: Where to get it, in the order to try.
-        sha256: Hashes of its accepted contents (copies in circulation may differ in their line endings).
-    """
-
-    filename: str
-    urls: tuple[str, ...]
-    sha256: tuple[str, ...]
 
 
 def cache_folder() -> Path:

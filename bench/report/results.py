@@ -21,7 +21,7 @@ from bench.analysis import (
     stretch_length,
 )
 from bench.audit import Audit
-from bench.estimated_drift import FOLDER, read_drifts
+from bench.estimated_drift import read_drifts
 from bench.record import Record, Timing
 from bench.report.aftermath import around_drifts
 from bench.report.drift_measures import KnownDrifts
@@ -33,6 +33,7 @@ from bench.report.origin_errors import OriginErrors, read_origin_errors
 from bench.report.pairing import memory_contrasts, pairs_of_all, pairs_of_the_best, ratios_to_persistence, what_pays
 from bench.report.rankings import Ranking, ranking
 from bench.report.traces import read_traces
+from bench.storage.disk import CHANGE_POINTS
 from bench.store import FORECASTS, Store
 
 
@@ -294,7 +295,7 @@ class Results:
         """Rows within the stream at which change points were estimated, in order; none where nobody looked."""
         dataset = self.first(scenario).dataset
         _, start, end = dataset.borders
-        found = read_drifts(self.store.folder / FOLDER, dataset.fingerprint) or []
+        found = read_drifts(self.store.folder / CHANGE_POINTS, dataset.fingerprint) or []
         return [drift.row for drift in found if start <= drift.row < end]
 
     @cached_property

@@ -14,6 +14,9 @@ WORK = ".tmp"
 SESSIONS, HERE, RUNNING = ".sessions", "here", "running"
 """Where sessions are told of, beside all experiments; those that are there, and those that have runs under way."""
 
+CHANGE_POINTS = ".change-points"
+"""Where estimated change points are kept, in an experiment's folder; hidden, as each other folder there is a run."""
+
 
 def write_durably(path: Path, content: str | bytes) -> None:
     """Write a new file, text in UTF-8, and see it on disk."""

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.audit import AUDITS
-from bench.estimated_drift import FOLDER as CHANGE_POINTS
 from bench.record import Record
 from bench.storage.code import CODE
-from bench.storage.disk import replace_whole, work_folder, write_durably
+from bench.storage.disk import CHANGE_POINTS, replace_whole, work_folder, write_durably
 from bench.storage.plain import FRAME_BYTES, JSON_BYTES, is_file, is_folder, make_folder, read_file, read_object, remove
 from bench.storage.upkeep import Finding, files_of
 from bench.store import CHOSEN, SWEEP, Store, experiments_in

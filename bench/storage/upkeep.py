@@ -10,9 +10,8 @@ from pathlib import Path
 
 from bench.audit import AUDITS, Audit
 from bench.errors import BenchError
-from bench.estimated_drift import FOLDER as CHANGE_POINTS
 from bench.storage.code import CODE
-from bench.storage.disk import HERE, RUNNING, SESSIONS, left_in, replace_whole
+from bench.storage.disk import CHANGE_POINTS, HERE, RUNNING, SESSIONS, left_in, replace_whole
 from bench.storage.owner import is_left
 from bench.storage.plain import JSON_BYTES, is_file, is_folder, kind_of, read_file, read_object, remove, strangers
 from bench.storage.seal import SealError, opened

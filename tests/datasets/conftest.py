@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bench import DriftSeries
-from bench.dataset import resolve_dataset
+from bench.dataset import RemoteFile, resolve_dataset
 from bench.files import download
-from bench.files.download import RemoteFile, locate
+from bench.files.download import locate
 from bench.plugin_import import load as load_plugin
 from bench.plugin_import import plugins_in
 from bench.plugins import home

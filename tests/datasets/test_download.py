@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError
+from bench.dataset import RemoteFile
 from bench.files import download, transfer
-from bench.files.download import RemoteFile, fetch, locate
+from bench.files.download import fetch, locate
 
 CONTENT = b"date,a\n2020-01-01,1\n" * 20_000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

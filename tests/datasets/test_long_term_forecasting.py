@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from bench import BenchError, Split
-from bench.dataset import DATASETS
-from bench.files.download import RemoteFile
+from bench.dataset import DATASETS, RemoteFile
 
 from .conftest import Load, Need
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError
+from bench.dataset import RemoteFile
 from bench.files import download, transfer
-from bench.files.download import RemoteFile, fetch
+from bench.files.download import fetch
 
 OLD, CONTENT = (bytes(f"{word},{k}\n" * 9, "ascii") * 400 for k, word in enumerate(("old", "new")))
 CONTENT += b"end\n"

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from bench.audit import AUDITS
-from bench.estimated_drift import FOLDER
 from bench.record import Record
 from bench.report.problems import problem_rows
 from bench.report.reading import read_results
 from bench.storage.code import CODE
+from bench.storage.disk import CHANGE_POINTS
 from bench.storage.upkeep import check
 from bench.store import CHOSEN, FORECASTS, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, TRACE, Store
 from bench.sweeps.trials import SERVED, Trial
@@ -40,8 +40,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory, fakes: Any) -> Path:
     swept.write(fakes.record(fakes.strategies[0], fakes.Scenario(), 0, run_id="trial", val_mse=0.5), {})
     swept.write_manifest({"trial": TRIAL.model_dump_json()}, keep=False)
     (swept.folder / SERVED).write_text("{}")
-    (store.folder / FOLDER).mkdir()
-    (store.folder / FOLDER / f"{next(store.records()).dataset.fingerprint}.json").write_text("{}")
+    (store.folder / CHANGE_POINTS).mkdir()
+    (store.folder / CHANGE_POINTS / f"{next(store.records()).dataset.fingerprint}.json").write_text("{}")
     return here
 
 
@@ -156,7 +156,7 @@ BESIDE = {
     "trials": f"default/{SWEEP}/{MANIFEST}",
     SERVED: f"default/{SWEEP}/{SERVED}",
     "trial": f"default/{SWEEP}/trial/{RECORD}",
-    "change points": f"default/{FOLDER}/FINGERPRINT.json",
+    "change points": f"default/{CHANGE_POINTS}/FINGERPRINT.json",
     "audit": f"{AUDITS}/AUDIT",
     "code": f"{CODE}/0123456789abcdef.json",
     "chosen": f"default/{SWEEP}/{CHOSEN}/d.toml",
