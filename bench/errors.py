@@ -1,4 +1,11 @@
-"""What goes wrong that is not a bug of this package: a user's mistake, a worker that is gone."""
+"""What goes wrong that is not a bug of this package, and what errors of plug-ins say, as text."""
+
+from __future__ import annotations
+
+import traceback
+
+LONGEST = 20_000
+"""Characters of an error's message, or of its traceback, that are kept."""
 
 
 class BenchError(Exception):
@@ -10,3 +17,40 @@ class BenchError(Exception):
 
 class WorkerLostError(Exception):
     """A worker process was killed from outside, or ran out of memory; what was done before is kept."""
+
+
+class TerminatedError(BaseException):
+    """The system, or a scheduler of jobs, asked this process to end."""
+
+
+ENDS_SESSION = (KeyboardInterrupt, TerminatedError)
+"""What a plug-in is not asked about; whatever else it raises is its own failure."""
+
+
+def words_of(error: BaseException) -> str:
+    """An error's type and message, as text that any file takes.
+
+    Args:
+        error: Whatever a plug-in raised: its message may hold anything, or fail to be made.
+    """
+    try:
+        message = str(error)
+    except Exception as other:
+        message = f"its message cannot be made: {type(other).__name__}"
+    return as_text(f"{type(error).__name__}: {message}")
+
+
+def traceback_of(error: BaseException) -> str:
+    """Its traceback, likewise."""
+    try:
+        return as_text("".join(traceback.format_exception(error)))
+    except Exception:  # of an error that was made to fail here too
+        return words_of(error)
+
+
+def as_text(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates are spelled out, and what is very long is cut in its middle."""
+    if len(text) > LONGEST:
+        half = LONGEST // 2
+        text = f"{text[:half]} ... ({len(text) - 2 * half:,} characters left out) ... {text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

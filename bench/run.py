@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import traceback
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from bench.dataset import resolve_dataset
+from bench.errors import ENDS_SESSION, traceback_of, words_of
 from bench.forecaster import FORECASTERS, Task
 from bench.measuring.allocator import keep_freed_memory
 from bench.measuring.isolation import isolated
@@ -114,9 +114,10 @@ def execute(run: RunSpec, place: Workplace, progress: Progress = untold) -> tupl
         with isolated(run.seed, run.threads), swept(partial(checksum, series)) as swept_up:
             stage = Stage.of(series, run.protocol)
             update, frames = _serve(run, stage, device, place.checkpoints, progress)
-    except (Exception, SystemExit) as error:  # a plug-in may raise anything; the record says what
-        reason = f"{type(error).__name__}: {error}"
-        update, frames = {"status": "failed", "reason": reason, "traceback": traceback.format_exc()}, {}
+    except ENDS_SESSION:
+        raise
+    except BaseException as error:  # a plug-in may raise anything; the record says what
+        update, frames = {"status": "failed", "reason": words_of(error), "traceback": traceback_of(error)}, {}
     if swept_up.left:
         forget_series()
     update |= {"seconds": time.perf_counter() - begun, "left": swept_up.left, "beside": swept_up.beside}

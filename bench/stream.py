@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.measuring.isolation import end_fork, process_id
 from bench.strategy import Feedback, History, Prefixes, Strategy, has_own
 from bench.timing import Stopwatch, stopwatch
 
@@ -213,10 +214,11 @@ class Stream:
             StreamError: A forecast has the wrong shape or is not finite.
         """
         waiting: list[tuple[NDArray[np.int64], Singles]] = []
-        served = count = 0
+        served, count, process = 0, 0, process_id()
         try:
             for origins in blocks(self.stage.protocol, start, end):
                 forecasts = self._serve(origins, watches or (self.adapt_watch, self.predict_watch))
+                end_fork(process)
                 waiting.append((origins, forecasts))
                 self._block_sizes.append(len(origins))
                 served, count = served + 1, count + forecasts.size
@@ -227,6 +229,7 @@ class Stream:
                 if served == limit:
                     break
         finally:
+            end_fork(process)
             self._flush(waiting, score)
         return served
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import stat
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ import pytest
 from bench.engines import Crew, Lost, RayOptions, engine
 from bench.engines.connection import connected
 from bench.engines.crew import LIBRARIES
-from bench.engines.processes import in_processes
+from bench.engines.processes import MUTE, in_processes
 from bench.errors import BenchError, WorkerLostError
 
 RAY_LOST = "(it left, was killed, ran out of memory, or its machine is gone)"
@@ -75,10 +77,6 @@ def refuse(number: int) -> int:
     raise ValueError(f"not {number}")
 
 
-def fail(error: Exception) -> None:
-    raise error
-
-
 def trouble(job: str, folder: Path) -> str:
     """Does what its name says; leaves a file for each time that it began."""
     (folder / f"{job}-{time.monotonic_ns()}").touch()
@@ -105,18 +103,10 @@ def test_every_job_has_one_result(name: str, request: pytest.FixtureRequest) -> 
     with engine(name)(2, 1) as crew:
         assert sorted(str(one) for one in crew(square, range(20))) == sorted(str(n * n) for n in range(20))
         assert list(crew(square, [])) == []
-        with pytest.raises(ValueError, match="not 7"):
-            list(crew(refuse, [7]))
+        (lost,) = crew(refuse, [7])
+        assert lost == Lost(7, "ValueError: not 7")
+        assert 'raise ValueError(f"not {number}")' in lost.traceback
         assert list(crew(square, [3])) == [9]  # and goes on after that
-
-
-@pytest.mark.parametrize("error", [EOFError("no line"), BrokenPipeError("no reader"), ConnectionResetError("no peer")])
-def test_an_error_that_looks_like_a_lost_worker_is_the_jobs(crew: Crew, error: Exception) -> None:
-    """Its worker lives on, and what went wrong is raised, as with any other error."""
-    (worker,) = crew(process_here, [0])
-    with pytest.raises(type(error), match=str(error)):
-        list(crew(fail, [error]))
-    assert worker in list(crew(process_here, range(20)))
 
 
 class FussyError(Exception):
@@ -126,14 +116,69 @@ class FussyError(Exception):
         super().__init__(f"{what}: {why}")
 
 
-def be_fussy(_: int) -> None:
-    raise FussyError("a", "b")
+class SilentError(Exception):
+    """Has a message that cannot be made."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("silent")
 
 
-def test_an_error_that_cannot_travel_is_told(crew: Crew) -> None:
-    with pytest.raises((FussyError, RuntimeError), match="a: b"):
-        list(crew(be_fussy, [0]))
-    assert list(crew(square, [3])) == [9]
+def fails_so(kind: str) -> object:
+    """Comes to no result, in a way that its worker survives."""
+    match kind:
+        case "exit":
+            sys.exit(0)
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "generator":
+            raise GeneratorExit
+        case "lost line":
+            raise EOFError("no line")
+        case "lost reader":
+            raise BrokenPipeError("no reader")
+        case "fussy":
+            raise FussyError("a", "b")
+        case "silent":
+            raise SilentError
+        case "no text":
+            raise ValueError("\ud800 \udcff")
+        case "long":
+            raise ValueError("long " * 10**6)
+        case "cannot travel":
+            return lambda: None
+        case "well":
+            return kind
+    raise AssertionError(kind)
+
+
+RAISED = {
+    "exit": "SystemExit: 0",
+    "interrupt": "KeyboardInterrupt: ",
+    "generator": "GeneratorExit: ",
+    "lost line": "EOFError: no line",
+    "lost reader": "BrokenPipeError: no reader",
+    "fussy": "FussyError: a: b",
+    "silent": "SilentError: its message cannot be made: RuntimeError",
+    "no text": r"ValueError: \ud800 \udcff",
+    "long": "ValueError: long long",
+}
+
+
+def test_whatever_a_job_raises_is_its_own(crew: Crew) -> None:
+    """Its worker lives on: also after what would end a process, and what looks like a lost worker."""
+    (worker,) = crew(process_here, [0])
+    lost = {one.job: one.reason for one in crew(fails_so, RAISED) if isinstance(one, Lost)}
+    assert {kind: lost[kind][: len(reason)] for kind, reason in RAISED.items()} == RAISED
+    assert all(len(reason) < 30_000 and reason.encode() for reason in lost.values())
+    assert worker in list(crew(process_here, range(20)))
+
+
+def test_a_result_that_cannot_travel_is_a_reason() -> None:
+    with in_processes(1, 1) as crew:
+        lost, well = crew(fails_so, ["cannot travel", "well"])
+    assert isinstance(lost, Lost)
+    assert "pickle" in lost.reason
+    assert well == "well"
 
 
 def test_an_unknown_engine_is_a_mistake() -> None:
@@ -202,6 +247,70 @@ def test_what_a_late_job_started_ends_with_it(crew: Crew, tmp_path: Path) -> Non
 
 def process_here(_: int) -> int:
     return os.getpid()
+
+
+def write_everywhere(what: bytes) -> None:
+    for number in range(3, 256):
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.write(number, what)
+
+
+def sabotage(job: str) -> str:
+    """Does to the worker what its name says, or nothing."""
+    match job.partition(" ")[0]:
+        case "closes":
+            os.closerange(0, 256)
+            time.sleep(0.2)
+        case "closes-and-hangs":
+            os.closerange(3, 4096)
+            time.sleep(600)
+        case "takes":  # the numbers of what it closed
+            os.closerange(3, 256)
+            for _ in range(253):
+                os.open(os.devnull, os.O_RDWR)
+        case "writes":
+            write_everywhere(b"xxxxxxxx")
+            time.sleep(600)
+        case "writes-a-bit":
+            write_everywhere(b"x")
+        case "forks":
+            os.fork()
+        case "leaves-a-fork":  # which holds all that would tell of its end
+            if os.fork() == 0:
+                time.sleep(600)
+            os._exit(0)
+        case "reads":
+            with open(0, closefd=False) as typed:
+                return typed.read() + job
+    time.sleep(0.02)
+    return job
+
+
+SABOTAGE = {
+    "closes": MUTE,
+    "closes-and-hangs": MUTE,
+    "takes": MUTE,
+    "writes": MUTE,
+    "writes-a-bit": MUTE,
+    "leaves-a-fork": "a worker process died (exit status 0), as the one before it",
+}
+
+
+def test_a_job_that_spoils_its_worker_is_lost_and_no_other() -> None:
+    """Nobody waits for an answer that cannot come, and nobody takes one for another's."""
+    good = [f"good {i}" for i in range(8)]
+    jobs = ["forks", *SABOTAGE, "reads", *good]
+    before = set(psutil.Process().children(recursive=True))
+    with in_processes(2, 1) as crew:
+        ended = list(crew(sabotage, jobs))
+        assert list(crew(square, [3])) == [9]
+    assert len(ended) == len(jobs)
+    lost = {one.job: one.reason for one in ended if isinstance(one, Lost)}
+    assert lost == SABOTAGE
+    assert sorted(one for one in ended if isinstance(one, str)) == sorted(["forks", "reads", *good])
+    psutil.wait_procs(left := set(psutil.Process().children(recursive=True)) - before, timeout=5)
+    assert not [one for one in left if "process-name" in words_of(one)]
 
 
 def test_what_is_timed_is_alone(crew: Crew) -> None:

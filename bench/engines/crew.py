@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import faulthandler
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from bench.errors import traceback_of, words_of
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -32,15 +33,41 @@ class Lost(Generic[J]):
 
     Attributes:
         job: As it was given.
-        reason: What became of it.
+        reason: What became of it: what it raised, or how its worker ended.
+        traceback: Of what it raised.
     """
 
     job: J
     reason: str
+    traceback: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[R]):
+    """What came of a job, as a worker says it.
+
+    Attributes:
+        result: What the function returned; None where it raised.
+        reason: What it raised; empty where it returned.
+        traceback: Of what it raised.
+        spent: Whether the worker may do no other job after this one.
+    """
+
+    result: R | None = None
+    reason: str = ""
+    traceback: str = ""
+    spent: bool = False
+
+    def of(self, job: J) -> R | Lost[J]:
+        """The result, or that the job is lost."""
+        return Lost(job, self.reason, self.traceback) if self.reason else cast("R", self.result)
 
 
 class Crew(Protocol):
-    """Applies a function to jobs; results come as they are ready, in any order."""
+    """Applies a function to jobs; results come as they are ready, in any order.
+
+    A job whose function raises is `Lost`, and the others go on.
+    """
 
     @property
     def workers(self) -> int:
@@ -76,11 +103,13 @@ class Task:
         job: As it was given.
         tries: How often it has been begun.
         deadline: On the monotonic clock, once it has begun.
+        number: That an answer must name; each time that it is begun another.
     """
 
     job: Any
     tries: int = 0
     deadline: float = float("inf")
+    number: int = 0
 
 
 class Queue:
@@ -112,8 +141,8 @@ class Queue:
             yield Lost(task.job, f"{cause}, as the one before it")
 
 
-def outcome(function: Callable[[Any], Any], job: Any, timeout: float | None) -> tuple[bool, Any]:
-    """In a worker: whether a job went well, and its result, or what it raised; what looks like a lost worker too.
+def outcome(function: Callable[[Any], Any], job: Any, timeout: float | None) -> Outcome[Any]:
+    """In a worker: what came of a job. Whatever it raises is its own, also what would end a process.
 
     Args:
         function: What is done.
@@ -122,18 +151,14 @@ def outcome(function: Callable[[Any], Any], job: Any, timeout: float | None) -> 
     """
     try:
         with last_words(timeout):
-            return True, function(job)
-    except Exception as error:
-        return False, _that_travels(error)
+            return Outcome(function(job))
+    except BaseException as error:
+        return failure(error)
 
 
-def _that_travels(error: Exception) -> Exception:
-    """An error that the session can take in: some cannot be made again from what they say of themselves."""
-    try:
-        copy.copy(error)  # is made as the session would make it
-    except Exception:
-        return RuntimeError(repr(error))
-    return error
+def failure(error: BaseException) -> Outcome[Any]:
+    """What came of a job that raised this."""
+    return Outcome(None, words_of(error), traceback_of(error))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.engines.crew import outcome
+from bench.engines.crew import Outcome, outcome
 from bench.errors import BenchError
 
 
@@ -59,7 +59,7 @@ class Hand:
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         return Facts(host, os.getpid(), code_sha())
 
-    def do(self, function: Callable[[Any], Any], job: Any, timeout: float | None) -> tuple[bool, Any]:
+    def do(self, function: Callable[[Any], Any], job: Any, timeout: float | None) -> Outcome[Any]:
         """Do one job.
 
         Args:
@@ -67,8 +67,5 @@ class Hand:
             job: To what.
             timeout: Seconds after which this process says to its standard error where each of its threads stands;
                 whoever gave the job ends it then.
-
-        Returns:
-            Whether it went well, and what came of it: a result, or what was raised.
         """
         return outcome(function, job, timeout)

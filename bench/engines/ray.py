@@ -194,18 +194,18 @@ class _Fleet:
             yield from self._mourn(actor, queue)
             return
         task, actor.task = actor.task, None
-        self._coming.discard(actor)
-        self._busy.discard(actor)
-        self._idle.append(actor)
+        if task is not None and answer.spent:
+            self._dismiss(actor)
+        else:
+            self._coming.discard(actor)
+            self._busy.discard(actor)
+            self._idle.append(actor)
         if task is None:
             self._stillborn = 0
             actor.facts = answer
             _require_same_code(answer)
             return
-        well, result = answer
-        if not well:
-            raise result
-        yield result
+        yield answer.of(task.job)
 
     def _mourn(self, actor: _Actor, queue: Queue) -> Iterator[Lost[Any]]:
         where = f" on {actor.facts.host}" if actor.facts else ""

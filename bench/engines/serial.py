@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from bench.engines.crew import Crew, J, Lost, R
+from bench.engines.crew import Crew, J, Lost, R, failure
+from bench.errors import ENDS_SESSION
 
 
 @contextmanager
@@ -25,7 +26,15 @@ class InOrder:
     ) -> Iterator[R | Lost[J]]:
         """As `Crew` has it."""
         del timeout
-        return map(function, jobs)
+        for job in jobs:
+            try:
+                result = function(job)
+            except ENDS_SESSION:
+                raise
+            except BaseException as error:
+                yield failure(error).of(job)
+            else:
+                yield result
 
     def alone(self) -> Crew:
         """Itself: it never does more than one job at a time."""

@@ -24,13 +24,15 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
     from them draws the same, in whatever order runs are carried out. The working folder, the environment's variables,
     the paths of modules, the recursion limit, numpy's way with floating-point errors, the filters of warnings and
     torch's choice of kernels are only put back. What `bench.measuring.leftovers` looks at no strategy has reason to
-    change for good.
+    change for good. A process that was forked meanwhile, and comes to the end of this, ends there: it answers for
+    nobody and writes nothing.
 
     Args:
         seed: Of the generators.
         threads: For torch; those that it had are put back.
     """
     with ExitStack() as stack:
+        stack.callback(end_fork, process_id())
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(threads)
         stack.enter_context(_process_kept())
@@ -42,6 +44,19 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
         np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that plug-ins may draw from
         random.seed(seed)
         yield
+
+
+process_id, _leave = os.getpid, os._exit  # as they are before any run
+
+
+def end_fork(process: int) -> None:
+    """End a process that a run forked: it may not go on as if it were the one that it was forked from.
+
+    Args:
+        process: `process_id` of the one that may.
+    """
+    if process_id() != process:
+        _leave(0)
 
 
 @contextmanager

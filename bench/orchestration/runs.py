@@ -74,7 +74,9 @@ class Runs:
 
     def _ended(self, runs: Iterator[RunSpec]) -> Iterator[Ended]:
         for ended in self.crew(partial(carry_out_run, work=self.work), runs, self.work.timeout):
-            yield give_up(ended.job, self.work, ended.reason) if isinstance(ended, Lost) else ended
+            if isinstance(ended, Lost):
+                ended = give_up(ended.job, self.work, ended.reason, ended.traceback)
+            yield ended
 
     def _lock_of(self, run: RunSpec) -> Path:
         return self.work.place.results / WORK / f"{run.run_id}.lock"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-from bench.errors import WorkerLostError
+from bench.errors import TerminatedError, WorkerLostError
 
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -29,7 +29,7 @@ def kept_when_stopped(err: Console) -> Iterator[None]:
         _say_stopped(err, f"Stopped: {error}.", 1)
     except KeyboardInterrupt:
         _say_stopped(err, "Interrupted.", 130)
-    except _TerminatedError:
+    except TerminatedError:
         _say_stopped(err, "Ended from outside.", 143)
     except OSError as error:
         if error.errno not in FULL:
@@ -39,12 +39,8 @@ def kept_when_stopped(err: Console) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class _TerminatedError(BaseException):
-    """The system, or a scheduler of jobs, asked this process to end."""
-
-
 def _terminated(*_: object) -> None:
-    raise _TerminatedError
+    raise TerminatedError
 
 
 def _say_stopped(err: Console, what: str, status: int) -> None:

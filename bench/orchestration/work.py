@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from bench.errors import ENDS_SESSION, words_of
 from bench.measuring.allocator import keep_freed_memory
 from bench.measuring.isolation import isolated
 from bench.measuring.leftovers import swept
@@ -88,17 +89,24 @@ def carry_out_run(run: RunSpec, work: Work) -> Ended:
             print(record.traceback, file=sys.stderr)  # noqa: T201 - into the run's own log
     try:
         Store(work.place.results).write(record, frames, log=work.log(run), replace=work.replace)
-    except OSError as error:  # the disk is full, say: a record alone may still fit
-        return give_up(run, work, f"not written: {type(error).__name__}: {error}")
+    except Exception as error:  # the disk is full, say, or a name is no text: a record alone may still fit
+        return give_up(run, work, f"not written: {words_of(error)}")
     finally:
         trail.erase()
     return Ended(run, record.status, record.reason + raised_at(record.traceback), record.seconds)
 
 
-def give_up(run: RunSpec, work: Work, reason: str) -> Ended:
-    """Record that a run came to nothing."""
-    record = failure(run, work.place, reason)
-    with contextlib.suppress(OSError):  # then it is done again next time, as any that left no record
+def give_up(run: RunSpec, work: Work, reason: str, traceback: str = "") -> Ended:
+    """Record that a run came to nothing; where no record can be made, it is done again next time.
+
+    Args:
+        run: Which.
+        work: Where its record goes.
+        reason: What became of it.
+        traceback: Of what it raised.
+    """
+    with contextlib.suppress(Exception):
+        record = failure(run, work.place, reason).model_copy(update={"traceback": traceback})
         Store(work.place.results).write(record, {}, log=work.log(run), replace=work.replace)
     Trail(work.trails, run.run_id, run.label).erase()
     return Ended(run, "failed", reason)
@@ -120,7 +128,9 @@ def train_shared(run: RunSpec, work: Work) -> None:
             # a plug-in may have changed torch's settings when it was loaded, and may leave something behind
             with isolated(run.seed, run.threads), swept():
                 pretrain(recipe, stage, resolve_device(run.device), work.place.checkpoints)
-    except (Exception, SystemExit):  # noqa: S110 - a plug-in may raise anything; see above
+    except ENDS_SESSION:
+        raise
+    except BaseException:  # noqa: S110 - a plug-in may raise anything; see above
         pass
 
 
