@@ -15,8 +15,8 @@ from bench.benchmarks import THROUGHPUT
 from bench.commands.console import err, out, print_table, say_left_alone
 from bench.commands.data import data
 from bench.commands.results import app as results_app
-from bench.errors import BenchError
-from bench.orchestration.stopping import FULL, kept_when_stopped
+from bench.errors import BenchError, TerminatedError
+from bench.orchestration.stopping import ENDED, FULL, kept_when_stopped, terminable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -414,7 +414,10 @@ def env() -> None:
 def main() -> None:
     """The command ``bench``: a user's mistake, or a place that cannot be used, is one line and exit status 2."""
     try:
-        app()
+        with terminable():
+            app()
+    except TerminatedError:
+        sys.exit(ENDED)
     except BenchError as error:
         _end(str(error))
     except OSError as error:

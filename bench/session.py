@@ -25,7 +25,7 @@ from bench.orchestration.runs import Runs, needed_checkpoints
 from bench.orchestration.shard import WHOLE, Shard
 from bench.orchestration.sharing import Sharing
 from bench.orchestration.timekeeping import time_each
-from bench.orchestration.work import Work
+from bench.orchestration.work import Work, number_of
 from bench.run import Workplace, load_series
 from bench.run_spec import RunSpec
 from bench.storage.disk import SESSIONS, WORK, sweep
@@ -215,7 +215,8 @@ def carry_out_runs(
             Sharing(place.root, sight.say) as sharing,
         ):
             apart = engine_of(experiment) != "serial"
-            work = Work(place, sight.trails, redo == "always" or retrain, apart, experiment.timeout)
+            replaced, number = redo == "always" or retrain, number_of(place.results)
+            work = Work(place, sight.trails, replaced, apart, experiment.timeout, number)
             with closing(Runs(ahead, work, sight, sharing, crew).carry_out()) as ends:
                 for ended in ends:
                     (elsewhere if ended.elsewhere else done)[ended.status] += 1

@@ -318,8 +318,14 @@ class Store:
         raise OSError(f"{final} could not be replaced: others keep writing there")
 
     def write_timing(self, run_id: str, timing: Timing) -> None:
-        """Write the timing pass of a run beside its record."""
+        """Write the timing pass of a run beside its record.
+
+        Raises:
+            OSError: The run is not there, say.
+        """
         path = self.folder / run_id / TIMING
+        if not is_file(path.with_name(RECORD)):
+            raise FileNotFoundError(errno.ENOENT, "the run is no longer there", str(path.parent))
         replace_whole(path, sealed(timing.model_dump_json(indent=1)), self.folder)
 
     def set_aside(self, run_id: str) -> bool:

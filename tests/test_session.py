@@ -15,7 +15,7 @@ from bench import load_results
 from bench.orchestration.progress import Trail
 from bench.storage.code import CODE
 from bench.storage.owner import process_name
-from bench.store import FORECASTS, ORIGINS, RECORD, TIMING, TRAINING
+from bench.store import FORECASTS, ORIGINS, RECORD, TIMING, TRAINING, Store
 from bench.training import Recipe
 
 from .conftest import Bench, Write
@@ -391,3 +391,38 @@ def test_what_other_work_disturbed_is_timed_again_when_asked(tiny: Path, bench: 
     assert "Now: nothing to do; 2 kept from before; 1 timed alone." in again.err
     warmups = [store.read_timing(run_id) for run_id in (disturbed, quiet)]
     assert [timing.warmup for timing in warmups if timing] == [3, 77]
+
+
+MOVER = """
+    from pathlib import Path
+    from bench import Strategy, register_strategy
+
+    @register_strategy("mover")
+    class Mover(Strategy):
+        "Moves {what} away once a run is done."
+
+        def predict(self, windows):
+            here = Path({where!r})
+            if list(here.rglob("record.json")):
+                here.rename(here.with_name("moved"))
+            return windows[:, -1:].expand(-1, self.protocol.horizon, -1)
+"""
+
+
+@pytest.mark.parametrize("what", ["results/tiny", "results"])
+def test_results_that_are_moved_meanwhile_are_not_begun_anew(tiny: Path, bench: Bench, write: Write, what: str) -> None:
+    """Before, later runs went to a new folder of that name, and the report told of these alone."""
+    where = tiny.parent / what
+    path = write("mover.py", MOVER.format(what=what, where=str(where)))
+    change(tiny, strategies='["rls", "mover", "persistence"]', seeds="[0, 1]", timing_blocks="0")
+    ran = bench("run", tiny, "--plugins", path)
+    assert ran.status == 2
+    assert "results/tiny was moved or removed while this session ran" in ran.err
+    assert not where.exists()
+    moved = where.with_name("moved")
+    experiment = moved if what == "results/tiny" else moved / "tiny"
+    done = set(Store(experiment).run_ids())
+    moved.rename(where)
+    change(tiny, strategies='["rls", "persistence"]')
+    again = bench("run", tiny)
+    assert (again.status, f"{4 - len(done)} ok" in again.err or "nothing to do" in again.err) == (0, True)

@@ -18,12 +18,12 @@ def logged(path: Path, *, own_process: bool) -> Iterator[None]:
     """Send standard output, standard error and warnings to a file. Where it cannot be opened, they go where they went.
 
     Args:
-        path: The file; its folder is made.
+        path: The file; its folder is made, and no other.
         own_process: Whether the process does nothing else meanwhile: then what libraries and child processes print is
             caught too. Otherwise it is what this thread prints.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         file = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
     except OSError:
         yield

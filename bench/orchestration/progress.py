@@ -41,8 +41,7 @@ class Trail:
         self._last = now
         line = {"label": self.label, "done": done, "total": total, "mse": rolling_mse()}
         work = self.folder / f".{self.run_id}"
-        with contextlib.suppress(OSError):  # another session may sweep the folder: what is not seen is still done
-            self.folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # the folder may be gone: what is not seen is still done
             work.write_text(json.dumps(line))
             work.rename(self.folder / self.run_id)
 

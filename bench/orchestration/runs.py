@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.engines import Crew, Lost
+from bench.errors import BenchError
 from bench.orchestration.pace import Kind, Pace, about, kind_of, kinds_of
 from bench.orchestration.plan import Plan
 from bench.orchestration.progress import Sight
@@ -79,6 +80,11 @@ class Runs:
             yield ended
 
     def _lock_of(self, run: RunSpec) -> Path:
+        if not self.work.is_in_place:  # nothing is claimed in a folder that would have to be made again
+            raise BenchError(
+                f"{self.work.place.results} was moved or removed while this session ran; what was done is where it "
+                "is now. Move it back, and run the same command again: it goes on from there."
+            )
         return self.work.place.results / WORK / f"{run.run_id}.lock"
 
     def _found(self, run: RunSpec) -> Ended | None:

@@ -12,7 +12,24 @@ from rich.console import Console
 
 from bench.errors import TerminatedError, WorkerLostError
 
+ENDED = 128 + signal.SIGTERM
+"""Exit status of a process that was asked to end."""
+
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let the block clear up after itself where the system, or a scheduler of jobs, asks this process to end.
+
+    Raises:
+        TerminatedError: It was asked.
+    """
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -22,21 +39,19 @@ def kept_when_stopped(err: Console) -> Iterator[None]:
     Args:
         err: Where it is said.
     """
-    before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        yield
+        with terminable():
+            yield
     except WorkerLostError as error:
         _say_stopped(err, f"Stopped: {error}.", 1)
     except KeyboardInterrupt:
         _say_stopped(err, "Interrupted.", 130)
     except TerminatedError:
-        _say_stopped(err, "Ended from outside.", 143)
+        _say_stopped(err, "Ended from outside.", ENDED)
     except OSError as error:
         if error.errno not in FULL:
             raise
         _say_stopped(err, f"Stopped: {error}.", 1)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _terminated(*_: object) -> None:

@@ -32,6 +32,17 @@ OTHERWISE = (
 """Why a worker declines a run: a record says what made it, by the run's id."""
 
 
+MOVED = "the folder of results was moved or removed while the session ran: nothing is written in its place"
+
+
+def number_of(folder: Path) -> int:
+    """The number of a folder on its disk; -1 where there is none."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return -1
+
+
 @dataclass(frozen=True)
 class Work:
     """What is asked of whoever carries out runs.
@@ -42,6 +53,7 @@ class Work:
         replace: Whether runs that ended well are replaced.
         own_process: Whether a worker does one run at a time and nothing else.
         timeout: Seconds after which a run is given up.
+        folder: Number of the folder of results on its disk: by this it is known again. 0 where nobody looked.
     """
 
     place: Workplace
@@ -49,6 +61,12 @@ class Work:
     replace: bool = False
     own_process: bool = False
     timeout: float | None = None
+    folder: int = 0
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the folder of results is the one that the session began in, neither moved nor removed since."""
+        return self.folder in (0, number_of(self.place.results))
 
     def log(self, run: RunSpec) -> Path:
         """Where a run prints while it is under way."""
@@ -87,6 +105,8 @@ def carry_out_run(run: RunSpec, work: Work) -> Ended:
         record, frames = execute(run, work.place, trail)
         if record.traceback:
             print(record.traceback, file=sys.stderr)  # noqa: T201 - into the run's own log
+    if not work.is_in_place:
+        return Ended(run, "failed", MOVED)
     try:
         Store(work.place.results).write(record, frames, log=work.log(run), replace=work.replace)
     except Exception as error:  # the disk is full, say, or a name is no text: a record alone may still fit
@@ -105,6 +125,8 @@ def give_up(run: RunSpec, work: Work, reason: str, traceback: str = "") -> Ended
         reason: What became of it.
         traceback: Of what it raised.
     """
+    if not work.is_in_place:
+        return Ended(run, "failed", MOVED)
     with contextlib.suppress(Exception):
         record = failure(run, work.place, reason).model_copy(update={"traceback": traceback})
         Store(work.place.results).write(record, {}, log=work.log(run), replace=work.replace)

@@ -14,8 +14,8 @@ from bench.storage.lock import held
 from bench.storage.owner import unique_name
 from bench.storage.plain import is_file, make_folder, remove, require_plain
 
-PARTS = ("tables", "figures", "datasets", "README.md")
-PAGE = "report.html"
+PARTS = ("tables", "figures", "datasets")
+TEXT, PAGE = "README.md", "report.html"
 
 
 def write_report(
@@ -32,7 +32,7 @@ def write_report(
         results_folder: ``results/<experiment>``.
         report_folder: Where ``README.md``, ``tables/`` and ``figures/`` go, and with very many datasets ``datasets/``,
             a page for each; older ones there are replaced, other files stay. Nothing is replaced unless the whole
-            report could be written.
+            report could be written; where this process is killed while it replaces them, no ``README.md`` is there.
         throughput: Folder of what ``make throughput`` measured; its newest file joins the section on cost. None, or a
             folder that is not there, leaves it out.
         all_figures: Whether every dataset gets figures, where there are so many that otherwise only some do.
@@ -76,10 +76,10 @@ def write_report(
         else:
             assert sweeps is not None
             text = compose_sweeps(sweeps, figures)
-        (work / "README.md").write_text(text, encoding="utf-8", newline="\n")
+        (work / TEXT).write_text(text, encoding="utf-8", newline="\n")
         if results is not None and (page or (report_folder / PAGE).is_file()):
             (work / PAGE).write_text(compose_page(results), encoding="utf-8", newline="\n")
-    return report_folder / "README.md"
+    return report_folder / TEXT
 
 
 @contextmanager
@@ -102,14 +102,16 @@ def _replacing(folder: Path) -> Iterator[Path]:
         with held(within / f".{folder.name}.lock", within):
             _require_plain(folder)
             make_folder(folder, within)
-            for part in [*PARTS, *([PAGE] if (work / PAGE).exists() else [])]:
+            if (folder / TEXT).exists():
+                (folder / TEXT).rename(work / f"old-{TEXT}")
+            for part in [*PARTS, *([PAGE] if (work / PAGE).exists() else []), TEXT]:
                 _put(work / part, folder / part, work / f"old-{part}")
     finally:
         remove(work, within)
 
 
 def _require_plain(folder: Path) -> None:
-    for part in (*PARTS, PAGE):
+    for part in (*PARTS, TEXT, PAGE):
         require_plain(folder / part, folder.parent)
 
 

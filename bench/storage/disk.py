@@ -29,6 +29,8 @@ def write_durably(path: Path, content: str | bytes) -> None:
 def replace_whole(path: Path, content: str | bytes, within: Path) -> None:
     """Write a file beside where it belongs, then put it there in one step, in place of an earlier one.
 
+    What processes that were killed left half-written in its folder goes.
+
     Args:
         path: Where it belongs; its folder is made.
         content: Text in UTF-8, or bytes.
@@ -39,6 +41,9 @@ def replace_whole(path: Path, content: str | bytes, within: Path) -> None:
     """
     make_folder(path.parent, within)
     require_plain(path, within)
+    for left in path.parent.glob(".*"):
+        if is_left(left):
+            _remove(left, within)
     work = path.with_name(f".{unique_name()}")
     try:
         write_durably(work, content)

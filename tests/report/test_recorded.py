@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import signal
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +18,12 @@ import pytest
 
 from bench.audit import AUDITS
 from bench.record import Record
+from bench.report import _replacing, write_report
 from bench.report.problems import problem_rows
 from bench.report.reading import read_results
 from bench.storage.code import CODE
 from bench.storage.disk import CHANGE_POINTS
+from bench.storage.owner import machine
 from bench.storage.upkeep import check
 from bench.store import CHOSEN, FORECASTS, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, TRACE, Store
 from bench.sweeps.trials import SERVED, Trial
@@ -195,3 +201,118 @@ def test_whatever_a_file_beside_the_runs_holds_no_command_fails_on_it(
         assert bench("leaderboard").status == 0
         assert bench("compare", "results", "results").status == 0
         assert bench("results", "merge", "results", "--to", "merged").status in (0, 1)
+
+
+def test_a_report_that_is_killed_in_the_middle_leaves_no_mixture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever step is the last: either all parts are of one report, or there is no ``README.md``."""
+    report, step, seen = tmp_path / "reports" / "default", 0, set()
+    before, after = written(tmp_path / "a", b"old"), written(tmp_path / "b", b"new")
+    while step != -1:
+        shutil.rmtree(report.parent, ignore_errors=True)
+        written(report, b"old")
+        step = stopped_at(step, report, monkeypatch)
+        now = contents(report)
+        assert "README.md" not in now or now in (before, after)
+        seen.add(now.get("README.md"))
+        assert written(report, b"new") == after
+        assert [path.name for path in report.parent.iterdir()] == ["default"]
+    assert seen == {b"old", None, b"new"}
+
+
+def written(report: Path, text: bytes) -> dict[str, bytes]:
+    """Put a report of this text in place."""
+    with _replacing(report) as work:
+        for name in ("tables/a.csv", "figures/a.svg", "datasets/a.md", "report.html", "README.md"):
+            (work / name).parent.mkdir(exist_ok=True)
+            (work / name).write_bytes(text)
+    return contents(report)
+
+
+class Killed(BaseException):
+    """As a signal that cannot be caught: nothing is cleared up."""
+
+
+def stopped_at(step: int, report: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Write a report up to the ``step``-th part that is moved; the next step, or -1 where it was written whole."""
+    left = iter(range(step))
+
+    def moving(move: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+        def moved(path: Path, target: Path) -> Path:
+            if report in (path.parent, Path(target).parent) and next(left, None) is None:
+                raise Killed
+            return move(path, target)
+
+        return moved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", moving(Path.rename))
+        patch.setattr(Path, "replace", moving(Path.replace))
+        patch.setattr("bench.report.remove", lambda *_: None)
+        patch.setattr("bench.report.unique_name", lambda: gone_name(step))
+        try:
+            written(report, b"new")
+        except Killed:
+            return step + 1
+    return -1
+
+
+def gone_name(number: int) -> str:
+    """As a process of this machine that has ended names what it writes."""
+    return f"{machine()}-{2**30}-1-{number:012x}"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_reports_written_at_once_are_whole_and_leave_nothing_behind(store: Store, tmp_path: Path) -> None:
+    report = tmp_path / "reports" / "default"
+    write_report(store.folder, tmp_path / "one" / "default")
+    with ThreadPoolExecutor(3) as several:
+        list(several.map(lambda _: write_report(store.folder, report), range(3)))
+    assert contents(report) == contents(tmp_path / "one" / "default")
+    assert [path.name for path in report.parent.iterdir()] == ["default"]
+
+
+def test_a_report_that_is_asked_to_end_leaves_nothing_behind(
+    store: Store, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr("bench.report.latex.write_latex", asked)
+    ran = bench("report")
+    assert (ran.status, ran.out) == (143, "")
+    assert list((store.folder.parent.parent / "reports").iterdir()) == []
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_next_that_writes_there(store: Store, bench: Bench) -> None:
+    first = next(store.records())
+    timing = store.read_timing(first.run_id)
+    assert timing is not None
+    out = store.folder.parent.parent / "out"
+    left = [folder / f".{gone_name(1)}" for folder in (store.folder / first.run_id, out, store.folder)]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    (out / ".mine-1-2-3").write_text("mine")
+    found = {finding.path: finding.reason for finding in check(store.folder)}
+    assert found == {left[0]: "left half-written", left[2]: "left half-written"}
+    store.write_timing(first.run_id, timing)
+    store.write_manifest({"another": "run"}, keep=True)
+    assert bench("results", "export", "out/all.csv").status == 0
+    assert [path for path in left if path.exists()] == []
+    assert sorted(path.name for path in out.iterdir()) == [".mine-1-2-3", "all.csv"]
+
+
+def test_a_timing_pass_of_a_run_that_is_gone_makes_no_folder(store: Store) -> None:
+    first = next(store.records())
+    timing = store.read_timing(first.run_id)
+    assert timing is not None
+    shutil.rmtree(store.folder / first.run_id)
+    with pytest.raises(OSError, match="the run is no longer there"):
+        store.write_timing(first.run_id, timing)
+    assert not (store.folder / first.run_id).exists()
