@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from bench import BenchError, Feedback, Pairs, Strategy, StrategyConfig, register_strategy
+from bench import BenchError, Feedback, Pairs, Planned, Protocol, Strategy, StrategyConfig, register_strategy
 
 
 @register_strategy("retrain")
@@ -36,6 +37,11 @@ class Retrain(Strategy):
     carries = "the weights, until the next training"
     tiny: ClassVar[dict[str, Any]] = {"every": 10}
 
+    @classmethod
+    def check_service(cls, config: Any, planned: Planned) -> None:
+        """A sliding window must hold pairs to train on and pairs to validate on."""
+        _require_pairs(config, planned.protocol, planned.history)
+
     def setup(self) -> None:
         """Keep the history and the origins of its pairs."""
         L, H = self.protocol.lookback, self.protocol.horizon
@@ -44,13 +50,8 @@ class Retrain(Strategy):
         known = ~self.targets.isnan().any(dim=1)
         whole = known.unfold(0, H, 1).all(dim=1) if len(known) >= H else known[:0]
         self.origins = torch.nonzero(whole[L:]).flatten() + L
+        _require_pairs(self.config, self.protocol, len(self.history))
         self.kept = self.config.rows or len(self.history)
-        border = int(0.8 * self.kept)
-        if self.config.window == "sliding" and (border < L + H or self.kept - border < H):
-            raise BenchError(
-                f"retrain: rows={self.kept} hold no pair to train on or none to validate on: four fifths must hold "
-                f"lookback + horizon = {L + H} rows, and one fifth {H}"
-            )
         self.trained_at = len(self.history)
         self._quiet_memory()
 
@@ -106,3 +107,19 @@ class Retrain(Strategy):
     def predict(self, windows: Tensor) -> Tensor:
         """Forecast with the last trained weights."""
         return self.forecaster(windows)  # type: ignore[no-any-return]
+
+
+def _require_pairs(config: Any, protocol: Protocol, history: int) -> None:
+    L, H = protocol.lookback, protocol.horizon
+    kept = config.rows or history
+
+    def holds(rows: int) -> bool:
+        border = int(0.8 * rows)
+        return border >= L + H and rows - border >= H
+
+    if config.window == "sliding" and not holds(kept):
+        raise BenchError(
+            f"retrain: rows={kept} hold no pair to train on or none to validate on: four fifths must hold "
+            f"lookback + horizon = {L + H} rows, and one fifth {H}. "
+            f"It can with rows = {next(filter(holds, count(1)))}, or more."
+        )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from bench import BenchError, Feedback, Strategy, StrategyConfig, register_strategy
+from bench import BenchError, Feedback, Planned, Strategy, StrategyConfig, register_strategy
 from bench.forecasters.carry import Carry, Policy
 from bench.forecasters.memory import MemoryCache
 from bench.forecasters.recent_pairs import RecentPairs
@@ -70,6 +70,13 @@ class TitansWithinWindow(Strategy):
     group: ClassVar[Any] = "core"
     uses_forecaster = True
     needs = frozenset({"memory"})
+
+    @classmethod
+    def check_service(cls, config: Any, planned: Planned) -> None:
+        """The memory must be able to write in such batches, and to be carried where it is."""
+        if check := getattr(planned.forecaster, "check_memory", None):
+            carried = issubclass(cls, TitansCarried)
+            check(planned.options, planned.task, config.neural_memory_batch_size, carried=carried)
 
     def setup(self) -> None:
         """Set the memory as configured; nothing learns by gradients."""

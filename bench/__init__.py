@@ -8,7 +8,7 @@ from bench.errors import BenchError
 from bench.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
 from bench.protocol import Protocol
 from bench.series import DriftEvent, DriftSeries, Split
-from bench.strategy import Feedback, History, Prefixes, Strategy, StrategyConfig, register_strategy
+from bench.strategy import Feedback, History, Planned, Prefixes, Strategy, StrategyConfig, register_strategy
 from bench.tidy import load_results
 
 __version__ = "0.1.0"
@@ -23,6 +23,7 @@ __all__ = [
     "ForecasterConfig",
     "History",
     "Pairs",
+    "Planned",
     "Prefixes",
     "Protocol",
     "Split",

@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bench.audit_scope import Options, service_of, traits_of
+from bench.naming import plain_options, without_places
 from bench.protocol import Protocol
 from bench.record import Part, Record, Timing
 from bench.storage.disk import replace_whole
@@ -65,6 +66,21 @@ class Audit(Part):
     packages: dict[str, str]
     date: str
     seconds: float
+
+    @field_validator("strategy_options", "forecaster_options")
+    @classmethod
+    def _options_name_no_place(cls, options: dict[str, Any]) -> dict[str, Any]:
+        return plain_options(options)
+
+    @field_validator("reason")
+    @classmethod
+    def _reason_names_no_place(cls, text: str) -> str:
+        return without_places(text)
+
+    @field_validator("checks", "refused")
+    @classmethod
+    def _lines_name_no_place(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(without_places, lines))
 
     @property
     def subject(self) -> str:

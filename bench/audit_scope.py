@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from bench.naming import plain_options
 from bench.protocol import Protocol
 
 
@@ -16,27 +17,32 @@ class Options:
     """Options that were given to a strategy and to its forecaster: other options are audited apart.
 
     Attributes:
-        text: Both as JSON. A forecaster's training settings are not among them: they are the harness's.
+        text: Both as JSON, of paths their last parts. A forecaster's training settings are not among them: they are the
+            harness's.
+        given: The same with whole paths.
     """
 
     text: str = "[{}, {}]"
+    given: str = field(default="[{}, {}]", compare=False)
 
     @classmethod
     def of(cls, strategy: Mapping[str, Any], forecaster: Mapping[str, Any] | None = None) -> Options:
         """Those of a run or a record."""
         other = {key: value for key, value in (forecaster or {}).items() if key != "training"}
-        return cls(json.dumps([dict(strategy), other], sort_keys=True))
+        both = [dict(strategy), other]
+        plain = [plain_options(options) for options in both]
+        return cls(*(json.dumps(options, sort_keys=True) for options in (plain, both)))
 
     @property
     def strategy(self) -> dict[str, Any]:
         """The strategy's."""
-        options: dict[str, Any] = json.loads(self.text)[0]
+        options: dict[str, Any] = json.loads(self.given)[0]
         return options
 
     @property
     def forecaster(self) -> dict[str, Any]:
         """The forecaster's."""
-        options: dict[str, Any] = json.loads(self.text)[1]
+        options: dict[str, Any] = json.loads(self.given)[1]
         return options
 
     def join(self, sha: str) -> str:

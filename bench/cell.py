@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bench.naming import PLACES, Called, place_of, plain_options
 from bench.storage.plain import parse_json
 
 if TYPE_CHECKING:
@@ -17,28 +19,49 @@ Named = tuple[str, dict[str, Any]]
 
 
 def cell_of_run(run: RunSpec) -> str:
-    """The cell of a run that is to be: a line of JSON."""
+    """The cell of a run that is to be: a line of JSON. Of a user's file, it says by a hash where the file lies."""
     forecaster = (run.forecaster.name, run.forecaster.options) if run.forecaster else None
-    strategy, dataset = (run.strategy.name, run.strategy.options), (run.dataset.name, run.dataset.options)
-    return _cell(strategy, forecaster, dataset, run.protocol, run.seed)
+    data, place = run.called, place_of(run.dataset.name, run.dataset.options)
+    dataset = data.name, data.given | ({"path": place} if place else {})
+    return _cell((run.strategy.name, run.strategy.options), forecaster, dataset, run.protocol, run.seed)
+
+
+def called(record: Record, cell: str) -> Record:
+    """A record whose dataset is called as a list of runs has it: its file may have another name now, or a label.
+
+    Args:
+        record: Of a run.
+        cell: Of the same, from `cell_of_run`; any other text says nothing.
+    """
+    now = record.dataset.called
+    try:
+        _, _, _, name, options, *_ = parse_json(cell)
+        listed = Called.of(name, options, now.fingerprint)
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return record
+    listed = listed if listed.is_file and now.is_file else replace(now, label=listed.label)
+    return record if listed == now else record.with_dataset(listed.name, listed.given)
 
 
 def cell_of_record(record: Record) -> str:
     """The cell of a run that was; options that a protocol gained since then are at their defaults."""
     forecaster = (record.forecaster.name, record.forecaster.given) if record.forecaster else None
-    strategy, dataset = (record.strategy.name, record.strategy.given), (record.dataset.name, record.dataset.given)
-    return _cell(strategy, forecaster, dataset, record.protocol, record.seed)
+    given = {key: value for key, value in record.dataset.given.items() if key not in PLACES}
+    dataset = record.dataset.name, given
+    return _cell((record.strategy.name, record.strategy.given), forecaster, dataset, record.protocol, record.seed)
 
 
 def named_in(cell: str) -> tuple[str, str, str] | None:
     """Strategy with its forecaster, dataset and seed of a cell; None where the text is no cell."""
     try:
-        strategy, _, forecaster, dataset, _, _, seed = parse_json(cell)
-        return f"{strategy} ({forecaster[0]})" if forecaster else str(strategy), str(dataset), str(seed)
-    except (ValueError, TypeError, KeyError):
+        strategy, _, forecaster, name, options, _, seed = parse_json(cell)
+        data = Called.of(name, options, "")
+        return f"{strategy} ({forecaster[0]})" if forecaster else str(strategy), data.label or data.name, str(seed)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
 def _cell(strategy: Named, forecaster: Named | None, dataset: Named, protocol: Protocol, seed: int) -> str:
-    what = [*strategy, list(forecaster) if forecaster else None, *dataset]
+    named = [[name, plain_options(options)] for name, options in (strategy, forecaster or ("", {}))]
+    what = [*named[0], named[1] if forecaster else None, *dataset]
     return json.dumps([*what, protocol.model_dump(), seed], sort_keys=True)

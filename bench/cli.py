@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bench.experiment import Experiment
     from bench.orchestration.plan import Redo
     from bench.orchestration.shard import Shard
+    from bench.store import Store
 
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, *FULL}
 """What a place is, by number of error, that can be neither read nor written; anything else may be a fault of ours."""
@@ -97,7 +98,6 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
-    from bench.estimated_drift import leave_drifts
     from bench.experiment import at_address, join, load_experiment, narrow
     from bench.orchestration.shard import WHOLE, Shard
     from bench.override import Override, override
@@ -133,7 +133,7 @@ def run(
         )
     err.print(outcome.summary(), highlight=False)
     if share == WHOLE:
-        leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False), again=always)
+        _leave_drifts(Store(outcome.folder), chosen, again=always)
         report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
         out.print(str(report), markup=False, highlight=False)
     else:
@@ -142,6 +142,15 @@ def run(
         )
     if outcome.failed or outcome.given_up:
         raise typer.Exit(1)
+
+
+def _leave_drifts(store: Store, experiment: Experiment, *, again: bool) -> None:
+    from bench.estimated_drift import leave_drifts
+
+    def say(line: str) -> None:
+        err.print(line, markup=False, highlight=False)
+
+    leave_drifts(store, say, experiment.datasets, again=again)
 
 
 def _redo(always: bool, retry_failed: bool) -> Redo:
@@ -184,7 +193,6 @@ def sweep(
     retry_failed: Retry = True,
 ) -> None:
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
-    from bench.estimated_drift import leave_drifts
     from bench.experiment import at_address, join, load_experiment, narrow
     from bench.plugins import load_plugins, user_plugin_names
     from bench.report import write_report
@@ -210,7 +218,7 @@ def sweep(
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
         )
-    leave_drifts(Store(outcome.folder), lambda line: err.print(line, markup=False, highlight=False), again=always)
+    _leave_drifts(Store(outcome.folder), chosen, again=always)
     report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
     for line in outcome.summary():
         err.print(line, markup=False, highlight=False)

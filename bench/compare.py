@@ -22,7 +22,7 @@ from bench.record import Record
 from bench.report.markdown import count
 from bench.report.reading import details
 from bench.store import Store, experiments_in
-from bench.tidy import load_results
+from bench.tidy import load_results, titled
 
 GIT_SECONDS = 300.0
 FORMS = (
@@ -73,12 +73,12 @@ def compare(a: str, b: str, bounds: Bounds = BOUNDS) -> Comparison:
         BenchError: One of them cannot be read, or nothing is in both.
     """
     one, other = read_side(a), read_side(b)
-    other_runs = other.runs
+    one_runs, other_runs = one.runs, other.runs
     if one.is_single and other.is_single:  # whatever their folders are called
-        other_runs = other_runs.assign(experiment=one.runs["experiment"].iloc[0])
+        other_runs = other_runs.assign(experiment=one_runs["experiment"].iloc[0])
     frames = []
-    if len(one.runs) or len(other_runs):
-        frames.append(compare_runs(one.runs, other_runs, bounds))
+    if len(one_runs) or len(other_runs):
+        frames.append(compare_runs(*_same_names(one_runs, other_runs), bounds))
     if len(one.benchmarks) or len(other.benchmarks):
         frames.append(compare_benchmarks(one.benchmarks, other.benchmarks, bounds))
     changes = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
@@ -132,20 +132,49 @@ def _experiments(path: Path) -> list[Path]:
 def _runs(folder: Path, experiment: str, place: str) -> tuple[pd.DataFrame, int]:
     """The runs of an experiment, oldest first, and how many records could not be read."""
     store = Store(folder)
-    records = {record.run_id: record for record in store.records()}
+    found = list(store.records())
+    [records] = titled([found])
     if not records:
         raise BenchError(f"{place}: no readable results{f' in {experiment}' if experiment else ''}. {FORMS}")
     runs = load_results(folder)
-    more = pd.DataFrame([_more(records[run_id], store) for run_id in runs["run_id"]])
+    files = {record.run_id for record in found if record.dataset.called.is_file}
+    more = pd.DataFrame([_more(records[run_id], store, run_id in files) for run_id in runs["run_id"]])
     runs = pd.concat([runs, more], axis=1).sort_values("started", kind="stable")
     return runs.assign(experiment=experiment or runs["experiment"].iloc[-1]), len(store.listed()) - len(records)
 
 
-def _more(record: Record, store: Store) -> dict[str, Any]:
+def _more(record: Record, store: Store, is_file: bool) -> dict[str, Any]:
     """What `bench.load_results` leaves out."""
     alone = store.read_timing(record.run_id)
     name = alone.device_name if alone else str(record.environment.get("device_name", ""))
-    return details(record) | {"cell": cell_of_record(record), "device_name": name}
+    cell = cell_of_record(record.with_dataset("", {}) if is_file else record)
+    return details(record) | {"cell": cell, "file": record.dataset.fingerprint if is_file else "", "device_name": name}
+
+
+def _same_names(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both sides with one name for each file of the user's, that of A; what has the same name in both is the same file.
+
+    Cells are of runs whose file is not named in them: its name comes in.
+    """
+    if len(a) and len(b):
+        known = {(place, data): (name, given) for place, data, name, given in _files(a) if data}
+        shared = {(place, known[place, data][0]) for place, data, *_ in _files(b) if (place, data) in known}
+        named = []
+        for place, data, name, given in _files(b):
+            is_other = data and (place, name) in shared and (place, data) not in known
+            named.append(known.get((place, data), (f"{name} [{data[:8]}]" if is_other else name, given)))
+        b = b.assign(dataset=[name for name, _ in named], dataset_options=[given for _, given in named])
+    one, other = (
+        side.assign(cell=side["cell"] + ("\n" + side["dataset"]).where(side["file"] != "", "")) if len(side) else side
+        for side in (a, b)
+    )
+    return one, other
+
+
+def _files(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Experiment, fingerprint of a file of the user's (else empty), name and options of each run's dataset."""
+    columns = ("experiment", "file", "dataset", "dataset_options")
+    return list(zip(*(runs[column] for column in columns), strict=True))
 
 
 def _benchmarks(sessions: list[Session]) -> pd.DataFrame:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from pydantic import field_validator
+
 from bench.config import Config, build
 from bench.errors import BenchError
 from bench.registry import Registry, not_a, not_a_config
 from bench.series import DriftSeries
+
+LONGEST_LABEL = 60
+"""Letters."""
 
 
 class DatasetConfig(Config):
@@ -17,10 +22,21 @@ class DatasetConfig(Config):
     Attributes:
         inputs: Columns that a forecaster reads; None leaves it to the dataset.
         targets: Columns that it forecasts; None leaves it to the dataset, or to the inputs given.
+        label: What reports call it; it changes no result.
     """
 
     inputs: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
+    label: str | None = None
+
+    @field_validator("label")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not (
+            value.strip() == value and 0 < len(value) <= LONGEST_LABEL and value.isprintable()
+        ):
+            raise ValueError(f"give 1 to {LONGEST_LABEL} letters in one line, without blanks around them")
+        return value
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,11 @@ class Dataset:
             BenchError: The data cannot be had or read; the message says what to do.
         """
         raise BenchError(f"dataset {self.name!r} has no load(self)")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file that the user names: then its content alone tells it from others, not its name."""
+        return "path" in type(self.config).model_fields
 
     def series(self) -> DriftSeries:
         """What `chosen` gives, checked.

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
+from bench.naming import Called
 from bench.storage.disk import CHANGE_POINTS, replace_whole
 from bench.storage.plain import read_object
 
@@ -68,32 +69,56 @@ def read_drifts(folder: Path, fingerprint: str) -> list[EstimatedDrift] | None:
         return None
 
 
-def leave_drifts(store: Store, say: Callable[[str], None], *, again: bool = False) -> None:
+def leave_drifts(
+    store: Store, say: Callable[[str], None], datasets: Iterable[str | dict[str, Any]] = (), *, again: bool = False
+) -> None:
     """Keep the change points of each dataset beside an experiment's results, for its report.
 
     Args:
         store: The results.
+        datasets: As the experiment gives them: a record does not say where a user's file lies.
         say: Told what could not be estimated, and why; the report then goes without.
         again: Whether those that are kept are estimated again.
     """
     from bench.analysis.change_points import is_available
-    from bench.dataset import resolve_dataset
 
     if not is_available():
         say("no estimated change points in the report: pip install 'adaptbench[drift]'")
         return
+    files: dict[str, DriftSeries] | None = None
     for dataset in {record.dataset.fingerprint: record.dataset for record in store.records()}.values():
         if not again and read_drifts(store.folder / CHANGE_POINTS, dataset.fingerprint) is not None:
             continue
         try:
-            series = resolve_dataset(dataset.name, dataset.given).series()
-        except BenchError as error:
-            say(f"no change points of {dataset.name}: {error}")
+            if dataset.called.is_file:
+                files = _files(datasets) if files is None else files
+                series = files[dataset.fingerprint]
+            else:
+                series = _series(dataset.name, dataset.given)
+        except (BenchError, KeyError) as error:
+            why = error if isinstance(error, BenchError) else "the file is not among the experiment's datasets"
+            say(f"no change points of {dataset.name}: {why}")
             continue
         if series.fingerprint != dataset.fingerprint:
             say(f"no change points of {dataset.name}: its data are no longer those of the results")
         else:
             _keep(store.folder / CHANGE_POINTS, series.fingerprint, _estimate(series))
+
+
+def _files(datasets: Iterable[str | dict[str, Any]]) -> dict[str, DriftSeries]:
+    """The series of an experiment's files, by fingerprint."""
+    from bench.run_spec import Choice
+
+    chosen = [Choice.parse(value, "dataset") for value in datasets]
+    files = [choice for choice in chosen if Called.of(choice.name, choice.options, "").is_file]
+    found = (_series(choice.name, choice.options) for choice in files)
+    return {series.fingerprint: series for series in found}
+
+
+def _series(name: str, options: dict[str, Any]) -> DriftSeries:
+    from bench.dataset import resolve_dataset
+
+    return resolve_dataset(name, options).series()
 
 
 def _estimate(series: DriftSeries) -> list[EstimatedDrift]:

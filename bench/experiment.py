@@ -16,12 +16,23 @@ from bench.dataset import resolve_dataset
 from bench.engines.cluster import RayOptions
 from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task
+from bench.naming import place_of
 from bench.plugins import home
-from bench.protocol import ProtocolSpec
+from bench.protocol import Protocol, ProtocolSpec
 from bench.record import Rows
 from bench.registry import NAME, unknown
-from bench.run_spec import Choice, Pair, RunSpec, forecaster_config, run_id, served_rows, strategy_config
-from bench.strategy import GROUPS, STRATEGIES
+from bench.run_spec import (
+    Choice,
+    Pair,
+    RunSpec,
+    forecaster_config,
+    run_id,
+    served_rows,
+    strategy_config,
+    with_titles,
+)
+from bench.series import DriftSeries
+from bench.strategy import GROUPS, STRATEGIES, Planned
 
 KINDS = {"strategies": "strategy", "forecasters": "forecaster", "datasets": "dataset"}
 
@@ -193,7 +204,8 @@ def expand(experiment: Experiment, device: str) -> list[RunSpec]:
         BenchError: A name or an option is wrong, a dataset cannot be loaded, or nothing is left to run.
     """
     pairs = pairs_of(experiment)
-    return unique(run for value in experiment.datasets for run in runs_on(experiment, value, pairs, device))
+    runs = [run for value in experiment.datasets for run in runs_on(experiment, value, pairs, device)]
+    return unique(with_titles(runs))
 
 
 def unique(runs: Iterable[RunSpec]) -> list[RunSpec]:
@@ -250,11 +262,13 @@ def runs_on(
     """
     specs = protocols_of(experiment)
     dataset = Choice.parse(value, "dataset")
-    loaded = resolve_dataset(dataset.name, dataset.options).chosen()
+    resolved = resolve_dataset(dataset.name, dataset.options)
+    loaded = resolved.chosen()
     series = served_rows(loaded, rows)
     pairs, runs = list(pairs), list[RunSpec]()
     for protocol in [spec.resolve(loaded) for spec in specs]:
         _require_fits(pairs, dataset, Task.of(series, protocol), device)
+        _require_service(pairs, dataset, protocol, series)
         for strategy, forecaster in pairs:
             for seed in experiment.seeds:
                 run = RunSpec(
@@ -270,6 +284,8 @@ def runs_on(
                     skip=_why_not(strategy, forecaster),
                     rows=rows,
                     hidden=series.target_index is None,
+                    data=f"file {series.training_fingerprint}" if resolved.is_file else dataset.name,
+                    fingerprint=series.fingerprint,
                 )
                 runs.append(replace(run, run_id=run_id(run, series)))
     return runs
@@ -314,6 +330,24 @@ def _require_fit(forecaster: Choice, dataset: Choice, task: Task, device: str) -
         raise BenchError(f"forecaster {forecaster.name!r} on dataset {dataset.name!r}: {error}") from None
 
 
+def _require_service(pairs: Iterable[Pair], dataset: Choice, protocol: Protocol, series: DriftSeries) -> None:
+    """Refuse a strategy whose options cannot serve what a dataset, a protocol and its forecaster's options ask."""
+    task, split = Task.of(series, protocol), series.split
+    history = split.train if protocol.warm_start else split.validation
+    for strategy, forecaster in pairs:
+        if _why_not(strategy, forecaster):
+            continue  # the record says so
+        cls = FORECASTERS[forecaster.name].cls if forecaster else None
+        options = forecaster_config(forecaster) if forecaster else None
+        try:
+            STRATEGIES[strategy.name].cls.check_service(
+                strategy_config(strategy), Planned(protocol, task, history, cls, options)
+            )
+        except BenchError as error:
+            on = f" on forecaster {forecaster.name!r}" if forecaster else ""
+            raise BenchError(f"strategy {strategy.name!r}{on} on dataset {dataset.name!r}: {error}") from None
+
+
 def _with_training(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
     """A forecaster's options, with the experiment's training settings between its own defaults and its own table."""
     config: type[ForecasterConfig] = FORECASTERS[choice.name].cls.Config
@@ -345,6 +379,12 @@ def _keep(values: list[str | dict[str, Any]], names: list[str], kind: str) -> li
     """The values that have one of these names, and the names that no value has."""
     kept: list[str | dict[str, Any]] = []
     for name in names:
-        same = [value for value in values if _name(value, kind) == name]
-        kept += same or [name]
+        same = [value for value in values if _name(value, kind) == name or (kind == "dataset" and _is_so(value, name))]
+        kept += [value for value in same if value not in kept] or [name]
     return kept
+
+
+def _is_so(value: str | dict[str, Any], name: str) -> bool:
+    """Whether a dataset is labelled so, or is the file at that path."""
+    choice, place = Choice.parse(value, "dataset"), place_of(name, {})
+    return name == choice.options.get("label") or (place != "" and place == place_of(choice.name, choice.options))

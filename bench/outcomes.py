@@ -24,7 +24,7 @@ HARNESS = "bench.run"
 NO_OUTCOME = (
     *("bench.files", "bench.drift"),  # data count by a hash of their own
     *("bench.plugins", "bench.plugin_import", "bench.sources", "bench.outcomes", "bench.provenance"),
-    *("bench.store", "bench.storage", "bench.tidy"),
+    *("bench.store", "bench.storage", "bench.tidy", "bench.naming", "bench.cell"),
 )
 """Modules and packages that the harness imports, and that decide no number."""
 
@@ -37,11 +37,13 @@ class Known:
         number: Stands for the code in identities.
         content: Hash of the code.
         earlier: What versions before identities of code called the same code.
+        draws: Whether it takes random numbers in service.
     """
 
     number: int
     content: str
     earlier: tuple[str, ...] = ()
+    draws: bool = False
 
 
 def known(subject: str, code: Sources) -> Known | None:

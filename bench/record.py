@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from bench.drift.truth import Drift
+from bench.naming import Called, plain_command, plain_options, without_places
 from bench.protocol import Protocol
 
 SCHEMA_VERSION = 3
@@ -43,6 +44,11 @@ class PluginRecord(Part):
     group: str = ""
     carries: str = ""
 
+    @field_validator("given", "config")
+    @classmethod
+    def _names_no_place(cls, options: dict[str, Any]) -> dict[str, Any]:
+        return plain_options(options)
+
 
 class EventRecord(Part):
     """A known drift: its first row, that row's time stamp, and its name."""
@@ -69,8 +75,8 @@ class DatasetRecord(Part):
     """A dataset as it ran.
 
     Attributes:
-        name: Name in the report (``csv:my.csv`` for a user's file).
-        given: Options as the user gave them.
+        name: Its name; of a user's file ``csv:`` and the file's own, without folders.
+        given: Options as the user gave them, but for a path; ``label`` is what reports call it.
         fingerprint: Hash of values, time stamps and layout.
         rows: Rows of the series.
         inputs: Names of the columns read.
@@ -99,6 +105,23 @@ class DatasetRecord(Part):
     notes: list[str] = []
     filled: dict[str, float] = {}
     truth: TruthRecord | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_no_place(cls, values: Any) -> Any:
+        if (
+            isinstance(values, dict)
+            and isinstance(values.get("name"), str)
+            and isinstance(values.get("given", {}), dict)
+        ):
+            called = Called.of(values["name"], values.get("given", {}), "")
+            return values | {"name": called.name, "given": called.given}
+        return values
+
+    @property
+    def called(self) -> Called:
+        """What it is called where no other is looked at."""
+        return Called.of(self.name, self.given, self.fingerprint)
 
 
 class Errors(Part):
@@ -312,3 +335,25 @@ class Record(Part):
     environment: dict[str, Any] = {}
     left: list[str] = []
     beside: list[str] = []
+
+    @field_validator("reason", "traceback")
+    @classmethod
+    def _no_place(cls, text: str) -> str:
+        return without_places(text)
+
+    @field_validator("environment")
+    @classmethod
+    def _no_place_in_command(cls, values: dict[str, Any]) -> dict[str, Any]:
+        command = values.get("command")
+        return values | {"command": plain_command(command)} if isinstance(command, str) else values
+
+    def with_dataset(self, name: str, given: dict[str, Any]) -> Record:
+        """The same, with other words for its dataset."""
+        return self.model_copy(update={"dataset": self.dataset.model_copy(update={"name": name, "given": given})})
+
+    @property
+    def placeless(self) -> Record:
+        """The same, with no path of a machine in what it came by since it was made."""
+        return self.model_copy(
+            update={"reason": without_places(self.reason), "traceback": without_places(self.traceback)}
+        )

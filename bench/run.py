@@ -137,7 +137,7 @@ def forecaster_of(run: RunSpec, stage: Stage, device: torch.device, checkpoints:
 
 def make_ready(run: RunSpec, stage: Stage, device: torch.device, forecaster: Any) -> Strategy:
     """The run's strategy on its own forecaster, ready for the first block."""
-    key = [run.seed, *f"{run.strategy.name}/{run.dataset.name}".encode()]
+    key = [run.seed, *f"{run.strategy.name}/{run.identity}".encode()]
     rng = np.random.default_rng(key)
     torch.manual_seed(int(rng.integers(2**62)))
     service = Service(strategy_config(run.strategy), forecaster, stage.history(device), run.protocol, rng, device)
@@ -154,6 +154,7 @@ def make_stream(run: RunSpec, stage: Stage, device: torch.device, forecaster: An
 def describe(run: RunSpec, series: DriftSeries, place: Workplace, device: torch.device) -> Record:
     """A record that says what the run is; its outcome is still to come."""
     split = series.split
+    called = run.called
     return Record(
         run_id=run.run_id,
         experiment=run.experiment,
@@ -161,8 +162,8 @@ def describe(run: RunSpec, series: DriftSeries, place: Workplace, device: torch.
         **describe_code(run, series),
         training=forecaster_config(run.forecaster).training.model_dump() if run.forecaster else None,
         dataset=DatasetRecord(
-            name=run.dataset.name,
-            given=run.dataset.options,
+            name=called.name,
+            given=called.given,
             fingerprint=series.fingerprint,
             rows=len(series),
             inputs=list(series.inputs),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.config import build
 from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, fits_itself
+from bench.naming import Called, titles
 from bench.outcomes import harness_sha
 from bench.protocol import Protocol
 from bench.record import Rows
@@ -55,6 +57,10 @@ class RunSpec:
         skip: Why the run cannot be; empty if it can.
         rows: ``validation`` ends the run where its stream would begin; no later row is in its series.
         hidden: Whether the targets are not among the inputs.
+        data: What stands for the data in ids and seeds the strategy's generator: of a file of the user's a hash of its
+            rows before the stream, wherever it lies; of any other dataset, and where it is empty, the dataset's name.
+        fingerprint: Of all rows.
+        title: What tables call the dataset; where it is empty, by its name.
     """
 
     experiment: str
@@ -69,12 +75,38 @@ class RunSpec:
     skip: str = ""
     rows: Rows = "stream"
     hidden: bool = False
+    data: str = ""
+    fingerprint: str = ""
+    title: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What stands for the data in the id."""
+        return self.data or self.dataset.name
+
+    @property
+    def shown(self) -> str:
+        """What the dataset is called."""
+        return self.title or self.dataset.name
+
+    @property
+    def called(self) -> Called:
+        """What the dataset is called where no other is looked at."""
+        return Called.of(self.dataset.name, self.dataset.options, self.fingerprint)
 
     @property
     def label(self) -> str:
         """Short text for progress lines."""
         forecaster = f" ({self.forecaster.name})" if self.forecaster else ""
-        return f"{self.strategy.name}{forecaster} on {self.dataset.name}, seed {self.seed}"
+        return f"{self.strategy.name}{forecaster} on {self.shown}, seed {self.seed}"
+
+
+def with_titles(runs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Runs of one experiment whose datasets are each called by a name of its own."""
+    runs = list(runs)
+    called = [run.called for run in runs]
+    names = titles(called)
+    return [replace(run, title=names[one.key].name) for run, one in zip(runs, called, strict=True)]
 
 
 def served_rows(series: DriftSeries, rows: Rows) -> DriftSeries:
@@ -98,7 +130,7 @@ def run_id(run: RunSpec, series: DriftSeries) -> str:
     return _run_id(run, series, {"harness": harness_sha()}, STRATEGIES[run.strategy.name].sha, forecaster)
 
 
-def earlier_run_id(run: RunSpec, series: DriftSeries, strategy: str, forecaster: str = "") -> str:
+def earlier_run_id(run: RunSpec, series: DriftSeries, strategy: str, forecaster: str = "", *, dataset: str) -> str:
     """What the run was called by versions of this package that wrote records of schema 2 and before.
 
     Args:
@@ -106,15 +138,27 @@ def earlier_run_id(run: RunSpec, series: DriftSeries, strategy: str, forecaster:
         series: Its series.
         strategy: Hash of the strategy's file, as those versions computed it.
         forecaster: Likewise of the forecaster's; empty without one.
+        dataset: The dataset's name, with the path of a file as it was written then.
     """
-    return _run_id(run, series, {"schema": 1}, strategy, forecaster)
+    return _run_id(replace(run, data=dataset), series, {"schema": 1}, strategy, forecaster)
+
+
+def run_id_of_path(run: RunSpec, series: DriftSeries, dataset: str) -> str:
+    """What the run was called while the path of a user's file was part of its id.
+
+    Args:
+        run: The run.
+        series: Its series.
+        dataset: The dataset's name, with the path as it was written then.
+    """
+    return run_id(replace(run, data=dataset), series)
 
 
 def _run_id(run: RunSpec, series: DriftSeries, decides: dict[str, Any], strategy_sha: str, forecaster_sha: str) -> str:
     strategy = STRATEGIES[run.strategy.name]
     decides |= {
         "strategy": [strategy.name, strategy_sha, strategy_config(run.strategy).model_dump(mode="json")],
-        "dataset": [run.dataset.name, series.fingerprint],
+        "dataset": [run.identity, series.fingerprint],
         "protocol": run.protocol.model_dump(mode="json"),
         "seed": run.seed,
         "device": run.device.partition(":")[0],

@@ -158,10 +158,10 @@ def print_notes(runs: list[RunSpec], console: Console) -> None:
     """Say what the loaders of the runs' datasets guessed or mended."""
     first: dict[str, RunSpec] = {}
     for run in runs:
-        first.setdefault(run.dataset.name, run)
-    for series in map(load_series, first.values()):
-        for note in series.notes:
-            console.print(f"{series.name}: {note}", style="dim", markup=False, highlight=False)
+        first.setdefault(run.shown, run)
+    for name, run in first.items():
+        for note in load_series(run).notes:
+            console.print(f"{name}: {note}", style="dim", markup=False, highlight=False)
 
 
 def carry_out_runs(

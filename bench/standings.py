@@ -13,8 +13,9 @@ import pandas as pd
 from bench.analysis import overall
 from bench.analysis.pooling import pool, pooled_board
 from bench.errors import BenchError
+from bench.naming import shortest
 from bench.record import Record
-from bench.report.reading import read_results
+from bench.report.reading import inspected, read_results
 from bench.report.results import Results
 from bench.store import Store, experiments_in
 
@@ -26,7 +27,7 @@ class Source:
     """One experiment's folder.
 
     Attributes:
-        name: As the user wrote it, with the experiment's name where the folder holds several.
+        name: Of its folder, with as many of the folders above as tell it from other sources.
         runs: How many it holds that are not superseded.
         lost: Runs that it lists, and that are missing or damaged.
         machines: Where they ran: processors or accelerators, and platforms.
@@ -73,7 +74,9 @@ def read_standings(places: Sequence[str]) -> Standings:
         BenchError: One of them holds no results.
     """
     folders = [found for place in places for found in _experiments(place)]
-    read = [(name, read_results(folder)) for name, folder in folders]
+    found = inspected([Store(folder) for _, folder in folders])
+    named = zip(shortest([name for name, _ in folders]), folders, found, strict=True)
+    read = [(name, read_results(folder, here)) for name, (_, folder), here in named]
     pooled = pool(pd.concat([_runs(results, i) for i, (_, results) in enumerate(read, 1)], ignore_index=True))
     board = pooled_board(pooled.runs)
     return Standings(

@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench.cell import called
 from bench.errors import BenchError
 from bench.record import SCHEMA_VERSION, Record, Timing
 from bench.storage.disk import WORK, replace_whole, sweep, work_folder, write_durably
@@ -255,8 +256,11 @@ class Store:
                 replace_whole(self.folder / MANIFEST, json.dumps(before | cells, indent=1), self.folder)
 
     def records(self) -> Iterator[Record]:
-        """All readable records."""
-        return (record for run_id in self.run_ids() if (record := self.read(run_id)))
+        """All readable records; their datasets are called as the list of runs has it."""
+        listed = self.read_manifest()
+        for run_id in self.run_ids():
+            if (record := self.read(run_id)) is not None:
+                yield called(record, listed.get(run_id, ""))
 
     def write(
         self, record: Record, frames: dict[str, pd.DataFrame], *, log: Path | None = None, replace: bool = True
@@ -273,7 +277,8 @@ class Store:
         try:
             for name, frame in frames.items():
                 frame.to_parquet(work / name, index=False)
-            write_durably(work / RECORD, sealed(record.model_dump_json(indent=1), [work / name for name in frames]))
+            text = record.placeless.model_dump_json(indent=1)
+            write_durably(work / RECORD, sealed(text, [work / name for name in frames]))
             if log is not None and is_file(log) and log.stat().st_size:
                 log.rename(work / LOG)
             self.put(work, record.run_id, replace=replace)

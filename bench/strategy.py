@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from bench.forecaster import Task
+
 Group = Literal["core", "control", "leaky", "literature", "user"]
 GROUPS: tuple[str, ...] = get_args(Group)
 
@@ -110,6 +112,25 @@ class Service:
         object.__setattr__(self, "protocol", self.protocol.model_copy())
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A run that is to be, as far as options tell.
+
+    Attributes:
+        protocol: Lookback, horizon, stride, block, labels.
+        task: The shapes to serve.
+        history: Rows that are released before service.
+        forecaster: Class of what is adapted; None without one.
+        options: Its options; None without one.
+    """
+
+    protocol: Protocol
+    task: Task
+    history: int
+    forecaster: type[Any] | None = None
+    options: Any = None
+
+
 class Strategy:
     """Serves forecasts over a stream; subclass it and write ``predict``.
 
@@ -157,6 +178,18 @@ class Strategy:
 
     def setup(self) -> None:
         """Called once, before the first block; not timed."""
+
+    @classmethod
+    def check_service(cls, config: Any, planned: Planned) -> None:
+        """Refuse what these options cannot serve; asked before anything runs, and by default nothing is refused.
+
+        Args:
+            config: The options.
+            planned: The run.
+
+        Raises:
+            BenchError: They cannot; the message says why, and the way out.
+        """
 
     def observe(self, rows: Tensor) -> None:
         """Rows that became visible since the last block.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.audit import Audit, audits_beside
 from bench.errors import BenchError
+from bench.naming import Called, titles
 from bench.record import COSTS, Record, Timing
 from bench.store import Store, experiments_in
 
@@ -40,14 +41,32 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
         BenchError: There are no results.
     """
     rows = []
-    for folder in experiments_in(Path(results)):
-        store = Store(folder)
-        records = {record.run_id: record for record in store.records()}
+    stores = [Store(folder) for folder in experiments_in(Path(results))]
+    found = titled([list(store.records()) for store in stores])
+    for store, records in zip(stores, found, strict=True):
         timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
-        rows += _rows(records, timings, audits_beside(folder, records, timings))
+        rows += _rows(records, timings, audits_beside(store.folder, records, timings))
     if not rows:
         raise BenchError(f"No readable results in {results}. Run an experiment first (bench run), or name its folder.")
     return _frame(rows)
+
+
+def titled(folders: Sequence[Sequence[Record]]) -> list[dict[str, Record]]:
+    """Records of several folders by run id, each dataset under one name that no other has: see `bench.naming.titles`.
+
+    One file is one dataset, whatever its copies are called and with what options they were read.
+    """
+    called = [[record.dataset.called for record in records] for records in folders]
+    names = titles(one for here in called for one in here)
+    return [
+        {record.run_id: _titled(record, one, names[one.key]) for record, one in zip(records, here, strict=True)}
+        for records, here in zip(folders, called, strict=True)
+    ]
+
+
+def _titled(record: Record, called: Called, title: Called) -> Record:
+    given = title.options if called.is_file else called.options
+    return record.with_dataset(title.name, dict(given)) if called.is_file or called.label else record
 
 
 def tidy(records: Mapping[str, Record], timings: Mapping[str, Timing], audits: Mapping[str, Audit]) -> pd.DataFrame:

@@ -345,7 +345,7 @@ def test_a_bound_below_zero_is_a_mistake(a: Path, bench: Bench) -> None:
 def test_a_run_has_the_same_cell_before_and_after(tiny: Path, bench: Bench) -> None:
     text = tiny.read_text().replace('"rls"]', '{ name = "rls", ridge = 2.0 }, "frozen"]')
     text = text.replace("forecasters = []", 'forecasters = [{ name = "ridge" }]')
-    tiny.write_text(text.replace('["csv:waves.csv"]', '[{ name = "csv:waves.csv", horizon = 2 }]'))
+    tiny.write_text(text.replace('["csv:waves.csv"]', '[{ name = "abrupt-mean", rows = 400 }]'))
     assert bench("run", tiny).status == 0
     store = Store(tiny.parent / "results" / "tiny")
     cells = store.read_manifest()

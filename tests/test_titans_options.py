@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import re
 from pathlib import Path
 from typing import Any, get_args
@@ -232,13 +234,13 @@ ANYWHERE: list[tuple[dict[str, Any], str]] = [
 ON_A_TASK: list[tuple[dict[str, Any], str]] = [
     ({"neural_memory_segment_len": 13}, "a window of 12 tokens holds no memory chunk of 13"),
     ({"neural_memory_batch_size": 6}, r"neural_memory_batch_size=6 must be a multiple of the memory chunk \(4\)"),
-    ({"neural_memory_batch_size": 16}, "is more than the 12 tokens of a window.* Use at most 12, or leave it out"),
+    ({"neural_memory_batch_size": 16}, "than the 12 tokens of a window.* It can with neural_memory_batch_size = 12"),
     ({"neural_memory_batch_size": 12, "gated_transition": True}, "a window of 12 tokens holds only one batch of 12"),
     ({"neural_memory_segment_len": 1, "attn_pool_chunks": True}, "attn_pool_chunks needs a memory chunk of more than"),
     ({"neural_memory_segment_len": 1, "store_with_lookahead_value": True}, "value needs a memory chunk of more than"),
     ({"memory_model": "attention", "max_grad_norm": 1.0, "neural_memory_segment_len": 1}, "sees one key in a chunk"),
-    ({"num_longterm_mem_tokens": 2, "segment_len": 12}, "window of 12 rows is one segment of 12. Use a"),
-    ({"sliding_window_attn": True, "segment_len": 20}, "window of 12 rows is one segment of 20. Use a"),
+    ({"num_longterm_mem_tokens": 2, "segment_len": 12}, "window of 12 rows is one segment of 12.* segment_len = 10"),
+    ({"sliding_window_attn": True, "segment_len": 20}, "window of 12 rows is one segment of 20.* segment_len = 11"),
     ({"use_accelerated_scan": True}, "use_accelerated_scan is a CUDA kernel, and the device is 'cpu'"),
 ]  # fmt: skip
 
@@ -288,6 +290,76 @@ def test_an_experiment_is_refused_before_anything_runs(options: dict[str, Any], 
         expand(experiment("persistence"), "cpu")  # which adapts no forecaster
         with pytest.raises(BenchError, match=r"^forecaster 'titans' on dataset 'realistic-drift': titans: "):
             expand(experiment("titans-a"), "cpu")
+
+
+# What is refused says what is not
+
+GIVEN: dict[str, list[Any]] = {
+    "segment_len": [None, *range(1, 60, 7), 31],
+    "num_longterm_mem_tokens": [0, 1, 2, 5, 16],
+    "neural_memory_segment_len": [None, 1, 5, 12, 13, 64],
+    "neural_memory_batch_size": [None, None, 6, 12, 500],
+    "walk_share": [0.0, 0.25, 0.25],
+    "sliding_window_attn": [False, False, True],
+    "gated_transition": [False, False, True],
+    "attn_pool_chunks": [False, True],
+    "store_with_lookahead_value": [False, True],
+    "use_accelerated_scan": [False, False, True],
+    "channels": ["mixed", "mixed", "independent"],
+}
+
+
+def hinted(message: str) -> list[dict[str, Any]]:
+    """The changes that a message proposes, each by itself."""
+    ways = re.fullmatch(r".* It can with (.*)\.", message, re.S)
+    assert ways, message
+    found = []
+    for way in ways[1].split(", or "):
+        parts = [
+            part.split(" = ") if " = " in part else [part.removeprefix("no "), "null"] for part in way.split(" and ")
+        ]
+        found.append({name: json.loads(value) for name, value in parts})
+    return found
+
+
+def test_whoever_follows_a_hint_is_served() -> None:
+    drawn, refused = random.Random(0), 0
+    for _ in range(150):
+        options = {name: drawn.choice(values) for name, values in GIVEN.items()}
+        index = drawn.choice([(2, 0), None])
+        task = Task(drawn.choice([12, 24, 96, 97]), H, 3, 2, index)
+        try:
+            config = configured(**options)
+        except BenchError:  # says which option to leave out, whatever the task
+            continue
+        try:
+            Titans.check_task(config, task, "cpu")
+        except BenchError as error:
+            refused += 1
+            for change in hinted(str(error)):
+                Titans.check_task(configured(**options | change), task, "cpu")
+    assert refused > 40
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_unit_longer_than_the_lookback_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """By the forecaster where training carries the memory, by the strategy where only that does."""
+
+    def experiment(strategy: str, **options: Any) -> Experiment:
+        longterm = {"segment_len": 31, "num_longterm_mem_tokens": 2, "neural_memory_segment_len": 12}
+        forecaster = {"name": "titans", "dim": 8, "heads": 1, "dim_head": 8, **longterm, **options}
+        values = {"strategies": [strategy], "forecasters": [forecaster], "datasets": ["realistic-drift"]}
+        return build(Experiment, {"name": "e", "protocol": {"lookback": 96, "horizon": 12}} | values, "test")
+
+    for strategy in ("frozen", "titans-b"):
+        with pytest.raises(BenchError, match=r"units of 124 rows.*lookback of 96. It can with segment_len = 30"):
+            expand(experiment(strategy), "cpu")
+    expand(experiment("titans-b", segment_len=30), "cpu")
+    for strategy in ("frozen", "titans-a"):
+        expand(experiment(strategy, walk_share=0.0), "cpu")
+    for strategy in ("titans-b", "titans-b-stale", "titans-b-window", "titans-b-shuffled", "titans-c"):
+        with pytest.raises(BenchError, match=r"strategy '[a-z-]+' on forecaster 'titans' .* segment_len = 30"):
+            expand(experiment(strategy, walk_share=0.0), "cpu")
 
 
 # Whatever the options: it serves, or it is refused
@@ -354,7 +426,7 @@ def test_whatever_the_options_a_model_serves_or_is_refused(data: st.DataObject) 
     optimizer.step()
     rows = normal(task.lookback + 13, task.inputs, seed=1)
     if leaves_no_unit(model, task.lookback):
-        with pytest.raises(BenchError, match=r"the memory is carried in units of .* Use a smaller segment_len"):
+        with pytest.raises(BenchError, match=r"the memory is carried in units of .* fewer than the lookback"):
             Carry(model, rows[: task.lookback], task.lookback)
         return
     carry = Carry(model, rows[: task.lookback], task.lookback)

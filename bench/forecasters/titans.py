@@ -350,17 +350,11 @@ class TimeSeriesTitansTransformer(nn.Module):
         Raises:
             BenchError: There are long-term tokens and no unit shorter than the window.
         """
-        longterm, segment = self.transformer.num_longterm_mem_tokens, self.transformer.segment_len
-        if not longterm:
-            return self.chunk, self.chunk
-        segments = math.lcm(segment + longterm, self.chunk) // (segment + longterm)
-        rows = segments * segment
-        if rows >= lookback:
-            raise BenchError(
-                f"titans: with {longterm} long-term tokens the memory is carried in units of {rows} rows, "
-                f"which must be fewer than the lookback of {lookback}. Use a smaller segment_len."
-            )
-        return rows, segments * (segment + longterm)
+        longterm = self.transformer.num_longterm_mem_tokens
+        rows, tokens = smallest_unit(self.transformer.segment_len, longterm, self.chunk)
+        if reason := no_unit(rows, longterm, self.chunk, lookback):
+            raise BenchError(f"titans: {reason}")
+        return rows, tokens
 
     def _whole_chunks(self, length: int) -> int:
         """Tokens of a window of ``length`` rows that fill whole chunks."""
@@ -427,11 +421,36 @@ def _own_memory_parameters(memories: list[Any]) -> None:
         memory.memory_model.requires_grad_(requires_grad=False)
 
 
+def smallest_unit(segment: int, longterm: int, chunk: int) -> tuple[int, int]:
+    """Rows and tokens of the smallest unit of a memory that can be carried: whole chunks, and whole segments.
+
+    Args:
+        segment: Rows in a segment.
+        longterm: Long-term tokens behind it; without any, segments are not seen in what is written.
+        chunk: Tokens in a memory chunk.
+    """
+    if not longterm:
+        return chunk, chunk
+    segments = math.lcm(segment + longterm, chunk) // (segment + longterm)
+    return segments * segment, segments * (segment + longterm)
+
+
+def no_unit(rows: int, longterm: int, chunk: int, lookback: int) -> str:
+    """Why a memory cannot be carried in units of so many rows; empty if it can."""
+    if not longterm or rows < lookback:
+        return ""
+    return (
+        f"with {longterm} long-term tokens behind each segment, and memory chunks of {chunk}, the memory is carried in "
+        f"units of {rows} rows, which must be fewer than the lookback of {lookback}."
+    )
+
+
 def require_whole_chunks(batch_size: int | None, chunk: int) -> None:
     """Refuse a memory batch that is not whole chunks, with a `BenchError`."""
     if batch_size is not None and batch_size % chunk:
         raise BenchError(
-            f"titans: neural_memory_batch_size={batch_size} must be a multiple of the memory chunk ({chunk})"
+            f"titans: neural_memory_batch_size={batch_size} must be a multiple of the memory chunk ({chunk}). "
+            f"It can with neural_memory_batch_size = {max(1, round(batch_size / chunk)) * chunk}."
         )
 
 

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, combinations, product
+from typing import TYPE_CHECKING, Any
 
 from bench.forecaster import Task
 from bench.forecasters.memory_models import hidden_width, model_options
-from bench.forecasters.titans import HIDDEN_TARGETS
+from bench.forecasters.titans import HIDDEN_TARGETS, no_unit, smallest_unit
 
 if TYPE_CHECKING:
     from bench.forecasters.titans_options import TitansConfig
+
+Change = dict[str, Any]
+"""Options, and what they would be."""
+
+OFF = {
+    "sliding_window_attn": False,
+    "gated_transition": False,
+    "attn_pool_chunks": False,
+    "store_with_lookahead_value": False,
+    "max_grad_norm": None,
+    "use_accelerated_scan": False,
+    "channels": "mixed",
+}
+"""Options that not every task allows, and the value that all do."""
+
+WHOLE = {
+    "segment_len": None,
+    "num_longterm_mem_tokens": 0,
+    "neural_memory_segment_len": None,
+    "neural_memory_batch_size": None,
+}
+"""Options that cut a window, as they cut any."""
+
+MOST_WAYS, NEAREST = 3, 12
+"""Ways out that are told, and values of each of two options that are tried together."""
 
 
 def option_refusals(config: TitansConfig) -> Iterator[str]:
@@ -36,61 +63,142 @@ def _uncovered(config: TitansConfig) -> Iterator[str]:
             yield name
 
 
-def task_refusals(config: TitansConfig, task: Task, device: str | None = None) -> Iterator[str]:
-    """Why these options cannot serve a task.
+def task_refusals(
+    config: TitansConfig, task: Task, device: str | None = None, *, carried: bool = False
+) -> Iterator[str]:
+    """Why these options cannot serve a task: one sentence each; `ways_out` knows how they can.
 
     Args:
         config: Options that `option_refusals` has nothing against.
         task: The shapes to serve.
         device: Kind of device; None where it is not known yet.
+        carried: Whether a strategy carries the memory; training does where ``walk_share`` is above 0.
     """
     chunk, segment = window_sizes(config, task.lookback)
     tokens = task.lookback + (task.lookback - 1) // segment * config.num_longterm_mem_tokens
     batch = config.neural_memory_batch_size
     if chunk > tokens:
-        yield (
-            f"a window of {tokens} tokens holds no memory chunk of {chunk}, so nothing would be written. "
-            "Use a smaller neural_memory_segment_len."
-        )
+        yield (f"a window of {tokens} tokens holds no memory chunk of {chunk}, so nothing would be written.")
     elif batch is not None and batch % chunk:
-        yield f"neural_memory_batch_size={batch} must be a multiple of the memory chunk ({chunk})"
+        yield f"neural_memory_batch_size={batch} must be a multiple of the memory chunk ({chunk})."
     elif batch is not None and batch > tokens:
         yield (
             f"neural_memory_batch_size={batch} is more than the {tokens} tokens of a window, whose end it would never "
-            f"reach. Use at most {tokens // chunk * chunk}, or leave it out: that is the whole window."
+            "reach."
         )
     elif config.gated_transition and batch is not None and batch >= tokens:
         yield (
             f"gated_transition eases the memory from one batch of writes to the next, and a window of {tokens} tokens "
-            f"holds only one batch of {batch}. Use a smaller neural_memory_batch_size."
+            f"holds only one batch of {batch}."
         )
     for name in ("attn_pool_chunks", "store_with_lookahead_value"):
         if getattr(config, name) and chunk == 1:
-            yield f"{name} needs a memory chunk of more than one row. Use a larger neural_memory_segment_len."
+            yield f"{name} needs a memory chunk of more than one row."
     keys = chunk * config.num_kv_per_token - config.store_with_lookahead_value
     if config.memory_model == "attention" and config.max_grad_norm is not None and keys == 1:
         yield (
-            "max_grad_norm divides by the norm of a surprise, which is zero where attention sees one key in a chunk. "
-            "Use a larger neural_memory_segment_len."
+            "max_grad_norm divides by the norm of a surprise, which is zero where attention sees one key in a chunk."
         )
     if segment >= task.lookback:
         if config.num_longterm_mem_tokens:
             yield (
                 f"long-term tokens stand between segments, and a window of {task.lookback} rows is one segment of "
-                f"{segment}. Use a smaller segment_len."
+                f"{segment}."
             )
         if config.sliding_window_attn:
             yield (
                 f"sliding_window_attn slides over segments, and a window of {task.lookback} rows is one segment of "
-                f"{segment}. Use a smaller segment_len."
+                f"{segment}."
             )
+    elif carried or config.walk_share:
+        unit, _ = smallest_unit(segment, config.num_longterm_mem_tokens, chunk)
+        if reason := no_unit(unit, config.num_longterm_mem_tokens, chunk, task.lookback):
+            yield reason
     if config.channels == "independent" and not task.target_index:
         yield HIDDEN_TARGETS.removeprefix("titans: ")
     if config.use_accelerated_scan and device not in (None, "cuda"):
         yield (
             f"use_accelerated_scan is a CUDA kernel, and the device is {device!r}. "
-            "Leave it out: the scan used instead computes the same."
+            "The scan used instead computes the same."
         )
+
+
+def ways_out(config: TitansConfig, task: Task, device: str | None = None, *, carried: bool = False) -> list[Change]:
+    """Changes of options with which they can serve a task, each by itself, with the values nearest to the present ones.
+
+    Args:
+        config: Options that `task_refusals` has something against.
+        task: The shapes to serve.
+        device: As `task_refusals` takes it.
+        carried: Likewise.
+
+    Returns:
+        Some that change one option; where none does, the first found that changes several; none where nothing helps.
+    """
+
+    def refusals(change: Change) -> Iterator[str]:
+        other = config.model_copy(update=change)
+        yield from option_refusals(other)
+        yield from task_refusals(other, task, device, carried=carried)
+
+    def helps(change: Change) -> bool:
+        return not any(refusals(change))
+
+    switches = {name: off for name, off in OFF.items() if getattr(config, name) != off}
+    sizes = _sizes(config, task.lookback)
+    singles: list[list[Change]] = [[{name: value} for value in values] for name, values in sizes.items()]
+    singles += [[dict([switch])] for switch in switches.items()]
+    firsts = [_first(changes, helps) for changes in singles]
+    if found := [change for change in firsts if change]:
+        return found[:MOST_WAYS]
+    beside: list[Change] = [{}, *(change for changes in singles[: len(sizes)] for change in changes)]
+    for one, other in combinations(sizes, 2):
+        both = product(_nearest(sizes[one]), _nearest(sizes[other]))
+        beside += [{one: value, other: another} for value, another in both]
+    reasons = len([*task_refusals(config, task, device, carried=carried)])
+    needed = {name: off for name, off in switches.items() if len([*refusals({name: off})]) < reasons}
+    several = (off | size for off in ({}, needed, switches) for size in beside)
+    change = _first(chain(several, [switches | WHOLE]), helps)
+    return [change] if change else []
+
+
+def _first(changes: Iterable[Change], helps: Callable[[Change], bool]) -> Change:
+    """The first that helps; empty where none does."""
+    return next((change for change in changes if helps(change)), {})
+
+
+def told(ways: Iterable[Change]) -> str:
+    """The same in words: the end of a message; empty where there is no way."""
+    texts = [" and ".join(_told(name, value) for name, value in way.items()) for way in ways]
+    return f" It can with {', or '.join(texts)}." if texts else ""
+
+
+def _told(name: str, value: object) -> str:
+    return f"no {name}" if value is None else f"{name} = {json.dumps(value)}"
+
+
+def _sizes(config: TitansConfig, lookback: int) -> dict[str, list[int | None]]:
+    """Other values of each option that cuts a window, those nearest to the present one first, the larger of two."""
+    chunk, segment = window_sizes(config, lookback)
+    batch, longterm = config.neural_memory_batch_size, config.num_longterm_mem_tokens
+    found: dict[str, list[int | None]] = {
+        "segment_len": _near(segment, range(1, lookback)),
+        "num_longterm_mem_tokens": _near(longterm, range(longterm)),
+        "neural_memory_segment_len": _near(chunk, range(1, lookback + 1)),
+    }
+    if batch is not None:
+        most = lookback * (1 + longterm)
+        return {"neural_memory_batch_size": [*_near(batch, range(chunk, most + 1, chunk)), None]} | found
+    return found
+
+
+def _nearest(values: list[int | None]) -> list[int | None]:
+    """The first few, and no value at all where that is one."""
+    return [*values[:NEAREST], *values[NEAREST:][-1:]]
+
+
+def _near(present: int, values: range) -> list[int | None]:
+    return [*sorted({*values} - {present}, key=lambda value: (abs(value - present), -value))]
 
 
 def window_sizes(config: TitansConfig, lookback: int) -> tuple[int, int]:

@@ -18,8 +18,8 @@ from bench.forecasters.memory_models import (
     memory_model,
     model_options,
 )
-from bench.forecasters.titans import Engine, TimeSeriesTitansTransformer
-from bench.forecasters.titans_limits import option_refusals, task_refusals, window_sizes
+from bench.forecasters.titans import Engine, TimeSeriesTitansTransformer, require_whole_chunks
+from bench.forecasters.titans_limits import option_refusals, task_refusals, told, ways_out, window_sizes
 from bench.forecasters.walk import Walk, Walking
 from bench.forecasters.window_normalization import Normalization
 
@@ -222,14 +222,37 @@ class Titans(TimeSeriesTitansTransformer):
         return Walk(self, plain, pairs, validation, self.walking, training, seed)
 
     @classmethod
-    def check_task(cls, config: TitansConfig, task: Task, device: str | None = None) -> None:
+    def check_task(cls, config: TitansConfig, task: Task, device: str | None = None, *, carried: bool = False) -> None:
         """Refuse at once what these options cannot do on a task, or where they would do nothing.
 
+        Args:
+            config: The options.
+            task: The shapes to serve.
+            device: Kind of device; None where it is not known yet.
+            carried: Whether a strategy carries the memory from window to window.
+
         Raises:
-            BenchError: The reasons, and the way out.
+            BenchError: The reasons, and options that can.
         """
-        if reasons := list(task_refusals(config, task, device)):
-            raise BenchError(f"titans: {'; '.join(reasons)}")
+        if reasons := list(task_refusals(config, task, device, carried=carried)):
+            raise BenchError(f"titans: {' '.join(reasons)}{told(ways_out(config, task, device, carried=carried))}")
+
+    @classmethod
+    def check_memory(cls, config: TitansConfig, task: Task, batch_size: int | None, *, carried: bool) -> None:
+        """The same for a strategy that writes in batches of its own, or carries the memory.
+
+        Args:
+            config: The options.
+            task: The shapes to serve.
+            batch_size: Tokens that the strategy writes against the same weights; None as trained.
+            carried: Whether it carries the memory from window to window.
+
+        Raises:
+            BenchError: As `check_task`.
+        """
+        chunk, _ = window_sizes(config, task.lookback)
+        require_whole_chunks(batch_size, chunk)
+        cls.check_task(config, task, carried=carried)
 
 
 def _memory_arguments(config: TitansConfig) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def _changes(run: RunSpec, record: Record, folder: Path) -> list[str]:
         if before != now:
             changes += _names(read_code(folder, before), code) or [f"code of {name}"]
     if record.dataset.fingerprint != load_series(run).fingerprint:
-        changes.append(f"data of {run.dataset.name}")
+        changes.append(f"data of {run.shown}")
     return list(dict.fromkeys(changes))
 
 

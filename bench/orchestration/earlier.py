@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ from bench.plugin_import import ROOT
 from bench.record import Record
 from bench.registry import Entry
 from bench.run import describe_code, load_series
-from bench.run_spec import RunSpec, earlier_run_id
+from bench.run_spec import RunSpec, earlier_run_id, run_id_of_path
 from bench.store import Store
 from bench.strategy import STRATEGIES
 
@@ -56,13 +57,36 @@ def find_earlier(runs: Iterable[RunSpec], store: Store) -> Earlier:
 
 
 def _found(runs: Iterable[RunSpec], store: Store) -> Iterator[tuple[RunSpec, Record]]:
+    runs = list(runs)
+    listed = _listed_files(store) if any(run.called.is_file for run in runs) else []
+    for run in runs:
+        for earlier in _earlier_ids(run, listed):
+            if store.condition(earlier, closely=True).is_done and (record := store.read(earlier)):
+                yield run, record
+                break
+
+
+def _earlier_ids(run: RunSpec, listed: Iterable[str]) -> Iterator[str]:
+    """Ids that a run can have had, of a file by each path that it can have been named by."""
+    series = load_series(run)
+    names = dict.fromkeys([run.dataset.name, *listed] if run.called.is_file else [run.dataset.name])
+    if run.called.is_file:
+        yield from (run_id_of_path(run, series, name) for name in names)
     if (now := known("harness", harness())) and now.earlier:
-        for run in runs:
-            for shas in product(*map(_earlier_shas, _entries(run))):
-                earlier = earlier_run_id(run, load_series(run), *shas)
-                if store.condition(earlier, closely=True).is_done and (record := store.read(earlier)):
-                    yield run, record
-                    break
+        for shas in product(*map(_earlier_shas, _entries(run))):
+            yield from (earlier_run_id(run, series, *shas, dataset=name) for name in names)
+
+
+def _listed_files(store: Store) -> list[str]:
+    """Names of datasets in the list of runs, as they were written in the experiment before this one."""
+    names: dict[str, None] = {}
+    for cell in store.read_manifest().values():
+        try:
+            name = json.loads(cell)[3]
+        except (ValueError, KeyError, TypeError, IndexError):
+            continue
+        names.setdefault(str(name))
+    return list(names)
 
 
 def _entries(run: RunSpec) -> list[Entry[Any]]:
@@ -83,9 +107,15 @@ def _own_files(entry: Entry[Any]) -> set[Path]:
     return {entry.file, *(Path(module.__file__ or "").resolve() for module in modules)}
 
 
+def _may_draw(entry: Entry[Any]) -> bool:
+    """Whether a plug-in may take random numbers in service."""
+    now = known(entry.subject, entry.code)
+    return now is None or now.draws
+
+
 def _why_not(run: RunSpec, record: Record) -> str:
     """Why a run of an earlier version cannot be kept; empty where it can."""
-    if ":" in run.dataset.name:
+    if run.called.is_file and any(map(_may_draw, _entries(run))):
         return "the random numbers of a strategy depended on the path of your file"
     versions = record.environment.get("packages", {})
     for entry in _entries(run):

@@ -18,13 +18,14 @@ Kind = tuple[str, str, str, str]
 
 def kind_of(run: RunSpec) -> Kind:
     """Of a run that is to be."""
-    return run.strategy.name, run.forecaster.name if run.forecaster else "", run.dataset.name, run.protocol.label
+    return run.strategy.name, run.forecaster.name if run.forecaster else "", run.shown, run.protocol.label
 
 
 def kind_of_record(record: Record) -> Kind:
     """Of a run that was."""
     other = record.forecaster.name if record.forecaster else ""
-    return record.strategy.name, other, record.dataset.name, record.protocol.label
+    called = record.dataset.called
+    return record.strategy.name, other, called.label or called.name, record.protocol.label
 
 
 def is_heavy(kind: Kind) -> bool:

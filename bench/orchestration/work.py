@@ -104,7 +104,7 @@ def carry_out_run(run: RunSpec, work: Work) -> Ended:
     with logged(work.log(run), own_process=work.own_process):
         record, frames = execute(run, work.place, trail)
         if record.traceback:
-            print(record.traceback, file=sys.stderr)  # noqa: T201 - into the run's own log
+            print(record.placeless.traceback, file=sys.stderr)  # noqa: T201 - into the run's own log
     if not work.is_in_place:
         return Ended(run, "failed", MOVED)
     try:

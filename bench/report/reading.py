@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,27 @@ import pandas as pd
 
 from bench.analysis import latest
 from bench.audit import audits_beside
-from bench.cell import named_in
+from bench.cell import called, named_in
 from bench.errors import BenchError
 from bench.record import Record
 from bench.report.results import Lost, Results
 from bench.store import Store
 from bench.sweeps.trials import Served, read_served
-from bench.tidy import tidy
+from bench.tidy import tidy, titled
 
 
-def read_results(folder: Path) -> Results:
+def read_results(folder: Path, found: tuple[dict[str, Record], list[Lost]] | None = None) -> Results:
     """Read one experiment's folder.
+
+    Args:
+        folder: Which.
+        found: Of its runs, where they were looked at already, what `inspected` gives.
 
     Raises:
         BenchError: It holds no record that can be read.
     """
     store = Store(folder)
-    records, lost = _inspected(store)
+    records, lost = found or inspected([store])[0]
     if not records:
         raise BenchError(f"No readable results in {folder}. Run an experiment first (bench run), or name its folder.")
     timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
@@ -49,13 +54,22 @@ def read_results(folder: Path) -> Results:
     )
 
 
+def inspected(stores: Sequence[Store]) -> list[tuple[dict[str, Record], list[Lost]]]:
+    """Of each store the records of the runs that its report is about, and what is not whole.
+
+    Frames are held against their checksums. Datasets are under the names that tables give them, over all stores.
+    """
+    found = [_inspected(store) for store in stores]
+    records = titled([list(records.values()) for records, _ in found])
+    return [(named, lost) for named, (_, lost) in zip(records, found, strict=True)]
+
+
 def _inspected(store: Store) -> tuple[dict[str, Record], list[Lost]]:
-    """The records of the runs that the report is about, frames held against their checksums; and what is not whole."""
     records, lost, cells = {}, [], store.read_manifest()
     for run_id in store.listed():
         condition, record = store.inspect(run_id)
         if record is not None:
-            records[run_id] = record
+            records[run_id] = called(record, cells.get(run_id, ""))
         else:
             state = {"absent": "missing"}.get(condition.state, condition.state)
             named = named_in(cells.get(run_id, "")) or (run_id,)

@@ -21,6 +21,9 @@ from bench.sweeps.trials import SERVED
 VARIES = ("environment", "timing", "seconds", "experiment")
 """What of a record differs from machine to machine and from day to day, where the run is the same."""
 
+OF_A_COPY = ("name", "given", "source", "notes")
+"""What of a dataset differs from one copy of a user's file to another, where the data are the same."""
+
 
 @dataclass
 class Merged:
@@ -130,6 +133,8 @@ def _difference(source: Store, target: Store, run_id: str) -> str:
 def _outcome(record: Record) -> dict[str, Any]:
     """A record without what varies; as JSON, so that NaN is itself."""
     values = json.loads(record.model_dump_json(exclude=set(VARIES)))
+    if record.dataset.called.is_file:
+        values["dataset"] = {key: value for key, value in values["dataset"].items() if key not in OF_A_COPY}
     return {key: json.dumps(value, sort_keys=True) for key, value in values.items()}
 
 

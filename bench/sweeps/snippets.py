@@ -13,14 +13,13 @@ from bench.run_spec import Choice, Pair
 from bench.storage.disk import replace_whole
 from bench.storage.plain import make_folder, remove
 from bench.sweeps.toml_text import toml_lines
-from bench.sweeps.trials import titled
 
 NOTE = "# Chosen on the validation rows by bench sweep."
 
 
 def write_snippets(
     experiment: Experiment,
-    choices: Iterable[tuple[str | dict[str, Any], Pair]],
+    choices: Iterable[tuple[str, str | dict[str, Any], Pair]],
     folder: Path,
     within: Path,
     *,
@@ -30,7 +29,8 @@ def write_snippets(
 
     Args:
         experiment: For everything that was not chosen.
-        choices: Each dataset with a strategy and its forecaster, options as chosen.
+        choices: Each dataset, by its title and as the experiment gives it, with a strategy and its forecaster, options
+            as chosen.
         folder: Where the files go; made if need be.
         within: The folder of results; below it, nothing is written through a link.
         keep: Whether files for other datasets stay.
@@ -41,14 +41,12 @@ def write_snippets(
     make_folder(folder, within)
     if not keep:
         _remove(folder.glob("*.toml"), within)
-    by_dataset: dict[str, list[Pair]] = {}
-    for dataset, pair in choices:
-        by_dataset.setdefault(json.dumps(dataset), []).append(pair)
+    by_dataset: dict[str, tuple[str | dict[str, Any], list[Pair]]] = {}
+    for title, dataset, pair in choices:
+        by_dataset.setdefault(title, (dataset, []))[1].append(pair)
     written = []
-    for key, pairs in by_dataset.items():
-        dataset = json.loads(key)
-        choice = Choice.parse(dataset, "dataset")
-        stem = slug(titled(choice.name, choice.options))
+    for title, (dataset, pairs) in by_dataset.items():
+        stem = slug(title)
         _remove(folder.glob(f"{stem}.*toml"), within)
         for i, (forecaster, strategies) in enumerate(_by_forecaster(pairs, experiment)):
             path = folder / (f"{stem}.{i + 1}.toml" if i else f"{stem}.toml")

@@ -11,8 +11,10 @@ from typing import Any
 from rich.console import Console
 
 from bench.analysis.sweeps import GROUP, grid_table
+from bench.dataset import resolve_dataset
 from bench.errors import BenchError
 from bench.experiment import Experiment, expand, pairs_of, protocols_of, runs_on, stated_options, unique
+from bench.naming import Called, titles
 from bench.orchestration.placing import crew_of, device_of
 from bench.orchestration.plan import Redo
 from bench.run import Workplace
@@ -33,12 +35,14 @@ class Search:
 
     Attributes:
         dataset: As the experiment gives it.
+        title: What it is called, by a name that no other dataset of the experiment has.
         pair: With the options that the experiment gives.
         points: In the order of the grid, by their values as JSON; none where the grid leaves the pair alone.
         trials: Runs over the validation rows, each with what it stands for.
     """
 
     dataset: DatasetChoice
+    title: str
     pair: Pair
     points: dict[str, Point]
     trials: list[tuple[RunSpec, Trial]]
@@ -123,7 +127,7 @@ def carry_out_sweep(
     with crew_of(experiment, device) as crew:
         tried = carry_out_runs(runs, untimed, place, crew, console=console, redo=redo, cells=cells)
         chosen = choose(searches, folder)
-        choices = [(search.dataset, pair) for search, pair in chosen]
+        choices = [(search.title, search.dataset, pair) for search, pair in chosen]
         snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, results, keep=narrowed)
         if serve:
             stream = [
@@ -182,10 +186,25 @@ def plan(experiment: Experiment, grid: Mapping[str, Sequence[Any]], device: str)
         raise BenchError("a sweep chooses on the validation rows, which protocol.warm_start = false leaves out")
     pairs = pairs_of(experiment)
     axes = axes_of(grid, _plugins(experiment))
-    searches = [_search(experiment, value, pair, axes, device) for value in experiment.datasets for pair in pairs]
+    datasets = _titled_datasets(experiment)
+    searches = [_search(experiment, value, title, pair, axes, device) for value, title in datasets for pair in pairs]
     if not any(search.trials for search in searches):
         raise BenchError(f"the grid ({', '.join(grid)}) changes none of the runs: no strategy adapts that forecaster")
     return searches
+
+
+def _titled_datasets(experiment: Experiment) -> list[tuple[DatasetChoice, str]]:
+    """The datasets of an experiment, each once, with what it is called."""
+    chosen = [Choice.parse(value, "dataset") for value in experiment.datasets]
+    prints = (resolve_dataset(choice.name, choice.options).chosen().fingerprint for choice in chosen)
+    called = [Called.of(choice.name, choice.options, data) for choice, data in zip(chosen, prints, strict=True)]
+    names = titles(called)
+    found: dict[tuple[str, str], tuple[DatasetChoice, str]] = {}
+    for value, one in zip(experiment.datasets, called, strict=True):
+        name = names[one.key].name
+        key = "" if one.is_file else one.name, one.fingerprint
+        found.setdefault(key, (value, name if one.is_file else titled(name, one.options)))
+    return list(found.values())
 
 
 def _plugins(experiment: Experiment) -> list[str]:
@@ -194,26 +213,28 @@ def _plugins(experiment: Experiment) -> list[str]:
     return [*dict.fromkeys([*(strategy.name for strategy, _ in pairs_of(experiment)), *forecasters])]
 
 
-def _search(experiment: Experiment, value: DatasetChoice, pair: Pair, axes: Iterable[Axis], device: str) -> Search:
+def _search(
+    experiment: Experiment, value: DatasetChoice, title: str, pair: Pair, axes: Iterable[Axis], device: str
+) -> Search:
     points = {json.dumps(point.values): point for point in points_of(pair, axes)}
     strategy, forecaster = pair
     trials: dict[str, tuple[RunSpec, Trial]] = {}  # points that come to the same options are one, the first
     for point in points.values():
         for run in runs_on(experiment, value, [point.pair], device, rows="validation"):
             if run.skip:  # the record over the stream will say why
-                return Search(value, pair, {}, [])
+                return Search(value, title, pair, {}, [])
             trial = Trial(
                 strategy=titled(strategy.name, strategy.options),
                 forecaster=titled(forecaster.name, stated_options(forecaster, experiment.training))
                 if forecaster
                 else "none",
-                dataset=titled(run.dataset.name, run.dataset.options),
+                dataset=title,
                 protocol=run.protocol.label,
                 seed=run.seed,
                 point=point.values,
             )
             trials.setdefault(run.run_id, (run, trial))
-    return Search(value, pair, points, list(trials.values()))
+    return Search(value, title, pair, points, list(trials.values()))
 
 
 def choose(searches: Iterable[Search], folder: Path) -> list[tuple[Search, Pair]]:
@@ -225,12 +246,13 @@ def choose(searches: Iterable[Search], folder: Path) -> list[tuple[Search, Pair]
     """
     table = grid_table(read_trials(folder))
     best = table[table["chosen"]].set_index(GROUP)["point"]
-    found = []
-    for search in searches:
+    searches, found = list(searches), []
+    listed = {run.run_id: trial.group for search in searches for run, trial in search.trials}
+    for search in searches:  # where two datasets are the same before the stream, their trials are listed for the last
         if search.group is None:
             found.append((search, search.pair))
-        elif search.group in best.index:
-            found.append((search, search.points[best.loc[search.group]].pair))
+        elif (group := listed[search.trials[0][0].run_id]) in best.index:
+            found.append((search, search.points[best.loc[group]].pair))
     return found
 
 

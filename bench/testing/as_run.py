@@ -22,18 +22,18 @@ class AsRun:
     Attributes:
         protocol: Its schedule.
         hidden: Whether targets are not among the inputs.
-        dataset: Name of the first of the runs' datasets, and ``seed`` its seed: both seed the strategy's generator.
+        data: Identity of the first of the runs' data, and ``seed`` its seed: both seed the strategy's generator.
     """
 
     protocol: Protocol
     hidden: bool
-    dataset: str
+    data: str
     seed: int
 
     @classmethod
     def of(cls, run: RunSpec) -> AsRun:
         """What a run serves."""
-        return cls(run.protocol, run.hidden, run.dataset.name, run.seed)
+        return cls(run.protocol, run.hidden, run.identity, run.seed)
 
     @property
     def service(self) -> str:

@@ -177,7 +177,7 @@ def take_through(
         _take_in_another_order(make, found)
         _ask_for_traces(make, quick, found)
         for service in distinct(services):
-            as_run = _hurried(form.as_run(given, service.dataset).maker(service.seed, Path(folder)), deadline)
+            as_run = _hurried(form.as_run(given, service.data).maker(service.seed, Path(folder)), deadline)
             _serve_as_run(as_run, service, found)
     return found
 
