@@ -18,7 +18,7 @@ from bench.storage.upkeep import Finding, files_of
 from bench.store import CHOSEN, SWEEP, Store, experiments_in
 from bench.sweeps.trials import SERVED
 
-VARIES = ("environment", "timing", "seconds", "experiment")
+VARIES = ("environment", "timing", "seconds", "experiment", "left", "beside")
 """What of a record differs from machine to machine and from day to day, where the run is the same."""
 
 OF_A_COPY = ("name", "given", "source", "notes")
