@@ -234,4 +234,5 @@ def _version(record: Record) -> tuple[str, str, str, str]:
 
 def write_audit(folder: Path, audit: Audit) -> None:
     """Keep an audit, in place of an earlier one of the same version."""
-    replace_whole(audit_file(folder, audit.subject, audit.sha), audit.model_dump_json(indent=1), folder.parent)
+    text = audit.as_json()
+    replace_whole(audit_file(folder, audit.subject, audit.sha), text, folder.parent)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bench.benchmarks import THROUGHPUT
-from bench.commands.console import err, out, print_table, say_left_alone
 from bench.commands.data import data
 from bench.commands.results import app as results_app
+from bench.console import err, out, print_table, say_left_alone
 from bench.errors import BenchError, TerminatedError
 from bench.orchestration.stopping import ENDED, FULL, kept_when_stopped, terminable
 
@@ -131,15 +131,13 @@ def run(
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
         )
-    err.print(outcome.summary(), highlight=False)
+    err.say(outcome.summary())
     if share == WHOLE:
         _leave_drifts(Store(outcome.folder), chosen, again=always)
         report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
-        out.print(str(report), markup=False, highlight=False)
+        out.say(report)
     else:
-        err.print(
-            f"This was share {shard}. Once all are done: bench report {chosen.name}", markup=False, highlight=False
-        )
+        err.say(f"This was share {shard}. Once all are done: bench report {chosen.name}")
     if outcome.failed or outcome.given_up:
         raise typer.Exit(1)
 
@@ -147,10 +145,7 @@ def run(
 def _leave_drifts(store: Store, experiment: Experiment, *, again: bool) -> None:
     from bench.estimated_drift import leave_drifts
 
-    def say(line: str) -> None:
-        err.print(line, markup=False, highlight=False)
-
-    leave_drifts(store, say, experiment.datasets, again=again)
+    leave_drifts(store, err.say, experiment.datasets, again=again)
 
 
 def _redo(always: bool, retry_failed: bool) -> Redo:
@@ -163,7 +158,7 @@ def _print_matrix(chosen: Experiment, results: Path, redo: Redo, share: Shard, *
 
     ahead, training, pace, workers = prospect(chosen, results, redo, share, retrain=retrain)
     print_table(chosen.name, COLUMNS, lines(matrix(ahead), pace))
-    out.print(outlook(ahead, training, pace, workers), markup=False, highlight=False)
+    out.say(outlook(ahead, training, pace, workers))
 
 
 @app.command()
@@ -221,10 +216,11 @@ def sweep(
     _leave_drifts(Store(outcome.folder), chosen, again=always)
     report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
     for line in outcome.summary():
-        err.print(line, markup=False, highlight=False)
+        err.say(line)
     for snippet in outcome.snippets:
-        out.print(f"# {snippet}\n{snippet.read_text(encoding='utf-8')}", markup=False, highlight=False)
-    out.print(str(report), markup=False, highlight=False)
+        out.say(f"# {snippet}")
+        out.print(snippet.read_text(encoding="utf-8"))
+    out.say(report)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -255,16 +251,16 @@ def report(
             report = write_report(
                 folder, reports / name, throughput=folder.parent / THROUGHPUT, all_figures=all_figures, page=html
             )
-            out.print(str(report), markup=False, highlight=False)
+            out.say(report)
             if html:
                 _print_page(report.with_name(PAGE))
 
 
 def _print_page(page: Path) -> None:
     if page.is_file():
-        out.print(str(page), markup=False, highlight=False)
+        out.say(page)
     else:
-        err.print(f"No {page}: nothing has been served yet, so there is no leaderboard.", markup=False, highlight=False)
+        err.say(f"No {page}: nothing has been served yet, so there is no leaderboard.")
 
 
 @app.command()
@@ -282,7 +278,7 @@ def compare(
 
     say_left_alone(*(Path(place) for place in (a, b)))
     found = compare_places(a, b, Bounds(worse, slower))
-    out.print("\n\n".join(comparison(found, everything=all_)), markup=False, highlight=False)
+    out.print("\n\n".join(comparison(found, everything=all_)))
     if is_worse(found.changes):
         raise typer.Exit(1)
 
@@ -302,7 +298,7 @@ def leaderboard(
 
     say_left_alone(*map(Path, results or ["results"]))
     found = read_standings(results or ["results"])
-    out.print("\n\n".join(standings(found)), markup=False, highlight=False, soft_wrap=True)
+    out.print("\n\n".join(standings(found)))
     if csv is not None:
         csv.parent.mkdir(parents=True, exist_ok=True)
         write_frame(found.board, csv)
@@ -369,11 +365,11 @@ def check(
         except Exception as error:  # a plug-in may raise anything
             found = f"{error}" if isinstance(error, testing.CheckError) else f"{type(error).__name__}: {error}"
             where = raised_at(traceback.format_exc())
-            err.print(f"{kind} {name!r} FAILED: {found}{where}", markup=False, highlight=False)
+            err.say(f"{kind} {name!r} FAILED: {found}{where}")
             raise typer.Exit(1) from None
         for line in lines:
-            out.print(f"  ok  {line}", markup=False, highlight=False)
-        out.print(f"{kind} {name!r} passes", markup=False, highlight=False)
+            out.say(f"  ok  {line}")
+        out.say(f"{kind} {name!r} passes")
 
 
 def _audited(name: str, results: Path) -> list[str]:
@@ -436,5 +432,5 @@ def main() -> None:
 
 
 def _end(mistake: str) -> NoReturn:
-    err.print(f"Error: {mistake}", style="red", markup=False, highlight=False)
+    err.say(f"Error: {mistake}", style="red")
     sys.exit(2)

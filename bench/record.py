@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic_core import PydanticSerializationError
 
 from bench.drift.truth import Drift
 from bench.naming import Called, plain_command, plain_options, without_places
 from bench.protocol import Protocol
+from bench.text import in_json
 
 SCHEMA_VERSION = 3
 """Of the form of records; `bench.storage.migrations` reads earlier ones."""
@@ -21,6 +25,15 @@ class Part(BaseModel):
     """Base of the record's parts: closed, but able to hold numbers that are not finite."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+    def as_json(self) -> str:
+        """As JSON of several lines, in which what steers is escaped; half pairs, of names of any bytes, are text."""
+        try:
+            text = self.model_dump_json(indent=1)
+        except PydanticSerializationError:
+            values = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
+            text = re.sub("[\ud800-\udfff]", lambda found: f"\\\\u{ord(found[0]):04x}", values)
+        return in_json(text)
 
 
 class PluginRecord(Part):

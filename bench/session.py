@@ -7,11 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from bench.audit import AUDITS
 from bench.benchmarks import THROUGHPUT
 from bench.cell import cell_of_run
+from bench.console import Screen
 from bench.engines import Crew
 from bench.experiment import Experiment, expand
 from bench.orchestration.auditing import audit_missing
@@ -83,7 +82,7 @@ def carry_out(
     narrowed: bool = False,
     shard: Shard = WHOLE,
     command: str = "",
-    console: Console | None = None,
+    console: Screen | None = None,
 ) -> Outcome:
     """Run an experiment: pre-train what is shared, run what is missing, time each strategy alone.
 
@@ -104,7 +103,7 @@ def carry_out(
         BenchError: The experiment cannot be run as given.
         WorkerLostError: No worker process can be started.
     """
-    console = console or Console(stderr=True)
+    console = console or Screen(stderr=True)
     runs = expand(experiment, device_of(experiment))
     print_notes(runs, console)
     place = Workplace(results / experiment.name, results / CHECKPOINTS, tuple(p.resolve() for p in plugins), command)
@@ -154,14 +153,14 @@ def prospect(
     return ahead, training, Pace.of(store), workers_expected(experiment)
 
 
-def print_notes(runs: list[RunSpec], console: Console) -> None:
+def print_notes(runs: list[RunSpec], console: Screen) -> None:
     """Say what the loaders of the runs' datasets guessed or mended."""
     first: dict[str, RunSpec] = {}
     for run in runs:
         first.setdefault(run.shown, run)
     for name, run in first.items():
         for note in load_series(run).notes:
-            console.print(f"{name}: {note}", style="dim", markup=False, highlight=False)
+            console.say(f"{name}: {note}", style="dim")
 
 
 def carry_out_runs(
@@ -170,7 +169,7 @@ def carry_out_runs(
     place: Workplace,
     crew: Crew,
     *,
-    console: Console,
+    console: Screen,
     redo: Redo = "only-missing",
     retrain: bool = False,
     retime: bool = False,
@@ -230,7 +229,7 @@ def carry_out_runs(
     return Outcome(place.results, done, elsewhere, len(ahead.runs) - len(ahead.missing), timed, given_up)
 
 
-def _require_plain(place: Workplace, console: Console) -> None:
+def _require_plain(place: Workplace, console: Screen) -> None:
     """Say what is left alone in results that came from elsewhere, such as links.
 
     Raises:
@@ -238,13 +237,13 @@ def _require_plain(place: Workplace, console: Console) -> None:
     """
     experiment = place.results.relative_to(place.root).parts[0]
     for finding in not_ours(place.root, {experiment, place.checkpoints.name, AUDITS, SESSIONS, THROUGHPUT}):
-        console.print(f"{finding.path} {finding.reason}", markup=False, highlight=False)
+        console.say(f"{finding.path} {finding.reason}")
     own = (place.results / name for name in (WORK, PROGRESS, DAMAGED, MANIFEST))
     for path in (*own, place.checkpoints, place.root / AUDITS, place.root / SESSIONS):
         require_plain(path, place.root)
 
 
-def _keep_earlier(ahead: Plan, store: Store, console: Console) -> bool:
+def _keep_earlier(ahead: Plan, store: Store, console: Screen) -> bool:
     """Whether there were runs of an earlier version that could be kept."""
     earlier = find_earlier(ahead.absent, store)
     for run_id, record in earlier.kept.items():
@@ -252,22 +251,22 @@ def _keep_earlier(ahead: Plan, store: Store, console: Console) -> bool:
     lines = [f"Kept from an earlier version of this package: {len(earlier.kept)} runs."] if earlier.kept else []
     lines += [f"Made anew, as {reason}: {n} runs of an earlier version." for reason, n in earlier.refused.items()]
     for line in lines:
-        console.print(line, markup=False, highlight=False)
+        console.say(line)
     return bool(earlier.kept)
 
 
-def _say_what_changed(ahead: Plan, console: Console) -> None:
+def _say_what_changed(ahead: Plan, console: Screen) -> None:
     subjects: dict[str, list[str]] = {}
     for (strategy, forecaster, *_), changed in ahead.changed.items():
         subjects.setdefault(changed, []).append(f"{strategy} ({forecaster})" if forecaster else strategy)
     for changed, names in subjects.items():
         line = f"changed: {changed}. New runs: {', '.join(dict.fromkeys(names))}"
-        console.print(line, markup=False, highlight=False)
+        console.say(line)
 
 
-def _set_damaged_aside(ahead: Plan, store: Store, console: Console) -> None:
+def _set_damaged_aside(ahead: Plan, store: Store, console: Screen) -> None:
     for run in ahead.runs:
         found = ahead.found[run.run_id]
         if found.state == "damaged" and store.set_aside(run.run_id):
             line = f"damaged: {run.label}: {found.reason}. Set aside in {store.folder / DAMAGED}; it is run again."
-            console.print(line, markup=False, highlight=False)
+            console.say(line)

@@ -30,6 +30,7 @@ from bench.storage.plain import (
     require_plain,
 )
 from bench.storage.seal import Seal, SealError, broken_file, opened, sealed
+from bench.text import in_log
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -276,11 +277,12 @@ class Store:
         work = work_folder(self.folder)
         try:
             for name, frame in frames.items():
-                frame.to_parquet(work / name, index=False)
-            text = record.placeless.model_dump_json(indent=1)
+                (work / name).write_bytes(frame.to_parquet(index=False))
+            text = record.placeless.as_json()
             write_durably(work / RECORD, sealed(text, [work / name for name in frames]))
             if log is not None and is_file(log) and log.stat().st_size:
-                log.rename(work / LOG)
+                _write_log(log, work / LOG)
+                remove(log, log.parent)
             self.put(work, record.run_id, replace=replace)
         finally:
             remove(work, self.folder)
@@ -299,7 +301,7 @@ class Store:
             frames = [name for name in possible if is_file(folder / name)]
             for name in [*frames, *([LOG] if is_file(folder / LOG) else [])]:
                 write_durably(work / name, read_file(folder / name, self.folder, FRAME_BYTES))
-            write_durably(work / RECORD, sealed(record.model_dump_json(indent=1), [work / name for name in frames]))
+            write_durably(work / RECORD, sealed(record.as_json(), [work / name for name in frames]))
             self.put(work, record.run_id, replace=False)
         finally:
             remove(work, self.folder)
@@ -331,7 +333,7 @@ class Store:
         path = self.folder / run_id / TIMING
         if not is_file(path.with_name(RECORD)):
             raise FileNotFoundError(errno.ENOENT, "the run is no longer there", str(path.parent))
-        replace_whole(path, sealed(timing.model_dump_json(indent=1)), self.folder)
+        replace_whole(path, sealed(timing.as_json()), self.folder)
 
     def set_aside(self, run_id: str) -> bool:
         """Move a damaged run to ``.damaged``; False where it was found whole, or gone, meanwhile.
@@ -371,6 +373,13 @@ class Store:
             pass
         finally:
             remove(aside, self.folder)
+
+
+def _write_log(printed: Path, log: Path) -> None:
+    """Write what a run printed as text, a line at a time: it may be long."""
+    with printed.open("rb") as source, log.open("x", encoding="utf-8") as target:
+        for line in iter(lambda: source.readline(1 << 20), b""):
+            target.write(in_log(line))
 
 
 _CURRENT = f'"schema_version": {SCHEMA_VERSION},'.encode()

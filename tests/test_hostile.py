@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from bench.console import Screen
 from bench.experiment import load_experiment
 from bench.orchestration.progress import EVERY, Sight, Trail
 from bench.storage.merging import merge
@@ -49,7 +49,7 @@ def test_a_hostile_file_name_is_printed_as_it_is_and_names_no_file(
 
 def test_a_hostile_label_is_drawn_as_it_is(tmp_path: Path) -> None:
     drawn = io.StringIO()
-    with Sight(tmp_path / "trails", Console(file=drawn, force_terminal=True, width=200)) as sight:
+    with Sight(tmp_path / "trails", Screen(file=drawn, force_terminal=True, width=200)) as sight:
         Trail(sight.trails, "id", "[/nope] :x: [bold]b")(1, 10, lambda: 0.5)
         time.sleep(3 * EVERY)
         sight.advance(sight.stage("runs", 2), "[/nope] line", "[/nope] note")

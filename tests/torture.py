@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from rich.console import Console
 
 from bench.audit import AUDITS
+from bench.console import Screen
 from bench.experiment import Experiment
 from bench.plugins import load_plugins
 from bench.session import carry_out
@@ -99,7 +99,7 @@ class Torture:
             engine=self.engine,
             timing_blocks=0,
         )
-        carry_out(experiment, self._results, console=Console(file=io.StringIO()))
+        carry_out(experiment, self._results, console=Screen(file=io.StringIO()))
 
     def _kill(self, child: int) -> None:
         """The session and its workers, or the session alone: its workers then end by themselves, a little later."""

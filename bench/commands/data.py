@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.commands.console import err, out, print_table
+from bench.console import err, out, print_table
 from bench.errors import BenchError
 
 data = typer.Typer(no_args_is_help=True, help="Datasets: list, fetch, describe, card.")
@@ -52,12 +52,12 @@ def fetch(name: Annotated[str, typer.Argument(help="A dataset's name, or all.")]
             failures[entry.name] = error
             continue
         except KeyboardInterrupt:
-            err.print("Interrupted. What has arrived is kept; the same command goes on from there.", highlight=False)
+            err.say("Interrupted. What has arrived is kept; the same command goes on from there.")
             raise typer.Exit(130) from None
-        out.print(f"{entry.name}: {found}", markup=False, highlight=False)
+        out.say(f"{entry.name}: {found}")
     if failures:
         for failed, reason in failures.items():
-            err.print(f"{failed}: {reason}", markup=False, highlight=False)
+            err.say(f"{failed}: {reason}")
         raise BenchError(f"{len(failures)} of {len(entries)} datasets are not here: {', '.join(failures)}.")
 
 
@@ -80,10 +80,10 @@ def describe(
     portrait = Portrait.of(series, _change_points())
     print_table(name, ("what", "value"), [*portrait.facts(), ("fingerprint", series.fingerprint)])
     print_table("\nDrift", EVIDENCE, portrait.evidence_rows())
-    out.print(portrait.evidence_note(), markup=False, highlight=False)
+    out.say(portrait.evidence_note())
     if plot is not None:
         portrait.save_plot(plot)
-        out.print(str(plot), markup=False, highlight=False)
+        out.say(plot)
 
 
 @data.command()
@@ -108,10 +108,10 @@ def card(
         path = folder / f"{entry.name}.md"
         text = make_card(entry, _change_points())
         if is_brief(text) and path.is_file() and not is_brief(path.read_text(encoding="utf-8")):
-            out.print(f"{path}: kept, as the data are not here", markup=False, highlight=False)
+            out.say(f"{path}: kept, as the data are not here")
             continue
         path.write_text(text, encoding="utf-8")
-        out.print(str(path), markup=False, highlight=False)
+        out.say(path)
     if name == "all":
         (folder / "README.md").write_text(index(entries), encoding="utf-8")
 

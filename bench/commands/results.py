@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.console import err, out, say_left_alone
+from bench.console import err, out, say_left_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ def check(results: Results = Path("results")) -> None:
     findings = look(results)
     _print(findings)
     runs = sum(len(store.found()) for store in stores_in(results, needed=False))
-    out.print(f"{runs} runs, {len(findings)} findings", highlight=False)
+    out.say(f"{runs} runs, {len(findings)} findings")
     if findings:
         raise typer.Exit(1)
 
@@ -46,7 +46,7 @@ def merge(
     _print(merged.conflicts, "conflict: ")
     _print(merged.damaged, "damaged: ")
     said = f"{merged.taken} taken, {merged.same} the same, {len(merged.conflicts)} conflicts, {len(merged.damaged)}"
-    out.print(f"{said} damaged", highlight=False)
+    out.say(f"{said} damaged")
     if merged.conflicts or merged.damaged:
         raise typer.Exit(1)
 
@@ -62,7 +62,7 @@ def prune(
     say_left_alone(results)
     gone = remove_superfluous(results, dry_run=dry_run)
     _print(gone)
-    out.print(f"{len(gone)} {'would be removed' if dry_run else 'removed'}", highlight=False)
+    out.say(f"{len(gone)} {'would be removed' if dry_run else 'removed'}")
 
 
 @app.command()
@@ -76,10 +76,10 @@ def export(
     say_left_alone(results)
     found, lost = write_frame(results, file)
     if lost:
-        err.print(f"{lost} listed runs are missing or damaged, and left out: see bench results check")
-    out.print(f"{found} runs in {file}", markup=False, highlight=False)
+        err.say(f"{lost} listed runs are missing or damaged, and left out: see bench results check")
+    out.say(f"{found} runs in {file}")
 
 
 def _print(findings: Iterable[Finding], before: str = "") -> None:
     for finding in findings:
-        out.print(f"{before}{finding.path}: {finding.reason}", markup=False, highlight=False)
+        out.say(f"{before}{finding.path}: {finding.reason}")

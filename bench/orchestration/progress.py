@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from bench.console import Screen
 from bench.storage.owner import is_left, unique_name
 from bench.storage.plain import NotPlainError, make_folder, remove, remove_if_empty
+from bench.text import shown
 
 EVERY = 0.3
 """Seconds between two lines of one run, and between two looks at them."""
@@ -61,7 +62,7 @@ class Sight:
     """
 
     folder: Path
-    console: Console
+    console: Screen
     _progress: Progress = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
     _bars: dict[str, TaskID] = field(default_factory=dict)
@@ -119,7 +120,7 @@ class Sight:
     def say(self, line: str) -> None:
         """Print a line above the bars."""
         self._said = time.monotonic()
-        self._progress.console.print(line, markup=False, highlight=False)
+        self.console.say(line)
 
     def _watch(self) -> None:
         while not self._stop.wait(EVERY):
@@ -131,7 +132,8 @@ class Sight:
                     continue
                 seen.add(path.name)
                 if path.name not in self._bars:
-                    self._bars[path.name] = self._progress.add_task(f"  {line['label']}", total=line["total"], note="")
+                    label = f"  {shown(line['label'])}"
+                    self._bars[path.name] = self._progress.add_task(label, total=line["total"], note="")
                 note = f"MSE {line['mse']:.4f}" if line["mse"] == line["mse"] else ""
                 bar = self._bars[path.name]
                 self._progress.update(bar, completed=line["done"], total=line["total"], note=note)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
 
+from bench.console import Screen
 from bench.errors import TerminatedError, WorkerLostError
 
 ENDED = 128 + signal.SIGTERM
@@ -33,7 +33,7 @@ def terminable() -> Iterator[None]:
 
 
 @contextmanager
-def kept_when_stopped(err: Console) -> Iterator[None]:
+def kept_when_stopped(err: Screen) -> Iterator[None]:
     """Say that nothing is lost where a session ends early, by whatever hand; the exit status says by which.
 
     Args:
@@ -58,6 +58,6 @@ def _terminated(*_: object) -> None:
     raise TerminatedError
 
 
-def _say_stopped(err: Console, what: str, status: int) -> None:
-    err.print(f"{what} What was done is kept; the same command goes on from there.", markup=False, highlight=False)
+def _say_stopped(err: Screen, what: str, status: int) -> None:
+    err.say(f"{what} What was done is kept; the same command goes on from there.")
     raise typer.Exit(status)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bench.report.markdown import escape, one_line, table, words
+from bench.report.markdown import escape, table, words
 from bench.report.results import Results
+from bench.text import one_line
 
 LONGEST = 600
 

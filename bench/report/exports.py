@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from bench.analysis import divergence_counts
 from bench.report.problems import bad_runs
 from bench.report.results import Results
+from bench.text import in_cell
 
 
 def write_tables(results: Results, folder: Path) -> None:
@@ -33,8 +35,21 @@ def write_frames(frames: dict[str, pd.DataFrame], folder: Path) -> None:
 
 
 def write_frame(frame: pd.DataFrame, file: Path) -> None:
-    """Write a frame as CSV."""
-    frame.to_csv(file, index=False, float_format="%.8g", lineterminator="\n", encoding="utf-8")
+    """Write a frame as CSV, numbers with eight digits."""
+    file.write_text(csv_text(frame, "%.8g"), encoding="utf-8", newline="\n")
+
+
+def csv_text(frame: pd.DataFrame, float_format: str | None = None) -> str:
+    """A frame as CSV; text in it is text, for a spreadsheet too."""
+    told = frame.copy(deep=False)
+    for name in frame.columns:
+        if not (is_numeric_dtype(frame[name]) or is_datetime64_any_dtype(frame[name])):
+            told[name] = frame[name].map(_cell)
+    return told.rename(columns=in_cell).to_csv(index=False, float_format=float_format, lineterminator="\n")
+
+
+def _cell(value: object) -> object:
+    return in_cell(value) if isinstance(value, str) else value
 
 
 def _frames(results: Results) -> dict[str, pd.DataFrame]:

@@ -11,9 +11,10 @@ import pandas as pd
 
 from bench.analysis import is_barred, leaky_scenarios
 from bench.report.accuracy import measured_by, skill_cell
-from bench.report.markdown import NONE, one_line, slug
+from bench.report.markdown import NONE, slug
 from bench.report.numbers import MINUS, fixed, places
 from bench.report.results import Results
+from bench.text import one_line
 
 METRICS = ("mse", "mae", "rmse")
 MOST_COLUMNS = 4

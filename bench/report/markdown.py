@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from tabulate import tabulate
+
+from bench.text import one_line, shown_lines
 
 NONE = "\N{EN DASH}"
 
@@ -31,13 +32,10 @@ def marked(entry: str, group: str, audit: str = "") -> str:
     return escape(entry) + (f" ({', '.join(marks)})" if marks else "")
 
 
-def one_line(text: object) -> str:
-    """Text without control characters, its white space made single spaces."""
-    line = str(text)
-    if line.isascii() and line.isprintable():  # the usual case, and quick
-        return " ".join(line.split())
-    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in line)
-    return " ".join(kept.split())
+def fenced(code: str, language: str) -> str:
+    """A block of code that ends where it ends, whatever it holds."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", code)), default=0))
+    return f"{fence}{language}\n{shown_lines(code)}\n{fence}"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:

@@ -6,8 +6,9 @@ import pandas as pd
 
 from bench.analysis import divergence_counts
 from bench.report.audits import audit_problems
-from bench.report.markdown import count, escape, one_line, table
+from bench.report.markdown import count, escape, table
 from bench.report.results import Results
+from bench.text import one_line
 
 LONGEST, LONGEST_SEEDS = 240, 60
 WHAT = ["entry", "scenario", "status", "reason"]

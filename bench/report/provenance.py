@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.record import DatasetRecord
-from bench.report.markdown import NONE, escape, one_line, table, words
+from bench.report.markdown import NONE, escape, table, words
 from bench.report.results import Results
+from bench.text import one_line
 
 GUARANTEES = (
     "A forecast that starts at row t is made from rows before t. Its truth is learnt from once its whole horizon is "

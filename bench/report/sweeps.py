@@ -6,11 +6,12 @@ import pandas as pd
 
 from bench.analysis.sweeps import spread_options
 from bench.report.gallery import Gallery
-from bench.report.markdown import count, escape, one_line, table
+from bench.report.markdown import count, escape, fenced, table
 from bench.report.numbers import places, with_spread
 from bench.report.pictures import picture
 from bench.report.searches import SWEEP_FIGURE, Sweeps
 from bench.sweeps.trials import value_text
+from bench.text import one_line
 
 MOST_ROWS, LONGEST = 30, 120
 HOW = (
@@ -41,7 +42,7 @@ def sweeps(found: Sweeps, gallery: Gallery) -> list[str]:
         blocks += [f"### Sweep of {escape(title)}", *picture(gallery, title, SWEEP_FIGURE), *_grid(rows)]
     blocks.append("Every point is in tables/sweep.csv, every run in tables/sweep_runs.csv.")
     if found.snippets:
-        code = "\n\n".join(f"```toml\n{snippet}\n```" for snippet in found.snippets)
+        code = "\n\n".join(fenced(snippet, "toml") for snippet in found.snippets)
         blocks.append(f"<details><summary>The choice as TOML</summary>\n\n{code}\n\n</details>")
     return blocks
 

@@ -51,7 +51,7 @@ def sealed(text: str, files: Iterable[Path] = ()) -> str:
     """A JSON object of several lines, indented by one space, with its seal as its last key.
 
     Args:
-        text: As pydantic writes it.
+        text: As `bench.record.Part.as_json` writes it.
         files: The files that belong to it, as they are now.
     """
     listed = {path.name: _sealed_file(path) for path in files}

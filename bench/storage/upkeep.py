@@ -211,12 +211,13 @@ def export(results: Path, file: Path) -> tuple[int, int]:
     Raises:
         BenchError: There are no results, or the ending is another.
     """
+    from bench.report.exports import csv_text
     from bench.tidy import load_results
 
     if file.suffix not in (".parquet", ".csv"):
         raise BenchError(f"{file}: the name must end in .parquet or .csv")
     frame = load_results(results)
-    whole = frame.to_csv(index=False) if file.suffix == ".csv" else frame.to_parquet(index=False)
+    whole = csv_text(frame) if file.suffix == ".csv" else frame.to_parquet(index=False)
     replace_whole(file, whole, file.parent)
     listed = sum(len(Store(folder).listed()) for folder in experiments_in(results))
     return len(frame), listed - len(frame)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from bench.analysis.sweeps import GROUP, grid_table
+from bench.console import Screen
 from bench.dataset import resolve_dataset
 from bench.errors import BenchError
 from bench.experiment import Experiment, expand, pairs_of, protocols_of, runs_on, stated_options, unique
@@ -93,7 +92,7 @@ def carry_out_sweep(
     narrowed: bool = False,
     serve: bool = True,
     command: str = "",
-    console: Console | None = None,
+    console: Screen | None = None,
 ) -> SweepOutcome:
     """Run a grid over the validation rows, choose the best point of each search, and serve the stream with those.
 
@@ -111,7 +110,7 @@ def carry_out_sweep(
     Raises:
         BenchError: The experiment or the grid is wrong; nothing was run then.
     """
-    console = console or Console(stderr=True)
+    console = console or Screen(stderr=True)
     device = device_of(experiment)
     searches = plan(experiment, grid, device)
     if serve:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
 from bench.report.latex import SPECIAL, escape, write_latex
-from bench.report.markdown import one_line
 from bench.report.reading import read_results
+from bench.text import one_line
 
 from .test_report import HOSTILE
 

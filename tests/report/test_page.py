@@ -19,7 +19,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from bench.report import PAGE, write_report
 from bench.report.figures.palette import KNOWN, SPARE
-from bench.report.markdown import escape, one_line
+from bench.report.markdown import escape
 from bench.report.page.cells import number, podium
 from bench.report.page.document import assemble, compose_page
 from bench.report.page.payload import as_json, payload
@@ -29,6 +29,7 @@ from bench.report.page.theme import CONTRAST, DARK_PAPER, contrast, on_dark
 from bench.report.reading import read_results
 from bench.report.results import Results
 from bench.store import Store
+from bench.text import one_line, shown_lines
 
 from ..conftest import Bench
 
@@ -102,13 +103,14 @@ def test_any_name_survives(name: str) -> None:
     data = as_json({"name": name, name: [name]})
     assert data.isascii()
     assert not set("<>&\u2028\u2029") & set(data)
-    assert json.loads(data) == {"name": name, name: [name]}
+    said = shown_lines(name)
+    assert json.loads(data) == {"name": said, said: [said]}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_name_breaks_out(name: str) -> None:
     page = assemble(name, as_json({"name": name}))
-    assert payload_of(page) == {"name": name}
+    assert payload_of(page) == {"name": shown_lines(name)}
     elements = Elements(page)
     assert len(elements.of("script")) == 2
     assert not elements.of("img")

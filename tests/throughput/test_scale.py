@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-from rich.console import Console
 
+from bench.console import Screen
 from bench.experiment import Experiment
 from bench.plugins import load_plugins
 from bench.record import Record
@@ -72,7 +72,7 @@ def test_ten_thousand_runs(benchmark: BenchmarkFixture, tmp_path: Path, monkeypa
 
     def session() -> Any:
         begun = time.perf_counter()
-        outcome = carry_out(many, tmp_path / "results", console=Console(file=io.StringIO()))
+        outcome = carry_out(many, tmp_path / "results", console=Screen(file=io.StringIO()))
         made[0] = time.perf_counter() - begun
         return outcome
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bench.report.figures.labels import spread_out, stack_labels
 from bench.report.figures.palette import FAINT, INK, MUTED
-from bench.report.markdown import one_line
+from bench.text import one_line
 
 WIDE = 7.0  # inches: both columns of a paper
 CHARACTER = 0.058  # inches that a letter of a label takes

@@ -8,9 +8,9 @@ import html
 import re
 from importlib.resources import files
 
-from bench.report.markdown import one_line
 from bench.report.page.payload import as_json, payload
 from bench.report.results import Results
+from bench.text import one_line
 
 SCRIPTS = ("elements", "prose", "leaderboard", "scales", "curves", "plot", "legend", "zoom", "main")
 """In this order they make one script: each may use what those before it define."""

@@ -14,6 +14,7 @@ from bench.report.page.prose import paragraphs
 from bench.report.page.streams import streams_payload
 from bench.report.problems import left_out, problem_rows
 from bench.report.results import Results
+from bench.text import shown_lines
 
 MOST_BYTES = 4_500_000
 LEAST_ROOM = 400_000  # bytes for lines, however much the rest takes
@@ -41,15 +42,22 @@ def payload(results: Results) -> dict[str, Any]:
 
 
 def as_json(value: object) -> str:
-    r"""JSON that can stand within a script element: ASCII alone, and no ``<``, ``>`` or ``&``.
-
-    Any text comes back from `json.loads` as it was, half a surrogate pair too.
+    r"""JSON that can stand within a script element: ASCII alone, no ``<``, ``>`` or ``&``, and no text that steers.
 
     Examples:
         >>> as_json({"name": "</script>"})
         '{"name":"\\u003c/script\\u003e"}'
     """
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).translate(DANGEROUS)
+    return json.dumps(_shown(value), allow_nan=False, separators=(",", ":")).translate(DANGEROUS)
+
+
+def _shown(value: Any) -> Any:
+    """The same, every text in it as `shown_lines` gives it."""
+    if isinstance(value, str):
+        return shown_lines(value)
+    if isinstance(value, dict):
+        return {_shown(key): _shown(item) for key, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _problems(results: Results) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the command line writes on."""
+"""What commands and sessions write on."""
 
 from __future__ import annotations
 
@@ -6,14 +6,32 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-out = Console(soft_wrap=True, emoji=False)  # `:x:` in a path is no cross
-err = Console(stderr=True, soft_wrap=True, emoji=False)
+from bench.text import shown, shown_lines
 
+
+class Screen(Console):
+    """A console on which text is text: nothing in it is marked up, and what would steer a terminal is spelled out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**({"soft_wrap": True, "markup": False, "highlight": False, "emoji": False} | options))
+
+    def say(self, line: object, style: str | None = None) -> None:
+        """Print text on one line, whatever it holds."""
+        self.print(shown(line), style=style)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As rich does it; ends of lines stay, and whoever prints text of several lines knows where they are from."""
+        return super().render_str(shown_lines(text), **options)
+
+
+out = Screen()
+err = Screen(stderr=True)
 
 UNENDING = 10_000
 """Columns of a file or a pipe, which has no edge to break lines at."""
@@ -27,7 +45,7 @@ def say_left_alone(*folders: Path) -> None:
     from bench.storage.upkeep import not_ours
 
     for finding in (finding for folder in folders for finding in not_ours(folder)):
-        err.print(f"{finding.path} {finding.reason}", markup=False, highlight=False)
+        err.say(f"{finding.path} {finding.reason}")
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
@@ -38,5 +56,5 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ..
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=index == 0 and is_short)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNENDING).print(table)
+        table.add_row(*map(shown, row))
+    Screen(soft_wrap=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNENDING).print(table)
