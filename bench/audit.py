@@ -48,6 +48,7 @@ class Audit(Part):
         packages: Versions.
         date: When, UTC.
         seconds: How long it took.
+        printed: What it printed, by whatever way, where it was made in passing.
     """
 
     strategy: str
@@ -66,6 +67,7 @@ class Audit(Part):
     packages: dict[str, str]
     date: str
     seconds: float
+    printed: str = ""
 
     @field_validator("strategy_options", "forecaster_options")
     @classmethod

@@ -221,7 +221,17 @@ def carry_out_runs(
                     (elsewhere if ended.elsewhere else done)[ended.status] += 1
                     well |= {ended.run.run_id} if ended.status == "ok" else set()
             served = [run for run in ahead.runs if run.run_id in well]
-            audit_missing(served, place, sight, sharing, crew, experiment.threads, again=redo == "always")
+            audit_missing(
+                served,
+                place,
+                sight,
+                sharing,
+                crew,
+                experiment.threads,
+                timeout=experiment.timeout,
+                own_process=apart,
+                again=redo == "always",
+            )
             timed = time_each(served, experiment, work, sight, sharing, crew, retime=retime)
     finally:
         store.sweep()

@@ -335,6 +335,20 @@ class Store:
             raise FileNotFoundError(errno.ENOENT, "the run is no longer there", str(path.parent))
         replace_whole(path, sealed(timing.as_json()), self.folder)
 
+    def add_to_log(self, run_id: str, title: str, log: Path) -> None:
+        """Add what was printed later on to a run's log.
+
+        Args:
+            run_id: Of a run that is there.
+            title: Stands before it.
+            log: A file, which is removed; one that is missing or empty adds nothing.
+        """
+        if is_file(log) and (text := read_file(log, log.parent)):
+            path = self.folder / run_id / LOG
+            before = read_file(path, self.folder) if is_file(path) else b""
+            replace_whole(path, before + title.encode() + text, self.folder)
+        remove(log, log.parent)
+
     def set_aside(self, run_id: str) -> bool:
         """Move a damaged run to ``.damaged``; False where it was found whole, or gone, meanwhile.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from bench.errors import ENDS_SESSION, words_of
 from bench.hidden_rows import HiddenRows, hidden
 from bench.measuring.allocator import keep_freed_memory
 from bench.measuring.footprint import ParameterCount
@@ -65,7 +67,7 @@ class Forecasts:
         return origins_frame(stage, sums)
 
 
-def time_alone(run: RunSpec, place: Workplace, blocks: int) -> Timing:
+def time_alone(run: RunSpec, place: Workplace, blocks: int, seconds: float = float("inf")) -> Timing:
     """The timing pass: the run's first blocks, served as they were in the run, and compared with it.
 
     What makes the strategy, its seeds, history, protocol and warm start are those of the run; but at each block, the
@@ -76,21 +78,30 @@ def time_alone(run: RunSpec, place: Workplace, blocks: int) -> Timing:
         run: Whose strategy is timed; the machine should be otherwise idle.
         place: Where results and checkpoints are.
         blocks: How many are measured, after the warm-up.
+        seconds: What all of it may take; a pass is repeated where half of that is enough.
     """
     keep_freed_memory()
-    passes: list[Opening] = []
-    for _ in range(TIMING_ATTEMPTS):
+    begun, passes = time.monotonic(), list[Opening]()
+    while len(passes) < TIMING_ATTEMPTS and _mean_s(begun, len(passes)) * (len(passes) + 1) <= seconds / 2:
         try:
             passes.append(serve_opening(run, place, blocks))
-        except Exception as error:  # a plug-in may raise anything; what it raises in any case is raised again
+        except ENDS_SESSION:
+            raise
+        except BaseException as error:  # a plug-in may raise anything; what it raises in any case is raised again
             timing = serve_opening(run, place, blocks, blind=False).timing
-            reason = f"leaks: it failed where the rows after each origin were out of reach, and there only: {error}"
+            reason = "leaks: it failed where the rows after each origin were out of reach, and there only: "
+            reason += words_of(error)
             return timing.model_copy(update={"replay": Replay(verdict="leaks", origins=0, reason=reason)})
         if not passes[-1].timing.is_disturbed and not passes[-1].timing.has_stalled:
             break
     best = min(passes, key=lambda p: (p.timing.is_disturbed, p.timing.has_stalled, p.timing.others))
     replay = judge(run, place, best.errors, lambda: serve_opening(run, place, blocks, blind=False).errors)
     return best.timing.model_copy(update={"replay": replay})
+
+
+def _mean_s(begun: float, passes: int) -> float:
+    """Seconds that each pass took so far; 0 before the first."""
+    return (time.monotonic() - begun) / passes if passes else 0.0
 
 
 def serve_opening(run: RunSpec, place: Workplace, blocks: int, *, blind: bool = True) -> Opening:

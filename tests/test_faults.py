@@ -126,7 +126,7 @@ def test_trouble_that_takes_a_process_with_it(engine: str, tiny: Path, write: Wr
         "hangs": "timed out after 10 s",
     }
     found = records(tiny)
-    assert log_of(tiny, found["exits"]) == "goodbye\n"
+    assert log_of(tiny, found["exits"]) == 2 * "goodbye\n"
     hung = log_of(tiny, found["hangs"])
     assert "from a child" in hung
     assert "UserWarning: this may take long" in hung

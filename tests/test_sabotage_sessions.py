@@ -5,15 +5,18 @@ The honest ones end well, each saboteur is a failed record with its reason, and 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from bench.audit import AUDITS
 from bench.engines.processes import MUTE
 from bench.storage.upkeep import check
+from bench.store import LOG
 
 from .conftest import Bench, Ran, Write
-from .sessions import change, clean, records, store_of
+from .sessions import change, clean, records, run_apart, store_of
 
 HEAD = """
 import os, signal, sys, time
@@ -97,3 +100,55 @@ def test_what_a_saboteur_does_to_its_process_is_its_own(tiny: Path, bench: Bench
     acts = RAISES | SPOILS | FORKS
     change(tiny, timing_blocks="0", engine="'processes'", workers="2")
     require_apart(bench("run", tiny, "--plugins", write("saboteurs.py", saboteurs(acts))), tiny, acts)
+
+
+LATER = """
+import traceback
+
+def stands_in(function):
+    return any(frame.name == function for frame in traceback.extract_stack())
+
+class Later(Saboteur):
+    "As honest as can be in its run; another in its audit and its timing pass."
+
+    def predict(self, windows):
+        if windows.isnan().any() or stands_in("audit_strategy") or stands_in("time_alone"):
+            self.act()
+        return windows[:, -1:, : self.history.targets.shape[1]].expand(-1, self.protocol.horizon, -1)
+"""
+
+LATE = {
+    "loops": ("while True: pass", "timed out after 10 s"),
+    "exits": ("sys.exit(0)", "SystemExit: 0"),
+    "no-utf8": ("raise ValueError(chr(0xd800))", r"ValueError: \ud800"),
+    "prints": ("os.write(1, b'a library was here, '); print('and so was', self.act.__name__)", ""),
+}
+"""What is done in an audit and in the timing pass, and why nothing is known then."""
+
+
+def test_what_is_done_in_an_audit_or_a_timing_pass_ends_no_session(tiny: Path, write: Write) -> None:
+    """No report is without the honest; what was printed is in the log, and nowhere else."""
+    change(tiny, timing_blocks="2", engine="'processes'", workers="2")
+    text = saboteurs(LATE).replace("(Saboteur):\n    def act", "(Later):\n    def act").replace(HEAD, HEAD + LATER)
+    ran = run_apart(tiny, "--plugins", write("saboteurs.py", text), "--timeout", 10)
+    assert ran.returncode == 0, ran.stderr
+    assert "Now: 6 ok; 0 kept from before; 3 timed alone." in ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+    assert "library" not in ran.stdout + ran.stderr
+    audits = {file.name.rpartition("-")[0]: json.loads(file.read_text()) for file in audits_in(tiny)}
+    for name, (_, reason) in LATE.items():
+        assert audits[name]["status"] == ("unknown" if reason else "passed")
+        assert audits[name]["reason"][: len(reason)] == reason
+        assert (f"not timed: {name} on csv:waves.csv, seed 0: {reason}" in ran.stderr) == bool(reason)
+    assert "a library was here, and so was act" in audits["prints"]["printed"]
+    log = (store_of(tiny).folder / records(tiny)["prints"].run_id / LOG).read_text()
+    assert log.startswith("In the timing pass:\na library was here, and so was act")
+    stood = (store_of(tiny).folder / records(tiny)["loops"].run_id / LOG).read_text()
+    assert 'saboteurs.py", line' in stood  # where it hung
+    assert all(name in (tiny.parent / "reports" / "tiny" / "README.md").read_text() for name in LATE)
+    assert clean(tiny)
+    assert check(tiny.parent / "results") == []
+
+
+def audits_in(tiny: Path) -> list[Path]:
+    return sorted((tiny.parent / "results" / AUDITS).glob("*.json"))

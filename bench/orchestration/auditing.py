@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -10,8 +13,10 @@ from pathlib import Path
 from bench.audit import AUDITS, Audit, audit_file, audited_sha, code_sha, read_audit, subject_of, write_audit
 from bench.audit_scope import NO_OPTIONS, Options, service_of
 from bench.engines import Crew, Lost
+from bench.errors import as_text
 from bench.forecaster import FORECASTERS
 from bench.measuring.isolation import isolated
+from bench.orchestration.log import logged
 from bench.orchestration.progress import Sight
 from bench.orchestration.sharing import Claims, Sharing
 from bench.plugins import load_plugins
@@ -19,10 +24,17 @@ from bench.provenance import packages
 from bench.run import Workplace
 from bench.run_spec import RunSpec
 from bench.storage.disk import SESSIONS
+from bench.storage.plain import is_file, read_file, remove
 from bench.strategy import STRATEGIES
 
 SECONDS = 120.0
 """What an audit in passing may take; who needs longer stays unaudited until `bench check`."""
+
+HANGS_S = 600.0
+"""After so long it is ended, where no timeout is given: it looks at the time only between two passes."""
+
+SHARE = 0.8
+"""Of the time after which an audit is ended: after so much it ends by itself, if it comes to look at the time."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,8 @@ def audit_missing(
     crew: Crew,
     threads: int,
     *,
+    timeout: float | None = None,
+    own_process: bool = False,
     again: bool = False,
 ) -> None:
     """Audit each strategy that served the stream and that nobody audited in this version, with these options.
@@ -86,6 +100,8 @@ def audit_missing(
         sharing: With other sessions.
         crew: Who carries the audits out.
         threads: For each.
+        timeout: Seconds after which an audit is given up, where the crew can; `HANGS_S` by default.
+        own_process: Whether a worker does one audit at a time and nothing else.
         again: Whether those are audited too that are known to have passed.
     """
     folder = audits_folder(place)
@@ -104,7 +120,8 @@ def audit_missing(
         return read_audit(folder, subject.strategy, subject.forecaster, subject.sha) if changed else None
 
     def audits(subjects: Iterable[Subject]) -> Iterator[Audit]:
-        for audit in _audits(subjects, place, crew, threads):
+        asked = Asked(place.plugins, threads, SECONDS, sight.trails, quick=True, own_process=own_process)
+        for audit in audits_of(subjects, asked, crew, timeout):
             write_audit(folder, audit)
             yield audit
 
@@ -143,30 +160,82 @@ def _stands(folder: Path, subject: Subject, *, again: bool) -> bool:
     return not again and audit.code == code_sha() and (audit.status != "passed" or speaks)
 
 
-def _audits(subjects: Iterable[Subject], place: Workplace, crew: Crew, threads: int) -> Iterator[Audit]:
-    """All audits as they end; where one takes its worker with it, that is what is known of it."""
-    for made in crew(partial(_audit, plugins=place.plugins, threads=threads), subjects):
-        yield _lost(made.job, made.reason) if isinstance(made, Lost) else made
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of whoever carries out audits.
+
+    Attributes:
+        plugins: What ``--plugins`` named.
+        threads: For each.
+        seconds: What one may take; it looks at the time only between two passes.
+        logs: Folder of what they print until they are over; None: it goes where it goes.
+        quick: Whether they are made in passing.
+        own_process: Whether a worker does one audit at a time and nothing else.
+    """
+
+    plugins: tuple[Path, ...]
+    threads: int
+    seconds: float
+    logs: Path | None = None
+    quick: bool = False
+    own_process: bool = False
+
+    def log(self, subject: Subject) -> Path | None:
+        """Where an audit prints while it is under way."""
+        name = hashlib.sha256(repr((subject.name, subject.options)).encode()).hexdigest()
+        return self.logs / f".audit-{name[:16]}.txt" if self.logs else None
 
 
-def _audit(subject: Subject, plugins: tuple[Path, ...], threads: int) -> Audit:
+def audits_of(subjects: Iterable[Subject], asked: Asked, crew: Crew, timeout: float | None = None) -> Iterator[Audit]:
+    """All audits as they end; where one takes its worker with it, or hangs, that is what is known of it.
+
+    Args:
+        subjects: Of what.
+        asked: What is asked of each.
+        crew: Who carries them out.
+        timeout: Seconds after which one is given up, where the crew can; `HANGS_S` by default.
+    """
+    limit = timeout or HANGS_S
+    if asked.quick:
+        asked = replace(asked, seconds=min(asked.seconds, SHARE * limit))
+    for made in crew(partial(_audit, asked=asked), subjects, limit):
+        audit = _lost(made.job, made.reason, asked.quick) if isinstance(made, Lost) else made
+        said = made.traceback if isinstance(made, Lost) else ""
+        log = asked.log(Subject(audit.strategy, audit.forecaster, audit.options))
+        yield audit.model_copy(update={"printed": as_text((_taken(log) if log else "") + said)})
+
+
+def _audit(subject: Subject, asked: Asked) -> Audit:
     """One audit, in whatever process."""
     from bench.testing import AsRun, audit_strategy
 
-    load_plugins(plugins)
-    with isolated(0, threads):
-        return audit_strategy(
-            subject.strategy,
-            subject.forecaster,
-            quick=True,
-            seconds=SECONDS,
-            threads=threads,
-            given=subject.options,
-            services=[AsRun.of(run) for run in subject.runs],
-        )
+    log = asked.log(subject)
+    with logged(log, own_process=asked.own_process) if log else nullcontext():
+        load_plugins(asked.plugins)
+        with isolated(0, asked.threads):
+            return audit_strategy(
+                subject.strategy,
+                subject.forecaster,
+                quick=asked.quick,
+                seconds=asked.seconds,
+                threads=asked.threads,
+                given=subject.options,
+                services=[AsRun.of(run) for run in subject.runs],
+            )
 
 
-def _lost(subject: Subject, reason: str) -> Audit:
+def _taken(log: Path) -> str:
+    """What was printed; the file is removed."""
+    if not is_file(log):
+        return ""
+    with contextlib.suppress(OSError):
+        text = read_file(log, log.parent).decode(errors="backslashreplace")
+        remove(log, log.parent)
+        return text
+    return ""
+
+
+def _lost(subject: Subject, reason: str, quick: bool) -> Audit:
     return Audit(
         strategy=subject.strategy,
         forecaster=subject.forecaster,
@@ -175,7 +244,7 @@ def _lost(subject: Subject, reason: str) -> Audit:
         forecaster_options=subject.options.forecaster,
         status="unknown",
         reason=reason,
-        quick=True,
+        quick=quick,
         code=code_sha(),
         packages=packages(),
         date="",

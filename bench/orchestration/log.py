@@ -15,7 +15,7 @@ from typing import TextIO
 
 @contextmanager
 def logged(path: Path, *, own_process: bool) -> Iterator[None]:
-    """Send standard output, standard error and warnings to a file. Where it cannot be opened, they go where they went.
+    """Add standard output, standard error and warnings to a file. Where it cannot be opened, they go where they went.
 
     Args:
         path: The file; its folder is made, and no other.
@@ -24,7 +24,7 @@ def logged(path: Path, *, own_process: bool) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(exist_ok=True)
-        file = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+        file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
     except OSError:
         yield
         return

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from functools import partial
 
 from bench.engines import Crew, Lost
 from bench.experiment import Experiment
+from bench.orchestration.log import logged
 from bench.orchestration.progress import Sight
 from bench.orchestration.sharing import Sharing
 from bench.orchestration.work import Work, prepare
@@ -14,6 +16,9 @@ from bench.record import Timing
 from bench.run_spec import RunSpec
 from bench.store import Store
 from bench.timing_pass import time_alone
+
+PRINTED = "In the timing pass:\n"
+"""Stands in a run's log before what its timing pass printed."""
 
 
 def time_each(
@@ -50,11 +55,25 @@ def time_each(
 
 def _time_all(runs: list[RunSpec], work: Work, blocks: int, crew: Crew, sight: Sight) -> int:
     timed, bar = 0, sight.stage("timing, one at a time", len(runs))
-    for run, ended in zip(runs, crew.alone()(partial(_time, work=work, blocks=blocks), runs), strict=True):
-        why_not = ended.reason if isinstance(ended, Lost) else ended
-        timed += not why_not
-        sight.advance(bar, f"not timed: {run.label}: {why_not}" if why_not else "")
+    timing = crew.alone()(partial(_time, work=work, blocks=blocks), runs, work.timeout)
+    for run, ended in zip(runs, timing, strict=True):
+        if isinstance(ended, Lost):
+            sight.advance(bar, f"not timed: {run.label}: {ended.reason}")
+        else:
+            timed += 1
+            sight.advance(bar)
+        _keep_printed(run, work, ended.traceback if isinstance(ended, Lost) else "")
     return timed
+
+
+def _keep_printed(run: RunSpec, work: Work, traceback: str) -> None:
+    """Add what a run's timing pass printed, and the traceback of one that failed, to the run's log."""
+    log = work.log(run)
+    with contextlib.suppress(OSError):  # the log is a link, or the disk is full
+        if traceback:
+            with log.open("a", encoding="utf-8") as file:
+                file.write(traceback)
+        Store(work.place.results).add_to_log(run.run_id, PRINTED, log)
 
 
 def untimed(runs: Iterable[RunSpec], experiment: Experiment, store: Store, *, retime: bool) -> list[RunSpec]:
@@ -72,14 +91,12 @@ def untimed(runs: Iterable[RunSpec], experiment: Experiment, store: Store, *, re
     return [run for run in first if _is_untimed(store.read_timing(run.run_id), retime=retime)]
 
 
-def _time(run: RunSpec, work: Work, blocks: int) -> str:
-    """Time one run, and leave what was found beside its record; otherwise, why that could not be."""
-    prepare(work)
-    try:
-        Store(work.place.results).write_timing(run.run_id, time_alone(run, work.place, blocks))
-    except Exception as error:
-        return str(error) or type(error).__name__
-    return ""
+def _time(run: RunSpec, work: Work, blocks: int) -> None:
+    """Time one run, and leave what was found beside its record."""
+    with logged(work.log(run), own_process=work.own_process):
+        prepare(work)
+        timing = time_alone(run, work.place, blocks, work.timeout or float("inf"))
+    Store(work.place.results).write_timing(run.run_id, timing)
 
 
 def _is_untimed(timing: Timing | None, *, retime: bool) -> bool:

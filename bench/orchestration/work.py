@@ -142,18 +142,23 @@ def failure(run: RunSpec, place: Workplace, reason: str) -> Record:
 
 def train_shared(run: RunSpec, work: Work) -> None:
     """Leave the run's checkpoint behind. What goes wrong here will go wrong, and be recorded, in the run."""
-    prepare(work)
     keep_freed_memory()
     try:
-        stage = Stage.of(load_series(run), run.protocol)
-        if recipe := recipe_of(run, stage.series):
-            # a plug-in may have changed torch's settings when it was loaded, and may leave something behind
-            with isolated(run.seed, run.threads), swept():
-                pretrain(recipe, stage, resolve_device(run.device), work.place.checkpoints)
+        with logged(work.log(run), own_process=work.own_process):
+            _train(run, work)
     except ENDS_SESSION:
         raise
     except BaseException:  # noqa: S110 - a plug-in may raise anything; see above
         pass
+
+
+def _train(run: RunSpec, work: Work) -> None:
+    prepare(work)
+    stage = Stage.of(load_series(run), run.protocol)
+    if recipe := recipe_of(run, stage.series):
+        # a plug-in may have changed torch's settings when it was loaded, and may leave something behind
+        with isolated(run.seed, run.threads), swept():
+            pretrain(recipe, stage, resolve_device(run.device), work.place.checkpoints)
 
 
 def prepare(work: Work) -> None:

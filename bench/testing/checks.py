@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from bench.audit import Audit, AuditStatus, audited_sha, code_sha
 from bench.audit_scope import NO_OPTIONS, Options, traits_of
 from bench.config import build
 from bench.dataset import resolve_dataset
-from bench.errors import BenchError
+from bench.errors import ENDS_SESSION, BenchError, as_text, traceback_of, words_of
 from bench.files.lookahead import told_ahead
 from bench.forecaster import FORECASTERS, abilities
 from bench.plugins import raised_at
@@ -212,11 +211,13 @@ def audit_strategy(
         status: AuditStatus = "passed"
         reason = ""
     except CheckError as error:
-        status, reason = "failed", str(error)
+        status, reason = "failed", as_text(str(error))
     except NotReadyError as error:
-        status, reason = "unknown", str(error)
-    except Exception as error:  # a plug-in may raise anything, and then nothing is known
-        status, reason = "unknown", f"{type(error).__name__}: {error}{raised_at(traceback.format_exc())}"
+        status, reason = "unknown", as_text(str(error))
+    except ENDS_SESSION:
+        raise
+    except BaseException as error:  # a plug-in may raise anything, and then nothing is known
+        status, reason = "unknown", words_of(error) + raised_at(traceback_of(error))
     version = audited_sha(STRATEGIES[name].sha, FORECASTERS[forecaster].sha if forecaster else "")
     return Audit(
         strategy=name,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.errors import BenchError
+from bench.errors import BenchError, traceback_of, words_of
 from bench.plugins import raised_at
 
 
@@ -54,7 +53,7 @@ def becoming_ready() -> Iterator[None]:
     except (BenchError, CheckError, OutOfTimeError):
         raise
     except Exception as error:  # a plug-in may raise anything
-        raise NotReadyError(f"{type(error).__name__}: {error}{raised_at(traceback.format_exc())}") from error
+        raise NotReadyError(words_of(error) + raised_at(traceback_of(error))) from error
 
 
 def require(holds: bool, message: str) -> None:
