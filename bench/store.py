@@ -277,7 +277,8 @@ class Store:
         work = work_folder(self.folder)
         try:
             for name, frame in frames.items():
-                (work / name).write_bytes(frame.to_parquet(index=False))
+                with (work / name).open("wb") as file:  # which, unlike a path, may have a name of any bytes
+                    frame.to_parquet(file, index=False)
             text = record.placeless.as_json()
             write_durably(work / RECORD, sealed(text, [work / name for name in frames]))
             if log is not None and is_file(log) and log.stat().st_size:

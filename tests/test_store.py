@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -140,7 +140,7 @@ class BreaksOff(pd.DataFrame):
     """A frame that cannot be written to the end."""
 
     def to_parquet(self, path: Any, **_: Any) -> None:  # type: ignore[override]
-        Path(path).write_bytes(b"half")
+        path.write(b"half")
         raise OSError("no space left on device")
 
 
@@ -168,9 +168,9 @@ def test_the_record_is_the_last_thing_written(store: Store, monkeypatch: pytest.
     order: list[str] = []
     to_parquet, fsync, rename = pd.DataFrame.to_parquet, os.fsync, Path.rename
 
-    def watch_parquet(self: pd.DataFrame, path: Path, **options: Any) -> None:
-        order.append(path.name)
-        to_parquet(self, path, **options)
+    def watch_parquet(self: pd.DataFrame, file: BinaryIO, **options: Any) -> None:
+        order.append(Path(file.name).name)
+        to_parquet(self, file, **options)
 
     def watch_fsync(descriptor: int) -> None:
         order.append("fsync")
