@@ -373,6 +373,18 @@ def test_shards_do_all_once_and_merge_to_the_whole(tiny: Path, bench: Bench) -> 
     assert Store(tiny.parent / "shared" / "tiny").run_ids() == expected.run_ids()
 
 
+def test_shards_without_runs_merge(tiny: Path, bench: Bench) -> None:
+    change(tiny, timing_blocks="0")
+    shards = [f"{index}/8" for index in range(1, 9)]
+    for index, shard in enumerate(shards):
+        assert bench("run", tiny, "--shard", shard, "--results", f"part{index}").status == 0
+    parts = [Store(tiny.parent / f"part{index}" / "tiny").found() for index in range(8)]
+    assert [] in parts
+    assert bench("results", "merge", *(f"part{index}" for index in range(8)), "--to", "all").status == 0
+    assert Store(tiny.parent / "all" / "tiny").found() == sorted(run_id for part in parts for run_id in part)
+    assert bench("results", "check", f"part{parts.index([])}").status == 1  # what it lists is elsewhere
+
+
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
 def test_a_share_that_cannot_be_is_a_mistake(tiny: Path, bench: Bench, shard: str) -> None:
     ran = bench("run", tiny, f"--shard={shard}")

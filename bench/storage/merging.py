@@ -48,7 +48,7 @@ def merge(sources: Iterable[Path], target: Path) -> Merged:
     Nothing there is overwritten, but that a run that ended well takes the place of one that failed.
 
     Args:
-        sources: Results folders, or experiments' folders.
+        sources: Results folders, or experiments' folders; one of a share without runs may be among them.
         target: The results folder that they become.
 
     Raises:
@@ -56,7 +56,7 @@ def merge(sources: Iterable[Path], target: Path) -> Merged:
     """
     merged = Merged()
     for source in sources:
-        experiments = experiments_in(source)
+        experiments = experiments_in(source, listed=True)
         for experiment in experiments:
             for part in (Path(), Path(SWEEP)):
                 if part == Path() or is_folder(experiment / part):
