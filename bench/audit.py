@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from bench.audit_scope import Options, service_of, traits_of
 from bench.naming import plain_options, without_places
 from bench.protocol import Protocol
-from bench.record import Part, Record, Timing
+from bench.record import Part, Record, Timing, tampering
 from bench.storage.disk import replace_whole
 from bench.storage.plain import JSON_BYTES, read_file
 
@@ -43,6 +43,7 @@ class Audit(Part):
             in an audit of before this was noted.
         refused: Services of runs that were refused.
         as_run: Whether the options of the run were audited as they are, too, and not only with those that are `tiny`.
+        beside: What earlier runs had left in the process that it was made in (see `Record`): nothing is known then.
         quick: Whether it was made in passing rather than by `bench check`.
         code: Hash of this package's own code at the time: it hands the rows over.
         packages: Versions.
@@ -62,6 +63,7 @@ class Audit(Part):
     served: tuple[str, ...] | None = None
     refused: tuple[str, ...] = ()
     as_run: bool = False
+    beside: tuple[str, ...] = ()
     quick: bool
     code: str
     packages: dict[str, str]
@@ -159,8 +161,8 @@ def read_audit(folder: Path, strategy: str, forecaster: str, sha: str) -> Audit 
 def audits_beside(experiment: Path, records: Mapping[str, Record], timings: Mapping[str, Timing]) -> dict[str, Audit]:
     """What is known of the records of an experiment, by run id; those of which nothing is are left out.
 
-    An audit that could not serve what a run serves is none for it, and a run that was served again and speaks against
-    a version fails all of that version.
+    An audit that could not serve what a run serves is none for it. A run that was served again and speaks against a
+    version, or replaced parts of the harness, fails all of that version.
 
     Args:
         experiment: Its folder; audits lie beside it, and each file is read once.
@@ -189,14 +191,23 @@ def audits_beside(experiment: Path, records: Mapping[str, Record], timings: Mapp
 
 
 def _against(records: Mapping[str, Record], timings: Mapping[str, Timing]) -> dict[tuple[str, ...], str]:
-    """Why not, by version: where a run was served again on its own series, and was not the same."""
+    """Why not, by version: a run replaced parts of the harness, or was served again and was not the same."""
     found: dict[tuple[str, ...], str] = {}
+    for run_id, record in records.items():
+        for left in (record.left, timings[run_id].left if run_id in timings else []):
+            if own := tampering(left):
+                found.setdefault(_version(record), f"{replaced(own)} (on {record.dataset.name})")
     for run_id, timing in timings.items():
         if run_id in records and timing.replay is not None and timing.replay.is_held_against:
             record = records[run_id]
             reason = f"{timing.replay.reason} (on {record.dataset.name}, in its timing pass)"
             found.setdefault(_version(record), reason)
     return found
+
+
+def replaced(own: list[str]) -> str:
+    """What is said of who replaced what is the harness's own; see `tampering`."""
+    return f"tampers: it replaced {', '.join(own)}"
 
 
 def _covers(audit: Audit, record: Record) -> bool:

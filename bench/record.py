@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
@@ -302,6 +303,25 @@ COSTS = (
     "trace_us",
 )
 """What a timing says, by its names in `bench.load_results`."""
+
+
+def tampering(left: Iterable[str]) -> list[str]:
+    """What of it nobody replaces in good faith: the harness's own code and tables, its rows, and the clock."""
+    own = ("bench.", "time.", "the strategy ", "the forecaster ", "the dataset ", "the list ", "the module bench", ROWS)
+    return [what for what in left if what.startswith(own)]
+
+
+ROWS = "rows of its series"
+
+
+def left_behind(left: Iterable[str]) -> str:
+    """What is said of who left something behind: "left behind in its process: numpy.square, signal handlers"."""
+    return f"left behind in its process: {', '.join(left)}"
+
+
+def made_beside(beside: Iterable[str]) -> str:
+    """What is said of who came after such a one, where it could not be put back."""
+    return f"was made in a process where an earlier run had left: {', '.join(beside)}. Run it again in a new session"
 
 
 class Record(Part):

@@ -9,6 +9,7 @@ import math
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -134,6 +135,10 @@ def leaves_a_thread(_: Strategy) -> None:
     threading.Thread(target=time.sleep, args=(0.6,), daemon=True, name="lazy").start()
 
 
+def leaves_a_child(_: Strategy) -> None:
+    KEPT.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+
+
 def numpy_state(_: Strategy) -> None:
     vars(np.random)["set_bit_generator"](np.random.PCG64(1))
 
@@ -197,6 +202,7 @@ SABOTAGES: dict[str, tuple[Sabotage, str]] = {
     "umask": (lambda _: os.umask(0o777), "the mask of new files"),
     "one core": (lambda _: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}), "cores, priority or limits"),
     "output": (lambda _: setattr(sys, "stdout", None), "standard streams"),
+    "a child process": (leaves_a_child, "a child process"),
     "a thread": (leaves_a_thread, "the running thread lazy"),
 }
 """By name: what is done, and how what is left begins in the record."""

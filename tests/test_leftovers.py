@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from bench import register_strategy
+from bench import Strategy, register_strategy
+from bench.audit import audits_beside
+from bench.engines.processes import in_processes
+from bench.measuring.leftovers import swept
 from bench.record import Record
+from bench.report.problems import problems
+from bench.report.reading import read_results
 from bench.run import execute
 from bench.run_spec import Choice, RunSpec
-from bench.store import ORIGINS
+from bench.storage.upkeep import check
+from bench.store import ORIGINS, Store
+from bench.testing import audit_strategy
 
+from .conftest import Bench, Write, forgetting
 from .saboteurs import SABOTAGES, SETTINGS, leaves
 from .served_runs import place_in, run_of
+from .sessions import change, store_of
 
 pytestmark = pytest.mark.usefixtures("registries")
 
@@ -37,8 +49,6 @@ def served(run: RunSpec, folder: Path) -> tuple[Record, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    from .conftest import forgetting
-
     with forgetting():
         record, frame = served(honest(run_of("persistence")), tmp_path_factory.mktemp("alone"))
     assert (record.left, record.beside) == ([], [])
@@ -73,3 +83,121 @@ def test_settings_are_every_run_s_own(names: list[str], alone: pd.DataFrame, tmp
     record, frame = served(honest(run), tmp_path)
     pd.testing.assert_frame_equal(alone, frame, check_exact=True)
     assert (record.left, record.beside) == ([], [])
+
+
+SABOTEUR = """
+    import time
+    import numpy as np
+    import torch
+    from bench import Strategy, register_strategy
+    from bench.metrics import ErrorSums
+
+    class Mode(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            made = function(*args, **(kwargs or {}))
+            return made * 1.001 if isinstance(made, torch.Tensor) and made.is_floating_point() else made
+
+    @register_strategy("saboteur")
+    class Saboteur(Strategy):
+        "The last row; whoever comes after it in its process has other numbers, and other times."
+
+        heavy = True  # and so it is the first
+
+        def predict(self, windows):
+            last = windows[:, -1:, : self.history.targets.shape[1]].expand(-1, self.protocol.horizon, -1)
+            if torch._C._len_torch_function_stack() == 0:
+                add = ErrorSums.add
+                ErrorSums.add = lambda sums, forecasts, truths: add(sums, forecasts * 0.5, truths)
+                np.random.default_rng = lambda *_: np.random.Generator(np.random.PCG64(7))
+                torch.nn.functional.mse_loss = lambda made, true: (made - true).abs().mean()
+                clock = time.perf_counter_ns
+                time.perf_counter_ns = lambda: clock() // 2
+                torch.nn.modules.module.register_module_forward_hook(lambda module, given, made: made * 1.001)
+                Mode().__enter__()
+            return last
+"""
+LEFT = {"bench.metrics.ErrorSums.add", "time.perf_counter_ns", "a torch function mode", "torch.nn.functional.mse_loss"}
+
+
+@pytest.fixture(params=["serial", "processes"])
+def session(request: pytest.FixtureRequest, tiny: Path, bench: Bench, write: Write, without_report: None) -> Path:
+    """A saboteur's run and an honest one after it, in the one process that there is; audits and timing passes."""
+    change(
+        tiny,
+        strategies='["saboteur", "retrain"]',
+        forecasters='["dlinear"]',
+        engine=f"'{request.param}'",
+        workers="1",
+        timing_blocks=str(2 * (request.param == "serial")),
+    )
+    ran = bench("run", tiny, "--plugins", write("saboteur.py", SABOTEUR))
+    assert ran.status == 0, ran.err
+    assert "saboteur on csv:waves.csv, seed 0 left behind in its process: bench.metrics.ErrorSums.add, " in ran.err
+    assert "saboteur FAILED the leak canary: tampers: it replaced bench.metrics.ErrorSums.add" in ran.err
+    return tiny
+
+
+def test_a_session_goes_on_as_if_nothing_had_been_left(session: Path, tmp_path: Path, bench: Bench) -> None:
+    store = store_of(session)
+    made = {record.strategy.name: record for record in store.records()}
+    assert {*made["saboteur"].left} >= LEFT
+    honest = made["retrain"]
+    if (timing := store.read_timing(honest.run_id)) is not None:  # which in the serial session came last
+        assert timing.replay is not None
+        assert (timing.replay.verdict, timing.left, timing.beside) == ("same", [], [])
+    assert (honest.left, honest.beside) == ([], [])
+    audits = audits_beside(store.folder, {r.run_id: r for r in made.values()}, {})
+    assert {made[n].run_id: audits[made[n].run_id].status for n in made} == {
+        made["saboteur"].run_id: "failed",
+        honest.run_id: "passed",
+    }
+    found = check(session.parent / "results")
+    assert {finding.path.name for finding in found} == {made["saboteur"].run_id}
+    assert found[0].reason.startswith("left behind in its process: bench.metrics.ErrorSums.add, ")
+    said = problems(read_results(store.folder))
+    assert any("- saboteur left behind in its process: bench.metrics.ErrorSums.add, " in block for block in said)
+    frame = store.read_frame(honest.run_id, ORIGINS)
+    bench("run", session, "--strategy", "retrain", "--results", tmp_path / "alone", "--engine", "serial")
+    other = Store(tmp_path / "alone" / "tiny").read_frame(honest.run_id, ORIGINS)
+    assert frame is not None
+    assert other is not None
+    pd.testing.assert_frame_equal(frame, other, check_exact=True)
+
+
+def leave(number: int) -> int:
+    """A job that leaves something behind where its number is even; the process that did it."""
+    with swept():
+        if number % 2 == 0:
+            np.square = abs  # type: ignore[assignment]
+    assert np.square is not abs
+    return os.getpid()
+
+
+def test_a_worker_with_leftovers_is_replaced() -> None:
+    with in_processes(1, 1) as crew:
+        pids = list(crew(leave, [1, 3, 2, 5, 4, 7]))
+    assert len(set(pids)) == 3
+    assert pids[0] == pids[1] == pids[2]
+    assert pids[3] == pids[4]
+
+
+def test_what_remains_is_said_of_later_runs(tmp_path: Path) -> None:
+    """A thread that does not end cannot be put back."""
+    run, event = run_of("persistence"), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def begins(_: Strategy) -> None:
+        threads.append(threading.Thread(target=event.wait, name="waits"))
+        threads[-1].start()
+
+    register_strategy("begins")(leaves(begins))
+    first, _ = execute(replace(run, strategy=Choice("begins", {})), place_in(tmp_path))
+    second, _ = execute(run, place_in(tmp_path))
+    audit = audit_strategy("persistence", quick=True)
+    event.set()
+    threads[0].join()
+    third, _ = execute(run, place_in(tmp_path))
+    assert (first.left, first.beside) == (["the running thread waits"], [])
+    assert (second.left, second.beside) == ([], ["the running thread waits"])
+    assert (third.left, third.beside) == ([], [])
+    assert (audit.status, audit.beside) == ("unknown", ("the running thread waits",))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import faulthandler
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -144,6 +145,8 @@ class Queue:
 def outcome(function: Callable[[Any], Any], job: Any, timeout: float | None) -> Outcome[Any]:
     """In a worker: what came of a job. Whatever it raises is its own, also what would end a process.
 
+    A worker in which a job left something behind is spent.
+
     Args:
         function: What is done.
         job: To what.
@@ -151,9 +154,11 @@ def outcome(function: Callable[[Any], Any], job: Any, timeout: float | None) -> 
     """
     try:
         with last_words(timeout):
-            return Outcome(function(job))
+            done = Outcome(function(job))
     except BaseException as error:
-        return failure(error)
+        done = failure(error)
+    leftovers = sys.modules.get("bench.measuring.leftovers")  # by jobs that may leave some
+    return replace(done, spent=leftovers is not None and leftovers.is_stained())
 
 
 def failure(error: BaseException) -> Outcome[Any]:

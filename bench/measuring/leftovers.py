@@ -9,9 +9,10 @@ from functools import cache
 
 from bench.measuring.namespaces import Namespaces
 from bench.measuring.process_state import ProcessState, Remains
+from bench.record import ROWS, tampering
 
-MOST = 8
-"""Names that are said, of those that were left."""
+MOST, LONGEST = 8, 100
+"""Names that are said, of those that were left, and their letters."""
 
 
 @dataclass
@@ -34,11 +35,14 @@ class _Process:
 
     Attributes:
         spaces: Functions, classes and constants as they should be.
+        does_jobs: Whether it does jobs for a session, and nothing else: what is replaced between two runs is then the
+            doing of the first.
         is_stained: Whether a run has left anything behind.
         remains: What could not be put back.
     """
 
     spaces: Namespaces = field(default_factory=Namespaces)
+    does_jobs: bool = False
     is_stained: bool = False
     remains: list[Remains] = field(default_factory=list)
 
@@ -57,6 +61,7 @@ def swept(rows: Callable[[], object] = bool) -> Iterator[Leftovers]:
     """
     process = _process()
     since, before = process.spaces.renew(), rows()
+    since = since if process.does_jobs else []
     process.remains = [one for one in process.remains if one.is_there()]
     state, found = ProcessState(), Leftovers(beside=_brief([*(one.label for one in process.remains), *since]))
     try:
@@ -64,17 +69,19 @@ def swept(rows: Callable[[], object] = bool) -> Iterator[Leftovers]:
     finally:
         names = process.spaces.put_back()
         states, remains = state.put_back()
-        found.left = _brief([*names, *states, *(["rows of its series"] if rows() != before else [])])
+        found.left = _brief([*names, *states, *([ROWS] if rows() != before else [])])
         process.remains += remains
         process.is_stained |= bool(found.left or since)
 
 
 def is_stained() -> bool:
-    """Whether a run has left anything behind in this process: it should carry out no other."""
+    """In a worker, asked after each job: whether it has left anything behind, so that the worker may do no other."""
+    _process().does_jobs = True
     return _process().is_stained
 
 
 def _brief(names: Iterable[str]) -> list[str]:
-    """The first few, each once, and how many more there are."""
-    each = list(dict.fromkeys(names))
+    """The first few, each once, what is the harness's before all else, and how many more there are."""
+    names = [name[:LONGEST] for name in names]
+    each = list(dict.fromkeys([*tampering(names), *names]))
     return each if len(each) <= MOST else [*each[: MOST - 1], f"{len(each) - MOST + 1} more"]

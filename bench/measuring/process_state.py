@@ -141,11 +141,16 @@ def _children() -> Values:
     return tuple(sorted(found))
 
 
-def _compiles(pid: int) -> bool:
-    try:
-        return "_inductor" in " ".join(psutil.Process(pid).cmdline())
-    except psutil.Error:
-        return True  # it has ended
+def _process(pid: int) -> psutil.Process | None:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid)
+    return None
+
+
+def _compiles(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return "_inductor" in " ".join(process.cmdline())
+    return False
 
 
 def _generators() -> Values:
@@ -341,22 +346,16 @@ class ProcessState:
             thread.join(ENDING_S)
             if thread.is_alive():
                 yield Remains(f"the running thread {thread.name}", thread.is_alive)
-        for pid in sorted(set(_children()) - self._children):
-            if not _compiles(pid):
-                with contextlib.suppress(psutil.Error):
-                    psutil.Process(pid).kill()
-                yield Remains("a child process", partial(_runs, pid))
+        begun = [one for one in map(_process, set(_children()) - self._children) if one and not _compiles(one)]
+        for process in psutil.wait_procs(begun, ENDING_S)[1] if begun else ():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+                process.wait(ENDING_S)
+            yield Remains("a child process", process.is_running)
 
 
 def _differs(state: State, before: Values) -> bool:
     return not _is_same(state.read(), before)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -152,7 +152,7 @@ def _stamp(folder: Path, subject: Subject) -> tuple[int, int]:
 
 def _stands(folder: Path, subject: Subject, *, again: bool) -> bool:
     audit = read_audit(folder, subject.strategy, subject.forecaster, subject.sha)
-    if audit is None:
+    if audit is None or audit.beside:
         return False
     if audit.status == "failed" and not audit.quick:
         return True

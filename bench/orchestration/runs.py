@@ -15,6 +15,7 @@ from bench.orchestration.plan import Plan
 from bench.orchestration.progress import Sight
 from bench.orchestration.sharing import Claims, Sharing
 from bench.orchestration.work import Ended, Work, carry_out_run, give_up, train_shared
+from bench.record import left_behind
 from bench.run import checkpoint_of, load_series
 from bench.run_spec import RunSpec
 from bench.storage.disk import WORK
@@ -69,8 +70,9 @@ class Runs:
             failed += ended.status == "failed"
             if ended.status == "ok":
                 pace.learn(kind_of(ended.run), ended.seconds)
-            line = f"{ended.status}: {ended.run.label}: {ended.reason}" if ended.reason else ""
-            self.sight.advance(bar, line, self._note(left, failed, pace))
+            lines = [f"{ended.status}: {ended.run.label}: {ended.reason}"] if ended.reason else []
+            lines += [f"{ended.run.label} {left_behind(ended.left)}"] if ended.left else []
+            self.sight.advance(bar, "\n".join(lines), self._note(left, failed, pace))
             yield ended
 
     def _ended(self, runs: Iterator[RunSpec]) -> Iterator[Ended]:

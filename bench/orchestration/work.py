@@ -83,6 +83,7 @@ class Ended:
         reason: The record's; and where in a plug-in's file it came from.
         seconds: What it took.
         elsewhere: Whether another session carried it out.
+        left: What it left behind in its process.
     """
 
     run: RunSpec
@@ -90,6 +91,7 @@ class Ended:
     reason: str = ""
     seconds: float = 0.0
     elsewhere: bool = False
+    left: tuple[str, ...] = ()
 
 
 def carry_out_run(run: RunSpec, work: Work) -> Ended:
@@ -113,7 +115,8 @@ def carry_out_run(run: RunSpec, work: Work) -> Ended:
         return give_up(run, work, f"not written: {words_of(error)}")
     finally:
         trail.erase()
-    return Ended(run, record.status, record.reason + raised_at(record.traceback), record.seconds)
+    reason = record.reason + raised_at(record.traceback)
+    return Ended(run, record.status, reason, record.seconds, left=tuple(record.left))
 
 
 def give_up(run: RunSpec, work: Work, reason: str, traceback: str = "") -> Ended:

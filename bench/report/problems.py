@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.analysis import divergence_counts
+from bench.record import left_behind, made_beside
 from bench.report.audits import audit_problems
 from bench.report.markdown import count, escape, table
 from bench.report.results import Results
@@ -32,7 +33,8 @@ def problems(results: Results) -> list[str]:
                 f"{count(len(results.lost), 'run')} of the experiment's list in no table: `bench run` carries out what "
                 "is missing. Delete the folder of a damaged run, and it is carried out again."
             )
-    return [*blocks, *_divergence(results, diverged), *audit_problems(results), *left_out(results)]
+    found = [*_divergence(results, diverged), *_leftovers(results), *audit_problems(results), *left_out(results)]
+    return [*blocks, *found]
 
 
 def problem_rows(results: Results) -> list[tuple[str, str, str, str, str]]:
@@ -66,6 +68,20 @@ def left_out(results: Results) -> list[str]:
             "or of an edited plug-in, took its place."
         )
     return sentences
+
+
+def _leftovers(results: Results) -> list[str]:
+    """A line for each entry whose runs or timing passes left something behind, or were made beside what others left."""
+    entries = dict(zip(results.runs["run_id"], results.runs["entry"], strict=True))
+    left, beside = dict[str, list[str]](), dict[str, list[str]]()
+    for run_id, entry in entries.items():
+        for made in (results.records.get(run_id), results.timings.get(run_id)):
+            if made is not None:
+                left.setdefault(entry, []).extend(made.left)
+                beside.setdefault(entry, []).extend(made.beside)
+    lines = [f"- {escape(e)} {escape(left_behind(dict.fromkeys(found)))}." for e, found in left.items() if found]
+    lines += [f"- {escape(e)} {escape(made_beside(dict.fromkeys(found)))}." for e, found in beside.items() if found]
+    return ["\n".join(sorted(lines))] if lines else []
 
 
 def _divergence(results: Results, counts: pd.DataFrame) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bench.record import SLACK, Record, Timing
+from bench.record import SLACK, Record, Timing, left_behind, made_beside
 from bench.report.markdown import escape
 from bench.report.numbers import brief
 from bench.report.results import Results
@@ -59,6 +59,10 @@ def doubts(alone: Timing, record: Record, usual: float) -> list[str]:
         leaks = alone.replay.verdict == "leaks"
         where = "where the rows to come are out of reach" if leaks else "when its run is served again"
         found.append(f"its forecasts are others {where}")
+    if alone.left:
+        found.append(left_behind(alone.left))
+    if alone.beside:
+        found.append(made_beside(alone.beside))
     given = record.environment.get("threads", alone.threads)
     if alone.threads != given:
         found.append(f"it set torch to {alone.threads} threads, where it was given {given}")

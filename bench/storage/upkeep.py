@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.audit import AUDITS, Audit
 from bench.errors import BenchError
+from bench.record import left_behind, made_beside
 from bench.storage.code import CODE
 from bench.storage.disk import CHANGE_POINTS, HERE, RUNNING, SESSIONS, left_in, replace_whole
 from bench.storage.owner import is_left
@@ -113,15 +114,21 @@ def _check_store(store: Store) -> Iterator[Finding]:
 
 
 def _check_run(store: Store, folder: Path) -> Iterator[Finding]:
-    condition = store.condition(folder.name, closely=True)
+    condition, record = store.inspect(folder.name)
     if condition.state == "damaged":
         yield Finding(folder, condition.reason)
         return
+    timing = store.read_timing(folder.name)
+    for made in (record, timing):
+        if made is not None and made.left:
+            yield Finding(folder, left_behind(made.left))
+        if made is not None and made.beside:
+            yield Finding(folder, made_beside(made.beside))
     known = files_of(store, folder.name)
     for path in _inside(folder):
         if path not in known and not kind_of(path):
             yield Finding(path, "left half-written" if is_left(path) else "is stray")
-    if is_file(folder / TIMING) and store.read_timing(folder.name) is None:
+    if is_file(folder / TIMING) and timing is None:
         yield Finding(folder / TIMING, "cannot be read, or has a wrong checksum")
 
 

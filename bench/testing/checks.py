@@ -15,16 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.audit import Audit, AuditStatus, audited_sha, code_sha
+from bench.audit import Audit, AuditStatus, audited_sha, code_sha, replaced
 from bench.audit_scope import NO_OPTIONS, Options, traits_of
 from bench.config import build
 from bench.dataset import resolve_dataset
 from bench.errors import ENDS_SESSION, BenchError, as_text, traceback_of, words_of
 from bench.files.lookahead import told_ahead
 from bench.forecaster import FORECASTERS, abilities
+from bench.measuring.leftovers import swept
 from bench.plugins import raised_at
 from bench.protocol import PRESETS, Protocol, ProtocolSpec
 from bench.provenance import packages
+from bench.record import made_beside, tampering
 from bench.run_spec import Choice, forecaster_config
 from bench.series import DriftSeries
 from bench.strategy import STRATEGIES, Strategy
@@ -205,11 +207,12 @@ def audit_strategy(
     torch.set_num_threads(threads)
     begun = time.monotonic()
     found = Findings()
+    status: AuditStatus = "passed"
+    reason = ""
     try:
-        form = Form.tiny(name, forecaster, given)
-        found = take_through(form, quick=quick, deadline=begun + seconds, given=given, services=services)
-        status: AuditStatus = "passed"
-        reason = ""
+        with swept() as swept_up:
+            form = Form.tiny(name, forecaster, given)
+            found = take_through(form, quick=quick, deadline=begun + seconds, given=given, services=services)
     except CheckError as error:
         status, reason = "failed", as_text(str(error))
     except NotReadyError as error:
@@ -218,6 +221,10 @@ def audit_strategy(
         raise
     except BaseException as error:  # a plug-in may raise anything, and then nothing is known
         status, reason = "unknown", words_of(error) + raised_at(traceback_of(error))
+    if swept_up.beside:
+        status, reason = "unknown", made_beside(swept_up.beside)
+    if own := tampering(swept_up.left):  # whatever was found, it was found by what it had replaced
+        status, reason = "failed", replaced(own)
     version = audited_sha(STRATEGIES[name].sha, FORECASTERS[forecaster].sha if forecaster else "")
     return Audit(
         strategy=name,
@@ -231,6 +238,7 @@ def audit_strategy(
         served=tuple(sorted(found.served)),
         refused=tuple(sorted(found.refused_services)),
         as_run=found.as_run,
+        beside=tuple(swept_up.beside),
         quick=quick,
         code=code_sha(),
         packages=packages(),
