@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from bench.errors import BenchError
 
@@ -32,10 +33,65 @@ def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
     Raises:
         BenchError: A key is unknown (the nearest is suggested) or a value does not fit.
     """
+    if faults := [*_no_numbers(cls, values)]:
+        raise BenchError(f"{where}: {'; '.join(faults)}")
     try:
-        return cls.model_validate(dict(values))
+        built = cls.model_validate(dict(values))
     except ValidationError as error:
         raise BenchError(f"{where}: {'; '.join(_explain(e, cls) for e in _one_each(error.errors()))}") from None
+    if faults := [*_too_large(built)]:
+        raise BenchError(f"{where}: {'; '.join(faults)}")
+    return built
+
+
+LARGEST_INT, LARGEST_FLOAT = 2**31 - 1, 1e15
+"""Of an option that does not say its own bound: what is beyond means nothing, or overflows where it is used."""
+
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""What a generator starts from."""
+
+
+def _no_numbers(cls: type[BaseModel], values: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """What is given for a number and is none, or for a whole number and is not whole in its writing."""
+    for name, field in cls.model_fields.items():
+        value, kinds = values.get(name), kinds_of(field)
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if inner is not None and isinstance(one, Mapping):
+                yield from _no_numbers(inner, one, f"{before}{name}.")
+            is_bool, takes_float = isinstance(one, bool), float in kinds
+            if (is_bool and kinds & {int, float} and bool not in kinds) or (
+                isinstance(one, float) and int in kinds and not takes_float
+            ):
+                what = "number" if takes_float else "whole number"
+                yield f"option {before + name!r}: input should be a {what} (got {one!r})"
+
+
+def _too_large(built: BaseModel, before: str = "") -> Iterator[str]:
+    """Numbers beyond any use, where their option does not say its own bound."""
+    for name, field in type(built).model_fields.items():
+        value, kinds = getattr(built, name), kinds_of(field)
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, BaseModel):
+                yield from _too_large(one, f"{before}{name}.")
+            if str in kinds or "le=" in repr(field):  # a text may be a number; or the option has a bound of its own
+                continue
+            largest = LARGEST_FLOAT if isinstance(one, float) else LARGEST_INT
+            if isinstance(one, int | float) and abs(one) > largest:
+                yield f"option {before + name!r}: input should be from {-largest} to {largest} (got {one!r})"
+
+
+def kinds_of(field: FieldInfo) -> frozenset[Any]:
+    """The plain types among what an option may be, or hold."""
+    return _kinds(field.annotation)
+
+
+def _kinds(annotation: Any) -> frozenset[Any]:
+    inner = get_args(annotation)
+    if get_origin(annotation) is Literal or not inner:
+        return frozenset([annotation])
+    inner = inner[:1] if get_origin(annotation) is Annotated else inner
+    return frozenset(kind for one in inner for kind in _kinds(one))
 
 
 FORMS = {"string_type": "text", "list_type": "a list", "tuple_type": "a list", "dict_type": "a table"}

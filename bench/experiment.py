@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 
-from bench.config import Config, build
+from bench.config import Config, Seed, build
 from bench.dataset import resolve_dataset
 from bench.engines.cluster import RayOptions
 from bench.errors import BenchError
@@ -35,6 +35,9 @@ from bench.series import DriftSeries
 from bench.strategy import GROUPS, STRATEGIES, Planned
 
 KINDS = {"strategies": "strategy", "forecasters": "forecaster", "datasets": "dataset"}
+
+MOST_AT_ONCE, LONGEST_WAIT = 1024, 1e9
+"""Threads of a run, or runs at a time; and seconds, about thirty years."""
 
 
 class SweepOptions(Config):
@@ -75,14 +78,14 @@ class Experiment(Config):
     strategies: list[str | dict[str, Any]] = Field(min_length=1)
     forecasters: list[str | dict[str, Any]] = Field([])
     datasets: list[str | dict[str, Any]] = Field(min_length=1)
-    seeds: list[NonNegativeInt] = Field([0], min_length=1)
+    seeds: list[Seed] = Field([0], min_length=1)
     device: str = "auto"
-    threads: PositiveInt = 1
+    threads: int = Field(1, gt=0, le=MOST_AT_ONCE)
     engine: Literal["serial", "processes", "ray"] = "processes"
-    workers: PositiveInt | None = None
+    workers: int | None = Field(None, gt=0, le=MOST_AT_ONCE)
     ray: RayOptions = RayOptions()
     training: dict[str, Any] = Field({})
-    timeout: PositiveFloat | None = None
+    timeout: float | None = Field(None, gt=0, le=LONGEST_WAIT)
     timing_blocks: int = Field(50, ge=0)
     sweep: SweepOptions = SweepOptions()
 

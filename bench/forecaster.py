@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from bench.config import Config
 from bench.registry import Registry, not_a_config
@@ -65,7 +65,7 @@ class TrainingConfig(Config):
     epochs: PositiveInt = 1
     batch: PositiveInt = 32
     lr: PositiveFloat = 2e-3
-    weight_decay: float = 1e-4
+    weight_decay: NonNegativeFloat = 1e-4
     clip: PositiveFloat = 1.0
     evaluations: PositiveInt = 4
     patience: PositiveInt = 4

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from bench.config import Config, build
+from bench.config import Config, Seed, build
 from bench.errors import BenchError
 from bench.registry import unknown
 from bench.series import DriftSeries
@@ -49,7 +49,7 @@ class Protocol(Config):
     labels: Labels = "matured"
     label_every: PositiveInt = 1
     label_rate: float = Field(1.0, gt=0, le=1)
-    label_seed: NonNegativeInt = 0
+    label_seed: Seed = 0
     delay: NonNegativeInt = 0
     warm_start: bool = True
 
@@ -114,7 +114,7 @@ class ProtocolSpec(Config):
     labels: Labels = "matured"
     label_every: PositiveInt = 1
     label_rate: float = Field(1.0, gt=0, le=1)
-    label_seed: NonNegativeInt = 0
+    label_seed: Seed = 0
     delay: NonNegativeInt = 0
     warm_start: bool = True
 
@@ -154,7 +154,18 @@ class ProtocolSpec(Config):
         if protocol.is_leaky and protocol.delay:
             raise BenchError('protocol: labels = "instant" and a delay exclude each other. Leave one out.')
         _require_rows(protocol, series)
+        self._require_steps(series)
         return protocol
+
+    def _require_steps(self, series: DriftSeries) -> None:
+        """Refuse a stride or a block that was given and is longer than the stream."""
+        rows = series.split.end - series.split.validation
+        for name, given in (("stride", self.stride), ("block", self.block)):
+            if given is not None and given > rows:
+                raise BenchError(
+                    f"dataset {series.name!r}: protocol option {name!r} should be from 1 to {rows}, the rows of the "
+                    f"stream (got {given})"
+                )
 
 
 def _ordinal(n: int) -> str:

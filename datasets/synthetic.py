@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from bench import Dataset, DatasetConfig, DriftSeries, register_dataset
-from bench.config import build
+from bench.config import Seed, build
 from bench.drift import MAGNITUDES, Base, Drift, Kind, Magnitude, Shape
 from bench.drift.series import drifting_series
 
@@ -22,9 +22,9 @@ class SyntheticConfig(DatasetConfig):
         twin: Whether nothing drifts, with the same noise.
     """
 
-    rows: PositiveInt = 6000
-    seed: NonNegativeInt = 0
-    channels: PositiveInt = 4
+    rows: int = Field(6000, gt=0, le=10**8)
+    seed: Seed = 0
+    channels: int = Field(4, gt=0, le=10**4)
     twin: bool = False
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from bench import BenchError
-from bench.config import Config, build
+from bench.config import Config, build, kinds_of
+from bench.dataset import DATASETS
+from bench.engines.cluster import RayOptions
+from bench.experiment import Experiment, expand
+from bench.forecaster import FORECASTERS, TrainingConfig
+from bench.protocol import ProtocolSpec
+from bench.strategy import STRATEGIES
 
 
 class Inner(Config):
@@ -80,3 +88,69 @@ def test_a_class_without_options_says_so() -> None:
 def test_options_cannot_be_changed_in_service() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Outer().rate = 0.2  # type: ignore[misc]
+
+
+NEGATIVE = {"memory_step_bias", "memory_momentum_bias", "memory_decay_bias", "magnitude", "na_values"}
+"""Options that may be below zero."""
+
+RANGE = "greater than|less than|from .* to|finite|number|between|must be|names layer|leaves each|no use for|needs"
+"""What a message says of where an option may lie, or of what it needs beside it."""
+
+
+def numeric(cls: type[BaseModel], before: str = "") -> Iterator[tuple[str, frozenset[Any], bool]]:
+    """Each option that is a number, or holds some: its path, the types it takes, whether it is a list."""
+    for name, field in cls.model_fields.items():
+        kinds = kinds_of(field)
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        for model in inner:
+            yield from numeric(model, f"{before}{name}.")
+        if kinds & {int, float}:
+            yield before + name, kinds, "tuple" in str(field.annotation) or "list" in str(field.annotation)
+
+
+def given_at(path: str, value: Any) -> dict[str, Any]:
+    *outer, name = path.split(".")
+    found = {name: value}
+    for key in reversed(outer):
+        found = {key: [{"kind": "mean", "onset": 5} | found] if key == "drifts" else found}
+    return found
+
+
+@pytest.mark.usefixtures("registries")
+def test_no_number_beyond_its_range_is_taken() -> None:
+    """Every numeric option of experiments, protocols, training and plug-ins: a line with the option and its range."""
+    needed: dict[type[BaseModel], dict[str, Any]] = {
+        Experiment: {"name": "e", "strategies": ["rls"], "datasets": ["etth1"]},
+    }
+    classes: set[type[BaseModel]] = {Experiment, ProtocolSpec, TrainingConfig, RayOptions}
+    classes |= {entry.cls.Config for registry in (STRATEGIES, FORECASTERS, DATASETS) for entry in registry}
+    tried = 0
+    for cls in sorted(classes, key=lambda cls: cls.__qualname__):
+        base = needed.get(cls, {}) | ({"path": "x"} if "path" in cls.model_fields else {})
+        build(cls, base, "test")
+        for path, kinds, is_list in numeric(cls):
+            bad: list[Any] = [float("nan"), float("inf"), -float("inf"), 2**63, -(2**63), 1e300]
+            bad += [True] if bool not in kinds else []
+            bad += [1.0, 1.5] if float not in kinds else []
+            bad += [-1] if path.rpartition(".")[2] not in NEGATIVE else []
+            if str in kinds:  # a text that may be a number, such as a mark of missing values
+                bad = [True]
+            for value in bad:
+                with pytest.raises(BenchError) as refused:
+                    build(cls, base | given_at(path, [value] if is_list else value), "test")
+                said = str(refused.value)
+                tried += 1
+                assert path in said or path.rpartition(".")[2] in said, (cls, path, value, said)
+                assert "\n" not in said
+                assert re.search(RANGE, said), said
+    assert tried > 500
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("option", ["stride", "block"])
+def test_steps_are_no_longer_than_the_stream(option: str) -> None:
+    values = {"name": "e", "strategies": ["rls"], "datasets": [{"name": "abrupt-mean", "rows": 400}]}
+    protocol = {"lookback": 12, "horizon": 3}
+    expand(build(Experiment, values | {"protocol": protocol | {option: 300}}, "test"), "cpu")
+    with pytest.raises(BenchError, match=rf"dataset 'abrupt-mean': protocol option '{option}' .* from 1 to 300"):
+        expand(build(Experiment, values | {"protocol": protocol | {option: 301}}, "test"), "cpu")

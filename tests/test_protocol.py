@@ -56,7 +56,7 @@ def test_day_ahead_follows_the_horizon_that_is_given() -> None:
         ({"lokback": 3}, "protocol: unknown option 'lokback'. Did you mean 'lookback'?"),
         ({"horizon": 0}, "protocol: option 'horizon': input should be greater than 0"),
         ({"stride": -1}, "protocol: option 'stride': input should be greater than 0"),
-        ({"block": 1.5}, "protocol: option 'block': input should be a valid integer"),
+        ({"block": 1.5}, "protocol: option 'block': input should be a whole number"),
         ({"labels": "early"}, "protocol: option 'labels': input should be 'matured', 'partial' or 'instant'"),
         ({"label_rate": 0}, "protocol: option 'label_rate': input should be greater than 0"),
         ({"label_rate": 1.5}, "protocol: option 'label_rate': input should be less than or equal to 1"),
