@@ -19,11 +19,12 @@ from bench.errors import BenchError, TerminatedError
 from bench.orchestration.stopping import ENDED, FULL, kept_when_stopped, terminable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from bench.experiment import Experiment
     from bench.orchestration.plan import Redo
     from bench.orchestration.shard import Shard
+    from bench.plugins import Broken
     from bench.store import Store
 
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, *FULL}
@@ -98,10 +99,10 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
-    from bench.experiment import at_address, join, load_experiment, narrow
+    from bench.experiment import at_address, join, leave_out, load_experiment, narrow
     from bench.orchestration.shard import WHOLE, Shard
     from bench.override import Override, override
-    from bench.plugins import load_plugins, user_plugin_names
+    from bench.plugins import user_plugin_names
     from bench.report import write_report
     from bench.session import carry_out
     from bench.store import Store
@@ -109,10 +110,11 @@ def run(
     paths = tuple(plugins or ())
     share = Shard.parse(shard) if shard else WHOLE
     chosen = load_experiment(experiment)
-    load_plugins(paths)
+    broken = _load_plugins(paths)
     chosen = join(chosen, *user_plugin_names(paths))
     changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
     chosen = at_address(narrow(chosen, strategy or (), dataset or (), seed or (), **changes), address)
+    chosen, left_out = leave_out(chosen, broken)
     chosen = override(chosen, [Override.parse(text) for text in set_ or ()])
     redo = _redo(always, retry_failed)
     if dry_run:
@@ -126,7 +128,7 @@ def run(
             redo=redo,
             retrain=retrain,
             retime=retime,
-            narrowed=bool(strategy or dataset or seed),
+            narrowed=bool(strategy or dataset or seed or left_out),
             shard=share,
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
@@ -138,7 +140,7 @@ def run(
         out.say(report)
     else:
         err.say(f"This was share {shard}. Once all are done: bench report {chosen.name}")
-    if outcome.failed or outcome.given_up:
+    if outcome.failed or outcome.given_up or left_out:
         raise typer.Exit(1)
 
 
@@ -146,6 +148,16 @@ def _leave_drifts(store: Store, experiment: Experiment, *, again: bool) -> None:
     from bench.estimated_drift import leave_drifts
 
     leave_drifts(store, err.say, experiment.datasets, again=again)
+
+
+def _load_plugins(paths: Iterable[Path]) -> list[Broken]:
+    """Load plug-ins, and say which of those that are found by folder cannot be."""
+    from bench.plugins import load_plugins
+
+    broken = load_plugins(paths)
+    for file in broken:
+        err.print(str(file), style="red", markup=False, highlight=False)
+    return broken
 
 
 def _redo(always: bool, retry_failed: bool) -> Redo:
@@ -188,8 +200,8 @@ def sweep(
     retry_failed: Retry = True,
 ) -> None:
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
-    from bench.experiment import at_address, join, load_experiment, narrow
-    from bench.plugins import load_plugins, user_plugin_names
+    from bench.experiment import at_address, join, leave_out, load_experiment, narrow
+    from bench.plugins import user_plugin_names
     from bench.report import write_report
     from bench.store import Store
     from bench.sweeps.grid import parse_grid
@@ -197,8 +209,8 @@ def sweep(
 
     paths = tuple(plugins or ())
     whole = load_experiment(experiment)
-    load_plugins(paths)
-    whole = join(whole, *user_plugin_names(paths))
+    broken = _load_plugins(paths)
+    whole, left_out = leave_out(join(whole, *user_plugin_names(paths)), broken)
     changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
     chosen = at_address(narrow(whole, strategy or (), dataset or (), seed or (), **changes), address)
     with kept_when_stopped(err):
@@ -208,7 +220,7 @@ def sweep(
             results,
             plugins=paths,
             redo=_redo(always, retry_failed),
-            narrowed=bool(strategy or dataset or seed),
+            narrowed=bool(strategy or dataset or seed or left_out),
             serve=serve,
             command=shlex.join(["bench", *sys.argv[1:]]),
             console=err,
@@ -221,7 +233,7 @@ def sweep(
         out.say(f"# {snippet}")
         out.print(snippet.read_text(encoding="utf-8"))
     out.say(report)
-    if outcome.failed:
+    if outcome.failed or left_out:
         raise typer.Exit(1)
 
 
@@ -310,11 +322,10 @@ def list_all(plugins: Plugins = None) -> None:
     from bench.dataset import DATASETS
     from bench.experiment import experiment_files
     from bench.forecaster import FORECASTERS
-    from bench.plugins import load_plugins
     from bench.protocol import PRESETS
     from bench.strategy import STRATEGIES
 
-    load_plugins(plugins or ())
+    _load_plugins(plugins or ())
     print_table(
         "Strategies",
         ("name", "group", "needs", "what it is"),
@@ -341,11 +352,11 @@ def check(
     from bench import testing
     from bench.dataset import DATASETS
     from bench.forecaster import FORECASTERS
-    from bench.plugins import load_plugins, raised_at
+    from bench.plugins import raised_at
     from bench.registry import unknown
     from bench.strategy import STRATEGIES
 
-    load_plugins(plugins or ())
+    _load_plugins(plugins or ())
     torch.set_num_threads(1)
     checks: list[tuple[str, Callable[[str], list[str]], bool]] = [
         ("strategy", partial(_audited, results=results), name in STRATEGIES),

@@ -17,7 +17,7 @@ from bench.engines.cluster import RayOptions
 from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task
 from bench.naming import place_of
-from bench.plugins import home
+from bench.plugins import Broken, home
 from bench.protocol import Protocol, ProtocolSpec
 from bench.record import Rows
 from bench.registry import NAME, unknown
@@ -134,15 +134,30 @@ def join(
         datasets: Likewise.
     """
     update = {}
-    for key, kind, names in (
-        ("strategies", "strategy", strategies),
-        ("forecasters", "forecaster", forecasters),
-        ("datasets", "dataset", datasets),
-    ):
+    for (key, kind), names in zip(KINDS.items(), (strategies, forecasters, datasets), strict=True):
         values = getattr(experiment, key)
         listed = {_name(value, kind) for value in values}
         update[key] = [*values, *(name for name in names if name not in listed)]
     return experiment.model_copy(update=update)
+
+
+def leave_out(experiment: Experiment, broken: Iterable[Broken]) -> tuple[Experiment, list[str]]:
+    """An experiment without what files that cannot be loaded would have brought, and the names that it lacks now.
+
+    Raises:
+        BenchError: Nothing is left of its strategies, or of its datasets.
+    """
+    lost = [{name for file in broken for name in file.names[kind]} for kind in range(3)]
+    update, names = {}, list[str]()
+    for (key, kind), gone in zip(KINDS.items(), lost, strict=True):
+        values = getattr(experiment, key)
+        update[key] = [value for value in values if _name(value, kind) not in gone]
+        names += [_name(value, kind) for value in values if _name(value, kind) in gone]
+        if values and not update[key] and kind != "forecaster":
+            raise BenchError(f"experiment {experiment.name!r}: no {kind} is left: {' '.join(map(str, broken))}")
+    if any(isinstance(value, str) and value.startswith("@") for value in experiment.strategies):
+        names += sorted(lost[0] - {*names})  # of which group they are, nobody knows
+    return experiment.model_copy(update=update), names
 
 
 def narrow(

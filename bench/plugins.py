@@ -6,6 +6,7 @@ import importlib
 import re
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -33,20 +34,44 @@ def home() -> Path:
     return beside if in_checkout else PACKAGE / "_builtin"
 
 
-def load_plugins(paths: Iterable[Path | str] = ()) -> None:
+@dataclass(frozen=True)
+class Broken:
+    """A file of ``adapters/`` or ``datasets/`` that cannot be loaded: nothing of it is registered.
+
+    Attributes:
+        reason: What went wrong, and where.
+        names: Of the strategies, forecasters and datasets that its text speaks of, and that nobody else registers.
+    """
+
+    reason: str
+    names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+    def __str__(self) -> str:
+        names = ", ".join(name for kind in self.names for name in kind)
+        return f"{self.reason.rstrip('.')}. Left out: {names or 'what it holds'}."
+
+
+def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
     """Register everything that is built in or installed, then what ``paths`` name. Doing it twice does nothing.
 
     Args:
         paths: Files, packages, or folders of them; names in a folder that start with ``_`` do not count.
 
+    Returns:
+        The files of ``adapters/`` and ``datasets/`` that could not be loaded; all others are.
+
     Raises:
         BenchError: A path is missing or registers nothing, a file fails to import, or a name is registered twice.
     """
+    failed: dict[Path, str] = {}
     for module in FORECASTER_MODULES:
         importlib.import_module(module)
     for kind in ("adapters", "datasets"):
         for file in plugins_in(home() / kind):
-            _load_file(file, kind)
+            try:
+                _load_file(file, kind)
+            except BenchError as error:
+                failed[file] = str(error)
     for point in entry_points(group="bench.plugins"):
         try:
             point.load()
@@ -56,6 +81,16 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> None:
             raise BenchError(f"plug-in {point.name!r} ({point.value}) failed to load: {error!r}") from error
     for path in paths:
         _load_path(Path(path))
+    return [Broken(reason, _names_in(file)) for file, reason in failed.items()]
+
+
+def _names_in(file: Path) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """What a file would register, by its text."""
+    found = re.findall(r"@register_(\w+)\(\s*[\"']([^\"']+)", file.read_text(encoding="utf-8", errors="replace"))
+    strategies, forecasters, datasets = (
+        tuple(name for kind, name in found if kind == registry.kind and name not in registry) for registry in REGISTRIES
+    )
+    return strategies, forecasters, datasets
 
 
 def _load_path(path: Path) -> None:

@@ -18,7 +18,8 @@ from bench.forecaster import FORECASTERS
 from bench.plugins import home, load_plugins, user_plugin_names
 from bench.strategy import STRATEGIES
 
-from .conftest import REGISTRIES, Write, forgetting
+from .conftest import REGISTRIES, Bench, Write, forgetting
+from .sessions import change
 
 pytestmark = pytest.mark.usefixtures("registries")
 
@@ -366,3 +367,48 @@ def test_a_file_dropped_into_adapters_is_a_row_of_the_next_experiment(
     assert STRATEGIES["rls"].file == tmp_path / "adapters" / "rls.py"
     experiment = Experiment(name="e", strategies=["@user", "persistence"], datasets=["realistic-drift"])
     assert [run.strategy.name for run in expand(experiment, "cpu")] == ["dropped-in", "persistence"]
+
+
+BROKEN = {
+    "raises": "import nothing_of_the_kind",
+    "no-python": "def (",
+    "leaves": "import sys; sys.exit(0)",
+    "is-no-text": "text = '\udcff'",
+    "a-name-twice": "register_strategy('rls')(Mine)",
+}
+
+
+@pytest.fixture
+def broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """In a folder of adapters where there is nothing else."""
+    file = tmp_path / "home" / "adapters" / "aaa.py"
+    file.parent.mkdir(parents=True)
+    monkeypatch.setattr(plugins, "home", lambda: tmp_path / "home")
+    return file
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_file_in_adapters_is_named_with_what_it_holds(how: str, broken_file: Path) -> None:
+    broken_file.write_bytes(dedent(f"{strategy('mine')}\n    {BROKEN[how]}\n").encode(errors="surrogateescape"))
+    (broken,) = load_plugins()
+    assert str(broken_file) in broken.reason
+    assert broken.names == (("mine",), (), ())
+    assert "mine" not in STRATEGIES
+
+
+def test_a_broken_file_in_adapters_breaks_its_own_rows_only(broken_file: Path, tiny: Path, bench: Bench) -> None:
+    """Other rows are run, and their report is written."""
+    broken_file.write_text(dedent(strategy("mine")) + "\nimport nothing_of_the_kind\n")
+    change(tiny, strategies='["persistence", "mine", "rls"]', timing_blocks="0")
+    ran = bench("run", tiny)
+    assert ran.status == 1
+    assert "Traceback" not in ran.err
+    said = f"{broken_file} failed to load: ModuleNotFoundError: No module named 'nothing_of_the_kind' (line 13). "
+    assert f"{said}Left out: mine." in ran.err
+    assert "Now: 2 ok; 0 kept" in ran.err
+    assert (tiny.parent / "reports" / "tiny" / "README.md").is_file()
+    listed = bench("list")
+    assert (listed.status, said in listed.err) == (0, True)
+    alone = bench("run", tiny, "--strategy", "mine")
+    assert (alone.status, "no strategy is left" in alone.err) == (2, True)
+    assert bench("run", tiny, "--strategy", "rls").status == 0
