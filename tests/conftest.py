@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import uuid
@@ -42,6 +43,14 @@ class Ran:
 
 
 Bench = Callable[..., Ran]
+
+
+@pytest.fixture
+def young_heap() -> Iterator[None]:
+    """A walk over all objects meets only those that the test makes, and takes milliseconds instead of a second."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @contextmanager

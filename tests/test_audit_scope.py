@@ -32,7 +32,7 @@ from bench.testing import AsRun, OutOfTimeError, audit_strategy, checks, small_s
 
 from .cheats import Cheat, Honest, LooksUpTheStack
 
-pytestmark = pytest.mark.usefixtures("registries")
+pytestmark = pytest.mark.usefixtures("registries", "young_heap")
 
 DAILY = Protocol(name="day-ahead", lookback=24, horizon=6, stride=6)
 

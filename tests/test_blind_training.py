@@ -25,7 +25,7 @@ from bench.stream import Stage
 from bench.testing import CheckError, audit_strategy, check_forecaster, small_series
 from bench.training import Recipe, pretrain, task_of
 
-pytestmark = pytest.mark.usefixtures("registries")
+pytestmark = pytest.mark.usefixtures("registries", "young_heap")
 
 CPU = torch.device("cpu")
 QUICK = {"training": {"steps": 4, "batch": 8, "evaluations": 1}}

@@ -29,6 +29,8 @@ from bench.testing import (
 from .cheats import Cheat, FromTorch, Honest, LooksUpTheStack, RewritesTheTruth, canary, hire
 from .conftest import resolved, tiny_series
 
+pytestmark = pytest.mark.usefixtures("young_heap")
+
 
 class LooksAtItsCaller(Cheat):
     """Finds the stage as an attribute of the stream that calls it."""

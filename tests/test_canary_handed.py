@@ -22,6 +22,8 @@ from bench.testing import TamperingError
 from .cheats import CHANGES, CPU, Forecasts, Honest, RewritesTheTruth, canary, hire, parts_of, same_as_honest
 from .conftest import resolved, tiny_series
 
+pytestmark = pytest.mark.usefixtures("young_heap")
+
 
 class Vandal(Honest):
     """Like `Honest`, but leaves nothing that it was handed as it was."""

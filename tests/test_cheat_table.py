@@ -37,7 +37,7 @@ from .busy import Clock
 from .cheats import FromTorch, Honest, LooksUpTheStack, RewritesTheTruth, canary, same_as_honest
 from .served_runs import carried_out, replayed, run_of, timed
 
-pytestmark = pytest.mark.usefixtures("registries")
+pytestmark = pytest.mark.usefixtures("registries", "young_heap")
 
 DOCS = Path(__file__).parent.parent / "docs" / "protocol.md"
 KINDS = ("future", "rewriting", "memory", "chance", "training", "options", "clock")

@@ -24,7 +24,7 @@ from bench.record import Replay
 from bench.replay import ERRORS, first_difference
 from bench.run import Workplace
 from bench.run_spec import Choice, RunSpec
-from bench.store import FORECASTS, ORIGINS, Store
+from bench.store import FORECASTS, ORIGINS, RECORD, Store
 from bench.stream import Stage, Stream
 from bench.timing_pass import Opening, time_alone
 
@@ -34,7 +34,7 @@ from .served_runs import carried_out, place_in, replayed, run_of, small, timed
 
 __all__ = ["busy_run", "clock"]
 
-pytestmark = pytest.mark.usefixtures("registries")
+pytestmark = pytest.mark.usefixtures("registries", "young_heap")
 
 LABELS: tuple[dict[str, Any], ...] = (
     {},
@@ -314,6 +314,7 @@ def test_the_timing_pass_is_short_and_alone(busy_run: RunSpec, tmp_path: Path) -
     assert measured.replay is None  # there is no run to compare with
     store = Store(tmp_path / "store")
     (store.folder / "id").mkdir(parents=True)
+    (store.folder / "id" / RECORD).touch()
     store.write_timing("id", measured)
     kept = store.read_timing("id")
     assert kept is not None
