@@ -6,24 +6,15 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bench.naming import PLACES, Called, place_of, plain_options
+from bench.naming import PLACES, Called, plain_options
 from bench.storage.plain import parse_json
 
 if TYPE_CHECKING:
     from bench.protocol import Protocol
     from bench.record import Record
-    from bench.run_spec import RunSpec
 
 Named = tuple[str, dict[str, Any]]
 """A plug-in's name, and the options that were given to it."""
-
-
-def cell_of_run(run: RunSpec) -> str:
-    """The cell of a run that is to be: a line of JSON. Of a user's file, it says by a hash where the file lies."""
-    forecaster = (run.forecaster.name, run.forecaster.options) if run.forecaster else None
-    data, place = run.called, place_of(run.dataset.name, run.dataset.options)
-    dataset = data.name, data.given | ({"path": place} if place else {})
-    return _cell((run.strategy.name, run.strategy.options), forecaster, dataset, run.protocol, run.seed)
 
 
 def called(record: Record, cell: str) -> Record:
@@ -31,7 +22,7 @@ def called(record: Record, cell: str) -> Record:
 
     Args:
         record: Of a run.
-        cell: Of the same, from `cell_of_run`; any other text says nothing.
+        cell: Of the same, from `bench.run_spec.cell_of_run`; any other text says nothing.
     """
     now = record.dataset.called
     try:
@@ -48,7 +39,7 @@ def cell_of_record(record: Record) -> str:
     forecaster = (record.forecaster.name, record.forecaster.given) if record.forecaster else None
     given = {key: value for key, value in record.dataset.given.items() if key not in PLACES}
     dataset = record.dataset.name, given
-    return _cell((record.strategy.name, record.strategy.given), forecaster, dataset, record.protocol, record.seed)
+    return cell_line((record.strategy.name, record.strategy.given), forecaster, dataset, record.protocol, record.seed)
 
 
 def named_in(cell: str) -> tuple[str, str, str] | None:
@@ -61,7 +52,8 @@ def named_in(cell: str) -> tuple[str, str, str] | None:
         return None
 
 
-def _cell(strategy: Named, forecaster: Named | None, dataset: Named, protocol: Protocol, seed: int) -> str:
+def cell_line(strategy: Named, forecaster: Named | None, dataset: Named, protocol: Protocol, seed: int) -> str:
+    """The cell of what is given: a line of JSON."""
     named = [[name, plain_options(options)] for name, options in (strategy, forecaster or ("", {}))]
     what = [*named[0], named[1] if forecaster else None, *dataset]
     return json.dumps([*what, protocol.model_dump(), seed], sort_keys=True)

@@ -304,9 +304,9 @@ def leaderboard(
     csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write every number to this file.")] = None,
 ) -> None:
     """Several experiments' or machines' results in one table, as Markdown."""
-    from bench.report.exports import write_frame
     from bench.report.standings import standings
     from bench.standings import read_standings
+    from bench.storage.csv_text import write_frame
 
     say_left_alone(*map(Path, results or ["results"]))
     found = read_standings(results or ["results"])

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bench.cell import cell_line
 from bench.config import build
 from bench.errors import BenchError
 from bench.forecaster import FORECASTERS, fits_itself
-from bench.naming import Called, titles
+from bench.naming import Called, place_of, titles
 from bench.outcomes import harness_sha
 from bench.protocol import Protocol
 from bench.record import Rows
@@ -173,3 +174,11 @@ def _run_id(run: RunSpec, series: DriftSeries, decides: dict[str, Any], strategy
         decides["forecaster"] = [forecaster.name, forecaster_sha, config.model_dump(mode="json", exclude=exclude)]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     return digest[:20]
+
+
+def cell_of_run(run: RunSpec) -> str:
+    """The cell of a run that is to be: a line of JSON. Of a user's file, it says by a hash where the file lies."""
+    forecaster = (run.forecaster.name, run.forecaster.options) if run.forecaster else None
+    data, place = run.called, place_of(run.dataset.name, run.dataset.options)
+    dataset = data.name, data.given | ({"path": place} if place else {})
+    return cell_line((run.strategy.name, run.strategy.options), forecaster, dataset, run.protocol, run.seed)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from bench.audit import AUDITS
 from bench.benchmarks import THROUGHPUT
-from bench.cell import cell_of_run
 from bench.console import Screen
 from bench.engines import Crew
 from bench.experiment import Experiment, expand
@@ -26,7 +25,7 @@ from bench.orchestration.sharing import Sharing
 from bench.orchestration.timekeeping import time_each
 from bench.orchestration.work import Work, number_of
 from bench.run import Workplace, load_series
-from bench.run_spec import RunSpec
+from bench.run_spec import RunSpec, cell_of_run
 from bench.storage.disk import SESSIONS, WORK, sweep
 from bench.storage.plain import make_folder, require_plain
 from bench.storage.upkeep import not_ours

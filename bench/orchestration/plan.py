@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.cell import cell_of_run
 from bench.orchestration.changes import what_changed
 from bench.orchestration.pace import Kind, is_heavy, kind_of
 from bench.orchestration.shard import Shard
-from bench.run_spec import RunSpec
+from bench.run_spec import RunSpec, cell_of_run
 from bench.store import Condition, Store
 
 Redo = Literal["only-missing", "keep-failed", "always"]

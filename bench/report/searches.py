@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from bench.analysis.sweeps import GROUP, best_by_option, grid_table, spread_options
-from bench.report.exports import write_frames
 from bench.report.figures.canvas import Drawing, drawing_style, save
 from bench.report.figures.palette import colours
 from bench.report.figures.sweep import draw_heat, draw_options
 from bench.report.gallery import Gallery, Picture
 from bench.report.markdown import slug
+from bench.storage.csv_text import write_frames
 from bench.storage.plain import JSON_BYTES, is_file, is_folder, read_file
 from bench.store import CHOSEN, SWEEP
 from bench.sweeps.trials import read_trials

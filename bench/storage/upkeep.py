@@ -218,7 +218,7 @@ def export(results: Path, file: Path) -> tuple[int, int]:
     Raises:
         BenchError: There are no results, or the ending is another.
     """
-    from bench.report.exports import csv_text
+    from bench.storage.csv_text import csv_text
     from bench.tidy import load_results
 
     if file.suffix not in (".parquet", ".csv"):
