@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,7 @@ C = TypeVar("C", bound=BaseModel)
 
 
 def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
-    """Validate ``values`` as a ``cls``.
+    """Validate ``values`` as a ``cls``; what is written to it later does not reach them.
 
     Args:
         cls: The model to build.
@@ -36,7 +37,7 @@ def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
     if faults := [*_no_numbers(cls, values)]:
         raise BenchError(f"{where}: {'; '.join(faults)}")
     try:
-        built = cls.model_validate(dict(values))
+        built = cls.model_validate(copy.deepcopy(dict(values)))  # of what is within, validation keeps the object
     except ValidationError as error:
         raise BenchError(f"{where}: {'; '.join(_explain(e, cls) for e in _one_each(error.errors()))}") from None
     if faults := [*_too_large(built)]:

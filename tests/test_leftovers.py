@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import os
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import Tensor
 
-from bench import Strategy, register_strategy
+from bench import Strategy, StrategyConfig, register_strategy
 from bench.audit import audits_beside
 from bench.engines.processes import in_processes
 from bench.measuring.leftovers import swept
@@ -85,11 +90,57 @@ def test_settings_are_every_run_s_own(names: list[str], alone: pd.DataFrame, tmp
     assert (record.left, record.beside) == ([], [])
 
 
+def test_what_libraries_do_when_they_are_first_used_is_not_left_behind(tmp_path: Path) -> None:
+    """Whoever makes an optimizer, compiles or shows a bar has torch wrap its own functions, and tqdm begin a thread."""
+
+    bar = pytest.importorskip("tqdm").tqdm
+
+    def uses(_: Strategy) -> None:
+        model = torch.nn.Linear(2, 2)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        torch.compile(model, backend="eager")(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        for _ in bar(range(2), file=io.StringIO()):
+            torch.func.vmap(torch.func.grad(torch.sin))(torch.ones(2))
+
+    run = run_of(leaves(uses))
+    record, _ = execute(run, place_in(tmp_path))
+    again, _ = execute(run, place_in(tmp_path))
+    assert (record.status, record.left, again.left) == ("ok", [], []), record.traceback
+
+
+class WritesToItsOptions(Strategy):
+    """Forecasts by how much is in its options, and puts more there."""
+
+    class Config(StrategyConfig):
+        levels: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
+        anything: Any = None
+
+    def setup(self) -> None:
+        self.level = float(len(self.config.levels["a"]) + len(self.config.anything))
+        self.config.levels["a"].append(1)
+        self.config.anything["more"] = 1
+
+    def predict(self, windows: Tensor) -> Tensor:
+        return windows[:, -1:].expand(-1, self.protocol.horizon, -1) + self.level
+
+
+def test_options_that_a_strategy_writes_to_are_its_own(tmp_path: Path) -> None:
+    options = {"levels": {"a": [1, 2]}, "anything": {"b": 1}}
+    given, run = copy.deepcopy(options), run_of(WritesToItsOptions)
+    run = replace(run, strategy=Choice(run.strategy.name, options))
+    made = [execute(run, place_in(tmp_path))[0] for _ in range(2)]
+    assert made[0].errors == made[1].errors
+    assert all(record.strategy.given == given for record in made)
+    assert all(record.strategy.config == given for record in made)
+    assert options == given
+
+
 SABOTEUR = """
     import time
     import numpy as np
     import torch
-    from bench import Strategy, register_strategy
+    from bench import Strategy, StrategyConfig, register_strategy
     from bench.metrics import ErrorSums
 
     class Mode(torch.overrides.TorchFunctionMode):

@@ -125,13 +125,27 @@ def _is_special(name: str) -> bool:
 
 
 def _is_lazily_wrapped(label: str, old: Any, new: Any) -> bool:
-    """Torch wraps some of its own functions when an optimizer is made for the first time."""
-    if type(new) is not FunctionType or getattr(new, "__wrapped__", None) is not old:
+    """Torch wraps some of its own functions when an optimizer is made, or something compiled, for the first time."""
+    if type(new) is not FunctionType:
         return False
     file = new.__code__.co_filename
-    return (label.endswith("torch.manual_seed") and file.endswith("/torch/_compile.py")) or (
-        label.endswith(".step") and file.endswith("/torch/optim/optimizer.py")
-    )
+    if label.startswith("torch.nn.modules.module.Module.") and file.endswith("/torch/_dynamo/mutation_guard.py"):
+        return True
+    may_be = label.startswith("torch.optim.") or label.endswith((".step", "torch.manual_seed"))
+    return may_be and file.endswith(_WRAPPERS) and _innermost(new) is _innermost(old)
+
+
+_WRAPPERS = ("/torch/_compile.py", "/torch/_dynamo/eval_frame.py", "/torch/optim/optimizer.py")
+
+
+def _innermost(function: Any) -> Any:
+    """The function that a wrapper, or a wrapper of a wrapper, calls."""
+    for _ in range(8):
+        inner = getattr(function, "__wrapped__", None)
+        if inner is None:
+            break
+        function = inner
+    return function
 
 
 @dataclass

@@ -31,8 +31,11 @@ ENDING_S = 0.2
 KERNELS = ("CPU", "CompositeExplicitAutograd", "CompositeImplicitAutograd", "Autograd", "AutogradCPU")
 """Dispatch keys under which an operator of torch's own can be replaced; torch itself replaces some under others."""
 
-COMPILES = "torch._inductor"
-"""Its threads and processes wait for something to compile, and are kept by torch from run to run."""
+LIBRARIES = ("torch._inductor", "tqdm")
+"""Their threads wait, and are kept from run to run."""
+
+TRACKERS = ("_inductor", "resource_tracker")
+"""Likewise child processes with this in their command."""
 
 Values = tuple[Any, ...]
 
@@ -122,7 +125,7 @@ _LIMITS = tuple(getattr(resource, f"RLIMIT_{name}") for name in ("AS", "CORE", "
 
 
 def _threads() -> Values:
-    return tuple(one for one in threading.enumerate() if not _target(one).startswith(COMPILES))
+    return tuple(one for one in threading.enumerate() if not _target(one).startswith(LIBRARIES))
 
 
 def _target(thread: threading.Thread) -> str:
@@ -147,9 +150,10 @@ def _process(pid: int) -> psutil.Process | None:
     return None
 
 
-def _compiles(process: psutil.Process) -> bool:
+def _only_waits(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
-        return "_inductor" in " ".join(process.cmdline())
+        words = " ".join(process.cmdline())
+        return any(name in words for name in TRACKERS)
     return False
 
 
@@ -346,7 +350,7 @@ class ProcessState:
             thread.join(ENDING_S)
             if thread.is_alive():
                 yield Remains(f"the running thread {thread.name}", thread.is_alive)
-        begun = [one for one in map(_process, set(_children()) - self._children) if one and not _compiles(one)]
+        begun = [one for one in map(_process, set(_children()) - self._children) if one and not _only_waits(one)]
         for process in psutil.wait_procs(begun, ENDING_S)[1] if begun else ():
             with contextlib.suppress(psutil.Error):
                 process.kill()
