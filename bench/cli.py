@@ -75,7 +75,7 @@ def run(
             "--set", metavar="NAME.FIELD=VALUE", help="An option of a strategy, forecaster or dataset; may be repeated."
         ),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="serial, processes or ray.")] = None,
+    engine: Annotated[str | None, typer.Option(help="serial, processes, ray or inline.")] = None,
     workers: Workers = None,
     address: Address = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
@@ -187,7 +187,7 @@ def sweep(
     dataset: Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")] = None,
     plugins: Plugins = None,
-    engine: Annotated[str | None, typer.Option(help="serial, processes or ray.")] = None,
+    engine: Annotated[str | None, typer.Option(help="serial, processes, ray or inline.")] = None,
     workers: Workers = None,
     address: Address = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.config import Config, Seed, build
 from bench.dataset import resolve_dataset
@@ -64,7 +64,7 @@ class Experiment(Config):
         seeds: One run for each.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: For each run.
-        engine: ``serial``, ``processes``, or ``ray``.
+        engine: ``serial``, ``processes``, ``ray``, or ``inline``.
         workers: How many runs at a time; by default as many as cores, or the machines of a ray cluster, allow.
         ray: Which cluster, and what of it.
         training: The recipe's settings where they differ from the forecaster's own.
@@ -81,13 +81,19 @@ class Experiment(Config):
     seeds: list[Seed] = Field([0], min_length=1)
     device: str = "auto"
     threads: int = Field(1, gt=0, le=MOST_AT_ONCE)
-    engine: Literal["serial", "processes", "ray"] = "processes"
+    engine: Literal["serial", "processes", "ray", "inline"] = "processes"
     workers: int | None = Field(None, gt=0, le=MOST_AT_ONCE)
     ray: RayOptions = RayOptions()
     training: dict[str, Any] = Field({})
     timeout: float | None = Field(None, gt=0, le=LONGEST_WAIT)
     timing_blocks: int = Field(50, ge=0)
     sweep: SweepOptions = SweepOptions()
+
+    @model_validator(mode="after")
+    def _can_give_up(self) -> Experiment:
+        if self.timeout and self.engine == "inline":
+            raise ValueError("engine 'inline' has no worker that a timeout could end: leave it out, or take 'serial'")
+        return self
 
 
 def experiment_files() -> dict[str, Path]:

@@ -16,7 +16,7 @@ from bench.orchestration.auditing import audit_missing
 from bench.orchestration.changes import keep_code_of
 from bench.orchestration.earlier import find_earlier
 from bench.orchestration.pace import Pace
-from bench.orchestration.placing import crew_of, device_of, engine_of, workers_expected
+from bench.orchestration.placing import crew_of, device_of, workers_expected
 from bench.orchestration.plan import Plan, Redo, plan
 from bench.orchestration.progress import Sight
 from bench.orchestration.runs import Runs, needed_checkpoints
@@ -212,7 +212,7 @@ def carry_out_runs(
             closing(crew),
             Sharing(place.root, sight.say) as sharing,
         ):
-            apart = engine_of(experiment) != "serial"
+            apart = experiment.engine != "inline"
             replaced, number = redo == "always" or retrain, number_of(place.results)
             work = Work(place, sight.trails, replaced, apart, experiment.timeout, number)
             with closing(Runs(ahead, work, sight, sharing, crew).carry_out()) as ends:

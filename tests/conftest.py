@@ -115,7 +115,7 @@ def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path, write: Write) -> Path:
-    """An experiment on 400 rows of noisy waves: two strategies, no forecaster, serial; its series is ``waves.csv``."""
+    """An experiment on 400 rows of noisy waves: two strategies, no forecaster, inline; its series is ``waves.csv``."""
     t = np.arange(400)
     waves = np.stack([np.sin(t / 4), np.cos(t / 3)], axis=1) + 0.1 * np.random.default_rng(0).normal(size=(400, 2))
     rows = ["a,b", *(f"{a:.4f},{b:.4f}" for a, b in waves)]
@@ -127,7 +127,7 @@ def tiny(tmp_path: Path, write: Write) -> Path:
         strategies = ["persistence", "rls"]
         forecasters = []
         datasets = ["csv:waves.csv"]
-        engine = "serial"
+        engine = "inline"
         training = { steps = 6, batch = 8, evaluations = 2 }
         timing_blocks = 2
         """,

@@ -96,7 +96,7 @@ def begun(folder: Path, job: str) -> int:
     return len(list(folder.glob(f"{job}-*")))
 
 
-@pytest.mark.parametrize("name", ["serial", "processes", "ray"])
+@pytest.mark.parametrize("name", ["serial", "processes", "ray", "inline"])
 def test_every_job_has_one_result(name: str, request: pytest.FixtureRequest) -> None:
     if name == "ray":
         request.getfixturevalue("ray_here")

@@ -151,7 +151,7 @@ def test_experiments_of_the_working_folder_win(write: Write, tmp_path: Path, mon
     ("text", "message"),
     [
         ("strategys = []", "unknown option 'strategys'. Did you mean 'strategies'? Options: datasets, device"),
-        ('engine = "slurm"', "option 'engine': input should be 'serial', 'processes' or 'ray' (got 'slurm')"),
+        ('engine = "slurm"', "option 'engine': input should be 'serial', 'processes', 'ray' or 'inline' (got 'slurm')"),
         ("seeds = []", "option 'seeds': list should have at least 1 item"),
         ("seeds = [-1]", "option 'seeds.0': input should be greater than or equal to 0 (got -1)"),
         ("threads = 0", "option 'threads': input should be greater than 0"),
@@ -432,7 +432,7 @@ def test_narrow_filters_and_adds() -> None:
 
 
 def test_narrow_checks_what_it_is_given() -> None:
-    with pytest.raises(BenchError, match="option 'engine': input should be 'serial', 'processes' or 'ray'"):
+    with pytest.raises(BenchError, match="option 'engine': input should be 'serial', 'processes', 'ray' or 'inline'"):
         narrow(make(), engine="slurm")
     with pytest.raises(BenchError, match=r"command line: option 'seeds\.0'"):
         narrow(make(), seeds=[-3])
@@ -458,3 +458,8 @@ def test_what_joins_is_not_added_where_it_is_listed() -> None:
     assert join(listed, ["mine"], ["deep", "wide"], ["walk", "small"]) == listed
     with pytest.raises(BenchError, match="a strategy given as a table needs a name"):
         join(make(strategies=[{"rate": 0.1}]), [], [], [])
+
+
+def test_who_cannot_give_up_takes_no_timeout() -> None:
+    with pytest.raises(BenchError, match="'inline' has no worker that a timeout could end"):
+        narrow(make(), engine="inline", timeout=3.0)

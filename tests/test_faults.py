@@ -137,10 +137,10 @@ def test_trouble_that_takes_a_process_with_it(engine: str, tiny: Path, write: Wr
 
 
 def test_a_timeout_holds_where_runs_are_serial(tiny: Path, write: Write) -> None:
-    change(tiny, timing_blocks="0", timeout="4.0", strategies='["hangs", "rls"]')
+    change(tiny, timing_blocks="0", timeout="8.0", engine="'serial'", strategies='["hangs", "rls"]')
     ran = run_apart(tiny, "--plugins", write("trouble.py", TROUBLE + WORSE), "--strategy", "hangs", "--strategy", "rls")
     assert "Now: 1 failed, 1 ok" in ran.stderr
-    assert reasons(tiny) == {"hangs": "timed out after 4 s"}
+    assert reasons(tiny) == {"hangs": "timed out after 8 s"}
 
 
 def test_failed_runs_are_done_again_unless_they_are_to_be_kept(tiny: Path, bench: Bench, write: Write) -> None:
@@ -259,7 +259,7 @@ def ends(group: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("engine", ["serial", "processes", "ray"])
+@pytest.mark.parametrize("engine", ["inline", "processes", "ray"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_session_that_is_stopped_says_how_to_go_on(
     tiny: Path, write: Write, number: signal.Signals, status: int, engine: str

@@ -126,7 +126,7 @@ def test_other_runs_and_their_order(tiny: Path, bench: Bench, write: Write) -> N
     for order, strategies in orders.items():
         tiny.write_text("\n".join([*text, f"strategies = {strategies}".replace("'", '"')]) + "\n")
         only = [word for name in strategies for word in ("--strategy", name)]
-        ran = bench("run", tiny, *plugins, *only, "--engine", "serial", "--results", tiny.parent / order)
+        ran = bench("run", tiny, *plugins, *only, "--engine", "inline", "--results", tiny.parent / order)
         assert ran.status == 0, ran.err
         store = Store(tiny.parent / order / "tiny")
         frames = {record.strategy.name: store.read_frame(record.run_id, ORIGINS) for record in store.records()}

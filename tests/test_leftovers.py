@@ -170,7 +170,7 @@ SABOTEUR = """
 LEFT = {"bench.metrics.ErrorSums.add", "time.perf_counter_ns", "a torch function mode", "torch.nn.functional.mse_loss"}
 
 
-@pytest.fixture(params=["serial", "processes"])
+@pytest.fixture(params=["inline", "processes"])
 def session(request: pytest.FixtureRequest, tiny: Path, bench: Bench, write: Write, without_report: None) -> Path:
     """A saboteur's run and an honest one after it, in the one process that there is; audits and timing passes."""
     change(
@@ -179,7 +179,7 @@ def session(request: pytest.FixtureRequest, tiny: Path, bench: Bench, write: Wri
         forecasters='["dlinear"]',
         engine=f"'{request.param}'",
         workers="1",
-        timing_blocks=str(2 * (request.param == "serial")),
+        timing_blocks=str(2 * (request.param == "inline")),
     )
     ran = bench("run", tiny, "--plugins", write("saboteur.py", SABOTEUR))
     assert ran.status == 0, ran.err
@@ -193,7 +193,7 @@ def test_a_session_goes_on_as_if_nothing_had_been_left(session: Path, tmp_path: 
     made = {record.strategy.name: record for record in store.records()}
     assert {*made["saboteur"].left} >= LEFT
     honest = made["retrain"]
-    if (timing := store.read_timing(honest.run_id)) is not None:  # which in the serial session came last
+    if (timing := store.read_timing(honest.run_id)) is not None:  # which in the inline session came last
         assert timing.replay is not None
         assert (timing.replay.verdict, timing.left, timing.beside) == ("same", [], [])
     assert (honest.left, honest.beside) == ([], [])
@@ -208,7 +208,7 @@ def test_a_session_goes_on_as_if_nothing_had_been_left(session: Path, tmp_path: 
     said = problems(read_results(store.folder))
     assert any("- saboteur left behind in its process: bench.metrics.ErrorSums.add, " in block for block in said)
     frame = store.read_frame(honest.run_id, ORIGINS)
-    bench("run", session, "--strategy", "retrain", "--results", tmp_path / "alone", "--engine", "serial")
+    bench("run", session, "--strategy", "retrain", "--results", tmp_path / "alone", "--engine", "inline")
     other = Store(tmp_path / "alone" / "tiny").read_frame(honest.run_id, ORIGINS)
     assert frame is not None
     assert other is not None

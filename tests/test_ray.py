@@ -167,7 +167,7 @@ def test_a_machine_that_is_lost_in_mid_run(
     assert len(list(there.glob("*"))) >= 1
     assert clean(tiny)
     assert check(tiny.parent / "results") == []
-    assert bench("run", tiny, *plugin, "--engine", "serial", "--results", "serial").status == 0
+    assert bench("run", tiny, *plugin, "--engine", "inline", "--results", "serial").status == 0
     ours, right = (Store(tiny.parent / results / "tiny") for results in ("results", "serial"))
     assert ours.found() == right.found() == sorted(ours.read_manifest())
     for run_id in right.found():
@@ -241,7 +241,7 @@ def test_without_ray_a_line_says_how_to_get_it(tiny: Path, bench: Bench, monkeyp
 def test_an_address_is_of_a_ray_cluster(tiny: Path, bench: Bench) -> None:
     ran = bench("run", tiny, "--address", "auto")
     assert ran.status == 2
-    assert "--address is of a ray cluster, and the engine is 'serial': add --engine ray" in ran.err
+    assert "--address is of a ray cluster, and the engine is 'inline': add --engine ray" in ran.err
 
 
 @pytest.mark.parametrize("given", ["cuda", "cuda:1"])

@@ -98,7 +98,7 @@ def test_what_a_saboteur_raises_is_its_own(tiny: Path, bench: Bench, write: Writ
 @pytest.mark.usefixtures("without_report")
 def test_what_a_saboteur_does_to_its_process_is_its_own(tiny: Path, bench: Bench, write: Write) -> None:
     acts = RAISES | SPOILS | FORKS
-    change(tiny, timing_blocks="0", engine="'processes'", workers="2")
+    change(tiny, timing_blocks="0", engine="'serial'")  # one worker after the other
     require_apart(bench("run", tiny, "--plugins", write("saboteurs.py", saboteurs(acts))), tiny, acts)
 
 

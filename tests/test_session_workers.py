@@ -45,7 +45,7 @@ def test_engines_give_the_same_bits(engine: str, tiny: Path, bench: Bench, write
         seeds="[0, 1]",
         timing_blocks="0",
     )
-    bench("run", tiny, "--plugins", path, "--engine", "serial", "--results", "serial")
+    bench("run", tiny, "--plugins", path, "--engine", "inline", "--results", "serial")
     run = subprocess.run(
         command("run", tiny, "--plugins", path, "--engine", engine, "--results", "apart"),
         cwd=tiny.parent,
@@ -151,7 +151,7 @@ def test_a_run_that_kills_its_worker_is_recorded_and_the_others_go_on(tiny: Path
     assert all("worker process died" in record.reason for record in done if record.status == "failed")
     kept = [record for record in done if record.status == "ok"]
     assert kept
-    without = run_apart(tiny, "--engine", "serial")
+    without = run_apart(tiny, "--engine", "inline")
     assert without.returncode == 0
     assert f"; {len(kept)} kept from before" in without.stderr
     assert clean(tiny)

@@ -121,9 +121,9 @@ def done(said: str) -> Counter[str]:
     return Counter({name: int(number) for number, name in re.findall(r"(\d+) (ok|kept|by|timed)", line)})
 
 
-@pytest.mark.parametrize("engine", ["serial", "processes"])
+@pytest.mark.parametrize("engine", ["inline", "processes"])
 def test_two_sessions_share_the_work_and_time_one_after_the_other(watched: Path, engine: str, bench: Bench) -> None:
-    both = engine == "serial"
+    both = engine == "inline"
     sessions = [start(watched, "--engine", engine, "--workers", 2, report=both) for _ in range(2)]
     said = [session.communicate()[1] for session in sessions]
     assert [session.returncode for session in sessions] == [0, 0], said
@@ -149,7 +149,7 @@ def test_two_sessions_share_the_work_and_time_one_after_the_other(watched: Path,
 
 
 def test_of_three_sessions_one_is_killed_and_nothing_is_lost_or_done_twice(watched: Path) -> None:
-    sessions = [start(watched, "--engine", "serial") for _ in range(3)]
+    sessions = [start(watched, "--engine", "inline") for _ in range(3)]
     folder, victim = store_of(watched).folder, sessions[1]
     claims = folder / ".tmp"
 

@@ -19,7 +19,7 @@ import pytest
 from bench import load_results
 from bench.analysis.sweeps import grid_table
 from bench.engines import ENGINES, Crew
-from bench.engines.serial import InOrder
+from bench.engines.inline import InOrder
 from bench.experiment import expand, load_experiment
 from bench.record import Record
 from bench.report.reading import read_results
@@ -113,7 +113,7 @@ def test_one_crew_tries_and_serves(swept: Path, bench: Bench, monkeypatch: pytes
         crews.append(Counted())
         yield crews[-1]
 
-    monkeypatch.setitem(ENGINES, "serial", counting)
+    monkeypatch.setitem(ENGINES, "inline", counting)
     assert bench("sweep", swept).status == 0
     (crew,) = crews
     assert isinstance(crew, Counted)

@@ -1,6 +1,6 @@
 """An experiment of small runs, killed at random moments and started again, until it is done: nothing may be lost.
 
-``python -m tests.torture [kills] [seed]`` (``make torture``): half of the kills over ``serial``, half over
+``python -m tests.torture [kills] [seed]`` (``make torture``): half of the kills over ``inline``, half over
 ``processes`` (a fifth where there are fewer than 50).
 """
 
@@ -173,7 +173,7 @@ def torture(folder: Path, kills: dict[str, int], seed: int) -> dict[str, Torture
     rows = [f"{a:.4f},{b:.4f}" for a, b in zip(np.sin(t / 4), np.cos(t / 3), strict=True)]
     waves = folder / "waves.csv"
     waves.write_text("\n".join(["a,b", *rows]) + "\n")
-    right = Torture(folder / "undisturbed", waves, "serial", random.Random()).let_end()
+    right = Torture(folder / "undisturbed", waves, "inline", random.Random()).let_end()
     done = {}
     for engine, count in kills.items():
         done[engine] = Torture(folder, waves, engine, random.Random(f"{seed} {engine}"))
@@ -187,7 +187,7 @@ def main() -> None:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         fewer = kills // 2 if kills >= 50 else kills // 5  # a start of workers takes seconds
-        done = torture(Path(folder), {"serial": kills - fewer, "processes": fewer}, seed)
+        done = torture(Path(folder), {"inline": kills - fewer, "processes": fewer}, seed)
     for engine, one in done.items():
         print(f"{engine}: {one.kills} kills, {RUNS} runs looked at {one.rounds} times: all there, all right, no other")
     print(f"seed {seed}, {time.monotonic() - begun:.0f} s")

@@ -8,9 +8,9 @@ from functools import partial
 
 from bench.engines.cluster import RayOptions
 from bench.engines.crew import Crew, Lost
-from bench.engines.processes import in_processes
+from bench.engines.inline import inline
+from bench.engines.processes import in_processes, serially
 from bench.engines.ray import on_ray
-from bench.engines.serial import serially
 from bench.registry import unknown
 
 __all__ = ["ENGINES", "Crew", "Engine", "Lost", "RayOptions", "engine"]
@@ -18,7 +18,7 @@ __all__ = ["ENGINES", "Crew", "Engine", "Lost", "RayOptions", "engine"]
 Engine = Callable[[int | None, int], AbstractContextManager[Crew]]
 """A crew of so many workers (None: as many as there is room for), each with so many threads."""
 
-ENGINES: dict[str, Engine] = {"serial": serially, "processes": in_processes, "ray": on_ray}
+ENGINES: dict[str, Engine] = {"serial": serially, "processes": in_processes, "ray": on_ray, "inline": inline}
 
 
 def engine(name: str, ray: RayOptions | None = None) -> Engine:

@@ -73,6 +73,14 @@ def in_processes(workers: int | None, threads: int) -> Iterator[Crew]:
         pool.close()
 
 
+@contextmanager
+def serially(workers: int | None, threads: int) -> Iterator[Crew]:
+    """`in_processes` with one worker, whatever ``workers`` says."""
+    del workers
+    with in_processes(1, threads) as crew:
+        yield crew
+
+
 def cores_for(threads: int) -> int:
     """Processes of so many threads that this process may use cores for, at least one."""
     from joblib import cpu_count

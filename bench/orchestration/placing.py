@@ -12,10 +12,7 @@ from bench.errors import BenchError
 from bench.experiment import Experiment
 from bench.timing import resolve_device
 
-
-def engine_of(experiment: Experiment) -> str:
-    """What may have to be given up is done by a worker, that can be ended."""
-    return "processes" if experiment.engine == "serial" and experiment.timeout else experiment.engine
+ONE_AT_A_TIME = ("serial", "inline")
 
 
 def crew_of(experiment: Experiment, device: str) -> AbstractContextManager[Crew]:
@@ -28,13 +25,12 @@ def crew_of(experiment: Experiment, device: str) -> AbstractContextManager[Crew]
     options = experiment.ray
     if options.gpus is None and torch.device(device).type == "cuda":
         options = options.model_copy(update={"gpus": 1.0})
-    workers = 1 if experiment.engine == "serial" else experiment.workers
-    return engine(engine_of(experiment), options)(workers, experiment.threads)
+    return engine(experiment.engine, options)(experiment.workers, experiment.threads)
 
 
 def workers_expected(experiment: Experiment) -> int:
     """How many runs there will be at a time, while nobody has asked a cluster yet."""
-    return 1 if experiment.engine == "serial" else experiment.workers or cores_for(experiment.threads)
+    return 1 if experiment.engine in ONE_AT_A_TIME else experiment.workers or cores_for(experiment.threads)
 
 
 def device_of(experiment: Experiment) -> str:

@@ -18,7 +18,7 @@ def test_a_record_holds_the_truth_and_knows_its_twin(write: Any, bench: Any, wit
           { name = "recurring-aba", rows = 1200 }, { name = "recurring-aba", rows = 1200, twin = true },
           { name = "no-drift", rows = 1200 }, "realistic-drift",
         ]
-        engine = "serial"
+        engine = "inline"
         timing_blocks = 0
         """,
     )

@@ -51,7 +51,7 @@ def experiment(folder: Path, runs: int) -> Experiment:
         strategies=[{"name": "rls", "ridge": 1.0 + i} for i in range(10)],
         datasets=[f"csv:{folder / 'waves.csv'}"],
         seeds=list(range(runs // 10)),
-        engine="serial",
+        engine="inline",
         timing_blocks=0,
     )
 

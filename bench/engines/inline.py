@@ -10,8 +10,11 @@ from bench.errors import ENDS_SESSION
 
 
 @contextmanager
-def serially(workers: int | None = 1, threads: int = 1) -> Iterator[Crew]:
-    """A crew of this process alone; ``workers`` and ``threads`` change nothing, and no job can be given up."""
+def inline(workers: int | None = 1, threads: int = 1) -> Iterator[Crew]:
+    """A crew of this process alone; ``workers`` and ``threads`` change nothing, and no job can be given up.
+
+    A job that ends its process ends this one.
+    """
     del workers, threads
     yield InOrder()
 
