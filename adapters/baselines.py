@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from bench import Feedback, Strategy, StrategyConfig, register_strategy
+from bench import BenchError, Feedback, Planned, Strategy, StrategyConfig, register_strategy
 
 
 class LatestTargets(Strategy):
     """Keeps the last released value of the targets at each phase of a season; a season of one row has one phase."""
 
+    reads_exogenous: ClassVar[bool] = False
     season: int = 1
 
     def setup(self) -> None:
@@ -81,6 +82,14 @@ class SeasonalNaive(LatestTargets):
     group = "core"
     carries = "the last season"
 
+    @classmethod
+    def check_service(cls, config: Any, planned: Planned) -> None:
+        """A season must have been seen when service begins."""
+        if config.season is not None and config.season > planned.history:
+            raise BenchError(
+                f"season={config.season} is more than the {planned.history} rows before service: give at most as many."
+            )
+
     def setup(self) -> None:
         """Keep one season."""
         self.season = self.config.season or self.history.season or 1
@@ -93,6 +102,7 @@ class Frozen(Strategy):
 
     group = "core"
     uses_forecaster: ClassVar[bool] = True
+    reads_exogenous: ClassVar[bool] = False
 
     def setup(self) -> None:
         """Switch memory writes off, where there is a memory, and gradients."""

@@ -33,6 +33,7 @@ class Retrain(Strategy):
 
     group = "core"
     uses_forecaster: ClassVar[bool] = True
+    reads_exogenous: ClassVar[bool] = False
     heavy = True
     carries = "the weights, until the next training"
     tiny: ClassVar[dict[str, Any]] = {"every": 10}

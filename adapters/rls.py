@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -50,6 +52,7 @@ class RecursiveLeastSquares(Strategy):
         ridge: NonNegativeFloat = 1.0
 
     group = "core"
+    reads_exogenous: ClassVar[bool] = False
     carries = "the weights and the inverse Gram matrix"
 
     def setup(self) -> None:

@@ -69,6 +69,7 @@ class TitansWithinWindow(Strategy):
     Config: ClassVar[type[StrategyConfig]] = MemoryConfig
     group: ClassVar[Any] = "core"
     uses_forecaster = True
+    reads_exogenous: ClassVar[bool] = False
     needs = frozenset({"memory"})
 
     @classmethod

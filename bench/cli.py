@@ -14,17 +14,16 @@ import typer
 from bench.benchmarks import THROUGHPUT
 from bench.commands.data import data
 from bench.commands.results import app as results_app
-from bench.console import err, out, print_table, say_left_alone
+from bench.console import err, load_all, out, print_table, say_left_alone
 from bench.errors import BenchError, TerminatedError
 from bench.orchestration.stopping import ENDED, FULL, kept_when_stopped, terminable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from bench.experiment import Experiment
     from bench.orchestration.plan import Redo
     from bench.orchestration.shard import Shard
-    from bench.plugins import Broken
     from bench.store import Store
 
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, *FULL}
@@ -102,7 +101,7 @@ def run(
     from bench.experiment import at_address, join, leave_out, load_experiment, narrow
     from bench.orchestration.shard import WHOLE, Shard
     from bench.override import Override, override
-    from bench.plugins import user_plugin_names
+    from bench.plugins import user_plugin_names, working_plugins
     from bench.report import write_report
     from bench.session import carry_out
     from bench.store import Store
@@ -110,7 +109,7 @@ def run(
     paths = tuple(plugins or ())
     share = Shard.parse(shard) if shard else WHOLE
     chosen = load_experiment(experiment)
-    broken = _load_plugins(paths)
+    broken = load_all(paths)
     chosen = join(chosen, *user_plugin_names(paths))
     changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
     chosen = at_address(narrow(chosen, strategy or (), dataset or (), seed or (), **changes), address)
@@ -124,7 +123,7 @@ def run(
         outcome = carry_out(
             chosen,
             results,
-            plugins=paths,
+            plugins=(*paths, *working_plugins(at_hand=True)),
             redo=redo,
             retrain=retrain,
             retime=retime,
@@ -150,26 +149,17 @@ def _leave_drifts(store: Store, experiment: Experiment, *, again: bool) -> None:
     leave_drifts(store, err.say, experiment.datasets, again=again)
 
 
-def _load_plugins(paths: Iterable[Path]) -> list[Broken]:
-    """Load plug-ins, and say which of those that are found by folder cannot be."""
-    from bench.plugins import load_plugins
-
-    broken = load_plugins(paths)
-    for file in broken:
-        err.print(str(file), style="red", markup=False, highlight=False)
-    return broken
-
-
 def _redo(always: bool, retry_failed: bool) -> Redo:
     return "always" if always else "only-missing" if retry_failed else "keep-failed"
 
 
 def _print_matrix(chosen: Experiment, results: Path, redo: Redo, share: Shard, *, retrain: bool) -> None:
     from bench.orchestration.matrix import COLUMNS, lines, matrix, outlook
-    from bench.session import prospect
+    from bench.session import print_unread, prospect
 
     ahead, training, pace, workers = prospect(chosen, results, redo, share, retrain=retrain)
     print_table(chosen.name, COLUMNS, lines(matrix(ahead), pace))
+    print_unread(ahead.runs, err)
     out.say(outlook(ahead, training, pace, workers))
 
 
@@ -201,7 +191,7 @@ def sweep(
 ) -> None:
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
     from bench.experiment import at_address, join, leave_out, load_experiment, narrow
-    from bench.plugins import user_plugin_names
+    from bench.plugins import user_plugin_names, working_plugins
     from bench.report import write_report
     from bench.store import Store
     from bench.sweeps.grid import parse_grid
@@ -209,7 +199,7 @@ def sweep(
 
     paths = tuple(plugins or ())
     whole = load_experiment(experiment)
-    broken = _load_plugins(paths)
+    broken = load_all(paths)
     whole, left_out = leave_out(join(whole, *user_plugin_names(paths)), broken)
     changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
     chosen = at_address(narrow(whole, strategy or (), dataset or (), seed or (), **changes), address)
@@ -218,7 +208,7 @@ def sweep(
             chosen,
             parse_grid(grid) if grid else grid_of(whole, chosen),
             results,
-            plugins=paths,
+            plugins=(*paths, *working_plugins(at_hand=True)),
             redo=_redo(always, retry_failed),
             narrowed=bool(strategy or dataset or seed or left_out),
             serve=serve,
@@ -325,7 +315,7 @@ def list_all(plugins: Plugins = None) -> None:
     from bench.protocol import PRESETS
     from bench.strategy import STRATEGIES
 
-    _load_plugins(plugins or ())
+    load_all(plugins or ())
     print_table(
         "Strategies",
         ("name", "group", "needs", "what it is"),
@@ -356,7 +346,7 @@ def check(
     from bench.registry import unknown
     from bench.strategy import STRATEGIES
 
-    _load_plugins(plugins or ())
+    load_all(plugins or ())
     torch.set_num_threads(1)
     checks: list[tuple[str, Callable[[str], list[str]], bool]] = [
         ("strategy", partial(_audited, results=results), name in STRATEGIES),

@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench.text import shown, shown_lines
+
+if TYPE_CHECKING:
+    from bench.plugins import Broken
 
 
 class Screen(Console):
@@ -46,6 +49,18 @@ def say_left_alone(*folders: Path) -> None:
 
     for finding in (finding for folder in folders for finding in not_ours(folder)):
         err.say(f"{finding.path} {finding.reason}")
+
+
+def load_all(paths: Iterable[Path] = ()) -> list[Broken]:
+    """Load plug-ins; say which are the working folder's own, and which of those found by folder cannot be loaded."""
+    from bench.plugins import load_plugins, working_plugins
+
+    broken, here = load_plugins(paths), Path.cwd().resolve()
+    if own := [str(file.relative_to(here)) for file in working_plugins(at_hand=True)]:
+        err.say(f"Plug-ins of this folder: {', '.join(own)}")
+    for file in broken:
+        err.say(file, style="red")
+    return broken
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:

@@ -137,7 +137,8 @@ class Forecaster(Protocol):
     contract checks. ``check_task(config, task, device)``, a class method, raises a `BenchError` where the options
     cannot serve a task; it is asked before anything runs. ``provides`` names abilities that strategies may ask for,
     such as ``memory``. ``depends_on`` names data files that it reads (pre-trained weights, say), relative to its own
-    file: where one changes, its checkpoints and runs are new ones.
+    file: where one changes, its checkpoints and runs are new ones. ``reads_exogenous = False`` says that it leaves
+    inputs alone which are no targets, where the targets are inputs too.
     """
 
     Config: ClassVar[type[ForecasterConfig]]

@@ -20,6 +20,8 @@ from bench.registry import Registry
 from bench.strategy import STRATEGIES
 
 PACKAGE = Path(__file__).resolve().parent
+KINDS = ("adapters", "datasets")
+_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset)\b")
 FORECASTER_MODULES = ("bench.forecasters.linear", "bench.forecasters.titans_options")
 REGISTRIES: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
 
@@ -51,8 +53,37 @@ class Broken:
         return f"{self.reason.rstrip('.')}. Left out: {names or 'what it holds'}."
 
 
+def working_plugins(*, at_hand: bool = False) -> list[Path]:
+    """Plug-ins in ``adapters/`` and ``datasets/`` of the working folder, where that is no checkout.
+
+    Both names are other tools' too: a file or a package that registers nothing here is none.
+
+    Args:
+        at_hand: Whether only those count that are loaded, and so not broken.
+    """
+    if Path("bench", "plugins.py").is_file():  # a checkout, of this version or another
+        return []
+    files = [file for kind in KINDS for file in plugins_in(Path.cwd().resolve() / kind)]
+    found = [file for file in files if any(map(_registers, [file, *_others(file)]))]
+    return [file for file in found if loaded(file)] if at_hand else found
+
+
+def _others(file: Path) -> Iterable[Path]:
+    """The other files of a package; none of a plug-in that is one file."""
+    return file.parent.rglob("*.py") if file.name == "__init__.py" else ()
+
+
+def _registers(file: Path) -> bool:
+    try:
+        return _REGISTERS.search(file.read_bytes()) is not None
+    except OSError:
+        return False
+
+
 def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
-    """Register everything that is built in or installed, then what ``paths`` name. Doing it twice does nothing.
+    """Register everything that is built in, of the working folder or installed, then what ``paths`` name.
+
+    Doing it twice does nothing.
 
     Args:
         paths: Files, packages, or folders of them; names in a folder that start with ``_`` do not count.
@@ -66,12 +97,14 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
     failed: dict[Path, str] = {}
     for module in FORECASTER_MODULES:
         importlib.import_module(module)
-    for kind in ("adapters", "datasets"):
-        for file in plugins_in(home() / kind):
-            try:
-                _load_file(file, kind)
-            except BenchError as error:
-                failed[file] = str(error)
+    own = [(file, kind) for kind in KINDS for file in plugins_in(home() / kind)]
+    here = Path.cwd().resolve()
+    theirs = [(file, file.relative_to(here).parts[0]) for file in working_plugins()]
+    for file, kind in [*own, *theirs]:
+        try:
+            _load_file(file, kind)
+        except BenchError as error:
+            failed[file] = str(error)
     for point in entry_points(group="bench.plugins"):
         try:
             point.load()

@@ -12,6 +12,7 @@ from bench.benchmarks import THROUGHPUT
 from bench.console import Screen
 from bench.engines import Crew
 from bench.experiment import Experiment, expand
+from bench.forecaster import FORECASTERS
 from bench.orchestration.auditing import audit_missing
 from bench.orchestration.changes import keep_code_of
 from bench.orchestration.earlier import find_earlier
@@ -26,10 +27,12 @@ from bench.orchestration.timekeeping import time_each
 from bench.orchestration.work import Work, number_of
 from bench.run import Workplace, load_series
 from bench.run_spec import RunSpec, cell_of_run
+from bench.series import DriftSeries
 from bench.storage.disk import SESSIONS, WORK, sweep
 from bench.storage.plain import make_folder, require_plain
 from bench.storage.upkeep import not_ours
 from bench.store import CHECKPOINTS, DAMAGED, MANIFEST, Store
+from bench.strategy import STRATEGIES
 
 PROGRESS = ".progress"
 
@@ -153,13 +156,44 @@ def prospect(
 
 
 def print_notes(runs: list[RunSpec], console: Screen) -> None:
-    """Say what the loaders of the runs' datasets guessed or mended."""
-    first: dict[str, RunSpec] = {}
-    for run in runs:
-        first.setdefault(run.shown, run)
-    for name, run in first.items():
-        for note in load_series(run).notes:
+    """Say what the loaders of the runs' datasets guessed or mended, and which inputs no model at hand reads."""
+    for name, here in _by_dataset(runs).items():
+        for note in load_series(here[0]).notes:
             console.say(f"{name}: {note}", style="dim")
+    print_unread(runs, console)
+
+
+def print_unread(runs: list[RunSpec], console: Screen) -> None:
+    """Say which inputs of the runs' datasets no model at hand reads."""
+    for name, here in _by_dataset(runs).items():
+        if unread := unread_inputs(here, load_series(here[0])):
+            console.say(f"{name}: {unread}", style="dim")
+
+
+def _by_dataset(runs: list[RunSpec]) -> dict[str, list[RunSpec]]:
+    found: dict[str, list[RunSpec]] = {}
+    for run in runs:
+        found.setdefault(run.shown, []).append(run)
+    return found
+
+
+def unread_inputs(runs: list[RunSpec], series: DriftSeries) -> str:
+    """In a line: inputs of a dataset that none of the runs' models reads; empty where there are none.
+
+    Args:
+        runs: On that dataset.
+        series: The dataset.
+    """
+    exogenous = [name for name in series.inputs if name not in series.targets]
+    read = any(_reads_exogenous(run) for run in runs if not run.skip)
+    if series.target_index is None or not exogenous or read:
+        return ""
+    return f"no model here reads inputs that are no targets: {', '.join(exogenous)}"
+
+
+def _reads_exogenous(run: RunSpec) -> bool:
+    classes = [STRATEGIES[run.strategy.name].cls, *([FORECASTERS[run.forecaster.name].cls] if run.forecaster else [])]
+    return any(getattr(cls, "reads_exogenous", True) for cls in classes)
 
 
 def carry_out_runs(

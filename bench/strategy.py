@@ -150,6 +150,8 @@ class Strategy:
         group: ``core``, ``control``, ``leaky``, ``literature`` or ``user``.
         uses_forecaster: Whether it adapts a forecaster; if so it runs once for each one of the experiment.
         needs: What the forecaster must offer: ``gradients``, ``memory``.
+        reads_exogenous: False for a strategy that does not itself look at inputs which are no targets, where the
+            targets are inputs too; what its forecaster does with them is the forecaster's to say.
         reads: False for a strategy whose forecasts depend on no row at all.
         heavy: Whether it trains in service: its runs take long, and are started early.
         carries: What lasts from one block to the next, in a few words; printed in the report.
@@ -162,6 +164,7 @@ class Strategy:
     uses_forecaster: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     reads: ClassVar[bool] = True
+    reads_exogenous: ClassVar[bool] = True
     heavy: ClassVar[bool] = False
     carries: ClassVar[str] = "nothing"
     tiny: ClassVar[dict[str, Any]] = {}

@@ -5,19 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench import DriftSeries, Protocol
+from bench import BenchError, DriftSeries, Protocol
 from bench.config import build
+from bench.experiment import Experiment, expand
+from bench.forecaster import FORECASTERS
 from bench.forecasters.linear import RidgeConfig
 from bench.plugins import load_plugins
+from bench.run import Workplace, execute, load_series
+from bench.session import unread_inputs
 from bench.strategy import STRATEGIES, Service
 from bench.stream import Stage, Stream, blocks
 from bench.testing import small_series
@@ -325,3 +331,42 @@ def test_ordinary_least_squares_about_the_mean() -> None:
     level = window.mean(axis=0)
     expected = np.stack([(window[:, c] - level[c]) @ weights + level[c] for c in (2, 0)], axis=1)
     np.testing.assert_allclose(ridge(torch.from_numpy(window[None]))[0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("what", ["persistence", "seasonal-naive", "rls", "frozen ridge", "frozen dlinear"])
+def test_who_reads_no_exogenous_input_forecasts_the_same_whatever_it_holds(what: str, tmp_path: Path) -> None:
+    name, _, forecaster = what.partition(" ")
+    classes = [STRATEGIES[name].cls, *([FORECASTERS[forecaster].cls] if forecaster else [])]
+    assert not any(cls.reads_exogenous for cls in classes)
+    errors = []
+    for seed in (0, 1):
+        rng = np.random.default_rng(0)
+        values = {"target": rng.normal(size=300).cumsum(), "other": np.random.default_rng(seed).normal(size=300)}
+        path = tmp_path / f"{seed}.csv"
+        pd.DataFrame(values).to_csv(path, index=False)
+        dataset = {"name": f"csv:{path}", "inputs": ["target", "other"], "targets": ["target"], "season": 6}
+        training = {"steps": 3, "batch": 4, "evaluations": 1}
+        lists = {"strategies": [name], "forecasters": [forecaster] if forecaster else [], "datasets": [dataset]}
+        protocol = {"lookback": 12, "horizon": 3}
+        [run] = expand(build(Experiment, {"name": "e", "protocol": protocol, "training": training} | lists, "t"), "cpu")
+        errors.append(execute(run, Workplace(tmp_path, tmp_path / "checkpoints"))[0].errors)
+        line = unread_inputs([run], load_series(run))
+        assert line == "no model here reads inputs that are no targets: other"
+    assert errors[0] is not None
+    assert errors[0] == errors[1]
+    reads = {"forecasters": ["titans"], "strategies": ["frozen"]}
+    runs = expand(build(Experiment, {"name": "e", "protocol": protocol} | lists | reads, "t"), "cpu")
+    assert unread_inputs(runs, load_series(runs[0])) == ""
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_season_longer_than_the_history_is_refused_before_anything_runs() -> None:
+    def experiment(season: int) -> Experiment:
+        lists = {"strategies": [{"name": "seasonal-naive", "season": season}], "datasets": ["realistic-drift"]}
+        return build(Experiment, {"name": "e"} | lists, "t")
+
+    rows = load_series(expand(experiment(1), "cpu")[0]).split.train
+    expand(experiment(rows), "cpu")
+    with pytest.raises(BenchError, match=rf"season={rows + 1} is more than the {rows} rows before service"):
+        expand(experiment(rows + 1), "cpu")

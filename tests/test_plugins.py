@@ -412,3 +412,38 @@ def test_a_broken_file_in_adapters_breaks_its_own_rows_only(broken_file: Path, t
     alone = bench("run", tiny, "--strategy", "mine")
     assert (alone.status, "no strategy is left" in alone.err) == (2, True)
     assert bench("run", tiny, "--strategy", "rls").status == 0
+
+
+def test_the_working_folder_s_plug_ins_are_read_and_told(tiny: Path, write: Write, bench: Bench) -> None:
+    """Whoever has the package as a wheel has no checkout to put a file into."""
+    write("adapters/mine.py", strategy("mine-here"))
+    write("adapters/pack/__init__.py", "from .inner import Mine")
+    write("adapters/pack/inner.py", strategy("packed-here"))
+    write("adapters/_helper.py", "raise RuntimeError('no plug-in')")
+    write("adapters/lora.py", "raise RuntimeError('of another tool')")
+    write("datasets/loader.py", "raise RuntimeError('of another tool')")
+    write(
+        "datasets/walk.py",
+        """
+        import numpy as np
+        from bench import Dataset, DriftSeries, Split, register_dataset
+
+        @register_dataset("walk-here")
+        class Walk(Dataset):
+            "A walk."
+
+            def load(self):
+                values = np.random.default_rng(0).normal(size=(200, 1)).cumsum(axis=0)
+                return DriftSeries(self.name, values, ("x",), np.arange(200), Split.by_fraction(200), ("x",), ("x",))
+        """,
+    )
+    told = "Plug-ins of this folder: adapters/mine.py, adapters/pack/__init__.py, datasets/walk.py\n"
+    listed = bench("list")
+    assert listed.err == told
+    assert all(name in listed.out for name in ("mine-here", "packed-here", "walk-here"))
+    change(tiny, strategies='["@user", "persistence"]', datasets='["walk-here"]', timing_blocks="0")
+    ran = bench("run", tiny, "--dry-run")
+    assert ran.err.startswith(told)
+    assert "3 runs: 0 kept, 3 to do" in ran.out
+    ran = bench("run", tiny, "--engine", "processes", "--workers", "1", "--strategy", "packed-here")
+    assert "Now: 1 ok" in ran.err

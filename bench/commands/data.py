@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.console import err, out, print_table
+from bench.console import err, load_all, out, print_table
 from bench.errors import BenchError
 
 data = typer.Typer(no_args_is_help=True, help="Datasets: list, fetch, describe, card.")
@@ -19,9 +19,8 @@ def list_data() -> None:
     """Datasets, and whether their files are here."""
     from bench.dataset import DATASETS
     from bench.files.download import locate
-    from bench.plugins import load_plugins
 
-    load_plugins()
+    load_all()
     rows = []
     for entry in DATASETS:
         file = entry.cls.remote_file
@@ -36,9 +35,8 @@ def fetch(name: Annotated[str, typer.Argument(help="A dataset's name, or all.")]
     """Download a dataset's file, and check it; what broke off before goes on from there."""
     from bench.dataset import DATASETS
     from bench.files.download import fetch as download
-    from bench.plugins import load_plugins
 
-    load_plugins()
+    load_all()
     entries = [e for e in DATASETS if e.cls.remote_file] if name == "all" else [DATASETS[name.partition(":")[0]]]
     failures: dict[str, BenchError] = {}
     for entry in entries:
@@ -73,9 +71,8 @@ def describe(
     """Rows, columns, borders, drifts known and estimated, how far the stream is from training, source and licence."""
     from bench.dataset import resolve_dataset
     from bench.dataset_card import EVIDENCE, Portrait
-    from bench.plugins import load_plugins
 
-    load_plugins(plugins or ())
+    load_all(plugins or ())
     series = resolve_dataset(name, _options(set_ or ())).series()
     portrait = Portrait.of(series, _change_points())
     print_table(name, ("what", "value"), [*portrait.facts(), ("fingerprint", series.fingerprint)])
@@ -94,9 +91,8 @@ def card(
     """Write a dataset's page, NAME.md; all writes their index, too. Nothing is downloaded for it."""
     from bench.dataset import DATASETS
     from bench.dataset_card import index, is_brief, make_card
-    from bench.plugins import load_plugins
 
-    load_plugins()
+    load_all()
     entries = [e for e in DATASETS if "path" not in e.cls.Config.model_fields]
     chosen = entries if name == "all" else [DATASETS[name]]
     if not set(chosen) <= set(entries):

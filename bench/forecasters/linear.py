@@ -126,6 +126,7 @@ class Ridge(nn.Module):
     """Ridge regression on the window, weights shared by all channels."""
 
     Config: ClassVar[type[ForecasterConfig]] = RidgeConfig
+    reads_exogenous: ClassVar[bool] = False
 
     def __init__(self, config: RidgeConfig, task: Task) -> None:
         super().__init__()
@@ -168,6 +169,7 @@ class DLinear(nn.Module):
     """Two linear maps, one for the moving average and one for what is left (Zeng et al., AAAI 2023)."""
 
     Config: ClassVar[type[ForecasterConfig]] = DLinearConfig
+    reads_exogenous: ClassVar[bool] = False
     tiny: ClassVar[dict[str, Any]] = {"kernel": 3, "training": {"steps": 4, "batch": 4, "evaluations": 1}}
 
     def __init__(self, config: DLinearConfig, task: Task) -> None:
