@@ -13,7 +13,8 @@ import pytest
 from torch import Tensor
 
 from bench import Feedback, Strategy, register_strategy, timing
-from bench.record import StepTimes
+from bench.audit import audits_beside
+from bench.record import StepTimes, tampering
 from bench.report.timing_doubts import doubts
 from bench.testing import (
     CheckError,
@@ -35,7 +36,8 @@ from . import test_timing
 from . import test_timing_pass as again
 from .busy import Clock
 from .cheats import FromTorch, Honest, LooksUpTheStack, RewritesTheTruth, canary, same_as_honest
-from .served_runs import carried_out, replayed, run_of, timed
+from .saboteurs import SABOTAGES, leaves
+from .served_runs import carried_out, place_in, replayed, run_of, timed
 
 pytestmark = pytest.mark.usefixtures("registries", "young_heap")
 
@@ -232,6 +234,33 @@ def marked(**changes: Any) -> Case:
 USUAL_US = 40.0
 
 
+def replaces(kind: str, name: str, run: str) -> Case:
+    """Something of the harness: its audit fails, and its run says what it was."""
+
+    def prove(folder: Path) -> None:
+        sabotage, said = SABOTAGES[name]
+        record = carried_out(run_of(leaves(sabotage)), folder)
+        assert said in tampering(record.left)
+        (audit,) = audits_beside(place_in(folder).results, {run: record}, {}).values()
+        assert (audit.status, audit.reason) == ("failed", f"tampers: it replaced {said} (on small)")
+
+    return Case(kind, "caught: tampers", prove)
+
+
+def said_of(kind: str, name: str, outcome: str) -> Case:
+    """Something that other runs use, too: it is put back, and the run says what it was."""
+
+    def prove(folder: Path) -> None:
+        sabotage, said = SABOTAGES[name]
+        record = carried_out(run_of(leaves(sabotage)), folder)
+        assert any(said in what for what in record.left)
+        assert not tampering(record.left)
+
+    return Case(kind, outcome, prove)
+
+
+NAMED = "harmless to other runs, and named"
+
 CASES: dict[str, Case] = {
     "reads the stage in its callers' frames": leaks(LooksUpTheStack),
     "reads the stream that calls it": leaks(ahead.LooksAtItsCaller),
@@ -259,6 +288,8 @@ CASES: dict[str, Case] = {
     "puts another truth in its place": tampers(handed.SwapsTheTruth),
     "rewrites the series": tampers(handed.RewritesTheSeries),
     "rewrites the harness's protocol, for early labels": tampers(handed.ReadsLabelsEarly),
+    "replaces a function of the harness": replaces("rewriting", "a scorer's add", "id"),
+    "registers another class in the place of a rival": replaces("rewriting", "a registered class", "id"),
     "rewrites its own protocol": in_vain(handed.RewritesTheProtocol, "rewriting"),
     "writes to all that it is handed": in_vain(handed.Vandal, "rewriting"),
     "lends its memory as a forecast": copied("an object with __array__"),
@@ -274,6 +305,9 @@ CASES: dict[str, Case] = {
         lambda _: scope.test_what_one_seed_keeps_for_another_is_found(),
     ),
     "keeps notes on disk from run to run": Case("memory", "caught: cannot be repeated", keeps_notes),
+    "replaces functions of numpy or torch for the runs after it": said_of("memory", "mse_loss", NAMED),
+    "leaves a hook or a mode of torch for the runs after it": said_of("memory", "a function mode", NAMED),
+    "leaves something where nothing looks: in other libraries, closures, caches": Case("memory", OUT_OF_SCOPE),
     "keeps notes, and uses them in no run that is served again": Case("memory", OUT_OF_SCOPE),
     "draws from numpy's shared generator": draws(chance.FromNumpy),
     "draws from torch's shared generator": draws(FromTorch),
@@ -302,6 +336,8 @@ CASES: dict[str, Case] = {
     "takes more threads than it was given": marked(threads=4),
     "is quick while it is timed": marked(own_predict=SLOW),
     "works after the blocks that are timed": marked(own_adapt=RARE),
+    "replaces the clock": replaces("clock", "time.perf_counter", "id"),
+    "leaves a thread that works while others are timed": said_of("clock", "a thread", NAMED),
     "works in threads while the harness scores, and no longer": Case("clock", OUT_OF_SCOPE),
 }
 
