@@ -366,6 +366,19 @@ class Record(Part):
     timing: Timing | None = None
     seconds: float = 0.0
     environment: dict[str, Any] = {}
+
+    @property
+    def contradiction(self) -> str:
+        """What in a record that came from elsewhere cannot be as it says, by whatever seal; empty where nothing is."""
+        names, git = self.environment.get("packages") or {}, self.environment.get("git") or {}
+        if not isinstance(names, dict) or not isinstance(git, dict):
+            return "its environment has another form"
+        if self.errors is None:
+            return ""
+        of = {"channel": len(self.dataset.targets), "lead": self.protocol.horizon}
+        found = {(by, len(getattr(self.errors, f"{m}_by_{by}"))) for m in ("mse", "mae") for by in of}
+        return "" if found == set(of.items()) else "its errors are not of its channels and leads"
+
     left: list[str] = []
     beside: list[str] = []
 

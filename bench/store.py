@@ -43,7 +43,7 @@ SWEEP = "_sweep"  # no experiment can have this name
 CHOSEN = "chosen"  # in a sweep's store: what it chose, as experiments
 DAMAGED = ".damaged"
 CHECKPOINTS = ".checkpoints"  # beside the experiments' results, of all of them
-RUN_ID = re.compile(r"[^.\s/\\:][^/\\:\x00-\x1f]*")
+RUN_ID = re.compile(r"[^.\s/\\:\x00-\x1f\ud800-\udfff][^/\\:\x00-\x1f\ud800-\udfff]*")
 """What a run may be called on disk: a name from a file leads nowhere else."""
 
 ATTEMPTS = 100
@@ -151,6 +151,7 @@ class Store:
         except (DamagedError, OSError) as error:
             return Condition("damaged", str(error)), None
         broken = broken_file(self.folder, run_id, seal, closely=closely) if seal else ""
+        broken = broken or (record.contradiction if closely else "")
         if broken:
             return Condition("damaged", broken), None
         return Condition(record.status, seconds=record.seconds, stamp=self._stamp(run_id)), record

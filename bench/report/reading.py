@@ -68,6 +68,8 @@ def _inspected(store: Store) -> tuple[dict[str, Record], list[Lost]]:
     records, lost, cells = {}, [], store.read_manifest()
     for run_id in store.listed():
         condition, record = store.inspect(run_id)
+        if condition.state == "absent":  # another session may have been replacing it just then
+            condition, record = store.inspect(run_id)
         if record is not None:
             records[run_id] = called(record, cells.get(run_id, ""))
         else:

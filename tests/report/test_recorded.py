@@ -176,6 +176,7 @@ FORMS = {
     "a number": b"1" * 5000,
     "no text": bytes(range(256)),
     "nothing": b"",
+    "names of no file": b'{"\\ud800": "x", "\\u0000": "y", "' + b"a" * 500 + b'": "z", "..": "z", "a/b": "c"}',
     "of other types": b'{"a": null, "method": 1, "points": [{"row": "x", "shift": [], "column": 3}], "trial": {}}',
     "rows that are text": b'{"method": 1, "points": [{"row": "3", "shift": "2", "column": 3}]}',
 }
@@ -316,3 +317,26 @@ def test_a_timing_pass_of_a_run_that_is_gone_makes_no_folder(store: Store) -> No
     with pytest.raises(OSError, match="the run is no longer there"):
         store.write_timing(first.run_id, timing)
     assert not (store.folder / first.run_id).exists()
+
+
+CONTRADICTIONS: dict[str, dict[str, Any]] = {
+    "packages that are a list": {"environment": {"packages": [1]}},
+    "packages that are a truth": {"environment": {"packages": True}},
+    "a git that is text": {"environment": {"git": "x"}},
+    "targets that are none": {"targets": []},
+    "more targets": {"targets": ["a"] * 50},
+    "other leads": {"horizon": 5},
+}
+
+
+@pytest.mark.parametrize("what", CONTRADICTIONS)
+def test_a_record_that_contradicts_itself_is_damaged_whatever_its_seal(store: Store, what: str) -> None:
+    changes = dict(CONTRADICTIONS[what])
+    victim = victim_of(store)
+    parts = {"dataset": victim.dataset, "protocol": victim.protocol}
+    for part, key in (("dataset", "targets"), ("protocol", "horizon")):
+        if key in changes:
+            changes[part] = parts[part].model_copy(update={key: changes.pop(key)})
+    store.write(victim.model_copy(update=changes), {})
+    assert store.folder / victim.run_id in {finding.path for finding in check(store.folder)}
+    assert [lost.state for lost in read_results(store.folder).lost] == ["damaged"]
