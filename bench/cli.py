@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import shlex
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -19,8 +18,6 @@ from bench.errors import BenchError, TerminatedError
 from bench.orchestration.stopping import ENDED, FULL, kept_when_stopped, terminable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bench.experiment import Experiment
     from bench.orchestration.plan import Redo
     from bench.orchestration.shard import Shard
@@ -333,61 +330,28 @@ def check(
     name: Annotated[str, typer.Argument(help="A strategy, forecaster or dataset.")],
     plugins: Plugins = None,
     results: Results = Path("results"),
+    engine: Annotated[str, typer.Option(help="serial: in a process beside this one; inline: in this one.")] = "serial",
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Seconds after which a check is given up, on each forecaster.")
+    ] = None,
 ) -> None:
     """Check that a plug-in keeps its contract: no leak, deterministic, right shapes. A strategy's audit is kept."""
-    import traceback
+    from bench.commands.check import check_plugin, kinds_of
+    from bench.engines import engine as engine_called
 
-    import torch
-
-    from bench import testing
-    from bench.dataset import DATASETS
-    from bench.forecaster import FORECASTERS
-    from bench.plugins import raised_at
-    from bench.registry import unknown
-    from bench.strategy import STRATEGIES
-
+    paths = tuple(path.resolve() for path in plugins or ())
     load_all(plugins or ())
-    torch.set_num_threads(1)
-    checks: list[tuple[str, Callable[[str], list[str]], bool]] = [
-        ("strategy", partial(_audited, results=results), name in STRATEGIES),
-        ("forecaster", testing.check_forecaster, name in FORECASTERS),
-        ("dataset", testing.check_dataset, name.partition(":")[0] in DATASETS),
-    ]
-    if not any(here for _, _, here in checks):
-        everything = [e.name for registry in (STRATEGIES, FORECASTERS, DATASETS) for e in registry]
-        raise unknown("plug-in", name, everything)
-    for kind, function, here in checks:
-        if not here:
-            continue
-        try:
-            lines = function(name)
-        except (BenchError, OSError):
-            raise
-        except Exception as error:  # a plug-in may raise anything
-            found = f"{error}" if isinstance(error, testing.CheckError) else f"{type(error).__name__}: {error}"
-            where = raised_at(traceback.format_exc())
-            err.say(f"{kind} {name!r} FAILED: {found}{where}")
-            raise typer.Exit(1) from None
-        for line in lines:
-            out.say(f"  ok  {line}")
-        out.say(f"{kind} {name!r} passes")
-
-
-def _audited(name: str, results: Path) -> list[str]:
-    """Check a strategy on each forecaster that offers what it needs, and leave an audit of each behind."""
-    from bench.audit import AUDITS, write_audit
-    from bench.strategy import STRATEGIES
-    from bench.testing import CheckError, audit_strategy, fitting_forecasters
-
-    lines = []
-    for forecaster in fitting_forecasters(STRATEGIES[name].cls) or [""]:
-        audit = audit_strategy(name, forecaster)
-        write_audit(results / AUDITS, audit)
-        if audit.status != "passed":
-            on = f" (On forecaster {forecaster!r}.)" if forecaster else ""
-            raise CheckError(f"{audit.reason}{on}")
-        lines += [f"{forecaster}: {line}" if forecaster else line for line in audit.checks]
-    return lines
+    with engine_called(engine)(1, 1) as crew:
+        for kind in kinds_of(name):
+            verdict = check_plugin(name, kind, paths, results, crew, timeout)
+            if verdict.mistake is not None:
+                raise verdict.mistake
+            if verdict.found:
+                err.say(f"{kind} {name!r} FAILED: {verdict.found}")
+                raise typer.Exit(1)
+            for line in verdict.lines:
+                out.say(f"  ok  {line}")
+            out.say(f"{kind} {name!r} passes")
 
 
 @app.command()

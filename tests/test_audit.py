@@ -60,7 +60,7 @@ def an_audit(**changes: object) -> Audit:
 
 
 def test_check_leaves_an_audit(tiny: Path, bench: Bench) -> None:
-    assert bench("check", "persistence").status == 0
+    assert bench("check", "persistence", "--engine", "inline").status == 0
     (audit,) = audits(tiny).values()
     assert (audit.strategy, audit.forecaster, audit.status, audit.quick) == ("persistence", "", "passed", False)
     assert audit.packages == packages()
@@ -73,7 +73,7 @@ def test_check_leaves_an_audit(tiny: Path, bench: Bench) -> None:
 
 
 def test_a_check_that_fails_leaves_one_too(tiny: Path, bench: Bench, write: Write) -> None:
-    ran = bench("check", "mean", "--plugins", write("mean.py", PEEKS), "--results", "elsewhere")
+    ran = bench("check", "mean", "--engine", "inline", "--plugins", write("mean.py", PEEKS), "--results", "elsewhere")
     assert ran.status == 1
     assert "strategy 'mean' FAILED: leaks: " in ran.err
     assert "Traceback" not in ran.err
@@ -84,7 +84,7 @@ def test_a_check_that_fails_leaves_one_too(tiny: Path, bench: Bench, write: Writ
 
 
 def test_a_check_that_cannot_end_is_no_verdict(tiny: Path, bench: Bench, write: Write) -> None:
-    ran = bench("check", "mean", "--plugins", write("mean.py", RAISES))
+    ran = bench("check", "mean", "--engine", "inline", "--plugins", write("mean.py", RAISES))
     assert ran.status == 1
     assert "strategy 'mean' FAILED: AssertionError: short" in ran.err
     assert audits(tiny)["mean"].status == "unknown"
@@ -92,7 +92,7 @@ def test_a_check_that_cannot_end_is_no_verdict(tiny: Path, bench: Bench, write: 
 
 @pytest.mark.slow
 def test_a_strategy_is_checked_on_each_forecaster_that_will_do(tiny: Path, bench: Bench) -> None:
-    ran = bench("check", "frozen")
+    ran = bench("check", "frozen", "--engine", "inline")
     assert ran.status == 0
     assert set(audits(tiny)) == {"frozen+dlinear", "frozen+ridge", "frozen+titans"}
     assert {audit.status for audit in audits(tiny).values()} == {"passed"}
@@ -140,7 +140,7 @@ def test_what_a_check_found_at_length_is_not_overruled_in_passing(
     monkeypatch.setattr("bench.orchestration.auditing.code_sha", lambda: "another")
     bench("run", tiny, "--always")
     assert {name: audit.status for name, audit in audits(tiny).items()} == {"persistence": "failed", "rls": "passed"}
-    assert bench("check", "persistence").status == 0
+    assert bench("check", "persistence", "--engine", "inline").status == 0
     assert audits(tiny)["persistence"].status == "passed"
 
 

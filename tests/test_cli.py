@@ -351,19 +351,19 @@ LEAKS = """
 def test_check_of_what_cannot_be_used(bench: Bench, write: Write, body: str, message: str) -> None:
     text = "from bench import Dataset, register_dataset\n\n@register_dataset('broken')\nclass Broken(Dataset):\n"
     path = write("broken.py", f"{text}    def load(self):\n        {body}\n")
-    ran = bench("check", "broken", "--plugins", path)
+    ran = bench("check", "broken", "--engine", "inline", "--plugins", path)
     assert ran.status in (1, 2)
     assert ran.err.strip() == message
 
 
 def test_check(bench: Bench, write: Write) -> None:
-    ran = bench("check", "realistic-drift")
+    ran = bench("check", "realistic-drift", "--engine", "inline")
     assert ran.status == 0
     assert "dataset 'realistic-drift' passes" in ran.out
-    ran = bench("check", "dlinear")
+    ran = bench("check", "dlinear", "--engine", "inline")
     assert ran.status == 0
     assert "forecaster 'dlinear' passes" in ran.out
-    ran = bench("check", "peeks", "--plugins", write("peeks.py", LEAKS))
+    ran = bench("check", "peeks", "--engine", "inline", "--plugins", write("peeks.py", LEAKS))
     assert ran.status == 1
     assert "strategy 'peeks' FAILED: leaks: " in ran.err
     assert "Traceback" not in ran.err

@@ -68,7 +68,7 @@ def experiment(
     *datasets: str | dict[str, Any], strategies: tuple[str, ...] = ("persistence", "rls"), **more: Any
 ) -> Experiment:
     values = {"name": "e", "protocol": {"lookback": 12, "horizon": 3}, "strategies": strategies, "datasets": datasets}
-    return build(Experiment, values | {"engine": "serial", "timing_blocks": 0} | more, "test")
+    return build(Experiment, values | {"engine": "inline", "timing_blocks": 0} | more, "test")
 
 
 @pytest.mark.usefixtures("registries")

@@ -152,3 +152,19 @@ def test_what_is_done_in_an_audit_or_a_timing_pass_ends_no_session(tiny: Path, w
 
 def audits_in(tiny: Path) -> list[Path]:
     return sorted((tiny.parent / "results" / AUDITS).glob("*.json"))
+
+
+CHECKED = {
+    "exits": ("sys.exit(0)", "SystemExit: 0"),
+    "leaves": ("os._exit(0)", DIED.format("exit status 0")),
+    "loops": ("while True: pass", "timed out after 5 s"),
+}
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_a_check_never_ends_without_a_word(name: str, tiny: Path, bench: Bench, write: Write) -> None:
+    ran = bench("check", name, "--plugins", write("saboteurs.py", saboteurs(CHECKED)), "--timeout", 5)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith(f"strategy {name!r} FAILED: {CHECKED[name][1]}")
+    (audit,) = audits_in(tiny)
+    assert json.loads(audit.read_text())["status"] == "unknown"

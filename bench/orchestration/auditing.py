@@ -193,10 +193,10 @@ def audits_of(subjects: Iterable[Subject], asked: Asked, crew: Crew, timeout: fl
         subjects: Of what.
         asked: What is asked of each.
         crew: Who carries them out.
-        timeout: Seconds after which one is given up, where the crew can; `HANGS_S` by default.
+        timeout: Seconds after which one is given up, where the crew can; by default `HANGS_S` for one made in passing.
     """
-    limit = timeout or HANGS_S
-    if asked.quick:
+    limit = timeout or (HANGS_S if asked.quick else None)
+    if asked.quick and limit is not None:
         asked = replace(asked, seconds=min(asked.seconds, SHARE * limit))
     for made in crew(partial(_audit, asked=asked), subjects, limit):
         audit = _lost(made.job, made.reason, asked.quick) if isinstance(made, Lost) else made

@@ -1,0 +1,112 @@
+"""``bench check``: a plug-in is taken through its checks by a worker, which it may end, or keep for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import ENDS_SESSION, BenchError, traceback_of, words_of
+
+if TYPE_CHECKING:
+    from bench.audit import Audit
+    from bench.engines import Crew
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a plug-in's checks say.
+
+    Attributes:
+        lines: What was checked, a line each.
+        found: Where it breaks its contract; empty where it passes.
+        mistake: What keeps it from being checked.
+    """
+
+    lines: tuple[str, ...] = ()
+    found: str = ""
+    mistake: BenchError | OSError | None = None
+
+
+def kinds_of(name: str) -> list[str]:
+    """What a name stands for: strategy, forecaster, dataset.
+
+    Raises:
+        BenchError: Nothing is called so.
+    """
+    from bench.dataset import DATASETS
+    from bench.forecaster import FORECASTERS
+    from bench.registry import unknown
+    from bench.strategy import STRATEGIES
+
+    names = {"strategy": name, "forecaster": name, "dataset": name.partition(":")[0]}
+    registries = {"strategy": STRATEGIES, "forecaster": FORECASTERS, "dataset": DATASETS}
+    if found := [kind for kind, registry in registries.items() if names[kind] in registry]:
+        return found
+    raise unknown("plug-in", name, [entry.name for registry in registries.values() for entry in registry])
+
+
+def check_plugin(
+    name: str, kind: str, plugins: tuple[Path, ...], results: Path, crew: Crew, timeout: float | None
+) -> Verdict:
+    """Take a plug-in through its checks. A strategy's audits, one on each forecaster that will do, are kept.
+
+    Args:
+        name: Registered name, or that of a dataset's file.
+        kind: As `kinds_of` says.
+        plugins: What ``--plugins`` named.
+        results: Where audits are kept.
+        crew: Who carries the checks out.
+        timeout: Seconds after which one is given up, where the crew can.
+    """
+    from bench.engines import Lost
+
+    if kind == "strategy":
+        return _verdict_on(_audits(name, plugins, results, crew, timeout))
+    (made,) = crew(partial(_checked, kind=kind, plugins=plugins), [name], timeout)
+    return Verdict(found=made.reason) if isinstance(made, Lost) else made
+
+
+def _audits(name: str, plugins: tuple[Path, ...], results: Path, crew: Crew, timeout: float | None) -> Iterator[Audit]:
+    from bench.audit import AUDITS, write_audit
+    from bench.orchestration.auditing import Asked, Subject, audits_of
+    from bench.strategy import STRATEGIES
+    from bench.testing import fitting_forecasters
+
+    subjects = [Subject(name, forecaster) for forecaster in fitting_forecasters(STRATEGIES[name].cls) or [""]]
+    for audit in audits_of(subjects, Asked(plugins, 1, float("inf")), crew, timeout):
+        write_audit(results / AUDITS, audit)
+        yield audit
+
+
+def _verdict_on(audits: Iterator[Audit]) -> Verdict:
+    """What the audits of a strategy say, up to the first that it does not pass."""
+    lines = list[str]()
+    for audit in audits:
+        if audit.status != "passed":
+            on = f" (On forecaster {audit.forecaster!r}.)" if audit.forecaster else ""
+            return Verdict(found=f"{audit.reason}{on}")
+        lines += [f"{audit.forecaster}: {line}" if audit.forecaster else line for line in audit.checks]
+    return Verdict(tuple(lines))
+
+
+def _checked(name: str, kind: str, plugins: tuple[Path, ...]) -> Verdict:
+    """The checks of a forecaster or a dataset, in whatever process."""
+    from bench import testing
+    from bench.measuring.isolation import isolated
+    from bench.plugins import load_plugins, raised_at
+
+    load_plugins(plugins)
+    check = testing.check_forecaster if kind == "forecaster" else testing.check_dataset
+    try:
+        with isolated(0, 1):
+            return Verdict(tuple(check(name)))
+    except (BenchError, OSError) as error:
+        return Verdict(mistake=BenchError(str(error)) if isinstance(error, BenchError) else error)
+    except ENDS_SESSION:
+        raise
+    except BaseException as error:  # a plug-in may raise anything
+        found = str(error) if isinstance(error, testing.CheckError) else words_of(error)
+        return Verdict(found=found + raised_at(traceback_of(error)))
