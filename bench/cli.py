@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shlex
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -382,6 +383,9 @@ def env() -> None:
 
 def main() -> None:
     """The command ``bench``: a user's mistake, or a place that cannot be used, is one line and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a character that the terminal's encoding lacks is spelled out
+            stream.reconfigure(errors="backslashreplace")
     try:
         with terminable():
             app()

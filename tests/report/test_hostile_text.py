@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
+import sys
 import unicodedata
 from pathlib import Path
 from textwrap import dedent
@@ -15,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.audit import AUDITS, Audit, write_audit
+from bench.cli import main
 from bench.record import PluginRecord
 from bench.report.markdown import escape, fenced
 from bench.store import LOG, RECORD, TIMING, Store
@@ -193,6 +196,20 @@ def test_words_of_a_server_are_text(bench: Bench, monkeypatch: pytest.MonkeyPatc
         ran = bench("data", "fetch", name)
         assert (ran.status, steering(ran.out + ran.err)) == (2, [])
         assert "HTTP 500 \\x1b[31mred" in ran.err
+
+
+def test_a_terminal_of_another_encoding_is_written_to(
+    tmp_path: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.write_results(tmp_path / "results" / "default", [fakes.Scenario(origins=12)], fakes.strategies[:2], 1)
+    written = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bench", "leaderboard"])
+    monkeypatch.setattr(sys, "stdout", written)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    written.flush()
+    assert (ended.value.code or 0, rb"MSE \u2193" in written.buffer.getvalue()) == (0, True)
 
 
 def test_names_of_any_bytes_are_names(tiny: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
