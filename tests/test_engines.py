@@ -297,6 +297,14 @@ SABOTAGE = {
 }
 
 
+def test_a_job_that_spoils_its_worker_on_ray_is_lost_and_no_other(ray_here: None) -> None:
+    jobs = ["forks", "closes", *(f"good {i}" for i in range(4))]
+    with engine("ray")(2, 1) as crew:
+        ended = list(crew(sabotage, jobs))
+    assert [one.job for one in ended if isinstance(one, Lost)] == ["closes"]
+    assert sorted(one for one in ended if isinstance(one, str)) == sorted({*jobs} - {"closes"})
+
+
 def test_a_job_that_spoils_its_worker_is_lost_and_no_other() -> None:
     """Nobody waits for an answer that cannot come, and nobody takes one for another's."""
     good = [f"good {i}" for i in range(8)]
