@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -28,6 +29,9 @@ from bench.strategy import STRATEGIES
 from bench.testing import small_series
 
 os.environ.setdefault("RAY_AUTH_TOKEN", uuid.uuid4().hex)  # otherwise ray leaves one in the user's home
+hypothesis.settings.register_profile("no wall time", deadline=None)
+hypothesis.settings.load_profile("no wall time")
+
 REGISTRIES: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
 
 Write = Callable[[str, str], Path]

@@ -114,7 +114,7 @@ def test_the_unit_decides_nothing(values: Floats, unit: float) -> None:
             series.validated()
             verdicts.append("usable")
         except BenchError as error:
-            verdicts.append(str(error))
+            verdicts.append(re.sub(r" is \S+, so many", " is ..., so many", str(error)))  # its unit's number
     assert verdicts[0] == verdicts[1]
     if verdicts == ["usable", "usable"]:
         np.testing.assert_array_equal(plain.scaler.scale(plain.values), other.scaler.scale(other.values))
