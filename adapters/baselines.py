@@ -37,8 +37,8 @@ class LatestTargets(Strategy):
             return
         for s, y in zip(feedback.origins.tolist(), feedback.y, strict=True):
             self.latest = self._with(s, y)
-        if young := feedback.young:
-            for s, y, known in zip(young.origins.tolist(), young.y, young.known, strict=True):
+        if partial := feedback.partial:
+            for s, y, known in zip(partial.origins.tolist(), partial.y, partial.known, strict=True):
                 self.latest = self._with(s, y[known])
 
     def predict(self, windows: Tensor) -> Tensor:

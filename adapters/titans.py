@@ -12,11 +12,11 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, Po
 from torch import Tensor, nn
 
 from bench import BenchError, Feedback, Planned, Strategy, StrategyConfig, register_strategy
-from bench.forecasters.carry import Carry, Policy
-from bench.forecasters.memory import MemoryCache
-from bench.forecasters.recent_pairs import RecentPairs
-from bench.forecasters.remedies import Remedies
-from bench.forecasters.shuffled import ShuffledCarry
+from bench.adaptation.recent_pairs import RecentPairs
+from bench.adaptation.shuffled import ShuffledCarry
+from bench.forecasters.titans.carry import Carry, Policy
+from bench.forecasters.titans.memory_bounds import Remedies
+from bench.forecasters.titans.memory_state import MemoryCache
 
 
 class MemoryConfig(StrategyConfig):
@@ -221,13 +221,13 @@ class TitansTrained(TitansCarried):
         return super().begun(2 + back // kept_every)
 
     def adapt(self, feedback: Feedback) -> None:
-        """Steps on the pairs that matured, on older ones where so configured, and on what is known of young ones."""
-        if not len(feedback) and not feedback.young:
+        """Steps on the pairs that matured, on older ones where configured, and on partial labels."""
+        if not len(feedback) and not feedback.partial:
             return
         pairs, known = self._pairs(feedback), None
-        if feedback.young:
-            known = torch.cat([pairs.y.new_ones(pairs.y.shape[:2], dtype=torch.bool), feedback.young.known])
-            pairs = pairs.and_young(feedback.young, self._memories(feedback.young.origins))
+        if feedback.partial:
+            known = torch.cat([pairs.y.new_ones(pairs.y.shape[:2], dtype=torch.bool), feedback.partial.known])
+            pairs = pairs.with_partial(feedback.partial, self._memories(feedback.partial.origins))
         start = pairs.start(self.memory.cache)
         for _ in range(self.config.steps):
             loss = _mean_square(self.forecaster(pairs.x, start), pairs.y, known)

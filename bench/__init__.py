@@ -3,13 +3,21 @@
 What a plug-in author imports. Importing this package imports neither torch nor any plug-in.
 """
 
-from bench.dataset import Dataset, DatasetConfig, load_dataset, register_dataset
-from bench.errors import BenchError
-from bench.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
-from bench.protocol import Protocol
-from bench.series import DriftEvent, DriftSeries, Split
-from bench.strategy import Feedback, History, Planned, Prefixes, Strategy, StrategyConfig, register_strategy
-from bench.tidy import load_results
+from bench.contracts.dataset import Dataset, DatasetConfig, load_dataset, register_dataset
+from bench.contracts.errors import BenchError
+from bench.contracts.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
+from bench.contracts.protocol import Protocol
+from bench.contracts.series import DriftEvent, DriftSeries, Split
+from bench.contracts.strategy import (
+    Feedback,
+    History,
+    PartialLabels,
+    Planned,
+    Strategy,
+    StrategyConfig,
+    register_strategy,
+)
+from bench.results.frame import load_results
 
 __version__ = "0.1.0"
 
@@ -23,8 +31,8 @@ __all__ = [
     "ForecasterConfig",
     "History",
     "Pairs",
+    "PartialLabels",
     "Planned",
-    "Prefixes",
     "Protocol",
     "Split",
     "Strategy",

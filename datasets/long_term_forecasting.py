@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from bench import BenchError, Dataset, DatasetConfig, DriftSeries, Split, register_dataset
-from bench.dataset import RemoteFile
-from bench.files.download import fetch
+from bench.contracts.dataset import RemoteFile
+from bench.data.download import fetch
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench import Dataset, DriftEvent, DriftSeries, Split, register_dataset
-from bench.series import Floats
+from bench.contracts.series import Floats
 
 SEED = 42
 ROWS = 1000  # of one pattern

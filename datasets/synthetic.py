@@ -7,9 +7,9 @@ from typing import ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from bench import Dataset, DatasetConfig, DriftSeries, register_dataset
-from bench.config import Seed, build
-from bench.drift import MAGNITUDES, Base, Drift, Kind, Magnitude, Shape
-from bench.drift.series import drifting_series
+from bench.contracts.config import Seed, build
+from bench.data.synthetic import MAGNITUDES, Base, Drift, Kind, Magnitude, Shape
+from bench.data.synthetic.series import drifting_series
 
 
 class SyntheticConfig(DatasetConfig):
@@ -214,7 +214,7 @@ class Composed(Synthetic):
         """Options.
 
         Attributes:
-            drifts: Fields of `bench.drift.Drift`.
+            drifts: Fields of `bench.data.synthetic.Drift`.
         """
 
         drifts: tuple[Drift, ...] = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import register_dataset
-from bench.files.csv_table import read_csv
-from bench.files.parquet_table import read_parquet
-from bench.files.user_options import CsvOptions
-from bench.files.user_series import UserFile
-from bench.files.user_table import UserTable
+from bench.data.user_files.csv_table import read_csv
+from bench.data.user_files.parquet_table import read_parquet
+from bench.data.user_files.user_options import CsvOptions
+from bench.data.user_files.user_series import UserFile
+from bench.data.user_files.user_table import UserTable
 
 
 @register_dataset("csv")

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from bench import run, timing, timing_pass
-from bench.protocol import ProtocolSpec
-from bench.run_spec import Choice, RunSpec
+from bench.contracts.protocol import ProtocolSpec
+from bench.evaluation import run, timing_pass
+from bench.evaluation.profiling import clocks as timing
+from bench.evaluation.run_spec import Choice, RunSpec
 from bench.testing import small_series
 
 MS = 1_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.forecasters.memory import MemoryCache
+from bench.forecasters.titans.memory_state import MemoryCache
 
 
 def tensors(cache: MemoryCache) -> list[Tensor]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench import Feedback, Strategy
-from bench.strategy import Service
-from bench.stream import Stage
+from bench.contracts.strategy import StrategyContext
+from bench.evaluation.stream import PreparedSeries
 from bench.testing import MakeStrategy, forecasts_of, leak_canary
 
 from .conftest import resolved, tiny_series
@@ -28,9 +28,9 @@ Forecasts = dict[int, NDArray[np.float32]]
 def hire(cls: type[Strategy]) -> MakeStrategy:
     """Build a strategy that is not registered, without a forecaster."""
 
-    def make(stage: Stage) -> Strategy:
+    def make(stage: PreparedSeries) -> Strategy:
         rng = np.random.default_rng(0)
-        return cls(Service(cls.Config(), None, stage.history(CPU), stage.protocol, rng, CPU))
+        return cls(StrategyContext(cls.Config(), None, stage.history(CPU), stage.protocol, rng, CPU))
 
     return make
 
@@ -62,7 +62,7 @@ class Honest(Strategy):
 class Cheat(Honest):
     """Answers with the truth of a stage that it gets hold of."""
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[PreparedSeries]:
         raise NotImplementedError
 
     def predict(self, windows: Tensor) -> Tensor:
@@ -74,10 +74,10 @@ class Cheat(Honest):
 class LooksUpTheStack(Cheat):
     """Finds the stage among its callers' variables."""
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[PreparedSeries]:
         found, frame = [], sys._getframe(1)
         while frame is not None:
-            found += [value for value in frame.f_locals.values() if isinstance(value, Stage)]
+            found += [value for value in frame.f_locals.values() if isinstance(value, PreparedSeries)]
             frame = frame.f_back  # type: ignore[assignment]
         return found
 
@@ -85,8 +85,8 @@ class LooksUpTheStack(Cheat):
 def parts_of(feedback: Feedback) -> list[Tensor]:
     """All that a strategy is handed with the pairs, those that have only begun among them."""
     parts = [feedback.x, feedback.y, torch.from_numpy(feedback.origins)]
-    if (young := feedback.young) is not None:
-        parts += [young.x, young.y, young.known, torch.from_numpy(young.origins)]
+    if (partial := feedback.partial) is not None:
+        parts += [partial.x, partial.y, partial.known, torch.from_numpy(partial.origins)]
     return parts
 
 

@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 
 from bench import DriftSeries, Protocol
-from bench.cli import main
-from bench.dataset import DATASETS
-from bench.forecaster import FORECASTERS
-from bench.plugins import load_plugins
-from bench.protocol import ProtocolSpec
-from bench.registry import Registry
-from bench.run import _loaded
-from bench.strategy import STRATEGIES
+from bench.cli.main import main
+from bench.contracts.dataset import DATASETS
+from bench.contracts.discovery import load_plugins
+from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.protocol import ProtocolSpec
+from bench.contracts.registry import Registry
+from bench.contracts.strategy import STRATEGIES
+from bench.evaluation.run import _loaded
 from bench.testing import small_series
 
 os.environ.setdefault("RAY_AUTH_TOKEN", uuid.uuid4().hex)  # otherwise ray leaves one in the user's home

@@ -1,4 +1,4 @@
-"""``python -m tests.outcomes_file``, or ``make outcomes``: bring ``bench/outcomes.json`` up to date.
+"""``python -m tests.outcomes_file``, or ``make outcomes``: bring ``bench/contracts/outcomes.json`` up to date.
 
 Run it after a change of code under which all results stay as they were: each subject keeps its number, and results on
 disk stay valid. Where results change, name the subjects on the command line (``harness``, ``"strategy rls"``): each
@@ -11,10 +11,10 @@ import json
 import sys
 from dataclasses import asdict, replace
 
-from bench.forecaster import FORECASTERS
-from bench.outcomes import KNOWN, Known, harness, known_subjects
-from bench.plugins import home, load_plugins
-from bench.strategy import STRATEGIES
+from bench.contracts.discovery import home, load_plugins
+from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.outcomes import KNOWN, Known, harness, known_subjects
+from bench.contracts.strategy import STRATEGIES
 
 
 def contents() -> dict[str, str]:

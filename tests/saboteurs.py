@@ -25,13 +25,13 @@ from torch.optim import optimizer
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import bench
+import bench.evaluation.stream
 from bench import Strategy
-from bench.metrics import ErrorSums
-from bench.plugins import load_plugins
-from bench.protocol import PRESETS, Protocol
-from bench.strategy import STRATEGIES
-from bench.stream import Stage
+from bench.contracts.discovery import load_plugins
+from bench.contracts.protocol import PRESETS, Protocol
+from bench.contracts.strategy import STRATEGIES
+from bench.evaluation.metrics import ErrorSums
+from bench.evaluation.stream import PreparedSeries
 
 load_plugins()
 
@@ -121,14 +121,14 @@ def rewrites_its_series(_: Strategy) -> None:
     frame = sys._getframe(1)
     while frame is not None:
         for value in list(frame.f_locals.values()):
-            if isinstance(value, Stage):
+            if isinstance(value, PreparedSeries):
                 value.series.values[:] = value.series.values + 0.01
                 return
         frame = frame.f_back  # type: ignore[assignment]
 
 
 def hides_builtin(_: Strategy) -> None:
-    sys.modules["bench.metrics"].__dict__["float"] = lambda _: 0.5
+    sys.modules["bench.evaluation.metrics"].__dict__["float"] = lambda _: 0.5
 
 
 def leaves_a_thread(_: Strategy) -> None:
@@ -150,11 +150,17 @@ SABOTAGES: dict[str, tuple[Sabotage, str]] = {
     "np.pi": (replaces(np, "pi", 3.0), "numpy.pi"),
     "np.linalg": (replaces(np.linalg, "solve"), "numpy.linalg.solve"),
     "math.cos": (replaces(math, "cos"), "math.cos"),
-    "a scorer's add": (replaces(ErrorSums, "add"), "bench.metrics.ErrorSums.add"),
-    "the code of a scorer's add": (rewrites(ErrorSums.add), "bench.metrics.ErrorSums.add"),
-    "when pairs mature": (replaces(bench.stream, "matured_origins", lambda *_: range(0)), "bench.stream"),
-    "a property": (replaces(Protocol, "is_leaky", property(lambda _: True)), "bench.protocol.Protocol.is_leaky"),
-    "a preset": (lambda _: PRESETS["dense"].update(block=3), "bench.protocol.PRESETS"),
+    "a scorer's add": (replaces(ErrorSums, "add"), "bench.evaluation.metrics.ErrorSums.add"),
+    "the code of a scorer's add": (rewrites(ErrorSums.add), "bench.evaluation.metrics.ErrorSums.add"),
+    "when pairs mature": (
+        replaces(bench.evaluation.stream, "matured_origins", lambda *_: range(0)),
+        "bench.evaluation.stream",
+    ),
+    "a property": (
+        replaces(Protocol, "is_leaky", property(lambda _: True)),
+        "bench.contracts.protocol.Protocol.is_leaky",
+    ),
+    "a preset": (lambda _: PRESETS["dense"].update(block=3), "bench.contracts.protocol.PRESETS"),
     "a registered class": (
         lambda _: vars(STRATEGIES["rls"]).update(cls=STRATEGIES["persistence"].cls),
         "the strategy 'rls'",
@@ -173,7 +179,7 @@ SABOTAGES: dict[str, tuple[Sabotage, str]] = {
     "builtins.sum": (replaces(builtins, "sum", lambda *_: 0), "builtins.sum"),
     "builtins.all": (replaces(builtins, "all", lambda *_: True), "builtins.all"),
     "builtins.isinstance": (replaces(builtins, "isinstance", lambda *_: False), "builtins.isinstance"),
-    "a builtin hidden in a module": (hides_builtin, "bench.metrics.float"),
+    "a builtin hidden in a module": (hides_builtin, "bench.evaluation.metrics.float"),
     "random.random": (replaces(random, "random", lambda: 0.5), "random.random"),
     "a module": (lambda _: sys.modules.update(math=types.ModuleType("math")), "the module math"),
     "a forward hook": (

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from bench import Dataset, DriftSeries, Strategy, register_dataset, register_strategy
-from bench.config import build
-from bench.drift.truth import Truth
-from bench.protocol import ProtocolSpec
-from bench.record import Record, Replay, Timing
-from bench.run import Workplace, execute
-from bench.run_spec import Choice, RunSpec
-from bench.store import Store
+from bench.contracts.config import build
+from bench.contracts.drift.truth import Truth
+from bench.contracts.protocol import ProtocolSpec
+from bench.evaluation.run import RunPaths, execute
+from bench.evaluation.run_spec import Choice, RunSpec
+from bench.evaluation.timing_pass import time_alone
+from bench.results.record import Record, Replay, Timing
+from bench.results.store import Store
 from bench.testing import small_series
-from bench.timing_pass import time_alone
 
 
 class Small(Dataset):
@@ -74,6 +74,6 @@ def replayed(strategy: type[Strategy] | str, folder: Path, preset: str = "online
     return replay
 
 
-def place_in(folder: Path) -> Workplace:
+def place_in(folder: Path) -> RunPaths:
     """Where the run's results and checkpoints are."""
-    return Workplace(folder / "results" / "e", folder / "results" / ".checkpoints")
+    return RunPaths(folder / "results" / "e", folder / "results" / ".checkpoints")

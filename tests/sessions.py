@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.record import Record
-from bench.store import RECORD, Store
+from bench.results.record import Record
+from bench.results.store import RECORD, Store
 
 MINE = """
     from bench import Strategy, StrategyConfig, register_strategy

@@ -8,8 +8,8 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-from bench.forecasters.titans import TimeSeriesTitansTransformer
-from bench.training import seeded
+from bench.evaluation.pretraining import seeded
+from bench.forecasters.titans.transformer import TimeSeriesTitansTransformer
 
 torch.set_num_threads(1)
 

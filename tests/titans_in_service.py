@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench import DriftSeries, Protocol, Split, Task
-from bench.config import build
-from bench.forecasters.memory import MemoryCache
-from bench.forecasters.titans_options import TitansConfig
-from bench.plugins import load_plugins
-from bench.strategy import STRATEGIES, Service
-from bench.stream import Stage, Stream
+from bench.contracts.config import build
+from bench.contracts.discovery import load_plugins
+from bench.contracts.strategy import STRATEGIES, StrategyContext
+from bench.evaluation.pretraining import Recipe
+from bench.evaluation.stream import PreparedSeries, Stream
+from bench.forecasters.titans.config import TitansConfig
+from bench.forecasters.titans.memory_state import MemoryCache
 from bench.testing import small_series
-from bench.training import Recipe
 
 torch.set_num_threads(1)
 load_plugins()
@@ -31,7 +31,7 @@ TINY = {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": U, "nu
 CARRYING = ("titans-b", "titans-c", "titans-b-stale")
 
 Forecasts = dict[int, NDArray[np.float32]]
-Watch = Callable[[Any], None]
+TraceSampler = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def protocol(**changes: Any) -> Protocol:
     return Protocol.model_validate({"lookback": L, "horizon": H, "stride": 1, "warm_start": False} | changes)
 
 
-def enlisted(name: str, stage: Stage, forecaster: dict[str, Any] | None = None, **options: Any) -> Any:
+def enlisted(name: str, stage: PreparedSeries, forecaster: dict[str, Any] | None = None, **options: Any) -> Any:
     """A strategy ready for its first block, on a small model that has not been trained."""
     task = Task(L, stage.protocol.horizon, 3, 3, (0, 1, 2))
     config = build(TitansConfig, TINY | (forecaster or {}), "forecaster 'titans'")
     cls = STRATEGIES[name].cls
-    service = Service(
+    service = StrategyContext(
         build(cls.Config, options, f"strategy {name!r}"),
         Recipe("titans", config, task, seed=0).build(CPU),
         stage.history(CPU),
@@ -70,7 +70,7 @@ def serve(
     name: str,
     rules: Protocol,
     end: int = 100,
-    watch: Watch = lambda _: None,
+    watch: TraceSampler = lambda _: None,
     forecaster: dict[str, Any] | None = None,
     **options: Any,
 ) -> Served:
@@ -84,7 +84,7 @@ def serve(
         forecaster: Options of the forecaster.
         **options: Options of the strategy.
     """
-    stage = Stage.of(series_to(end), rules)
+    stage = PreparedSeries.of(series_to(end), rules)
     strategy = enlisted(name, stage, forecaster, **options)
     watch(strategy)
     forecasts: Forecasts = {}

@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from bench.audit import AUDITS
-from bench.console import Screen
-from bench.experiment import Experiment
-from bench.plugins import load_plugins
-from bench.session import carry_out
-from bench.storage.disk import WORK
-from bench.storage.merging import VARIES
-from bench.storage.upkeep import check
-from bench.store import MANIFEST, Store
+from bench.contracts.discovery import load_plugins
+from bench.execution.console import Screen
+from bench.execution.experiment import Experiment
+from bench.execution.session import carry_out
+from bench.results.audit import AUDITS
+from bench.results.disk import WORK
+from bench.results.maintenance import check
+from bench.results.merging import VARIES
+from bench.results.store import MANIFEST, Store
 
 SEEDS = 20
 RUNS = 2 * SEEDS

@@ -1,30 +1,13 @@
 """What results mean: pure functions from frames to frames. No torch, no files, no drawing."""
 
-from bench.analysis.bootstrap import block_length
+from bench.analysis.ablations import MEMORY_QUESTIONS, Question, ablations
 from bench.analysis.breakdown import error_shares, mean_by
-from bench.analysis.contrasts import MEMORY_QUESTIONS, Question, contrasts
 from bench.analysis.cost import cost_table, undominated
 from bench.analysis.divergence import divergence_counts, has_diverged
-from bench.analysis.duels import duels, totals
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
-from bench.analysis.equal_accuracy import EqualAccuracy, diebold_mariano, holm
 from bench.analysis.forecasts import forecast_line
 from bench.analysis.label_curves import fullest, label_curves, label_gains, label_worth, labels_released
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
-from bench.analysis.paired import Difference, Ratio, paired_difference, paired_ratio
-from bench.analysis.pairs import all_pairs, over_scenarios, with_intervals
-from bench.analysis.pays import pays
-from bench.analysis.ranks import (
-    RankTest,
-    alike,
-    block_ranks,
-    critical_difference,
-    dataset_scores,
-    friedman,
-    rank_pairs,
-    signed_ranks,
-    smallest_signed_rank_p,
-)
 from bench.analysis.ratios import exact_stretches, geometric_ratio, median_ratio, stretch_length
 from bench.analysis.recovery import (
     RECOVERED,
@@ -43,8 +26,25 @@ from bench.analysis.recovery import (
     settled_level,
     twin_cost,
 )
+from bench.analysis.skill_intervals import skill_intervals
+from bench.analysis.statistics.bootstrap import block_length
+from bench.analysis.statistics.equal_accuracy import EqualAccuracy, diebold_mariano, holm
+from bench.analysis.statistics.paired import Difference, Ratio, paired_difference, paired_ratio
+from bench.analysis.statistics.pairs import all_pairs, over_scenarios, with_intervals
+from bench.analysis.statistics.ranks import (
+    RankTest,
+    alike,
+    block_ranks,
+    critical_difference,
+    dataset_scores,
+    friedman,
+    rank_pairs,
+    signed_ranks,
+    smallest_signed_rank_p,
+)
 from bench.analysis.streams import Span, around_events, mean_over_seeds, rolling_error, thin
 from bench.analysis.traces import median_trace
+from bench.analysis.win_tie_loss import totals, win_tie_loss
 
 __all__ = [
     "MEMORY_QUESTIONS",
@@ -56,6 +56,7 @@ __all__ = [
     "RankTest",
     "Ratio",
     "Span",
+    "ablations",
     "aligned",
     "alike",
     "all_pairs",
@@ -63,14 +64,12 @@ __all__ = [
     "block_length",
     "block_ranks",
     "contest",
-    "contrasts",
     "cost_of_delay",
     "cost_table",
     "critical_difference",
     "dataset_scores",
     "diebold_mariano",
     "divergence_counts",
-    "duels",
     "error_shares",
     "exact_stretches",
     "excess_area",
@@ -99,7 +98,6 @@ __all__ = [
     "overall",
     "paired_difference",
     "paired_ratio",
-    "pays",
     "peak_excess",
     "rank_pairs",
     "recovery_time",
@@ -111,12 +109,14 @@ __all__ = [
     "settled_level",
     "signed_ranks",
     "skill",
+    "skill_intervals",
     "smallest_signed_rank_p",
     "stretch_length",
     "thin",
     "totals",
     "twin_cost",
     "undominated",
+    "win_tie_loss",
     "with_entries",
     "with_intervals",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.entries import with_entries
-from bench.record import COSTS
+from bench.results.record import COSTS
 
 
 def cost_table(runs: pd.DataFrame) -> pd.DataFrame:

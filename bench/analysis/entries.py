@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from bench.protocol import Protocol
+from bench.contracts.protocol import Protocol
 
 PROTOCOL = ["lookback", "horizon", "stride", "block", "label_every", "warm_start"]
 LABELS = ["labels", "label_rate", "label_seed", "delay"]  # tell more protocols apart, where they are there

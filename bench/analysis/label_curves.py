@@ -9,9 +9,9 @@ import pandas as pd
 
 from bench.analysis.entries import PLAIN, scenario_parts, shortest_names, with_entries
 from bench.analysis.leaderboard import FROZEN, reference_errors
-from bench.analysis.paired import paired_difference
 from bench.analysis.ratios import geometric_ratio
-from bench.protocol import Protocol
+from bench.analysis.statistics.paired import paired_difference
+from bench.contracts.protocol import Protocol
 
 SHARE, DELAY = "share", "delay"
 FREE = {SHARE: ["label_every", "label_rate"], DELAY: ["labels", "delay"]}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.paired import is_aligned
+from bench.analysis.statistics.paired import is_aligned
 
 SMALLEST = 1e-6  # of the reference's mean error in a stretch: a sum below it counts as this
 DEFINED = 0.5  # of the stretches must have a ratio for a mean of them to be one of the stream

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.paired import Difference, Ratio, paired_difference, paired_ratio
+from bench.analysis.statistics.paired import Difference, Ratio, paired_difference, paired_ratio
 
 Floats = NDArray[np.float64]
 

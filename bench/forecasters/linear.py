@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from bench.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
+from bench.contracts.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
 
 Anchor = Literal["last", "mean"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.forecaster import Pairs, Task
+from bench.contracts.forecaster import Pairs, Task
 from bench.forecasters.linear import normal_equations
 
 Normalization = Literal["none", "last", "mean-std", "blended"]

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.storage.disk import sweep
-from bench.storage.lock import held
-from bench.storage.owner import unique_name
-from bench.storage.plain import is_file, make_folder, remove, require_plain
+from bench.results.disk import sweep
+from bench.results.file_lock import held
+from bench.results.owner import unique_name
+from bench.results.plain import is_file, make_folder, remove, require_plain
 
 PARTS = ("tables", "figures", "datasets")
 TEXT, PAGE = "README.md", "report.html"
@@ -47,16 +47,16 @@ def write_report(
     """
     # Imported late: `import bench.report` costs nothing until a report is written.
     from bench.report.document import compose
-    from bench.report.exports import write_tables
     from bench.report.gallery import Gallery, draw_figures
-    from bench.report.latex import write_latex
-    from bench.report.page.document import compose_page
+    from bench.report.html.document import compose_page
     from bench.report.pages import write_pages
-    from bench.report.reading import read_results
-    from bench.report.searches import draw_sweeps, read_sweeps, write_sweeps
-    from bench.report.sweeps import compose_sweeps
-    from bench.report.throughput import read_throughput
-    from bench.store import Store
+    from bench.report.render.csv import write_tables
+    from bench.report.render.latex import write_latex
+    from bench.report.sections.sweep_results import draw_sweeps, read_sweeps, write_sweeps
+    from bench.report.sections.sweeps import compose_sweeps
+    from bench.report.sections.throughput import read_throughput
+    from bench.report.view.loading import read_results
+    from bench.results.store import Store
 
     sweeps = read_sweeps(results_folder)
     # what was swept and not served has no results yet

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from bench.analysis import leaky_scenarios
-from bench.report.accuracy import by_dataset, leaderboard
-from bench.report.answer import answer
-from bench.report.audits import strategies_that
-from bench.report.breakdown import channels, leads
-from bench.report.drift import over_the_stream, recovery
-from bench.report.expense import expense
 from bench.report.gallery import Gallery
-from bench.report.helps import helps
-from bench.report.known_drift import known_drift
-from bench.report.labels import labels
-from bench.report.markdown import count, escape
-from bench.report.overview import overview
-from bench.report.pays import adapting_pays
-from bench.report.problems import problems
-from bench.report.provenance import provenance
-from bench.report.ranks import ranks
-from bench.report.results import Results
-from bench.report.searches import Sweeps
-from bench.report.significance import significance
-from bench.report.sweeps import sweeps
-from bench.report.throughput import Throughput
+from bench.report.render.markdown import count, escape
+from bench.report.sections.accuracy import by_dataset, leaderboard
+from bench.report.sections.audits import strategies_that
+from bench.report.sections.breakdown import channels, leads
+from bench.report.sections.cost import expense
+from bench.report.sections.drift import over_the_stream, recovery
+from bench.report.sections.known_drift import known_drift
+from bench.report.sections.label_curves import labels
+from bench.report.sections.memory_ablation import memory_ablation
+from bench.report.sections.overview import overview
+from bench.report.sections.problems import problems
+from bench.report.sections.ranks import ranks
+from bench.report.sections.reproduction import provenance
+from bench.report.sections.significance import significance
+from bench.report.sections.skill import adapting_pays
+from bench.report.sections.summary import answer
+from bench.report.sections.sweep_results import Sweeps
+from bench.report.sections.sweeps import sweeps
+from bench.report.sections.throughput import Throughput
+from bench.report.view.loaded import Results
 
 
 def compose(
@@ -53,7 +53,7 @@ def compose(
         *known_drift(results, gallery),
         *over_the_stream(results, gallery),
         *recovery(results, gallery),
-        *helps(results, gallery),
+        *memory_ablation(results, gallery),
         *labels(results, gallery),
         *(sweeps(searched, gallery) if searched else []),
         *problems(results),

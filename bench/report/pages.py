@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.report.accuracy import errors_on
-from bench.report.answer import answer_line
-from bench.report.breakdown import channels, leads
-from bench.report.drift import over_the_stream, recovery
-from bench.report.expense import expense
 from bench.report.gallery import Gallery
-from bench.report.helps import helps
-from bench.report.markdown import escape
-from bench.report.overview import page_of
-from bench.report.results import Results
-from bench.report.significance import significance
+from bench.report.render.markdown import escape
+from bench.report.sections.accuracy import errors_on
+from bench.report.sections.breakdown import channels, leads
+from bench.report.sections.cost import expense
+from bench.report.sections.drift import over_the_stream, recovery
+from bench.report.sections.memory_ablation import memory_ablation
+from bench.report.sections.overview import page_of
+from bench.report.sections.significance import significance
+from bench.report.sections.summary import answer_line
+from bench.report.view.loaded import Results
 
 BACK = "Part of [the report](README.md), which says how to read the tables; tables/ has every number."
 
@@ -44,7 +44,7 @@ def compose_page(results: Results, gallery: Gallery, scenario: str) -> str:
         "## Error",
         *errors_on(here, scenario),
         *significance(here),
-        *helps(here, gallery),
+        *memory_ablation(here, gallery),
         *expense(here, gallery),
         *over_the_stream(here, gallery),
         *recovery(here, gallery),

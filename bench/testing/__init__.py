@@ -9,7 +9,7 @@ from bench.testing.canary import DISTURBANCES, Disturbance, leak_canary, probe
 from bench.testing.checks import audit_strategy, check_dataset, check_forecaster, check_strategy, trace_changes_nothing
 from bench.testing.findings import (
     CheckError,
-    DeafError,
+    InsensitiveError,
     LeakError,
     NondeterministicError,
     OrderError,
@@ -25,9 +25,9 @@ __all__ = [
     "LABEL_REGIMES",
     "AsRun",
     "CheckError",
-    "DeafError",
     "Disturbance",
     "Form",
+    "InsensitiveError",
     "LeakError",
     "MakeStrategy",
     "NondeterministicError",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.audit_scope import service_of, traits_of
-from bench.protocol import Protocol
-from bench.run_spec import RunSpec
-from bench.series import DriftSeries, Split
+from bench.contracts.protocol import Protocol
+from bench.contracts.series import DriftSeries, Split
+from bench.evaluation.run_spec import RunSpec
+from bench.results.audit_scope import service_of, traits_of
 from bench.testing.tiny import small_series
 
 MOST = 3

@@ -10,19 +10,19 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.hidden_rows import KeptRows
-from bench.protocol import Protocol
-from bench.series import DriftSeries
-from bench.stream import Stage, blocks
-from bench.testing.findings import CheckError, DeafError, LeakError, NondeterministicError, OrderError
+from bench.contracts.protocol import Protocol
+from bench.contracts.series import DriftSeries
+from bench.evaluation.hidden_rows import KeptRows
+from bench.evaluation.pretraining import seeded
+from bench.evaluation.stream import PreparedSeries, blocks
+from bench.testing.findings import CheckError, InsensitiveError, LeakError, NondeterministicError, OrderError
 from bench.testing.passes import (
+    Digests,
     MakeStrategy,
-    Marks,
     first_difference,
     lasting_state,
     marks_of,
 )
-from bench.training import seeded
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def leak_canary(
     protocol: Protocol,
     cuts: Iterable[int],
     disturbances: Sequence[Disturbance] = DISTURBANCES,
-) -> Marks:
+) -> Digests:
     """Prove, for some cuts, that no forecast uses a row that was not known when it was made.
 
     Args:
@@ -86,14 +86,14 @@ def leak_canary(
         OrderError: They differ because of what passes before them left behind.
         LeakError: Changing rows from ``c`` on changed a forecast with origin up to ``c``.
         TamperingError: The harness's own rows were written to.
-        DeafError: Changing rows before ``c`` changed nothing later, though the strategy does not say it reads nothing.
+        InsensitiveError: Rows before ``c`` change nothing later, and the strategy does not say that it reads none.
     """
     undisturbed = _settled(make, series, protocol)
     for cut in cuts:
         for disturbance in disturbances:
             _blind(make, series, protocol, cut, disturbance, undisturbed)
         if not _hears(make, series, protocol, cut, undisturbed):
-            raise DeafError(
+            raise InsensitiveError(
                 f"reads nothing: no forecast moved when rows before {cut} changed. "
                 "If that is meant, set reads = False on the class."
             )
@@ -108,14 +108,14 @@ def probe(make: MakeStrategy, series: DriftSeries, protocol: Protocol, cut: int,
         Whether a later forecast moved: rows from the cut on were heard once they were known.
 
     Raises:
-        CheckError: As `leak_canary`, but for `DeafError`.
+        CheckError: As `leak_canary`, but for `InsensitiveError`.
     """
     undisturbed = _settled(make, series, protocol)
     disturbed = _blind(make, series, protocol, cut, disturbance, undisturbed)
     return first_difference(undisturbed, disturbed, len(series)) is not None
 
 
-def require_unmoved(make: MakeStrategy, series: DriftSeries, protocol: Protocol, before: Marks) -> None:
+def require_unmoved(make: MakeStrategy, series: DriftSeries, protocol: Protocol, before: Digests) -> None:
     """Refuse a strategy that forecasts otherwise than it did before other runs.
 
     Raises:
@@ -129,7 +129,7 @@ def require_unmoved(make: MakeStrategy, series: DriftSeries, protocol: Protocol,
         )
 
 
-def _settled(make: MakeStrategy, series: DriftSeries, protocol: Protocol) -> Marks:
+def _settled(make: MakeStrategy, series: DriftSeries, protocol: Protocol) -> Digests:
     """Marks of the forecasts on which two passes agree."""
     first, second = (marks_of(make, series, protocol) for _ in range(2))
     if (bad := first_difference(first, second, len(series))) is not None:
@@ -161,9 +161,9 @@ def _why_unsettled(make: MakeStrategy, series: DriftSeries, protocol: Protocol, 
     )
 
 
-def _run_and_changed_state(make: MakeStrategy, series: DriftSeries, protocol: Protocol) -> tuple[Marks, list[str]]:
+def _run_and_changed_state(make: MakeStrategy, series: DriftSeries, protocol: Protocol) -> tuple[Digests, list[str]]:
     """Marks of one run's forecasts, and names of what outlasts the run and is not the same after it."""
-    cls = type(make(Stage.of(series, protocol)))
+    cls = type(make(PreparedSeries.of(series, protocol)))
     before = lasting_state(cls)
     made = marks_of(make, series, protocol)
     after = lasting_state(cls)
@@ -182,8 +182,8 @@ def _blind(
     protocol: Protocol,
     cut: int,
     disturbance: Disturbance,
-    undisturbed: Marks,
-) -> Marks:
+    undisturbed: Digests,
+) -> Digests:
     """Marks of the forecasts of the disturbed series; up to the cut they are the same bits, or it is an error."""
     with changed_from(series, cut, disturbance.change) as other:
         disturbed = marks_of(make, other, protocol)
@@ -207,7 +207,7 @@ def _by_which_way(
     cut: int,
     disturbance: Disturbance,
     bad: int,
-    undisturbed: Marks,
+    undisturbed: Digests,
 ) -> str:
     """How far ahead a forecast sees, and whether those rows had been handed over at all."""
 
@@ -232,12 +232,12 @@ def _by_which_way(
     )
 
 
-def _hears(make: MakeStrategy, series: DriftSeries, protocol: Protocol, cut: int, undisturbed: Marks) -> bool:
+def _hears(make: MakeStrategy, series: DriftSeries, protocol: Protocol, cut: int, undisturbed: Digests) -> bool:
     """Whether row ``cut - 1`` moves some forecast, or else the stream's rows before it together do.
 
     One row alone may be passed over in good faith: by a stride, or by labels that come rarely.
     """
-    if not type(make(Stage.of(series, protocol))).reads:
+    if not type(make(PreparedSeries.of(series, protocol))).reads:
         return True
 
     def moved(rows: Floats, known: int) -> Floats:

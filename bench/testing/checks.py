@@ -15,30 +15,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.audit import Audit, AuditStatus, audited_sha, code_sha, replaced
-from bench.audit_scope import NO_OPTIONS, Options, traits_of
-from bench.config import build
-from bench.dataset import resolve_dataset
-from bench.errors import ENDS_SESSION, BenchError, as_text, traceback_of, words_of
-from bench.files.lookahead import told_ahead
-from bench.forecaster import FORECASTERS, abilities
-from bench.measuring.leftovers import swept
-from bench.plugins import raised_at
-from bench.protocol import PRESETS, Protocol, ProtocolSpec
-from bench.provenance import packages
-from bench.record import made_beside, tampering
-from bench.run_spec import Choice, forecaster_config
-from bench.series import DriftSeries
-from bench.strategy import STRATEGIES, Strategy
-from bench.stream import Stage, plain_array
+from bench.contracts.config import build
+from bench.contracts.dataset import resolve_dataset
+from bench.contracts.discovery import raised_at
+from bench.contracts.errors import ENDS_SESSION, BenchError, as_text, traceback_of, words_of
+from bench.contracts.forecaster import FORECASTERS, abilities
+from bench.contracts.protocol import PRESETS, Protocol, ProtocolSpec
+from bench.contracts.series import DriftSeries
+from bench.contracts.strategy import STRATEGIES, Strategy
+from bench.data.user_files.lookahead import told_ahead
+from bench.evaluation.pretraining import Recipe, pretrain, task_of
+from bench.evaluation.profiling.leftovers import swept
+from bench.evaluation.run_spec import Choice, forecaster_config
+from bench.evaluation.stream import PreparedSeries, plain_array
+from bench.results.audit import Audit, AuditStatus, audited_sha, code_sha, replaced
+from bench.results.audit_scope import NO_OPTIONS, Options, traits_of
+from bench.results.provenance import packages
+from bench.results.record import made_beside, tampering
 from bench.testing.as_run import AsRun, distinct
 from bench.testing.canary import DISTURBANCES, Disturbance, leak_canary, probe, require_unmoved
-from bench.testing.findings import CheckError, DeafError, NotReadyError, OutOfTimeError, becoming_ready, require
-from bench.testing.passes import CPU, MakeStrategy, Marks, first_difference, marks_of
+from bench.testing.findings import CheckError, InsensitiveError, NotReadyError, OutOfTimeError, becoming_ready, require
+from bench.testing.passes import CPU, Digests, MakeStrategy, first_difference, marks_of
 from bench.testing.schedules import LABEL_REGIMES, draw_schedule, label_of
 from bench.testing.tiny import Form, small_series
 from bench.testing.training import training_is_blind
-from bench.training import Recipe, pretrain, task_of
 
 LEAKLESS = "no leak: "
 KEEPS = "shape, determinism, independence of the batch, weights that survive saving, no leak in training"
@@ -47,7 +47,7 @@ QUICK_ROWS, ROWS = 60, 90
 
 
 @dataclass(frozen=True)
-class Turn:
+class Case:
     """One schedule that every strategy is taken through.
 
     Attributes:
@@ -82,7 +82,7 @@ class Findings:
 
     lines: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    made: list[tuple[Turn, Marks]] = field(default_factory=list)
+    made: list[tuple[Case, Digests]] = field(default_factory=list)
     refusal: BenchError | NotReadyError | None = None
     served: set[str] = field(default_factory=set)
     refused_services: set[str] = field(default_factory=set)
@@ -250,7 +250,7 @@ def audit_strategy(
 def _hurried(make: MakeStrategy, deadline: float) -> MakeStrategy:
     """The same, but no strategy is made after the deadline."""
 
-    def made(stage: Stage) -> Strategy:
+    def made(stage: PreparedSeries) -> Strategy:
         if time.monotonic() > deadline:
             raise OutOfTimeError("it takes too long to be checked on the side")
         with becoming_ready():
@@ -259,7 +259,7 @@ def _hurried(make: MakeStrategy, deadline: float) -> MakeStrategy:
     return made
 
 
-def _turns(quick: bool) -> Iterator[Turn]:
+def _turns(quick: bool) -> Iterator[Case]:
     """Presets with targets among the inputs and hidden: with all label regimes, or with one after the other."""
     disturbance, regime = cycle(DISTURBANCES), cycle(LABEL_REGIMES)
     for hidden in (False, True):
@@ -268,7 +268,7 @@ def _turns(quick: bool) -> Iterator[Turn]:
             for labels in [next(regime)] if quick else LABEL_REGIMES:
                 options = {"preset": preset, "block": 5 if preset == "dense" else None} | labels
                 protocol = build(ProtocolSpec, options, "check").resolve(series)
-                yield Turn(series, protocol, (next(disturbance),) if quick else DISTURBANCES)
+                yield Case(series, protocol, (next(disturbance),) if quick else DISTURBANCES)
 
 
 def _train_blind(forecaster: Choice, found: Findings) -> None:
@@ -280,7 +280,7 @@ def _train_blind(forecaster: Choice, found: Findings) -> None:
 
 def _take_through_presets(make: MakeStrategy, other: MakeStrategy, quick: bool, found: Findings) -> None:
     """The first of them with another seed, too, before all others and after: no seed knows what another saw."""
-    before: tuple[Turn, Marks] | None = None
+    before: tuple[Case, Digests] | None = None
     for turn in _turns(quick):
         with found.serving(f"{LEAKLESS}{label_of(turn.protocol, turn.series)}", turn.protocol, turn.series):
             before = before or (turn, marks_of(other, turn.series, turn.protocol))
@@ -305,7 +305,9 @@ def _take_through_drawn(make: MakeStrategy, forecaster: Choice | None, found: Fi
         with found.serving(f"{LEAKLESS}{schedule}", schedule.protocol, schedule.series):
             heard.append(probe(make, schedule.series, schedule.protocol, schedule.cut, schedule.disturbance))
     if reads and heard and not any(heard):
-        raise DeafError(f"reads nothing: in {len(heard)} drawn schedules no forecast moved when rows before it did")
+        raise InsensitiveError(
+            f"reads nothing: in {len(heard)} drawn schedules no forecast moved when rows before it did"
+        )
 
 
 def _serve_as_run(make: MakeStrategy, service: AsRun, found: Findings) -> None:
@@ -374,7 +376,7 @@ def check_forecaster(name: str) -> list[str]:
     return [*found.lines, *found.refused, offers]
 
 
-def _check_forecasts(recipe: Recipe, stage: Stage) -> None:
+def _check_forecasts(recipe: Recipe, stage: PreparedSeries) -> None:
     """Train a forecaster three times, and compare what it forecasts."""
     # the third is read back from what the second left
     with tempfile.TemporaryDirectory() as folder, becoming_ready():
@@ -398,10 +400,10 @@ def _check_forecasts(recipe: Recipe, stage: Stage) -> None:
         require(isinstance(made, Tensor) and made.requires_grad, "it offers gradients, and its forecasts carry none")
 
 
-def _small_task(forecaster: Choice, hidden: bool) -> tuple[Recipe, Stage]:
+def _small_task(forecaster: Choice, hidden: bool) -> tuple[Recipe, PreparedSeries]:
     """A forecaster with some options, and what it is trained on."""
     series = small_series(hidden_targets=hidden, seed=None)
-    stage = Stage.of(series, ProtocolSpec(preset="online").resolve(series))
+    stage = PreparedSeries.of(series, ProtocolSpec(preset="online").resolve(series))
     return Recipe(forecaster.name, forecaster_config(forecaster), task_of(stage), 0), stage
 
 

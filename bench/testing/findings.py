@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.errors import BenchError, traceback_of, words_of
-from bench.plugins import raised_at
+from bench.contracts.discovery import raised_at
+from bench.contracts.errors import BenchError, traceback_of, words_of
 
 
 class CheckError(AssertionError):
@@ -29,7 +29,7 @@ class OrderError(CheckError):
     """A run depends on the runs before it: something outlasts a run."""
 
 
-class DeafError(CheckError):
+class InsensitiveError(CheckError):
     """No later forecast moved when a row that was known changed, so the canary would prove nothing."""
 
 

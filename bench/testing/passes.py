@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.measuring.trace import TIMES_ASKED
-from bench.protocol import Protocol
-from bench.series import DriftSeries
-from bench.serving import serve_stream, warm_up
-from bench.strategy import Strategy
-from bench.stream import Stage, Stream
+from bench.contracts.protocol import Protocol
+from bench.contracts.series import DriftSeries
+from bench.contracts.strategy import Strategy
+from bench.evaluation.serving import serve_stream, warm_up
+from bench.evaluation.stream import PreparedSeries, Stream
+from bench.evaluation.trace_sampler import TIMES_ASKED
 from bench.testing.findings import OrderError, TamperingError
 
 MOST_VISITED = 5000  # objects behind one name
@@ -26,8 +26,8 @@ MOST_VISITED = 5000  # objects behind one name
 CPU = torch.device("cpu")
 Singles = NDArray[np.float32]
 Forecasts = dict[int, Singles]
-Marks = dict[int, bytes]
-MakeStrategy = Callable[[Stage], Strategy]
+Digests = dict[int, bytes]
+MakeStrategy = Callable[[PreparedSeries], Strategy]
 
 
 def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = True) -> Forecasts:
@@ -45,7 +45,7 @@ def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *,
         TamperingError: The harness's own rows or protocol were written to.
         OrderError: They were kept where they outlast the run.
     """
-    stage = Stage.of(series, protocol)
+    stage = PreparedSeries.of(series, protocol)
     before = _own(stage)
     strategy = make(stage)
     stream = Stream(stage, strategy, CPU, finite=False)
@@ -75,7 +75,7 @@ def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *,
     return made
 
 
-def marks_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = True) -> Marks:
+def marks_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = True) -> Digests:
     """A mark for each origin that stands for the bits of its forecast: the same takes and errors as `forecasts_of`.
 
     Marks are compared where forecasts would do, as forecasts that a cheat made are rows of the future to the next one.
@@ -84,12 +84,12 @@ def marks_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, ask
     return {origin: hashlib.sha256(forecast.tobytes()).digest() for origin, forecast in made.items()}
 
 
-def first_difference(one: Marks, other: Marks, up_to: int) -> int | None:
+def first_difference(one: Digests, other: Digests, up_to: int) -> int | None:
     """First origin up to ``up_to`` at which the forecasts of one are not the same bits in the other."""
     return next((origin for origin in sorted(one) if origin <= up_to and one[origin] != other.get(origin)), None)
 
 
-def _own(stage: Stage) -> dict[str, bytes]:
+def _own(stage: PreparedSeries) -> dict[str, bytes]:
     """Digests of what the harness goes by: a copy would be one more place to find the future in."""
     rows = {
         "series": stage.series.values,
@@ -135,7 +135,7 @@ def _reaches_harness(value: object) -> bool:
     seen, waiting = {id(value)}, [value]
     while waiting and len(seen) < MOST_VISITED:
         one = waiting.pop()
-        if isinstance(one, DriftSeries | Stage | Stream):
+        if isinstance(one, DriftSeries | PreparedSeries | Stream):
             return True
         for other in gc.get_referents(one):
             if id(other) not in seen and not isinstance(other, type | ModuleType | FunctionType):

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.audit_scope import service_of
-from bench.errors import BenchError
-from bench.forecaster import FORECASTERS, Task, check_task
-from bench.protocol import Protocol
-from bench.run_spec import Choice, forecaster_config
-from bench.series import DriftSeries
+from bench.contracts.errors import BenchError
+from bench.contracts.forecaster import FORECASTERS, Task, check_task
+from bench.contracts.protocol import Protocol
+from bench.contracts.series import DriftSeries
+from bench.evaluation.run_spec import Choice, forecaster_config
+from bench.results.audit_scope import service_of
 from bench.testing.canary import DISTURBANCES, Disturbance
 from bench.testing.findings import NotReadyError, becoming_ready
 from bench.testing.passes import CPU

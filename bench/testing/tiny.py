@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.audit_scope import NO_OPTIONS, Options
-from bench.forecaster import FORECASTERS, abilities
-from bench.run import make_strategy
-from bench.run_spec import Choice, RunSpec
-from bench.series import DriftEvent, DriftSeries, Split
-from bench.strategy import STRATEGIES, Strategy
-from bench.stream import Stage
+from bench.contracts.forecaster import FORECASTERS, abilities
+from bench.contracts.series import DriftEvent, DriftSeries, Split
+from bench.contracts.strategy import STRATEGIES, Strategy
+from bench.evaluation.run import make_strategy
+from bench.evaluation.run_spec import Choice, RunSpec
+from bench.evaluation.stream import PreparedSeries
+from bench.results.audit_scope import NO_OPTIONS, Options
 from bench.testing.findings import CheckError
 from bench.testing.passes import CPU, MakeStrategy
 
@@ -105,7 +105,7 @@ class Form:
             checkpoints: Folder that keeps pre-trained forecasters from one call to the next; None trains each time.
         """
 
-        def make(stage: Stage) -> Strategy:
+        def make(stage: PreparedSeries) -> Strategy:
             run = RunSpec(
                 experiment="check",
                 strategy=self.strategy,

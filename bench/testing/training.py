@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.stream import Stage, plain_array
+from bench.evaluation.pretraining import Recipe, train_blind
+from bench.evaluation.stream import PreparedSeries, plain_array
 from bench.testing.canary import DISTURBANCES, changed_from
 from bench.testing.findings import LeakError, NondeterministicError, becoming_ready
 from bench.testing.passes import CPU
-from bench.training import Recipe, train_blind
 
 
-def training_is_blind(recipe: Recipe, stage: Stage) -> None:
+def training_is_blind(recipe: Recipe, stage: PreparedSeries) -> None:
     """Prove that no row of the stream reaches what is trained.
 
     Args:
@@ -35,7 +35,7 @@ def training_is_blind(recipe: Recipe, stage: Stage) -> None:
         )
     series = stage.series
     with changed_from(series, series.split.validation, DISTURBANCES[0].change) as other:
-        elsewhere = _mark(train_blind(recipe, Stage.of(other, stage.protocol), CPU, seed=1), stage)
+        elsewhere = _mark(train_blind(recipe, PreparedSeries.of(other, stage.protocol), CPU, seed=1), stage)
     if first != elsewhere:
         raise LeakError(
             "leaks: trained where other rows of the stream lay, its weights are others. It was handed none of them: it "
@@ -43,7 +43,7 @@ def training_is_blind(recipe: Recipe, stage: Stage) -> None:
         )
 
 
-def _mark(forecaster: Any, stage: Stage) -> bytes:
+def _mark(forecaster: Any, stage: PreparedSeries) -> bytes:
     """Stands for the bits of a forecaster's weights, and of what it forecasts before the stream."""
     digest = hashlib.sha256()
     for name, tensor in sorted(getattr(forecaster, "state_dict", dict)().items()):

@@ -6,7 +6,7 @@ from scipy.signal import lfilter
 
 pytest.importorskip("ruptures", reason="change points need adaptbench[drift]")
 
-from bench.analysis.change_points import MOST, POINTS, block_length, change_points
+from bench.analysis.statistics.change_points import MOST, POINTS, block_length, change_points
 
 Floats = np.ndarray
 

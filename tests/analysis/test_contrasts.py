@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import MEMORY_QUESTIONS, Question, contrasts, median_trace
+from bench.analysis import MEMORY_QUESTIONS, Question, ablations, median_trace
 
 HELPS = (Question("carrying", "titans-b", "titans-a"),)
 
@@ -24,7 +24,7 @@ def test_every_question_that_can_be_asked_is_answered() -> None:
     names = ["frozen", "titans-a", "titans-b", "titans-b-stale", "titans-b-shuffled", "titans-b-window", "titans-c"]
     known = entries(*((name, name, "titans", "{}") for name in names), ("rls", "rls", "none", "{}"))
     errors = {name: level(1.0 + i) for i, name in enumerate([*names, "rls"])}
-    found = contrasts(known, errors, 1, MEMORY_QUESTIONS).set_index(["one", "other"])
+    found = ablations(known, errors, 1, MEMORY_QUESTIONS).set_index(["one", "other"])
     assert found["difference"].round(9).to_dict() == {
         ("titans-a", "frozen"): 1.0,
         ("titans-b", "titans-a"): 1.0,
@@ -41,9 +41,9 @@ def test_every_question_that_can_be_asked_is_answered() -> None:
 
 def test_what_lacks_its_counterpart_is_left_out() -> None:
     known = entries(("titans-b", "titans-b", "titans", "{}"), ("titans-a", "titans-a", "titans", "{}"))
-    assert contrasts(known, {"titans-b": level(1.0)}, 1, HELPS).empty
+    assert ablations(known, {"titans-b": level(1.0)}, 1, HELPS).empty
     other_seeds = level(1.0).rename(columns={0: 5, 1: 6})
-    assert contrasts(known, {"titans-b": level(1.0), "titans-a": other_seeds}, 1, HELPS).empty
+    assert ablations(known, {"titans-b": level(1.0), "titans-a": other_seeds}, 1, HELPS).empty
 
 
 def test_the_counterpart_has_the_same_forecaster_and_options_if_it_can() -> None:
@@ -58,7 +58,7 @@ def test_the_counterpart_has_the_same_forecaster_and_options_if_it_can() -> None
         ("b + v", "titans-b", "v", "{}"),
     )
     errors = {entry: level(1.0) for entry in known["entry"]}
-    found = contrasts(known, errors, 1, HELPS)
+    found = ablations(known, errors, 1, HELPS)
     assert dict(zip(found["one"], found["other"], strict=True)) == {
         "b + t": "a + t",
         "b (lr=1) + t": "a (lr=1) + t",

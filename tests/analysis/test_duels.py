@@ -6,8 +6,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import duels, totals
-from bench.analysis.duels import COLUMNS
+from bench.analysis import totals, win_tie_loss
+from bench.analysis.win_tie_loss import COLUMNS
 
 
 def pairs(*rows: tuple[str, str, str, float, bool, str]) -> pd.DataFrame:
@@ -19,7 +19,7 @@ def runs(*rows: tuple[str, str, int, float]) -> pd.DataFrame:
 
 
 def test_by_hand() -> None:
-    found = duels(
+    found = win_tie_loss(
         pairs(
             ("d", "a", "b", -1.0, True, ""),
             ("e", "a", "b", -1.0, False, "too persistent"),
@@ -44,13 +44,13 @@ def test_by_hand() -> None:
 
 
 def test_nobody() -> None:
-    assert duels(pairs(), runs()).empty
+    assert win_tie_loss(pairs(), runs()).empty
 
 
 @given(st.lists(st.tuples(st.sampled_from("de"), st.sampled_from(["ab", "bc", "ca"]), st.floats(-1, 1), st.booleans())))
 def test_what_one_wins_the_other_loses(rows: list[tuple[str, str, float, bool]]) -> None:
     compared = pairs(*((scenario, names[0], names[1], gap, clear, "") for scenario, names, gap, clear in rows))
-    found = duels(compared, runs(("d", "a", 0, 1.0), ("d", "b", 0, 2.0), ("e", "b", 0, 1.0), ("e", "c", 0, 0.5)))
+    found = win_tie_loss(compared, runs(("d", "a", 0, 1.0), ("d", "b", 0, 2.0), ("e", "b", 0, 1.0), ("e", "c", 0, 0.5)))
     both = {(row.entry, row.other): row for row in found.itertuples(index=False)}
     for (one, other), row in both.items():
         back = both[other, one]

@@ -12,7 +12,7 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 
 from bench.analysis import diebold_mariano, holm
-from bench.analysis.equal_accuracy import Smoothing, diebold_mariano_columns, smoothing, variance_of_mean
+from bench.analysis.statistics.equal_accuracy import Smoothing, diebold_mariano_columns, smoothing, variance_of_mean
 
 Floats = NDArray[np.float64]
 
@@ -147,7 +147,7 @@ def test_many_pairs_at_once_are_as_one_by_one(n: int, overlap: int, monkeypatch:
     rng = np.random.default_rng(n)
     columns = [losses(n, overlap, memory, rng) + shift for memory in (0.0, 0.6, 0.99) for shift in (0.0, 0.3)]
     columns += [np.zeros(n), np.full(n, 0.2), np.where(np.arange(n) == 1, np.inf, 0.1), rng.standard_normal(n).cumsum()]
-    monkeypatch.setattr("bench.analysis.equal_accuracy.AT_ONCE", 3 * n)  # in parts of three
+    monkeypatch.setattr("bench.analysis.statistics.equal_accuracy.AT_ONCE", 3 * n)  # in parts of three
     together = diebold_mariano_columns(np.column_stack(columns), overlap)
     for found, column in zip(together, columns, strict=True):
         alone = diebold_mariano(column, overlap)

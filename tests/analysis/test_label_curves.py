@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis import fullest, label_curves, label_gains, label_worth, labels_released
-from bench.protocol import Protocol
-from bench.stream import blocks, matured_origins
+from bench.contracts.protocol import Protocol
+from bench.evaluation.stream import blocks, matured_origins
 
 MakeRuns = Callable[..., pd.DataFrame]
 Row = dict[str, Any]

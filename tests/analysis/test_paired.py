@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench.analysis import block_length, paired_difference, paired_ratio
-from bench.analysis.bootstrap import FEWEST_BLOCKS, _draws, _resampled_means
+from bench.analysis.statistics.bootstrap import FEWEST_BLOCKS, _draws, _resampled_means
 
 
 def frame(values: list[list[float]] | NDArray[np.float64], first: int = 0) -> pd.DataFrame:

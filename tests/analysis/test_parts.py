@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import cost_table, error_shares, forecast_line, mean_by, undominated
-from bench.record import COSTS
+from bench.results.record import COSTS
 
 MakeRuns = Callable[..., pd.DataFrame]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import pays
+from bench.analysis import skill_intervals
 from bench.analysis.leaderboard import reference_base
 
 from .test_contrasts import entries
@@ -29,7 +29,7 @@ ERRORS["titans-a + u"] = ERRORS["frozen + u"] * np.random.default_rng(9).uniform
 
 
 def test_each_is_compared_on_its_own_forecaster() -> None:
-    found = pays(KNOWN, ERRORS, 1).set_index(["entry", "reference"])
+    found = skill_intervals(KNOWN, ERRORS, 1).set_index(["entry", "reference"])
     told = {pair: (row["against"], row["verdict"]) for pair, row in found.iterrows()}
     assert told == {
         ("rls", "frozen"): ("frozen + t", "pays"),
@@ -58,7 +58,7 @@ def test_the_reference_s_forecaster(bases: list[str], base: str, chosen: str | N
 
 
 def test_skill_is_one_less_the_ratio_of_the_mean_errors() -> None:
-    found = pays(KNOWN, ERRORS, 1).set_index(["entry", "reference"])
+    found = skill_intervals(KNOWN, ERRORS, 1).set_index(["entry", "reference"])
     ratio = np.log(ERRORS["rls"].mean() / ERRORS["frozen + t"].mean()).mean()
     row = found.xs(("rls", "frozen"))
     assert isinstance(row, pd.Series)
@@ -68,11 +68,11 @@ def test_skill_is_one_less_the_ratio_of_the_mean_errors() -> None:
 
 
 def test_a_short_stream_has_no_interval_and_no_verdict() -> None:
-    found = pays(KNOWN, {entry: errors.head(5) for entry, errors in ERRORS.items()}, 1)
+    found = skill_intervals(KNOWN, {entry: errors.head(5) for entry, errors in ERRORS.items()}, 1)
     assert set(found["verdict"]) == {"unknown"}
     assert found[["low", "high"]].isna().all(axis=None)
 
 
 def test_without_a_reference_there_is_nothing_to_say() -> None:
-    assert pays(KNOWN[KNOWN["strategy"] == "rls"], ERRORS, 1).empty
-    assert pays(KNOWN, {"rls": ERRORS["rls"]}, 1).empty
+    assert skill_intervals(KNOWN[KNOWN["strategy"] == "rls"], ERRORS, 1).empty
+    assert skill_intervals(KNOWN, {"rls": ERRORS["rls"]}, 1).empty

@@ -24,7 +24,7 @@ from bench.analysis import (
     signed_ranks,
     smallest_signed_rank_p,
 )
-from bench.analysis.ranks import FEWEST_BLOCKS, iman_davenport
+from bench.analysis.statistics.ranks import FEWEST_BLOCKS, iman_davenport
 
 # Demsar (2006), table 6: ranks of four variants of C4.5 on 14 datasets, by area under the curve
 DEMSAR = pd.DataFrame(

@@ -12,11 +12,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.audit import AUDITS, Audit, AuditStatus, audited_sha, write_audit
-from bench.protocol import Protocol
-from bench.record import DatasetRecord, Errors, EventRecord, Flops, Parameters, PluginRecord, Record, StepTimes, Timing
+from bench.contracts.protocol import Protocol
 from bench.report import write_report
-from bench.store import FORECASTS, ORIGINS, TRACE, Store
+from bench.results.audit import AUDITS, Audit, AuditStatus, audited_sha, write_audit
+from bench.results.record import (
+    DatasetRecord,
+    Errors,
+    EventRecord,
+    Flops,
+    Parameters,
+    PluginRecord,
+    Record,
+    StepTimes,
+    Timing,
+)
+from bench.results.store import FORECASTS, ORIGINS, TRACE, Store
 
 
 @dataclass(frozen=True)

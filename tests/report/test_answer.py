@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench.report.answer import answer
 from bench.report.document import question
-from bench.report.reading import read_results
-from bench.storage.seal import opened, sealed
+from bench.report.sections.summary import answer
+from bench.report.view.loading import read_results
+from bench.results.checksums import opened, sealed
 
 
 def text_of(fakes: Any, folder: Path, strategies: list[Any], seeds: int = 3) -> str:

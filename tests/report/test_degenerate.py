@@ -16,16 +16,16 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bench.drift import Drift
-from bench.record import EventRecord, TruthRecord
+from bench.data.synthetic import Drift
 from bench.report import gallery, write_report
-from bench.report.numbers import fixed, places
-from bench.report.page.board import board_payload
-from bench.report.reading import read_results
-from bench.report.significance import p_text
-from bench.report.standings import standings
-from bench.standings import read_standings
-from bench.store import ORIGINS, Store
+from bench.report.html.board import board_payload
+from bench.report.pooled.loading import read_standings
+from bench.report.pooled.text import standings
+from bench.report.render.numbers import fixed, places
+from bench.report.sections.significance import p_text
+from bench.report.view.loading import read_results
+from bench.results.record import EventRecord, TruthRecord
+from bench.results.store import ORIGINS, Store
 
 ODD = re.compile(r"(?<![A-Za-z0-9_.-])[-+\u2212]?(nan|inf|infinity)(?![A-Za-z0-9_-])", re.IGNORECASE)
 HUGE = re.compile(r"\d(\.\d+)?e\+?(\d\d)(?!\d)\s*%|[\d,]{9,}(\.\d+)?\s*%")  # percent of what is next to nothing
@@ -194,10 +194,12 @@ def test_skill_against_a_reference_without_error_is_undefined(tmp_path: Path, fa
     columns = {column["key"]: column["texts"] for column in board_payload(results)["columns"]}
     assert columns["skill_persistence"].count("undefined") == 3
     assert columns["ratio"].count("undefined") == 4  # persistence to itself, too
-    pays = results.pays[results.pays["scenario"] == "set-1"].set_index(["entry", "reference"])
-    assert pays.loc[("rls", "persistence"), "verdict"] == "undefined"
-    assert pays.loc[("rls", "frozen"), "verdict"] == "pays"
-    assert pays.loc[("persistence", "frozen"), "skill"] == 100
+    skill_intervals = results.skill_intervals[results.skill_intervals["scenario"] == "set-1"].set_index(
+        ["entry", "reference"]
+    )
+    assert skill_intervals.loc[("rls", "persistence"), "verdict"] == "undefined"
+    assert skill_intervals.loc[("rls", "frozen"), "verdict"] == "pays"
+    assert skill_intervals.loc[("persistence", "frozen"), "skill"] == 100
     board = pd.read_csv(tmp_path / "report" / "tables" / "leaderboard.csv").set_index(["scenario", "entry"])
     assert board["undefined_persistence"].to_dict() == {key: key[0] == "set-1" for key in board.index}
     skills = board["skill_persistence"].unstack("scenario")

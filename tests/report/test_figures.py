@@ -24,9 +24,9 @@ from bench.report.figures.lead import draw_leads
 from bench.report.figures.palette import KNOWN, Look, colours, looks
 from bench.report.figures.series import POINTS, draw_series
 from bench.report.figures.stream import draw_stream, rolling_window
-from bench.report.reading import read_results
-from bench.report.results import Results
-from bench.report.selection import bright_entries, shown_entries
+from bench.report.view.highlight import bright_entries, shown_entries
+from bench.report.view.loaded import Results
+from bench.report.view.loading import read_results
 
 
 @pytest.fixture(scope="module")

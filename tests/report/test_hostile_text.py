@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.audit import AUDITS, Audit, write_audit
-from bench.cli import main
-from bench.record import PluginRecord
-from bench.report.markdown import escape, fenced
-from bench.store import LOG, RECORD, TIMING, Store
-from bench.text import FORMULA, NUMBER, STEERS, in_cell, in_json, in_log, one_line, shown, shown_lines
+from bench.cli.main import main
+from bench.contracts.text import FORMULA, NUMBER, STEERS, in_cell, in_json, in_log, one_line, shown, shown_lines
+from bench.report.render.markdown import escape, fenced
+from bench.results.audit import AUDITS, Audit, write_audit
+from bench.results.record import PluginRecord
+from bench.results.store import LOG, RECORD, TIMING, Store
 
 from ..conftest import Bench, Write
 from ..sessions import change, mine, store_of
@@ -190,8 +190,8 @@ def test_words_of_a_server_are_text(bench: Bench, monkeypatch: pytest.MonkeyPatc
         raise OSError("HTTP 500 " + "".join(CONTROLS.values()))
 
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr("bench.files.download.cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr("bench.files.download._download", refused)
+    monkeypatch.setattr("bench.data.download.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("bench.data.download._download", refused)
     for name in ("etth2", "all"):
         ran = bench("data", "fetch", name)
         assert (ran.status, steering(ran.out + ran.err)) == (2, [])

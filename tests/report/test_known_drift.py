@@ -12,17 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.drift import Drift
-from bench.record import EventRecord, TruthRecord
+from bench.data.synthetic import Drift
 from bench.report import write_report
-from bench.report.drift_measures import curves, recoveries, regrets
-from bench.report.drift_sets import DriftSet
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.drift import Aligned, draw_recovery, draw_worth
 from bench.report.figures.palette import Look
-from bench.report.reading import read_results
-from bench.report.results import Results
-from bench.store import ORIGINS, Store
+from bench.report.view.drift_measures import curves, recoveries, regrets
+from bench.report.view.drift_sets import DriftSet
+from bench.report.view.loaded import Results
+from bench.report.view.loading import read_results
+from bench.results.record import EventRecord, TruthRecord
+from bench.results.store import ORIGINS, Store
 
 START, ORIGIN_COUNT, STRIDE = 1200, 120, 24
 END = START + (ORIGIN_COUNT - 1) * STRIDE + 24

@@ -19,9 +19,9 @@ from bench.report import write_report
 from bench.report.figures.canvas import Drawing, drawing_style
 from bench.report.figures.label_curve import draw_label_curve
 from bench.report.figures.palette import KNOWN, Look
-from bench.report.reading import read_results
-from bench.report.results import Results
-from bench.store import Store
+from bench.report.view.loaded import Results
+from bench.report.view.loading import read_results
+from bench.results.store import Store
 
 REGIMES: dict[str, dict[str, Any]] = {
     "all": {},

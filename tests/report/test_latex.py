@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from bench.report.latex import SPECIAL, escape, write_latex
-from bench.report.reading import read_results
-from bench.text import one_line
+from bench.contracts.text import one_line
+from bench.report.render.latex import SPECIAL, escape, write_latex
+from bench.report.view.loading import read_results
 
 from .test_report import HOSTILE
 

@@ -18,11 +18,11 @@ from bench.report import write_report
 from bench.report.document import compose
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.palette import FAINT, KNOWN, colours, looks
-from bench.report.focus import ENDS, MIDDLE, MOST, focus_of
 from bench.report.gallery import draw_figures, drawings
-from bench.report.reading import read_results
-from bench.report.results import Results
-from bench.report.selection import MOST_BRIGHT, MOST_SHOWN
+from bench.report.view.detail import ENDS, MIDDLE, MOST, focus_of
+from bench.report.view.highlight import MOST_BRIGHT, MOST_SHOWN
+from bench.report.view.loaded import Results
+from bench.report.view.loading import read_results
 
 from ..throughput.many_results import ENTRIES, write_many
 

@@ -17,19 +17,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
+from bench.contracts.text import one_line, shown_lines
 from bench.report import PAGE, write_report
 from bench.report.figures.palette import KNOWN, SPARE
-from bench.report.markdown import escape
-from bench.report.page.cells import number, podium
-from bench.report.page.document import assemble, compose_page
-from bench.report.page.payload import as_json, payload
-from bench.report.page.prose import paragraphs, runs_of
-from bench.report.page.streams import BYTES_A_POINT, all_looks, last_of, limits_for, means_over, stretch_origins
-from bench.report.page.theme import CONTRAST, DARK_PAPER, contrast, on_dark
-from bench.report.reading import read_results
-from bench.report.results import Results
-from bench.store import Store
-from bench.text import one_line, shown_lines
+from bench.report.html.cells import number, podium
+from bench.report.html.document import assemble, compose_page
+from bench.report.html.payload import as_json, payload
+from bench.report.html.prose import paragraphs, runs_of
+from bench.report.html.streams import BYTES_A_POINT, all_looks, last_of, limits_for, means_over, stretch_origins
+from bench.report.html.theme import CONTRAST, DARK_PAPER, contrast, on_dark
+from bench.report.render.markdown import escape
+from bench.report.view.loaded import Results
+from bench.report.view.loading import read_results
+from bench.results.store import Store
 
 from ..conftest import Bench
 
@@ -232,8 +232,8 @@ def test_a_long_stream_is_thinned_and_that_is_counted(tmp_path: Path, fakes: Any
 def test_where_room_is_short_the_worst_lines_go_and_are_counted(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.report.page.payload.LEAST_ROOM", 150 * 14 * BYTES_A_POINT)
-    monkeypatch.setattr("bench.report.page.payload.MOST_BYTES", 0)
+    monkeypatch.setattr("bench.report.html.payload.LEAST_ROOM", 150 * 14 * BYTES_A_POINT)
+    monkeypatch.setattr("bench.report.html.payload.MOST_BYTES", 0)
     streams = payload(results)["streams"]
     assert [len(plot["lines"]) for plot in streams["plots"]] == [7, 7]
     assert streams["left_out"] == ["4 lines of the lowest ranks left out, to keep this page small."]

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from bench.report.markdown import NONE
-from bench.report.page.document import assemble, compose_page
-from bench.report.page.payload import as_json, payload
-from bench.report.reading import read_results
-from bench.report.results import Results
-from bench.store import Store
+from bench.report.html.document import assemble, compose_page
+from bench.report.html.payload import as_json, payload
+from bench.report.render.markdown import NONE
+from bench.report.view.loaded import Results
+from bench.report.view.loading import read_results
+from bench.results.store import Store
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)

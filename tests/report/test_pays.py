@@ -10,10 +10,10 @@ import pytest
 
 from bench.report.figures.palette import colours
 from bench.report.figures.skill import draw_skills
-from bench.report.numbers import MINUS
-from bench.report.pays import adapting_pays
-from bench.report.reading import read_results
-from bench.report.results import Results
+from bench.report.render.numbers import MINUS
+from bench.report.sections.skill import adapting_pays
+from bench.report.view.loaded import Results
+from bench.report.view.loading import read_results
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_it_says_who_beats_frozen(results: Results) -> None:
 
 
 def test_the_figure_has_a_dot_for_each_and_a_panel_for_each_dataset(results: Results) -> None:
-    skills = results.pays[results.pays["reference"] == "frozen"]
+    skills = results.skill_intervals[results.skill_intervals["reference"] == "frozen"]
     drawing = draw_skills(skills, "frozen", colours(skills["strategy"]))
     assert [axes.get_title(loc="left") for axes in drawing.figure.axes] == ["akl-pedestrians", "etth2"]
     for axes, scenario in zip(drawing.figure.axes, results.scenarios, strict=True):
@@ -43,7 +43,7 @@ def test_the_figure_has_a_dot_for_each_and_a_panel_for_each_dataset(results: Res
 
 
 def test_what_is_far_worse_is_a_number_at_the_border(results: Results) -> None:
-    skills = results.pays[results.pays["reference"] == "frozen"].copy()
+    skills = results.skill_intervals[results.skill_intervals["reference"] == "frozen"].copy()
     skills.loc[skills["entry"] == "persistence", ["skill", "low", "high"]] = -250.0
     drawing = draw_skills(skills, "frozen", colours(skills["strategy"]))
     for axes in drawing.figure.axes:

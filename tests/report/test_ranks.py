@@ -14,12 +14,12 @@ from bench.report import write_report
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.palette import colours
 from bench.report.figures.ranks import draw_ranks
-from bench.report.markdown import NONE
-from bench.report.rank_pictures import DATASETS, rank_drawings
-from bench.report.ranks import ranks
-from bench.report.reading import read_results
-from bench.report.results import Results
-from bench.store import Store
+from bench.report.gallery.ranks import DATASETS, rank_drawings
+from bench.report.render.markdown import NONE
+from bench.report.sections.ranks import ranks
+from bench.report.view.loaded import Results
+from bench.report.view.loading import read_results
+from bench.results.store import Store
 
 NAMES = ("one", "two", "three", "four", "five", "six")
 
@@ -81,8 +81,8 @@ def test_wins_and_losses_pair_by_pair(six: Results) -> None:
             assert int(wins) + int(ties) + int(losses) == 6
     assert cells[0, 3] == "6/0/0"
     assert six.ranking is not None
-    duels = six.ranking.duels
-    counted = duels[(duels["entry"] == "rls") & (duels["other"] == "persistence")]
+    win_tie_loss = six.ranking.win_tie_loss
+    counted = win_tie_loss[(win_tie_loss["entry"] == "rls") & (win_tie_loss["other"] == "persistence")]
     assert counted[["wins", "seeds_lower", "seeds_higher"]].to_numpy().tolist() == [[6, 12, 0]]
 
 
@@ -90,8 +90,8 @@ def test_what_is_called_a_win_is_what_the_verdict_says(six: Results) -> None:
     for scenario in six.in_detail:
         best = six.against_best(scenario)
         assert six.ranking is not None
-        duels = six.ranking.duels
-        mine = duels[(duels["entry"] == best["one"].iloc[0]) & (duels["wins"] > 0)]
+        win_tie_loss = six.ranking.win_tie_loss
+        mine = win_tie_loss[(win_tie_loss["entry"] == best["one"].iloc[0]) & (win_tie_loss["wins"] > 0)]
         assert set(best.loc[best["significant"], "other"]) <= set(mine["other"])
 
 
@@ -207,7 +207,7 @@ def test_the_report_has_the_section_the_figure_and_the_tables(tmp_path: Path, fa
     assert headings.index("Ranks") == headings.index("Is the difference more than chance?") + 1
     assert "![Average ranks over all datasets](figures/ranks-datasets.svg)" in text
     assert (tmp_path / "report" / "figures" / "ranks-datasets.png").is_file()
-    for name in ("ranks", "rank_pairs", "duels"):
+    for name in ("ranks", "rank_pairs", "win_tie_loss"):
         assert len(pd.read_csv(tmp_path / "report" / "tables" / f"{name}.csv")) >= 4
 
 

@@ -16,17 +16,17 @@ from typing import Any
 
 import pytest
 
-from bench.audit import AUDITS
-from bench.record import Record
 from bench.report import _replacing, write_report
-from bench.report.problems import problem_rows
-from bench.report.reading import read_results
-from bench.storage.code import CODE
-from bench.storage.disk import CHANGE_POINTS
-from bench.storage.owner import machine
-from bench.storage.upkeep import check
-from bench.store import CHOSEN, FORECASTS, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, TRACE, Store
-from bench.sweeps.trials import SERVED, Trial
+from bench.report.sections.problems import problem_rows
+from bench.report.view.loading import read_results
+from bench.results.audit import AUDITS
+from bench.results.code import CODE
+from bench.results.disk import CHANGE_POINTS
+from bench.results.maintenance import check
+from bench.results.owner import machine
+from bench.results.record import Record
+from bench.results.store import CHOSEN, FORECASTS, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, TRACE, Store
+from bench.results.trials import SERVED, Trial
 
 from ..conftest import Bench
 
@@ -55,7 +55,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, fakes: Any) -> Path:
 def store(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A copy of them; reports draw nothing, which takes seconds."""
     monkeypatch.setattr("bench.report.gallery.draw_figures", lambda *_, **__: {})
-    monkeypatch.setattr("bench.report.searches.draw_sweeps", lambda *_, **__: {})
+    monkeypatch.setattr("bench.report.sections.sweep_results.draw_sweeps", lambda *_, **__: {})
     shutil.copytree(whole, tmp_path / "results")
     return Store(tmp_path / "results" / "default")
 
@@ -284,7 +284,7 @@ def test_a_report_that_is_asked_to_end_leaves_nothing_behind(
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)
 
-    monkeypatch.setattr("bench.report.latex.write_latex", asked)
+    monkeypatch.setattr("bench.report.render.latex.write_latex", asked)
     ran = bench("report")
     assert (ran.status, ran.out) == (143, "")
     assert list((store.folder.parent.parent / "reports").iterdir()) == []

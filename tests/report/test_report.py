@@ -13,12 +13,12 @@ from syrupy.assertion import SnapshotAssertion
 
 import bench.report
 from bench import BenchError
-from bench.audit import AUDITS
 from bench.report import write_report
 from bench.report.gallery import draw_figures
-from bench.report.markdown import NONE
-from bench.report.reading import read_results
-from bench.store import Store
+from bench.report.render.markdown import NONE
+from bench.report.view.loading import read_results
+from bench.results.audit import AUDITS
+from bench.results.store import Store
 
 KINDS = ("contrast", "memory", "stream", "cost", "lead", "forecasts")
 
@@ -44,23 +44,23 @@ def test_golden(readme: Path, snapshot: SnapshotAssertion) -> None:
     assert readme.read_text(encoding="utf-8") == snapshot(name="README.md")
     tables = sorted((readme.parent / "tables").glob("*.csv"))
     assert [path.name for path in tables] == [
+        "ablations.csv",
         "against_best.csv",
         "by_channel.csv",
         "by_lead.csv",
-        "contrasts.csv",
         "cost.csv",
-        "duels.csv",
         "leaderboard.csv",
         "overall.csv",
         "pairs.csv",
-        "pays.csv",
         "problems.csv",
         "rank_pairs.csv",
         "ranks.csv",
         "ratios.csv",
         "recovery.csv",
         "runs.csv",
+        "skill_intervals.csv",
         "trace.csv",
+        "win_tie_loss.csv",
     ]
     for path in tables:
         assert path.read_text(encoding="utf-8") == snapshot(name=path.name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.report.reading import read_results
-from bench.report.significance import significance
+from bench.report.sections.significance import significance
+from bench.report.view.loading import read_results
 
 
 def test_the_best_stands_against_every_other(tmp_path: Path, fakes: Any) -> None:

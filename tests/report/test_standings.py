@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from bench import BenchError
-from bench.report.standings import standings
-from bench.standings import read_standings
-from bench.store import Store
+from bench.report.pooled.loading import read_standings
+from bench.report.pooled.text import standings
+from bench.results.store import Store
 
 OTHER = {"device": "cuda:0", "device_name": "Some GPU", "platform": "Linux-aarch64", "started": "2026-03-01T00:00:00"}
 
@@ -93,7 +93,11 @@ def test_another_recipe_of_training_is_another_entry(machines: Path, fakes: Any)
 
 def test_the_command(machines: Path) -> None:
     def run(*words: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "import sys; sys.modules['torch'] = None; from bench.cli import main; main()"]
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; sys.modules['torch'] = None; from bench.cli.main import main; main()",
+        ]
         return subprocess.run([*command, "leaderboard", *map(str, words)], capture_output=True, text=True, check=False)
 
     ran = run(machines / "here", machines / "there", "--csv", machines / "new" / "all.csv")

@@ -18,8 +18,8 @@ from bench.analysis.sweeps import best_by_option, grid_table, spread_options
 from bench.report import write_report
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.sweep import draw_heat, draw_options
-from bench.store import CHOSEN, SWEEP, Store
-from bench.sweeps.trials import SERVED, Trial
+from bench.results.store import CHOSEN, SWEEP, Store
+from bench.results.trials import SERVED, Trial
 
 RATES: dict[str, list[Any]] = {"online_lr": [1e-5, 1e-4, 1e-3]}
 TWO: dict[str, list[Any]] = {"memory_max_lr": [None, 0.1, 1.0], "carry": ["exact", "window"]}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.markdown import count, escape, slug, table, words
-from bench.report.numbers import brief, fixed, percent, places, with_spread
+from bench.report.render.markdown import count, escape, slug, table, words
+from bench.report.render.numbers import brief, fixed, percent, places, with_spread
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 
 from bench import load_results
 from bench.report import write_report
-from bench.report.throughput import read_throughput, throughput
-from bench.store import TRACE, experiments_in
+from bench.report.sections.throughput import read_throughput, throughput
+from bench.results.store import TRACE, experiments_in
 
 from ..conftest import Bench
 

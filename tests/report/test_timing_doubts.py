@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.record import Record, Replay, StepTimes, Timing
 from bench.report import write_report
-from bench.report.timing_doubts import doubts, usual_us
+from bench.report.sections.timing_doubts import doubts, usual_us
+from bench.results.record import Record, Replay, StepTimes, Timing
 
 
 def steps(p50_ms: float, n: int = 40, mean_ms: float | None = None) -> StepTimes:

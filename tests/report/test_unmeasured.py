@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bench.report.answer import answer
-from bench.report.provenance import provenance
-from bench.report.reading import read_results
-from bench.store import Store
+from bench.report.sections.reproduction import provenance
+from bench.report.sections.summary import answer
+from bench.report.view.loading import read_results
+from bench.results.store import Store
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.measuring.allocator import keep_freed_memory
+from bench.evaluation.profiling.allocator import keep_freed_memory
 
 Step = Callable[[], object]
 Pairs = Callable[..., float]

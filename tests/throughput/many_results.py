@@ -7,8 +7,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from bench.record import PluginRecord
-from bench.store import Store
+from bench.results.record import PluginRecord
+from bench.results.store import Store
 
 from ..report.conftest import FakeScenario, FakeStrategy, run_id, write_run
 

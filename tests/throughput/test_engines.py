@@ -10,10 +10,10 @@ from contextlib import ExitStack
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.engines import Crew, RayOptions, engine
-from bench.engines.connection import connected
+from bench.execution.engines import Pool, RayOptions, engine
+from bench.execution.engines.connection import connected
 
-WORKERS, JOBS, TRIES = 2, 16, 3
+WORKERS, JOBS, MAX_ATTEMPTS = 2, 16, 3
 SHORT, LONG = 24_000_000, 100_000_000
 """Rounds of `burn`: more than a second, and more than five."""
 
@@ -28,7 +28,7 @@ def burn(rounds: int) -> float:
     return time.perf_counter() - begun
 
 
-Crews = Callable[[str], Crew]
+Crews = Callable[[str], Pool]
 
 
 @pytest.fixture(scope="module")
@@ -39,35 +39,35 @@ def ray_here() -> Iterator[None]:
 
 
 @pytest.fixture
-def crews(request: pytest.FixtureRequest) -> Iterator[Crews]:
+def pools(request: pytest.FixtureRequest) -> Iterator[Crews]:
     """Crews by engine, of two workers with one thread each, which are awake, as within a session."""
     with ExitStack() as stack:
 
-        def crew(name: str) -> Crew:
+        def pool(name: str) -> Pool:
             if name == "ray":
                 request.getfixturevalue("ray_here")
             hands = stack.enter_context(engine(name)(WORKERS, 1))
             list(hands(burn, [1] * 2 * WORKERS))
             return hands
 
-        yield crew
+        yield pool
 
 
-def seconds(crew: Crew, rounds: int, jobs: int) -> float:
+def seconds(pool: Pool, rounds: int, jobs: int) -> float:
     begun = time.perf_counter()
-    assert len(list(crew(burn, [rounds] * jobs))) == jobs
+    assert len(list(pool(burn, [rounds] * jobs))) == jobs
     return time.perf_counter() - begun
 
 
-def ratios(benchmark: BenchmarkFixture, crew: Crew, other: Crew, rounds: int, jobs: int, **info: object) -> list[float]:
-    """How many times as fast a crew is as another one, pair by pair."""
+def ratios(benchmark: BenchmarkFixture, pool: Pool, other: Pool, rounds: int, jobs: int, **info: object) -> list[float]:
+    """How many times as fast a pool is as another one, pair by pair."""
     found = list[float]()
 
     def pair() -> None:
         theirs = seconds(other, rounds, jobs)
-        found.append(theirs / seconds(crew, rounds, jobs))
+        found.append(theirs / seconds(pool, rounds, jobs))
 
-    benchmark.pedantic(pair, rounds=1 if benchmark.disabled else TRIES)
+    benchmark.pedantic(pair, rounds=1 if benchmark.disabled else MAX_ATTEMPTS)
     benchmark.extra_info.update(ratio=round(statistics.median(found), 3), **info)
     return found
 
@@ -77,19 +77,19 @@ def said(found: list[float]) -> str:
 
 
 @pytest.mark.parametrize("name", ["processes", "ray"])
-def test_two_workers_against_one(name: str, benchmark: BenchmarkFixture, crews: Crews) -> None:
+def test_two_workers_against_one(name: str, benchmark: BenchmarkFixture, pools: Crews) -> None:
     rounds = 1000 if benchmark.disabled else SHORT
     info = {"kind": f"{JOBS} jobs, {name}", "against": "inline"}
-    found = ratios(benchmark, crews(name), crews("inline"), rounds, JOBS, **info)
+    found = ratios(benchmark, pools(name), pools("inline"), rounds, JOBS, **info)
     print(f"\n{name}, 2 workers on {JOBS} equal jobs: {said(found)} x the speed of one after the other in this process")
     if name == "processes" and not benchmark.disabled:
         assert statistics.median(found) >= 1.8
 
 
-def test_ray_against_processes(benchmark: BenchmarkFixture, crews: Crews) -> None:
+def test_ray_against_processes(benchmark: BenchmarkFixture, pools: Crews) -> None:
     """On jobs of five seconds and more, ray is at most a tenth behind."""
     rounds = 1000 if benchmark.disabled else LONG
-    ray, processes = crews("ray"), crews("processes")
+    ray, processes = pools("ray"), pools("processes")
     info = {"kind": f"{LONG_JOBS} jobs of {LONG_S:g} s, ray", "against": "processes"}
     found = ratios(benchmark, ray, processes, rounds, LONG_JOBS, **info)
     (took,) = (one for one in processes(burn, [rounds]) if isinstance(one, float))

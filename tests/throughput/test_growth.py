@@ -7,9 +7,9 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.plugins import load_plugins
-from bench.protocol import ProtocolSpec
-from bench.stream import Stage, Stream
+from bench.contracts.discovery import load_plugins
+from bench.contracts.protocol import ProtocolSpec
+from bench.evaluation.stream import PreparedSeries, Stream
 from bench.testing import small_series, tiny_maker
 
 load_plugins()
@@ -19,7 +19,7 @@ load_plugins()
 def test_the_last_hundred_windows_of_five_hundred(benchmark: BenchmarkFixture, name: str) -> None:
     torch.set_num_threads(1)
     series = small_series(rows=1540)
-    stage = Stage.of(series, ProtocolSpec(preset="online", warm_start=False).resolve(series))
+    stage = PreparedSeries.of(series, ProtocolSpec(preset="online", warm_start=False).resolve(series))
 
     def serve() -> Stream:
         stream = Stream(stage, tiny_maker(name)(stage), torch.device("cpu"))

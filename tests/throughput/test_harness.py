@@ -13,18 +13,18 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
-from bench.config import build
-from bench.dataset import DATASETS, resolve_dataset
-from bench.files.download import locate
-from bench.forecaster import FORECASTERS
-from bench.measuring.allocator import keep_freed_memory
-from bench.plugins import load_plugins
-from bench.protocol import ProtocolSpec
-from bench.record import Timing
-from bench.serving import serve_stream
-from bench.strategy import STRATEGIES, Service
-from bench.stream import Stage, Stream
-from bench.training import seeded, task_of
+from bench.contracts.config import build
+from bench.contracts.dataset import DATASETS, resolve_dataset
+from bench.contracts.discovery import load_plugins
+from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.protocol import ProtocolSpec
+from bench.contracts.strategy import STRATEGIES, StrategyContext
+from bench.data.download import locate
+from bench.evaluation.pretraining import seeded, task_of
+from bench.evaluation.profiling.allocator import keep_freed_memory
+from bench.evaluation.serving import serve_stream
+from bench.evaluation.stream import PreparedSeries, Stream
+from bench.results.record import Timing
 
 load_plugins()
 
@@ -41,30 +41,30 @@ def etth2_fixture() -> Any:
     return resolve_dataset("etth2").series()
 
 
-def staged(series: Any, preset: str) -> Stage:
+def staged(series: Any, preset: str) -> PreparedSeries:
     spec = ProtocolSpec(preset=preset, lookback=96, horizon=24, warm_start=False)
-    return Stage.of(series, spec.resolve(series))
+    return PreparedSeries.of(series, spec.resolve(series))
 
 
-def untrained(name: str, stage: Stage) -> nn.Module:
+def untrained(name: str, stage: PreparedSeries) -> nn.Module:
     entry = FORECASTERS[name]
     with seeded(0):
         model: nn.Module = entry.cls(build(entry.cls.Config, {}, name), task_of(stage)).eval()
     return model
 
 
-def served(name: str, stage: Stage, forecaster: nn.Module | None, seconds: list[float]) -> Timing:
+def served(name: str, stage: PreparedSeries, forecaster: nn.Module | None, seconds: list[float]) -> Timing:
     """A whole run of a strategy, but for its training; leaves its wall time behind."""
     cls = STRATEGIES[name].cls
     config, history = build(cls.Config, {}, name), stage.history(CPU)
-    strategy = cls(Service(config, forecaster, history, stage.protocol, np.random.default_rng(0), CPU))
+    strategy = cls(StrategyContext(config, forecaster, history, stage.protocol, np.random.default_rng(0), CPU))
     begun = time.perf_counter()
     timing = serve_stream(Stream(stage, strategy, CPU)).timing(setup_s=0.0)
     seconds.append(time.perf_counter() - begun)
     return timing
 
 
-def by_hand(stage: Stage, model: nn.Module) -> float:
+def by_hand(stage: PreparedSeries, model: nn.Module) -> float:
     """The loop that one would write: forecast and score window by window; answers with the MSE."""
     inputs, targets, protocol = torch.from_numpy(stage.inputs), torch.from_numpy(stage.targets), stage.protocol
     squares = absolutes = 0.0

@@ -12,17 +12,17 @@ import pandas as pd
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.console import Screen
-from bench.experiment import Experiment
-from bench.plugins import load_plugins
-from bench.record import Record
-from bench.run import Workplace, describe, load_series
-from bench.run_spec import RunSpec
-from bench.session import carry_out
-from bench.store import FORECASTS, ORIGINS
-from bench.timing import resolve_device
+from bench.contracts.discovery import load_plugins
+from bench.evaluation.profiling.clocks import resolve_device
+from bench.evaluation.run import RunPaths, describe, load_series
+from bench.evaluation.run_spec import RunSpec
+from bench.execution.console import Screen
+from bench.execution.experiment import Experiment
+from bench.execution.session import carry_out
+from bench.results.record import Record
+from bench.results.store import FORECASTS, ORIGINS
 
-from ..test_store import ERRORS, timing
+from ..results.test_store import ERRORS, timing
 
 load_plugins()
 
@@ -31,7 +31,7 @@ FEW = 200
 """Where benchmarks are disabled."""
 
 
-def simulated(run: RunSpec, place: Workplace, progress: Any) -> tuple[Record, dict[str, pd.DataFrame]]:
+def simulated(run: RunSpec, place: RunPaths, progress: Any) -> tuple[Record, dict[str, pd.DataFrame]]:
     """A run's record and frames, as large as they are on a year of hours, at once."""
     rows = np.arange(300)
     origins = pd.DataFrame({"origin": rows, "time": rows} | dict.fromkeys(("mse", "mae"), rows * 0.1))
@@ -59,7 +59,7 @@ def experiment(folder: Path, runs: int) -> Experiment:
 def test_ten_thousand_runs(benchmark: BenchmarkFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = FEW if benchmark.disabled else RUNS
     many = experiment(tmp_path, runs)
-    monkeypatch.setattr("bench.session.audit_missing", lambda *_, **__: None)
+    monkeypatch.setattr("bench.execution.session.audit_missing", lambda *_, **__: None)
     made, itself = [0.0], [0.0]
 
     def execute(*given: Any) -> Any:
@@ -68,7 +68,7 @@ def test_ten_thousand_runs(benchmark: BenchmarkFixture, tmp_path: Path, monkeypa
         itself[0] += time.perf_counter() - begun
         return ended
 
-    monkeypatch.setattr("bench.orchestration.work.execute", execute)
+    monkeypatch.setattr("bench.execution.worker.execute", execute)
 
     def session() -> Any:
         begun = time.perf_counter()

@@ -7,9 +7,9 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.plugins import load_plugins
-from bench.strategy import STRATEGIES, Feedback
-from bench.stream import Stage
+from bench.contracts.discovery import load_plugins
+from bench.contracts.strategy import STRATEGIES, Feedback
+from bench.evaluation.stream import PreparedSeries
 from bench.testing import small_series, tiny_maker
 
 load_plugins()
@@ -40,8 +40,8 @@ def test_adapt(benchmark: BenchmarkFixture, name: str, pairs: int) -> None:
 
 def in_service(name: str, windows: int):  # type: ignore[no-untyped-def]
     """A strategy made cheap, its stage, and the origins of its first block."""
-    from bench.protocol import ProtocolSpec
+    from bench.contracts.protocol import ProtocolSpec
 
     series = small_series()
-    stage = Stage.of(series, ProtocolSpec(preset="dense").resolve(series))
+    stage = PreparedSeries.of(series, ProtocolSpec(preset="dense").resolve(series))
     return tiny_maker(name)(stage), stage, np.arange(stage.first_origin, stage.first_origin + windows)

@@ -11,15 +11,15 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
-from bench.config import build
-from bench.forecaster import Task
-from bench.forecasters.titans_options import Titans, TitansConfig
-from bench.plugins import load_plugins
-from bench.protocol import Protocol
-from bench.strategy import STRATEGIES, Service
-from bench.stream import Stage
+from bench.contracts.config import build
+from bench.contracts.discovery import load_plugins
+from bench.contracts.forecaster import Task
+from bench.contracts.protocol import Protocol
+from bench.contracts.strategy import STRATEGIES, StrategyContext
+from bench.evaluation.pretraining import seeded
+from bench.evaluation.stream import PreparedSeries
+from bench.forecasters.titans.config import Titans, TitansConfig
 from bench.testing import small_series
-from bench.training import seeded
 
 load_plugins()
 
@@ -105,7 +105,7 @@ def serving(name: str, windows: int) -> tuple[Callable[[], object], int]:
     """A strategy's blocks, one after another, and rows in a block: the rows that were released, then the forecasts."""
     series = small_series(rows=3000)
     rules = Protocol(lookback=L, horizon=H, stride=1 if windows > 1 else H, block=windows, warm_start=False)
-    stage = Stage.of(series, rules)
+    stage = PreparedSeries.of(series, rules)
     inputs = len(series.inputs)
     task = Task(L, H, inputs, inputs, tuple(range(inputs)))
     with seeded(0):
@@ -113,7 +113,7 @@ def serving(name: str, windows: int) -> tuple[Callable[[], object], int]:
     cls = STRATEGIES[name].cls
     cpu = torch.device("cpu")
     strategy = cls(
-        Service(build(cls.Config, {}, name), model, stage.history(cpu), rules, np.random.default_rng(0), cpu)
+        StrategyContext(build(cls.Config, {}, name), model, stage.history(cpu), rules, np.random.default_rng(0), cpu)
     )
     rows, at = H if windows == 1 else windows, 0
     released = torch.from_numpy(stage.inputs[: stage.first_origin])
@@ -151,7 +151,7 @@ def test_what_carrying_costs(pairs: Any, preset: str, windows: int) -> None:
 def test_strategies_on_both_engines(pairs: Any, name: str, windows: int, lookback: int) -> None:
     series = small_series(rows=1000)
     rules = Protocol(lookback=lookback, horizon=H, stride=1, block=windows, warm_start=False)
-    stage = Stage.of(series, rules)
+    stage = PreparedSeries.of(series, rules)
     inputs = len(series.inputs)
     task = Task(lookback, H, inputs, inputs, tuple(range(inputs)))
     cpu, steps = torch.device("cpu"), []
@@ -162,7 +162,9 @@ def test_strategies_on_both_engines(pairs: Any, name: str, windows: int, lookbac
             model = Titans(build(TitansConfig, options, "forecaster 'titans'"), task).eval()
         cls = STRATEGIES[name].cls
         strategy = cls(
-            Service(build(cls.Config, {}, name), model, stage.history(cpu), rules, np.random.default_rng(0), cpu)
+            StrategyContext(
+                build(cls.Config, {}, name), model, stage.history(cpu), rules, np.random.default_rng(0), cpu
+            )
         )
         steps.append(lambda strategy=strategy: strategy.predict(x))
     ratio = pairs(

@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from bench.contracts.text import one_line
 from bench.report.figures.labels import spread_out, stack_labels
 from bench.report.figures.palette import FAINT, INK, MUTED
-from bench.text import one_line
 
 WIDE = 7.0  # inches: both columns of a paper
 CHARACTER = 0.058  # inches that a letter of a label takes

@@ -12,16 +12,16 @@ WIDTH, ROW, FOOT, HEAD = 6.4, 0.26, 0.42, 0.08  # inches
 LONGEST = 44
 
 
-def draw_contrasts(contrasts: pd.DataFrame, palette: dict[str, str]) -> Drawing:
+def draw_contrasts(ablations: pd.DataFrame, palette: dict[str, str]) -> Drawing:
     """A dot and its interval for each pair of entries, in the colour of the first; hollow and grey where unclear.
 
     Args:
-        contrasts: Of one scenario: columns ``one, other, strategy, difference, low, high, verdict``.
+        ablations: Of one scenario: columns ``one, other, strategy, difference, low, high, verdict``.
         palette: Colour of each strategy.
     """
     names = [
         short_name(f"{one} \N{MINUS SIGN} {other}", LONGEST)
-        for one, other in zip(contrasts["one"], contrasts["other"], strict=True)
+        for one, other in zip(ablations["one"], ablations["other"], strict=True)
     ]
     left = 0.2 + CHARACTER * max(len(name) for name in names)
     height = HEAD + ROW * len(names) + FOOT
@@ -29,7 +29,7 @@ def draw_contrasts(contrasts: pd.DataFrame, palette: dict[str, str]) -> Drawing:
     box = (left / WIDTH, FOOT / height, (WIDTH - left - 0.12) / WIDTH, ROW * len(names) / height)
     axes = figure.add_axes(box)
     axes.axvline(0, color=INK, lw=0.8, zorder=1)
-    for at, (_, row) in enumerate(contrasts.iterrows()):
+    for at, (_, row) in enumerate(ablations.iterrows()):
         clear = row["verdict"] in ("lower", "higher")
         colour = palette[row["strategy"]] if clear else MUTED
         if np.isfinite([row["low"], row["high"]]).all():

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from bench.analysis import RECOVERED, mean_interval, thin
 from bench.report.figures.canvas import CHARACTER, WIDE, Drawing, light_grid, log_axis, new_figure, short_name
 from bench.report.figures.palette import FAINT, INK, MUTED, Look
-from bench.report.numbers import fixed
+from bench.report.render.numbers import fixed
 
 CELL, TALL, HEAD = 0.56, 0.3, 1.0  # inches
 COLOURS = "RdBu_r"

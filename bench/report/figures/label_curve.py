@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.analysis.label_curves import ALL, BOTH, DRAWN, EVERY, INSTANT, MATURED, SHARE
 from bench.report.figures.canvas import Drawing, label_line_ends, label_margin, light_grid, log_axis, new_figure
 from bench.report.figures.palette import Look
-from bench.report.numbers import brief
+from bench.report.render.numbers import brief
 
 WIDTH, HEIGHT = 6.4, 3.2  # inches
 LOG_FROM = 8.0

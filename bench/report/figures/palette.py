@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
-from bench.report.selection import bright_entries, shown_entries
+from bench.report.view.highlight import bright_entries, shown_entries
 
 INK, MUTED, FAINT, GREY_NAME = "#222222", "#6b6b6b", "#c9c9c9", "#8f8f8f"
 

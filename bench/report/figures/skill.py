@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from bench.report.figures.canvas import CHARACTER, ON_PAPER, WIDE, Drawing, new_figure, short_name
 from bench.report.figures.palette import FAINT, INK, MUTED
-from bench.report.numbers import percent
+from bench.report.render.numbers import percent
 
 ROW, FOOT, HEAD, GAP, BETWEEN = 0.22, 0.42, 0.26, 0.16, 0.26  # inches
 MOST_ABREAST = 4

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from bench.report.figures.canvas import CHARACTER, Drawing, light_grid, log_axis, new_figure, short_name
 from bench.report.figures.palette import FAINT, INK
-from bench.report.numbers import fixed, places
-from bench.sweeps.trials import value_text
+from bench.report.render.numbers import fixed, places
+from bench.results.trials import value_text
 
 DECADES = 10.0
 """Values that span more are drawn on a logarithmic axis."""

@@ -1,0 +1,147 @@
+"""Change points of the level, estimated from a series alone: drifts that nobody announced."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.contracts.rounding import is_flat
+
+Floats = NDArray[np.float64]
+
+POINTS = 2000
+"""Most block means that a series is brought to."""
+MOST = 8
+"""Most change points of one series."""
+SHARE = 0.02
+"""Least share of the series between two change points."""
+STRICTNESS = 3.0
+"""A change point must lower the cost by so many times ``log n`` long-run variances."""
+LEAST_POINTS = 40
+LEAST_LENGTH = 100
+"""Points for each change point that is allowed for when judging how persistent the series is."""
+COLUMNS = ("row", "shift", "column")
+
+
+def is_available() -> bool:
+    """Whether the package that searches for change points (``ruptures``, in the extra ``drift``) is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("ruptures") is not None
+
+
+def change_points(values: Floats, columns: tuple[str, ...], season: int | None = None) -> pd.DataFrame:
+    """Rows at which the level of a multivariate series changes.
+
+    The series is brought to at most `POINTS` means of blocks, its seasonal pattern taken out; the best segmentations
+    into up to ``MOST + 1`` pieces of constant level are found exactly (least squares over all columns, each in its own
+    standard deviations), and their number is chosen by a penalty that grows with the autocorrelation of what is left,
+    so that a slow wave is not a change. A lasting trend is: it comes out as a flight of stairs.
+
+    Args:
+        values: ``(T, C)``, finite.
+        columns: ``C`` names.
+        season: Rows in one season, or None.
+
+    Returns:
+        Columns ``row`` (the first of the new level, to a block), ``shift`` (of the level of the column that moved most,
+        in its standard deviations, signed) and ``column``, in order of rows; empty where nothing changes, or where
+        there are too few rows to tell.
+
+    Source:
+        Exact segmentation: Celisse, Marot, Pierre-Jean and Rigaill, "New efficient algorithms for multiple change-point
+        detection with reproducing kernels", 2018, as implemented in ruptures.
+    """
+    scaled, block, moving = seasonless_levels(values, season)
+    if len(scaled) < LEAST_POINTS or not moving.any():
+        return pd.DataFrame(columns=list(COLUMNS))
+    borders = _best_borders(scaled)
+    names = [name for name, moves in zip(columns, moving, strict=True) if moves]
+    return _as_frame(scaled, borders, block, names)
+
+
+def seasonless_levels(values: Floats, season: int | None) -> tuple[Floats, int, NDArray[np.bool_]]:
+    """A series as few means, in standard deviations, without its seasonal pattern.
+
+    Args:
+        values: ``(T, C)``, finite.
+        season: Rows in one season, or None.
+
+    Returns:
+        ``(N, M)`` means of the columns that move, the rows in a block, and ``(C,)`` whether a column moves.
+    """
+    block = block_length(len(values), season)
+    means = _block_means(values, block)
+    moving = ~is_flat(means)
+    scaled = (means[:, moving] - means[:, moving].mean(axis=0)) / means[:, moving].std(axis=0)
+    return _without_season(scaled, season // block if season else 1), block, moving
+
+
+def block_length(rows: int, season: int | None) -> int:
+    """Rows in a block: as many as it takes to have at most `POINTS`, and whole blocks in a season where it can be."""
+    least = max(1, -(-rows // POINTS))
+    if season is None or season < least:
+        return least
+    return next(length for length in range(least, season + 1) if season % length == 0)
+
+
+def _block_means(values: Floats, block: int) -> Floats:
+    whole = len(values) // block
+    return np.asarray(values[: whole * block].reshape(whole, block, -1).mean(axis=1))
+
+
+def _without_season(scaled: Floats, period: int) -> Floats:
+    """The series less the mean of each phase of its season, where it has four of them or more."""
+    if period < 2 or len(scaled) < 4 * period:
+        return scaled
+    left = scaled.copy()
+    for phase in range(period):
+        left[phase::period] -= scaled[phase::period].mean(axis=0)
+    return left
+
+
+def _best_borders(scaled: Floats) -> list[int]:
+    """Where pieces of constant level begin, the first one left out."""
+    from ruptures import KernelCPD
+
+    least = max(2, int(SHARE * len(scaled)))
+    most = min(MOST, len(scaled) // least - 1)
+    search = KernelCPD(kernel="linear", min_size=least).fit(scaled)
+    found = [[], *([int(b) for b in search.predict(n_bkps=count)[:-1]] for count in range(1, most + 1))]
+    costs = np.array([np.square(_residuals(scaled, borders)).sum() for borders in found])
+    supple = found[min(most, len(scaled) // LEAST_LENGTH)]  # steps left in would pass for waves
+    variance = _long_run_variance(_residuals(scaled, supple), len(supple) + 1)
+    price = STRICTNESS * np.log(len(scaled)) * variance
+    return found[int(np.argmin(costs + price * np.arange(len(found))))]
+
+
+def _residuals(scaled: Floats, borders: list[int]) -> Floats:
+    pieces = np.split(scaled, borders)
+    return np.concatenate([piece - piece.mean(axis=0) for piece in pieces])
+
+
+def _long_run_variance(residuals: Floats, pieces: int) -> float:
+    """Of a first-order autoregression fitted to each column, summed over columns.
+
+    Residuals of short pieces look less persistent than they are; Kendall's correction (1954) makes up for it.
+    """
+    variance = residuals.var(axis=0)
+    lagged = (residuals[1:] * residuals[:-1]).mean(axis=0)
+    rho = lagged / np.maximum(variance, 1e-12)
+    rho = np.clip(rho + (1 + 3 * rho) * pieces / len(residuals), 0.0, 0.98)
+    return float((variance * (1 + rho) / (1 - rho)).sum())
+
+
+def _as_frame(scaled: Floats, borders: list[int], block: int, names: list[str]) -> pd.DataFrame:
+    levels = np.array([piece.mean(axis=0) for piece in np.split(scaled, borders)])
+    shifts = np.diff(levels, axis=0)
+    moved = np.abs(shifts).argmax(axis=1)
+    return pd.DataFrame(
+        {
+            "row": np.asarray(borders, dtype=np.int64) * block,
+            "shift": shifts[np.arange(len(borders)), moved],
+            "column": [names[column] for column in moved],
+        },
+        columns=list(COLUMNS),
+    )

@@ -1,0 +1,146 @@
+"""Every entry of a scenario against every other: who is ahead, and whether that is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations_with_replacement
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.statistics.equal_accuracy import diebold_mariano_columns, holm
+from bench.analysis.statistics.paired import paired_difference
+
+LEVEL = 0.05
+COLUMNS = [
+    "one",
+    "other",
+    "difference",
+    "percent",
+    "statistic",
+    "cosines",
+    "p",
+    "p_holm",
+    "obstacle",
+    "origins",
+    "seeds",
+]
+INTERVAL = ["low", "high", "percent_low", "percent_high", "verdict", "block"]
+
+
+def all_pairs(errors: Mapping[str, pd.DataFrame], entries: Sequence[str], overlap: int) -> pd.DataFrame:
+    """Test each pair of entries for equal accuracy, over the origins and seeds that both have.
+
+    Args:
+        errors: For each entry, ``(origins, seeds)`` MSE, index origin, a column for each seed.
+        entries: Which of them to compare, best first.
+        overlap: Origins whose truths overlap, ``ceil(H / S)``.
+
+    Returns:
+        A row for each pair: columns ``one, other`` (the earlier in ``entries`` first), ``difference`` (MSE of one less
+        MSE of the other, scaled; below 0 ``one`` is better), ``percent`` (of the other's MSE), ``statistic``,
+        ``cosines``, ``p``, ``obstacle`` (of `diebold_mariano` on the mean over seeds), ``p_holm`` (`holm` over all rows
+        that were tested), ``origins`` and ``seeds``. Pairs with no origin or no seed in common are left out.
+    """
+    known = [entry for entry in entries if entry in errors]
+    rows: dict[tuple[int, int], dict[str, object]] = {}
+    groups = _alike(known, errors)
+    for first, second in combinations_with_replacement(groups, 2):
+        places = [(i, j) for i in first for j in second if i < j]
+        places += [(j, i) for i in first for j in second if j < i and first is not second]
+        rows |= _tests(places, known, errors, overlap)
+    frame = pd.DataFrame(
+        [rows[place] for place in sorted(rows)], columns=[name for name in COLUMNS if name != "p_holm"]
+    )
+    frame.insert(COLUMNS.index("p_holm"), "p_holm", holm(frame["p"].tolist()))
+    return frame
+
+
+def over_scenarios(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Put the pairs of several scenarios below each other and adjust their p-values for all of them together.
+
+    Args:
+        pairs: From `all_pairs`, by scenario.
+
+    Returns:
+        All rows, with a column ``scenario`` in front and ``p_holm`` over all rows that were tested: of everything that
+        a report calls significant, any at all is false in no more than `LEVEL` of reports on equal entries.
+    """
+    frames = [frame.assign(scenario=scenario) for scenario, frame in pairs.items()]
+    together = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+    together["p_holm"] = holm(together["p"].tolist())
+    return together[["scenario", *COLUMNS]]
+
+
+def _alike(entries: Sequence[str], errors: Mapping[str, pd.DataFrame]) -> list[list[int]]:
+    """Places of the entries, those together that have the same origins and seeds."""
+    groups: list[list[int]] = []
+    for i, entry in enumerate(entries):
+        own = errors[entry]
+        for group in groups:
+            other = errors[entries[group[0]]]
+            if own.index.equals(other.index) and own.columns.equals(other.columns):
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    return groups
+
+
+def _tests(
+    places: Sequence[tuple[int, int]], entries: Sequence[str], errors: Mapping[str, pd.DataFrame], overlap: int
+) -> dict[tuple[int, int], dict[str, object]]:
+    """Rows for pairs of places, by place; all of them have the same origins and seeds in common, or none."""
+    if not places:
+        return {}
+    first, second = (errors[entries[place]] for place in places[0])
+    seeds = sorted(set(first.columns) & set(second.columns))
+    origins = first.index.intersection(second.index).sort_values()
+    if not seeds or origins.empty:
+        return {}
+    used = sorted({place for pair in places for place in pair})
+    means = np.stack([errors[entries[place]].loc[origins, seeds].to_numpy(dtype=float).mean(axis=1) for place in used])
+    one, other = (np.searchsorted(used, [pair[side] for pair in places]) for side in (0, 1))
+    with np.errstate(invalid="ignore"):  # errors without bound
+        differences = (means[one] - means[other]).T
+        difference, reference = differences.mean(axis=0), means.mean(axis=1)[other]
+        percent = 100 * difference / np.where(reference > 0, reference, np.nan)
+    found = diebold_mariano_columns(differences, overlap)
+    return {
+        pair: {
+            "one": entries[pair[0]],
+            "other": entries[pair[1]],
+            "difference": float(difference[k]),
+            "percent": float(percent[k]),
+            "statistic": found[k].statistic,
+            "cosines": found[k].cosines,
+            "p": found[k].p,
+            "obstacle": found[k].obstacle,
+            "origins": len(origins),
+            "seeds": len(seeds),
+        }
+        for k, pair in enumerate(places)
+    }
+
+
+def with_intervals(pairs: pd.DataFrame, errors: Mapping[str, pd.DataFrame], overlap: int) -> pd.DataFrame:
+    """Add block-bootstrap intervals to pairs, and whether the difference is significant.
+
+    Args:
+        pairs: From `all_pairs`, all rows or some of them.
+        errors: As there.
+        overlap: As there.
+
+    Returns:
+        The same rows with ``low, high, percent_low, percent_high, verdict, block`` of `paired_difference` and
+        ``significant``: the adjusted p-value is below `LEVEL` and the interval does not hold 0. The test speaks of
+        other stretches of the stream with these seeds, the interval of other seeds too: a finding needs both.
+    """
+    rows = []
+    for _, pair in pairs.iterrows():
+        found = paired_difference(errors[pair["one"]], errors[pair["other"]], overlap)
+        values = found.row if found is not None else dict.fromkeys(INTERVAL, float("nan")) | {"verdict": "unknown"}
+        rows.append({name: values[name] for name in INTERVAL})
+    frame = pd.concat([pairs, pd.DataFrame(rows, columns=INTERVAL, index=pairs.index)], axis=1)
+    frame["significant"] = (frame["p_holm"] < LEVEL) & frame["verdict"].isin(["lower", "higher"])
+    return frame

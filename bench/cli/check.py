@@ -1,0 +1,112 @@
+"""``bench check``: a plug-in is taken through its checks by a worker, which it may end, or keep for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.contracts.errors import ENDS_SESSION, BenchError, traceback_of, words_of
+
+if TYPE_CHECKING:
+    from bench.execution.engines import Pool
+    from bench.results.audit import Audit
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a plug-in's checks say.
+
+    Attributes:
+        lines: What was checked, a line each.
+        found: Where it breaks its contract; empty where it passes.
+        mistake: What keeps it from being checked.
+    """
+
+    lines: tuple[str, ...] = ()
+    found: str = ""
+    mistake: BenchError | OSError | None = None
+
+
+def kinds_of(name: str) -> list[str]:
+    """What a name stands for: strategy, forecaster, dataset.
+
+    Raises:
+        BenchError: Nothing is called so.
+    """
+    from bench.contracts.dataset import DATASETS
+    from bench.contracts.forecaster import FORECASTERS
+    from bench.contracts.registry import unknown
+    from bench.contracts.strategy import STRATEGIES
+
+    names = {"strategy": name, "forecaster": name, "dataset": name.partition(":")[0]}
+    registries = {"strategy": STRATEGIES, "forecaster": FORECASTERS, "dataset": DATASETS}
+    if found := [kind for kind, registry in registries.items() if names[kind] in registry]:
+        return found
+    raise unknown("plug-in", name, [entry.name for registry in registries.values() for entry in registry])
+
+
+def check_plugin(
+    name: str, kind: str, plugins: tuple[Path, ...], results: Path, pool: Pool, timeout: float | None
+) -> Verdict:
+    """Take a plug-in through its checks. A strategy's audits, one on each forecaster that will do, are kept.
+
+    Args:
+        name: Registered name, or that of a dataset's file.
+        kind: As `kinds_of` says.
+        plugins: What ``--plugins`` named.
+        results: Where audits are kept.
+        pool: Who carries the checks out.
+        timeout: Seconds after which one is given up, where the pool can.
+    """
+    from bench.execution.engines import FailedJob
+
+    if kind == "strategy":
+        return _verdict_on(_audits(name, plugins, results, pool, timeout))
+    (made,) = pool(partial(_checked, kind=kind, plugins=plugins), [name], timeout)
+    return Verdict(found=made.reason) if isinstance(made, FailedJob) else made
+
+
+def _audits(name: str, plugins: tuple[Path, ...], results: Path, pool: Pool, timeout: float | None) -> Iterator[Audit]:
+    from bench.contracts.strategy import STRATEGIES
+    from bench.execution.audits import Asked, Subject, audits_of
+    from bench.results.audit import AUDITS, write_audit
+    from bench.testing import fitting_forecasters
+
+    subjects = [Subject(name, forecaster) for forecaster in fitting_forecasters(STRATEGIES[name].cls) or [""]]
+    for audit in audits_of(subjects, Asked(plugins, 1, float("inf")), pool, timeout):
+        write_audit(results / AUDITS, audit)
+        yield audit
+
+
+def _verdict_on(audits: Iterator[Audit]) -> Verdict:
+    """What the audits of a strategy say, up to the first that it does not pass."""
+    lines = list[str]()
+    for audit in audits:
+        if audit.status != "passed":
+            on = f" (On forecaster {audit.forecaster!r}.)" if audit.forecaster else ""
+            return Verdict(found=f"{audit.reason}{on}")
+        lines += [f"{audit.forecaster}: {line}" if audit.forecaster else line for line in audit.checks]
+    return Verdict(tuple(lines))
+
+
+def _checked(name: str, kind: str, plugins: tuple[Path, ...]) -> Verdict:
+    """The checks of a forecaster or a dataset, in whatever process."""
+    from bench import testing
+    from bench.contracts.discovery import load_plugins, raised_at
+    from bench.evaluation.isolation import isolated
+
+    load_plugins(plugins)
+    check = testing.check_forecaster if kind == "forecaster" else testing.check_dataset
+    try:
+        with isolated(0, 1):
+            return Verdict(tuple(check(name)))
+    except (BenchError, OSError) as error:
+        return Verdict(mistake=BenchError(str(error)) if isinstance(error, BenchError) else error)
+    except ENDS_SESSION:
+        raise
+    except BaseException as error:  # a plug-in may raise anything
+        found = str(error) if isinstance(error, testing.CheckError) else words_of(error)
+        return Verdict(found=found + raised_at(traceback_of(error)))

@@ -1,0 +1,405 @@
+"""The command line. Each command imports what it needs, so that help and reports stay light."""
+
+from __future__ import annotations
+
+import errno
+import shlex
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from bench.cli.data import data
+from bench.cli.results import app as results_app
+from bench.contracts.errors import BenchError, TerminatedError
+from bench.execution.console import err, load_all, out, print_table, say_left_alone
+from bench.execution.shutdown import ENDED, FULL, kept_when_stopped, terminable
+from bench.results.benchmark_files import THROUGHPUT
+
+if TYPE_CHECKING:
+    from bench.execution.experiment import Experiment
+    from bench.execution.plan import Redo
+    from bench.execution.shard import Shard
+    from bench.results.store import Store
+
+UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, *FULL}
+"""What a place is, by number of error, that can be neither read nor written; anything else may be a fault of ours."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which way of adapting a forecaster at test time is worth its cost?",
+)
+app.add_typer(data, name="data")
+app.add_typer(results_app, name="results")
+
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins that joins; may be repeated.")
+]
+Results = Annotated[Path, typer.Option("--results", file_okay=False, help="Folder of results.")]
+Always = Annotated[
+    bool,
+    typer.Option("--always/--only-missing", help="Train and run everything again, or only what is missing or failed."),
+]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds after which a run is given up, and its worker ended and replaced.")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Runs at a time; by default as many as cores, or a ray cluster, allow.")
+]
+Address = Annotated[
+    str | None, typer.Option(help="Of a ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here.")
+]
+Retry = Annotated[
+    bool, typer.Option("--retry-failed/--keep-failed", help="Whether runs that failed before are done again.")
+]
+Reports = Annotated[Path, typer.Option("--reports", file_okay=False, help="Folder of reports.")]
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="A TOML file, or the name of one in experiments/.")] = "default",
+    strategy: Annotated[list[str] | None, typer.Option(help="Run these only; may be repeated.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")] = None,
+    plugins: Plugins = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME.FIELD=VALUE", help="An option of a strategy, forecaster or dataset; may be repeated."
+        ),
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="serial, processes, ray or inline.")] = None,
+    workers: Workers = None,
+    address: Address = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
+    timeout: Timeout = None,
+    results: Results = Path("results"),
+    reports: Reports = Path("reports"),
+    always: Always = False,
+    retry_failed: Retry = True,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train forecasters again, and run again what adapts them.")
+    ] = False,
+    retime: Annotated[
+        bool, typer.Option("--retime", help="Time again what other processes disturbed, or an earlier version timed.")
+    ] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only this share of the runs, told by their ids; no report.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the matrix and what is there; run nothing.")
+    ] = False,
+) -> None:
+    """Run an experiment and write its report; what was done before is not done again."""
+    from bench.contracts.discovery import user_plugin_names, working_plugins
+    from bench.execution.experiment import at_address, join, leave_out, load_experiment, narrow
+    from bench.execution.overrides import Override, override
+    from bench.execution.session import carry_out
+    from bench.execution.shard import WHOLE, Shard
+    from bench.report import write_report
+    from bench.results.store import Store
+
+    paths = tuple(plugins or ())
+    share = Shard.parse(shard) if shard else WHOLE
+    chosen = load_experiment(experiment)
+    broken = load_all(paths)
+    chosen = join(chosen, *user_plugin_names(paths))
+    changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
+    chosen = at_address(narrow(chosen, strategy or (), dataset or (), seed or (), **changes), address)
+    chosen, left_out = leave_out(chosen, broken)
+    chosen = override(chosen, [Override.parse(text) for text in set_ or ()])
+    redo = _redo(always, retry_failed)
+    if dry_run:
+        _print_matrix(chosen, results, redo, share, retrain=retrain)
+        return
+    with kept_when_stopped(err):
+        outcome = carry_out(
+            chosen,
+            results,
+            plugins=(*paths, *working_plugins(at_hand=True)),
+            redo=redo,
+            retrain=retrain,
+            retime=retime,
+            narrowed=bool(strategy or dataset or seed or left_out),
+            shard=share,
+            command=shlex.join(["bench", *sys.argv[1:]]),
+            console=err,
+        )
+    err.say(outcome.summary())
+    if share == WHOLE:
+        _leave_drifts(Store(outcome.folder), chosen, again=always)
+        report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
+        out.say(report)
+    else:
+        err.say(f"This was share {shard}. Once all are done: bench report {chosen.name}")
+    if outcome.failed or outcome.given_up or left_out:
+        raise typer.Exit(1)
+
+
+def _leave_drifts(store: Store, experiment: Experiment, *, again: bool) -> None:
+    from bench.analysis.estimated_drift import leave_drifts
+
+    leave_drifts(store, err.say, experiment.datasets, again=again)
+
+
+def _redo(always: bool, retry_failed: bool) -> Redo:
+    return "always" if always else "only-missing" if retry_failed else "keep-failed"
+
+
+def _print_matrix(chosen: Experiment, results: Path, redo: Redo, share: Shard, *, retrain: bool) -> None:
+    from bench.execution.dry_run import COLUMNS, lines, matrix, outlook
+    from bench.execution.session import print_unread, prospect
+
+    ahead, training, pace, workers = prospect(chosen, results, redo, share, retrain=retrain)
+    print_table(chosen.name, COLUMNS, lines(matrix(ahead), pace))
+    print_unread(ahead.runs, err)
+    out.say(outlook(ahead, training, pace, workers))
+
+
+@app.command()
+def sweep(
+    experiment: Annotated[str, typer.Argument(help="A TOML file, or the name of one in experiments/.")] = "default",
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLUGIN.OPTION=V,V,...",
+            help="Values that an option takes, in place of the experiment's own grid; may be repeated.",
+        ),
+    ] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="Sweep these only; may be repeated.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")] = None,
+    plugins: Plugins = None,
+    engine: Annotated[str | None, typer.Option(help="serial, processes, ray or inline.")] = None,
+    workers: Workers = None,
+    address: Address = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
+    timeout: Timeout = None,
+    results: Results = Path("results"),
+    reports: Reports = Path("reports"),
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve the stream with what was chosen.")] = True,
+    always: Always = False,
+    retry_failed: Retry = True,
+) -> None:
+    """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
+    from bench.contracts.discovery import user_plugin_names, working_plugins
+    from bench.execution.experiment import at_address, join, leave_out, load_experiment, narrow
+    from bench.execution.sweep.grid import parse_grid
+    from bench.execution.sweep.sweep import carry_out_sweep, grid_of
+    from bench.report import write_report
+    from bench.results.store import Store
+
+    paths = tuple(plugins or ())
+    whole = load_experiment(experiment)
+    broken = load_all(paths)
+    whole, left_out = leave_out(join(whole, *user_plugin_names(paths)), broken)
+    changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
+    chosen = at_address(narrow(whole, strategy or (), dataset or (), seed or (), **changes), address)
+    with kept_when_stopped(err):
+        outcome = carry_out_sweep(
+            chosen,
+            parse_grid(grid) if grid else grid_of(whole, chosen),
+            results,
+            plugins=(*paths, *working_plugins(at_hand=True)),
+            redo=_redo(always, retry_failed),
+            narrowed=bool(strategy or dataset or seed or left_out),
+            serve=serve,
+            command=shlex.join(["bench", *sys.argv[1:]]),
+            console=err,
+        )
+    _leave_drifts(Store(outcome.folder), chosen, again=always)
+    report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
+    for line in outcome.summary():
+        err.say(line)
+    for snippet in outcome.snippets:
+        out.say(f"# {snippet}")
+        out.print(snippet.read_text(encoding="utf-8"))
+    out.say(report)
+    if outcome.failed or left_out:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    experiment: Annotated[str | None, typer.Argument(help="An experiment's name; all of them by default.")] = None,
+    results: Results = Path("results"),
+    reports: Reports = Path("reports"),
+    all_figures: Annotated[
+        bool, typer.Option("--all-figures", help="Figures of every dataset, however many there are.")
+    ] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write report.html too: one page to sort, filter and zoom, no network.")
+    ] = False,
+) -> None:
+    """Write reports again from the results on disk."""
+    from bench.contracts.registry import unknown
+    from bench.report import PAGE, write_report
+    from bench.results.store import experiments_in
+
+    say_left_alone(results)
+    folders = {folder.name: folder for folder in experiments_in(results)}
+    if experiment and experiment not in folders:
+        raise unknown("experiment with results", experiment, folders)
+    for name, folder in folders.items():
+        if experiment in (None, name):
+            report = write_report(
+                folder, reports / name, throughput=folder.parent / THROUGHPUT, all_figures=all_figures, page=html
+            )
+            out.say(report)
+            if html:
+                _print_page(report.with_name(PAGE))
+
+
+def _print_page(page: Path) -> None:
+    if page.is_file():
+        out.say(page)
+    else:
+        err.say(f"No {page}: nothing has been served yet, so there is no leaderboard.")
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="Results or benchmarks as they were; COMMIT:PATH reads git.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Results or benchmarks as they are, likewise.")],
+    worse: Annotated[float, typer.Option(min=0, help="More error counts beyond this share.")] = 0.01,
+    slower: Annotated[float, typer.Option(min=0, help="More time counts beyond this share.")] = 0.25,
+    all_: Annotated[bool, typer.Option("--all", help="Show what did not change, too.")] = False,
+) -> None:
+    """Say what got worse or slower from A to B; exit status 1 if anything did, or newly failed."""
+    from bench.analysis.compare import Bounds, is_worse
+    from bench.report.compare.loading import compare as compare_places
+    from bench.report.compare.text import comparison
+
+    say_left_alone(*(Path(place) for place in (a, b)))
+    found = compare_places(a, b, Bounds(worse, slower))
+    out.print("\n\n".join(comparison(found, everything=all_)))
+    if is_worse(found.changes):
+        raise typer.Exit(1)
+
+
+@app.command()
+def leaderboard(
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RESULTS...", help="Folders of results, of one experiment or several each."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write every number to this file.")] = None,
+) -> None:
+    """Several experiments' or machines' results in one table, as Markdown."""
+    from bench.report.pooled.loading import read_standings
+    from bench.report.pooled.text import standings
+    from bench.results.csv_text import write_frame
+
+    say_left_alone(*map(Path, results or ["results"]))
+    found = read_standings(results or ["results"])
+    out.print("\n\n".join(standings(found)))
+    if csv is not None:
+        csv.parent.mkdir(parents=True, exist_ok=True)
+        write_frame(found.board, csv)
+
+
+@app.command(name="list")
+def list_all(plugins: Plugins = None) -> None:
+    """Strategies, forecasters, datasets, presets and experiments."""
+    from bench.contracts.dataset import DATASETS
+    from bench.contracts.forecaster import FORECASTERS
+    from bench.contracts.protocol import PRESETS
+    from bench.contracts.strategy import STRATEGIES
+    from bench.execution.experiment import experiment_files
+
+    load_all(plugins or ())
+    print_table(
+        "Strategies",
+        ("name", "group", "needs", "what it is"),
+        [(e.name, e.cls.group, ", ".join(sorted(e.cls.needs)), e.summary) for e in STRATEGIES],
+    )
+    print_table("Forecasters", ("name", "what it is"), [(e.name, e.summary) for e in FORECASTERS])
+    print_table("Datasets", ("name", "what it is"), [(e.name, e.summary) for e in DATASETS])
+    presets = [(name, f"S = {preset['stride'] or 'H'}, K = {preset['block']}") for name, preset in PRESETS.items()]
+    print_table("Protocol presets", ("name", "schedule"), presets)
+    print_table("Experiments", ("name", "file"), [(name, str(file)) for name, file in experiment_files().items()])
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A strategy, forecaster or dataset.")],
+    plugins: Plugins = None,
+    results: Results = Path("results"),
+    engine: Annotated[str, typer.Option(help="serial: in a process beside this one; inline: in this one.")] = "serial",
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Seconds after which a check is given up, on each forecaster.")
+    ] = None,
+) -> None:
+    """Check that a plug-in keeps its contract: no leak, deterministic, right shapes. A strategy's audit is kept."""
+    from bench.cli.check import check_plugin, kinds_of
+    from bench.execution.engines import engine as engine_called
+
+    paths = tuple(path.resolve() for path in plugins or ())
+    load_all(plugins or ())
+    with engine_called(engine)(1, 1) as pool:
+        for kind in kinds_of(name):
+            verdict = check_plugin(name, kind, paths, results, pool, timeout)
+            if verdict.mistake is not None:
+                raise verdict.mistake
+            if verdict.found:
+                err.say(f"{kind} {name!r} FAILED: {verdict.found}")
+                raise typer.Exit(1)
+            for line in verdict.lines:
+                out.say(f"  ok  {line}")
+            out.say(f"{kind} {name!r} passes")
+
+
+@app.command()
+def verify() -> None:
+    """Recompute the calibration tables and print ours beside them."""
+    from bench.testing.calibration import verify as recompute
+
+    if not recompute(out):
+        raise typer.Exit(1)
+
+
+@app.command()
+def env() -> None:
+    """Versions, device, threads, and where data and plug-ins are looked for."""
+    import torch
+
+    from bench.contracts.discovery import home
+    from bench.data.download import data_folder
+    from bench.evaluation.profiling.clocks import device_name, resolve_device
+    from bench.results.provenance import environment
+
+    device = resolve_device("auto")
+    known = environment("bench env", str(device), device_name(device), torch.get_num_threads())
+    known |= known.pop("packages") | {"data folder": data_folder(), "plug-ins and experiments": home()}
+    rows = [(key, str(value)) for key, value in known.items() if key not in ("command", "started")]
+    print_table("Environment", ("what", "value"), rows)
+
+
+def main() -> None:
+    """The command ``bench``: a user's mistake, or a place that cannot be used, is one line and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a character that the terminal's encoding lacks is spelled out
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with terminable():
+            app()
+    except TerminatedError:
+        sys.exit(ENDED)
+    except BenchError as error:
+        _end(str(error))
+    except OSError as error:
+        if error.errno not in UNUSABLE:
+            raise
+        place = f"{error.filename} cannot be used: " if error.filename is not None else ""
+        _end(f"{place}{error.strerror}. Mend that, or name another place.")
+
+
+def _end(mistake: str) -> NoReturn:
+    err.say(f"Error: {mistake}", style="red")
+    sys.exit(2)

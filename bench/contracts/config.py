@@ -1,0 +1,145 @@
+"""Typed, closed configuration: one model class, and errors a user can act on."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from bench.contracts.errors import BenchError
+
+
+class Config(BaseModel):
+    """A frozen set of named options; a key that is not one of them is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
+    """Validate ``values`` as a ``cls``; what is written to it later does not reach them.
+
+    Args:
+        cls: The model to build.
+        values: Options as the user gave them.
+        where: Whose options they are, such as ``"strategy 'rls'"``; it opens the message.
+
+    Raises:
+        BenchError: A key is unknown (the nearest is suggested) or a value does not fit.
+    """
+    if faults := [*_no_numbers(cls, values)]:
+        raise BenchError(f"{where}: {'; '.join(faults)}")
+    try:
+        built = cls.model_validate(copy.deepcopy(dict(values)))  # of what is within, validation keeps the object
+    except ValidationError as error:
+        raise BenchError(f"{where}: {'; '.join(_explain(e, cls) for e in _one_each(error.errors()))}") from None
+    if faults := [*_too_large(built)]:
+        raise BenchError(f"{where}: {'; '.join(faults)}")
+    return built
+
+
+LARGEST_INT, LARGEST_FLOAT = 2**31 - 1, 1e15
+"""Of an option that does not say its own bound: what is beyond means nothing, or overflows where it is used."""
+
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""What a generator starts from."""
+
+
+def _no_numbers(cls: type[BaseModel], values: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """What is given for a number and is none, or for a whole number and is not whole in its writing."""
+    for name, field in cls.model_fields.items():
+        value, kinds = values.get(name), kinds_of(field)
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if inner is not None and isinstance(one, Mapping):
+                yield from _no_numbers(inner, one, f"{before}{name}.")
+            is_bool, takes_float = isinstance(one, bool), float in kinds
+            if (is_bool and kinds & {int, float} and bool not in kinds) or (
+                isinstance(one, float) and int in kinds and not takes_float
+            ):
+                what = "number" if takes_float else "whole number"
+                yield f"option {before + name!r}: input should be a {what} (got {one!r})"
+
+
+def _too_large(built: BaseModel, before: str = "") -> Iterator[str]:
+    """Numbers beyond any use, where their option does not say its own bound."""
+    for name, field in type(built).model_fields.items():
+        value, kinds = getattr(built, name), kinds_of(field)
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, BaseModel):
+                yield from _too_large(one, f"{before}{name}.")
+            if str in kinds or "le=" in repr(field):  # a text may be a number; or the option has a bound of its own
+                continue
+            largest = LARGEST_FLOAT if isinstance(one, float) else LARGEST_INT
+            if isinstance(one, int | float) and abs(one) > largest:
+                yield f"option {before + name!r}: input should be from {-largest} to {largest} (got {one!r})"
+
+
+def kinds_of(field: FieldInfo) -> frozenset[Any]:
+    """The plain types among what an option may be, or hold."""
+    return _kinds(field.annotation)
+
+
+def _kinds(annotation: Any) -> frozenset[Any]:
+    inner = get_args(annotation)
+    if get_origin(annotation) is Literal or not inner:
+        return frozenset([annotation])
+    inner = inner[:1] if get_origin(annotation) is Annotated else inner
+    return frozenset(kind for one in inner for kind in _kinds(one))
+
+
+FORMS = {"string_type": "text", "list_type": "a list", "tuple_type": "a list", "dict_type": "a table"}
+"""What a value may be, in TOML's words, by pydantic's type of error."""
+
+
+def _one_each(errors: Iterable[Any]) -> list[Any]:
+    """One error for each value, where pydantic has one for each form that the value might have had."""
+    merged: dict[tuple[Any, ...], list[Any]] = {}
+    for error in errors:
+        loc = tuple(error["loc"])
+        of_form = error["type"] in FORMS and re.match(r"str$|(list|tuple|dict)\[", str(loc[-1]))
+        merged.setdefault((loc[:-1], "forms") if of_form else (loc, error["type"]), []).append(error)
+    return [
+        {**group[0], "loc": loc, "msg": _either([error["type"] for error in group])} if kind == "forms" else group[0]
+        for (loc, kind), group in merged.items()
+    ]
+
+
+def _either(types: Iterable[str]) -> str:
+    *others, last = [FORMS[kind] for kind in types]
+    return f"Input should be {', '.join(others)}{' or ' if others else ''}{last}"
+
+
+def _explain(error: Any, cls: type[BaseModel]) -> str:
+    if error["type"] == "value_error" and not error["loc"]:  # options that do not go together
+        return str(error["ctx"]["error"])
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"option {key!r}: field required"
+    if error["type"] != "extra_forbidden":
+        said = error["msg"].lower() if error["type"] != "value_error" else str(error["ctx"]["error"])
+        for word, plain in (("valid tuple", "valid list"), ("valid dictionary", "valid table")):
+            said = said.replace(word, plain)
+        return f"option {key!r}: {said} (got {error['input']!r})"
+    options = _fields_at(cls, error["loc"][:-1])
+    near = difflib.get_close_matches(str(error["loc"][-1]), options, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown option {key!r}.{hint} Options: {', '.join(options) or '(none)'}"
+
+
+def _fields_at(cls: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Names of the fields of the model found by following ``path`` from ``cls``."""
+    for part in path:
+        field = cls.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        cls = inner
+    return sorted(cls.model_fields)

@@ -1,0 +1,191 @@
+"""Finding plug-ins: the built-in folders, entry points, and files, packages and folders named on the command line."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench.contracts.dataset import DATASETS
+from bench.contracts.errors import BenchError
+from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.plugin_import import forget, line_of, load, loaded, plugins_in
+from bench.contracts.registry import Registry
+from bench.contracts.strategy import STRATEGIES
+
+PACKAGE = Path(__file__).resolve().parents[1]
+KINDS = ("adapters", "datasets")
+_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset)\b")
+FORECASTER_MODULES = ("bench.forecasters.linear", "bench.forecasters.titans.config")
+REGISTRIES: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
+
+
+def home() -> Path:
+    """The folder that holds ``adapters/``, ``datasets/`` and ``experiments/``.
+
+    The repository's own, where they stand beside ``bench/``; otherwise the copies inside the wheel.
+    """
+    beside = PACKAGE.parent
+    in_checkout = (beside / "pyproject.toml").is_file() and (beside / "adapters").is_dir()
+    return beside if in_checkout else PACKAGE / "_builtin"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file of ``adapters/`` or ``datasets/`` that cannot be loaded: nothing of it is registered.
+
+    Attributes:
+        reason: What went wrong, and where.
+        names: Of the strategies, forecasters and datasets that its text speaks of, and that nobody else registers.
+    """
+
+    reason: str
+    names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+    def __str__(self) -> str:
+        names = ", ".join(name for kind in self.names for name in kind)
+        return f"{self.reason.rstrip('.')}. Left out: {names or 'what it holds'}."
+
+
+def working_plugins(*, at_hand: bool = False) -> list[Path]:
+    """Plug-ins in ``adapters/`` and ``datasets/`` of the working folder, where that is no checkout.
+
+    Both names are other tools' too: a file or a package that registers nothing here is none.
+
+    Args:
+        at_hand: Whether only those count that are loaded, and so not broken.
+    """
+    if Path("bench", "plugins.py").is_file():  # a checkout, of this version or another
+        return []
+    files = [file for kind in KINDS for file in plugins_in(Path.cwd().resolve() / kind)]
+    found = [file for file in files if any(map(_registers, [file, *_others(file)]))]
+    return [file for file in found if loaded(file)] if at_hand else found
+
+
+def _others(file: Path) -> Iterable[Path]:
+    """The other files of a package; none of a plug-in that is one file."""
+    return file.parent.rglob("*.py") if file.name == "__init__.py" else ()
+
+
+def _registers(file: Path) -> bool:
+    try:
+        return _REGISTERS.search(file.read_bytes()) is not None
+    except OSError:
+        return False
+
+
+def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
+    """Register everything that is built in, of the working folder or installed, then what ``paths`` name.
+
+    Doing it twice does nothing.
+
+    Args:
+        paths: Files, packages, or folders of them; names in a folder that start with ``_`` do not count.
+
+    Returns:
+        The files of ``adapters/`` and ``datasets/`` that could not be loaded; all others are.
+
+    Raises:
+        BenchError: A path is missing or registers nothing, a file fails to import, or a name is registered twice.
+    """
+    failed: dict[Path, str] = {}
+    for module in FORECASTER_MODULES:
+        importlib.import_module(module)
+    own = [(file, kind) for kind in KINDS for file in plugins_in(home() / kind)]
+    here = Path.cwd().resolve()
+    theirs = [(file, file.relative_to(here).parts[0]) for file in working_plugins()]
+    for file, kind in [*own, *theirs]:
+        try:
+            _load_file(file, kind)
+        except BenchError as error:
+            failed[file] = str(error)
+    for point in entry_points(group="bench.plugins"):
+        try:
+            point.load()
+        except BenchError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise BenchError(f"plug-in {point.name!r} ({point.value}) failed to load: {error!r}") from error
+    for path in paths:
+        _load_path(Path(path))
+    return [Broken(reason, _names_in(file)) for file, reason in failed.items()]
+
+
+def _names_in(file: Path) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """What a file would register, by its text."""
+    found = re.findall(r"@register_(\w+)\(\s*[\"']([^\"']+)", file.read_text(encoding="utf-8", errors="replace"))
+    strategies, forecasters, datasets = (
+        tuple(name for kind, name in found if kind == registry.kind and name not in registry) for registry in REGISTRIES
+    )
+    return strategies, forecasters, datasets
+
+
+def _load_path(path: Path) -> None:
+    """Load what a path names; where all of it is new, it has to register something, or a library that it imports."""
+    files, before = _plugin_files(path), _registered()
+    is_new = not any(map(loaded, files))
+    modules = [_load_file(file, "plugins") for file in files]
+    if is_new and _registered() == before:
+        forget({module.__name__ for module in modules})  # once mended, it loads
+        raise BenchError(
+            f"--plugins {path}: registers nothing. Put @register_strategy, @register_forecaster or @register_dataset, "
+            "with a name, before a class."
+        )
+
+
+def _registered() -> int:
+    return sum(map(len, REGISTRIES))
+
+
+def user_plugin_names(paths: Iterable[Path | str]) -> tuple[list[str], list[str], list[str]]:
+    """Names of the strategies, forecasters and datasets that the files under ``paths`` registered."""
+    files = {file.resolve() for path in paths for file in _plugin_files(Path(path))}
+    packages = {file.parent for file in files if file.name == "__init__.py"}
+    strategies, forecasters, datasets = (
+        [e.name for e in registry if e.file in files or packages & {*e.file.parents}] for registry in REGISTRIES
+    )
+    return strategies, forecasters, datasets
+
+
+def _plugin_files(path: Path) -> list[Path]:
+    """The plug-ins that a path names; of a folder that is a package itself, the package first."""
+    if path.is_dir():
+        package = [path / "__init__.py"] if (path / "__init__.py").is_file() else []
+        if files := [*package, *plugins_in(path)]:
+            return files
+        raise BenchError(f"--plugins {path}: no plug-in files (*.py) in this folder")
+    if not path.is_file():
+        raise BenchError(f"--plugins {path}: no such file or folder")
+    return [path]
+
+
+def _load_file(file: Path, kind: str) -> ModuleType:
+    """Import one file, or a package by its ``__init__.py``; one that fails registers nothing."""
+    file = file.resolve()
+    try:
+        with ExitStack() as stack:
+            for registry in REGISTRIES:
+                stack.enter_context(registry.undone_on_error())
+            return load(file, kind)
+    except BenchError as error:
+        raise error if str(file) in str(error) else BenchError(f"{file}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise BenchError(f"{file} failed to load: {type(error).__name__}: {error}{line_of(error, file)}") from error
+
+
+def raised_at(text: str) -> str:
+    """Where in a plug-in's files a traceback leads, such as `` (mine.py, line 7)``; empty where it passes through none.
+
+    Args:
+        text: The traceback, as ``traceback.format_exc`` gives it.
+    """
+    folders = {str(entry.file.parent) for registry in REGISTRIES for entry in registry}
+    steps = re.findall(r'^ *File "(.+)", line (\d+)', text, re.M)
+    found = [(Path(file), line) for file, line in steps if str(Path(file).parent) in folders]
+    return f" ({found[-1][0].name}, line {found[-1][1]})" if found else ""

@@ -1,0 +1,243 @@
+"""The Strategy contract: what is done to a forecaster while it is in service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts.config import Config
+from bench.contracts.protocol import Protocol
+from bench.contracts.registry import Registry, not_a, not_a_config
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from bench.contracts.forecaster import Task
+
+Group = Literal["core", "control", "leaky", "literature", "user"]
+GROUPS: tuple[str, ...] = get_args(Group)
+
+
+class StrategyConfig(Config):
+    """Options of a strategy; subclass it as ``Config`` inside the strategy's class."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The rows released before service begins: training rows, and validation rows without a warm start.
+
+    Attributes:
+        inputs: ``(N, C_in)`` float32 on the run's device, scaled. ``N`` is also the row of the first origin.
+        targets: ``(N, C_out)`` likewise; a target that was not released is NaN.
+        target_index: Where each target stands among the inputs; None when the targets are not inputs.
+        season: Rows in one season, or None.
+        stream_start: Row of the first origin that counts; rows between ``N`` and it are the warm start.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    target_index: tuple[int, ...] | None
+    season: int | None
+    stream_start: int
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class PartialLabels:
+    """Pairs whose truth has begun and is not over: what of each is known by now, in order.
+
+    Attributes:
+        x: ``(Q, L, C_in)`` float32 windows, scaled.
+        y: ``(Q, H, C_out)`` float32 truths, scaled; 0 where they are not known yet.
+        known: ``(Q, H)`` bool: the first rows of each truth, at least one.
+        origins: ``(Q,)`` int64: the row where each truth starts.
+    """
+
+    x: Tensor
+    y: Tensor
+    known: Tensor
+    origins: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Newly matured pairs, in order; there may be none.
+
+    Attributes:
+        x: ``(P, L, C_in)`` float32 windows, scaled.
+        y: ``(P, H, C_out)`` float32 truths, scaled.
+        origins: ``(P,)`` int64: the row where each truth starts.
+        partial: Where labels are ``partial``, the pairs that have begun since; each comes at every block until it
+            matures. None otherwise.
+    """
+
+    x: Tensor
+    y: Tensor
+    origins: NDArray[np.int64]
+    partial: PartialLabels | None = None
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def to(self, device: torch.device) -> Feedback:
+        """The same, on a device."""
+        partial = self.partial
+        if partial is not None:
+            partial = replace(partial, x=partial.x.to(device), y=partial.y.to(device), known=partial.known.to(device))
+        return replace(self, x=self.x.to(device), y=self.y.to(device), partial=partial)
+
+
+@dataclass(frozen=True)
+class StrategyContext:
+    """Everything a strategy is given, and nothing else."""
+
+    config: Any
+    forecaster: Any
+    history: History
+    protocol: Protocol
+    rng: np.random.Generator
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        # its own copy: one that is written to, past its being frozen, must not decide what is released when
+        object.__setattr__(self, "protocol", self.protocol.model_copy())
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that is to be, as far as options tell.
+
+    Attributes:
+        protocol: Lookback, horizon, stride, block, labels.
+        task: The shapes to serve.
+        history: Rows that are released before service.
+        forecaster: Class of what is adapted; None without one.
+        options: Its options; None without one.
+    """
+
+    protocol: Protocol
+    task: Task
+    history: int
+    forecaster: type[Any] | None = None
+    options: Any = None
+
+
+class Strategy:
+    """Serves forecasts over a stream; subclass it and write ``predict``.
+
+    The harness calls, block after block, ``observe`` (new rows), ``adapt`` (newly matured pairs) and ``predict``.
+    Arrays that it hands over are the strategy's own copies of released rows; float32, scaled, on ``self.device``.
+
+    Attributes:
+        config: An instance of the class's ``Config``.
+        forecaster: Pre-trained, its own copy; None unless the class says ``uses_forecaster``.
+        history: The rows released before service.
+        protocol: Lookback, horizon, stride, block.
+        rng: Seeded by the run.
+        device: Where tensors live.
+
+    Class attributes:
+        Config: The options, overridable from TOML and the command line.
+        group: ``core``, ``control``, ``leaky``, ``literature`` or ``user``.
+        uses_forecaster: Whether it adapts a forecaster; if so it runs once for each one of the experiment.
+        needs: What the forecaster must offer: ``gradients``, ``memory``.
+        reads_exogenous: False for a strategy that does not itself look at inputs which are no targets, where the
+            targets are inputs too; what its forecaster does with them is the forecaster's to say.
+        reads: False for a strategy whose forecasts depend on no row at all.
+        heavy: Whether it trains in service: its runs take long, and are started early.
+        carries: What lasts from one block to the next, in a few words; printed in the report.
+        tiny: Values of ``Config`` that make it cheap, for the contract checks.
+        depends_on: Data files that it reads, relative to its own file: where one changes, its runs are new ones.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = StrategyConfig
+    group: ClassVar[Group] = "user"
+    uses_forecaster: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
+    reads: ClassVar[bool] = True
+    reads_exogenous: ClassVar[bool] = True
+    heavy: ClassVar[bool] = False
+    carries: ClassVar[str] = "nothing"
+    tiny: ClassVar[dict[str, Any]] = {}
+    depends_on: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, service: StrategyContext) -> None:
+        self.config = service.config
+        self.forecaster = service.forecaster
+        self.history = service.history
+        self.protocol = service.protocol
+        self.rng = service.rng
+        self.device = service.device
+        self.setup()
+
+    def setup(self) -> None:
+        """Called once, before the first block; not timed."""
+
+    @classmethod
+    def check_service(cls, config: Any, planned: Planned) -> None:
+        """Refuse what these options cannot serve; asked before anything runs, and by default nothing is refused.
+
+        Args:
+            config: The options.
+            planned: The run.
+
+        Raises:
+            BenchError: They cannot; the message says why, and the way out.
+        """
+
+    def observe(self, rows: Tensor) -> None:
+        """Rows that became visible since the last block.
+
+        Args:
+            rows: ``(n, C_in)``, in time order; the first call begins where ``history`` ends.
+        """
+
+    def adapt(self, feedback: Feedback) -> None:
+        """Learn from the pairs that matured since the last block; there may be none."""
+
+    def predict(self, windows: Tensor) -> Tensor | NDArray[np.floating[Any]]:
+        """Forecast one block.
+
+        Args:
+            windows: ``(K, L, C_in)``; the last block of a stream may hold fewer than ``K``.
+
+        Returns:
+            ``(K, H, C_out)``, scaled. Forecast ``k`` may use window ``k`` only.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no predict(self, windows)")
+
+    def trace(self) -> dict[str, float]:
+        """Numbers worth watching, by name; none by default.
+
+        The harness asks about 200 times, evenly over the stream, after a block's forecast and off the clock, and keeps
+        the answers with the run. Asking must change nothing: whether and how often it is done decides no forecast.
+        """
+        return {}
+
+
+def has_own(strategy: Strategy, method: str) -> bool:
+    """Whether a strategy does anything in a method that does nothing by itself."""
+    return method in vars(strategy) or getattr(type(strategy), method, None) is not getattr(Strategy, method)
+
+
+def _objection(cls: type[Strategy]) -> str:
+    if wrong := not_a(Strategy, cls) or not_a_config(StrategyConfig, cls):
+        return wrong
+    if cls.group not in GROUPS:
+        return f"has the group {cls.group!r}, which is none of {', '.join(GROUPS)}"
+    if cls.needs and not cls.uses_forecaster:
+        return f"needs {' and '.join(sorted(cls.needs))} of a forecaster: say uses_forecaster = True, too"
+    return ""
+
+
+STRATEGIES: Registry[Strategy] = Registry("strategy", _objection)
+register_strategy = STRATEGIES.register

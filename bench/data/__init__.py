@@ -1,0 +1,1 @@
+"""Where datasets come from: a user's files, downloads, and generators of synthetic drift."""

@@ -1,0 +1,232 @@
+"""A CSV file as a `UserTable`: read once for its shape, strictly, and once for its values."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bench.contracts.errors import BenchError
+from bench.data.user_files.cells import Cells
+from bench.data.user_files.csv_dialect import (
+    COMMENTS,
+    SEPARATORS,
+    Body,
+    Dialect,
+    body_of,
+    found_dialect,
+    found_numbers,
+    holds_values,
+)
+from bench.data.user_files.csv_text import decode
+from bench.data.user_files.number_text import PLAIN
+from bench.data.user_files.user_table import UNNAMED, UserTable, is_numbered
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_csv(
+    path: Path, dialect: Dialect | None = None, cells: Cells | None = None, *, text: tuple[str, ...] = ()
+) -> UserTable:
+    """The rows of a CSV file: UTF-8, a header, then as many cells in each row.
+
+    Columns of numbers come as numbers (as Python reads them, to the last bit), others as text.
+
+    Args:
+        path: The file.
+        dialect: How it is written; by default commas between cells, and a header in row 1.
+        cells: How its cells are read.
+        text: Columns that are read as text, such as the names of series: ``001`` stays ``001``.
+
+    Raises:
+        BenchError: It is not there, is not such a file, or has no rows; the row at fault is named, and the options that
+            read the file where it is written in another way.
+    """
+    if not path.is_file():
+        fault = "is a folder" if path.is_dir() else "there is no such file"
+        raise BenchError(f"csv:{path}: {fault}. Write 'csv:PATH' with the path of a CSV file.")
+    dialect, cells = dialect or Dialect(), cells or Cells()
+    content = decode(path)
+    body = body_of(content, dialect)
+    try:
+        shape = _scan(body, dialect.sep)
+        if len(shape.header) == 1 and (hint := _hint(content, dialect, cells)):
+            raise _ShapeError(hint)
+    except _ShapeError as error:
+        raise BenchError(f"{path}: {_hint(content, dialect, cells) or error}") from None
+    frame = _values(path, body, shape, dialect.sep, cells, text)
+    if is_numbered(list(frame.columns)) and frame.iloc[:, 0].head(2).tolist() == [1, 2]:  # its 0 begins a count of rows
+        raise BenchError(f"{path}: {_no_header(list(frame.columns), body.first_row)}")
+    frame = frame.iloc[: _rows_until_blank_end(frame)]
+    if frame.empty:
+        raise BenchError(f"{path}: a header and no rows. Add a row for each time step.")
+    if cells.begins_with_words(frame):
+        words = ", ".join(frame.iloc[0].dropna().astype(str))
+        row = body.row_number(2)
+        raise BenchError(
+            f"{path}: row {row} holds words ({words if len(words) <= 60 else f'{words[:57]}...'}), the rows below it "
+            f"numbers. Take it out if it holds units; if it is the header give skiprows = {row - 1}."
+        )
+    return UserTable(path, frame, first_row=2, skipped=body.skipped, cells=cells, notes=shape.notes)
+
+
+class _ShapeError(Exception):
+    """Lines that make no table; the message names the row, and says what to do."""
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What a table is before its cells are read.
+
+    Attributes:
+        header: Names of all columns.
+        places: Columns that have a name or a value.
+        rows: How many there are, without blank ones at the end.
+    """
+
+    header: list[str]
+    places: list[int]
+    rows: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out."""
+        left = len(self.header) - len(self.places)
+        return (f"{left} column{'s' * (left > 1)} without a name and without a value: left out",) if left else ()
+
+
+def _scan(body: Body, sep: str) -> _Shape:
+    """The shape of a table; a first column without a name is called ``Unnamed: 0``, as pandas does.
+
+    Raises:
+        _ShapeError: The header holds values, repeats a name or lacks one; a row has more or fewer cells than it; or
+            quotes do not match.
+    """
+    reader = csv.reader(io.StringIO(body.text, newline=""), delimiter=sep, strict=True)
+    count = 0
+    try:
+        header = _checked_header([name.strip() for name in next(reader, [])], body.first_row, sep)
+        nameless = [place for place, name in enumerate(header) if not name]
+        filled = count = 1
+        for count, cells in enumerate(reader, 2):
+            if not any(cells) and len(cells) in (0, len(header)):
+                continue
+            if len(cells) != len(header):
+                raise _ShapeError(_ragged(body.row_number(count), cells, len(header), sep))
+            filled = count
+            if named := [place + 1 for place in nameless if cells[place].strip()]:
+                raise _ShapeError(f"row {body.first_row}, column {named[0]} has no name. Name it in the header.")
+    except csv.Error as error:
+        between = SEPARATORS.get(sep, repr(sep))
+        raise _ShapeError(
+            f"row {body.row_number(count + 1):,}: not cells between {between} ({error}). Each quote needs its end, and "
+            f"{repr(sep) if sep != ',' else 'a comma'} after it."
+        ) from None
+    return _Shape(header, [place for place in range(len(header)) if place not in nameless], filled - 1)
+
+
+def _checked_header(header: list[str], row: int, sep: str) -> list[str]:
+    """Column names, all different; empty for what has none but perhaps separators of another kind."""
+    names = [name if name.strip("".join(SEPARATORS)) else "" for name in header]
+    if not any(names):
+        raise _ShapeError(
+            f"row {row}: the first line is empty. The file needs a header of column names, then the rows."
+        )
+    if len(names) == 1 and (other := next((mark for mark in SEPARATORS if mark != sep and mark in names[0]), None)):
+        raise _ShapeError(
+            f"row {row}, column 1: the header is one column, {names[0]!r}. If {other!r} stands between cells give "
+            f"sep = {other!r}."
+        )
+    if holds_values(names):
+        raise _ShapeError(_no_header(names, row))
+    names[0] = names[0] or UNNAMED
+    for place, name in enumerate(names):
+        if name and name in names[:place]:
+            first = names.index(name) + 1
+            raise _ShapeError(f"row {row} names {name!r} twice, in columns {first} and {place + 1}. Rename one.")
+    return names
+
+
+def _no_header(names: list[str], row: int) -> str:
+    return f"row {row} holds values ({', '.join(names[:3])}). Add a header of column names."
+
+
+def _ragged(row: int, cells: list[str], width: int, sep: str) -> str:
+    comment = next((mark for mark in COMMENTS if cells and cells[0].lstrip().startswith(mark)), None)
+    fault = "the row ends here" if len(cells) < width else "the header ends before"
+    decimal = ", and a decimal point, not a comma" if sep == "," else ""
+    hint = f" If such lines are comments give comment = {comment!r}." if comment else ""
+    if cells[width:] and not any(cells[width:]):
+        hint = f" The cells beyond are empty: end the header with {sep!r}, too, as often as the rows do."
+    return (
+        f"row {row:,}, column {min(len(cells), width) + 1}: {fault}. Each row needs one cell for each column of the "
+        f"header ({width}){decimal}.{hint}"
+    )
+
+
+def _hint(content: str, dialect: Dialect, cells: Cells) -> str:
+    """What is wrong with header or separator, and the options that mend it; empty where other ones do not either."""
+    found = found_dialect(content, dialect)
+    if found is None:
+        return ""
+    best, header_row = found
+    body = body_of(content, dialect)
+    is_moved, other_sep = header_row != body.first_row, best.sep != dialect.sep
+    changes = {name: getattr(best, name) for name in ("sep", "skiprows", "comment" if is_moved else "sep")}
+    said = [f"{name} = {value!r}" for name, value in changes.items() if value != getattr(dialect, name)]
+    if not said:
+        return ""
+    if other_sep and cells.numbers == PLAIN and (numbers := found_numbers(content, best)) != PLAIN:
+        said.append(numbers.options)
+    line = body.text.partition("\n")[0].strip()
+    fault = f"row {body.first_row}"
+    if is_moved:
+        fault += f" is no header ({line if len(line) <= 60 else f'{line[:57]}...'!r}), row {header_row} is"
+    if other_sep:
+        between = SEPARATORS.get(dialect.sep, repr(dialect.sep))
+        fault += f"{',' if is_moved else ':'} its cells stand between {SEPARATORS[best.sep]}, not {between}"
+    return f"{fault}. Give {', '.join(said)}."
+
+
+def _values(path: Path, body: Body, shape: _Shape, sep: str, cells: Cells, text: tuple[str, ...]) -> pd.DataFrame:
+    """The cells of a table whose shape is right."""
+    import pandas as pd
+
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(shape.header)]
+    kinds: Any = {name: "str" for name in text if name in names} if cells.numbers == PLAIN else "str"
+    try:
+        frame = pd.read_csv(
+            io.StringIO(body.text),
+            sep=sep,
+            names=names,
+            header=0,
+            index_col=False,
+            skip_blank_lines=False,
+            keep_default_na=False,
+            na_values=[""],
+            dtype=kinds,
+            low_memory=False,
+            float_precision=_exact(pd.__version__),
+        ).iloc[: shape.rows, shape.places]
+    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
+        raise BenchError(f"{path}: not a table of cells between {SEPARATORS.get(sep, repr(sep))} ({error}).") from None
+    if cells.numbers != PLAIN:
+        frame = frame.apply(lambda column: column if column.name in text else cells.numbers.column(column))
+    return frame
+
+
+def _exact(version: str) -> Literal["round_trip"] | None:
+    """What makes pandas read decimals to the last bit; from 3.1 on it always does, and warns of being told."""
+    major, minor = version.split(".")[:2]
+    return "round_trip" if (int(major), int(minor)) < (3, 1) else None
+
+
+def _rows_until_blank_end(frame: pd.DataFrame) -> int:
+    """How many rows there are without those at the end that hold nothing."""
+    filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
+    return int(filled[-1]) + 1 if filled.size else 0

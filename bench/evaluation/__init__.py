@@ -1,0 +1,1 @@
+"""One run, from its specification to its scores: pre-training, the stream, metrics, isolation."""

@@ -1,0 +1,128 @@
+"""What one run leaves behind in its process must not reach the next one."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def isolated(seed: int, threads: int) -> Iterator[None]:
+    """Global state as every run finds it, whatever ran before in this process; put back afterwards.
+
+    Gradients are on, the default type is float32 and the default device the CPU, products of matrices are in full
+    precision, torch has its threads, and the global generators of torch, numpy and Python are seeded: whoever draws
+    from them draws the same, in whatever order runs are carried out. The working folder, the environment's variables,
+    the paths of modules, the recursion limit, numpy's way with floating-point errors, the filters of warnings and
+    torch's choice of kernels are only put back. What `profiling.leftovers` looks at no strategy has reason to
+    change for good. A process that was forked meanwhile, and comes to the end of this, ends there: it answers for
+    nobody and writes nothing.
+
+    Args:
+        seed: Of the generators.
+        threads: For torch; those that it had are put back.
+    """
+    with ExitStack() as stack:
+        stack.callback(end_fork, process_id())
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
+        stack.enter_context(_process_kept())
+        stack.enter_context(_torch_kept())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that plug-ins may draw from
+        random.seed(seed)
+        yield
+
+
+process_id, _leave = os.getpid, os._exit  # as they are before any run
+
+
+def end_fork(process: int) -> None:
+    """End a process that a run forked: it may not go on as if it were the one that it was forked from.
+
+    Args:
+        process: `process_id` of the one that may.
+    """
+    if process_id() != process:
+        _leave(0)
+
+
+@contextmanager
+def _process_kept() -> Iterator[None]:
+    """Python's and numpy's part."""
+    python_state, folder, variables = random.getstate(), _working_folder(), dict(os.environ)
+    depth, paths = sys.getrecursionlimit(), sys.path.copy()
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    with np.errstate(), warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)
+            sys.setrecursionlimit(depth)
+            sys.path[:] = paths
+            if variables != dict(os.environ):
+                os.environ.clear()
+                os.environ.update(variables)
+                time.tzset()
+            if folder is not None and _working_folder() != folder:
+                os.chdir(folder)
+
+
+def _working_folder() -> Path | None:
+    """Where this process stands; None where that folder was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
+@contextmanager
+def _torch_kept() -> Iterator[None]:
+    """Torch's part, but for its generators and whether it takes gradients."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    precision, onednn = torch.get_float32_matmul_precision(), torch.backends.mkldnn.enabled
+    deterministic = torch.get_deterministic_debug_mode()
+    anomalies = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+    switches = [(owner, name, getattr(owner, name)) for owner, name in _SWITCHES]
+    attention = [(put, get()) for get, put in _ATTENTION]
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_default_device(None if device.type == "cpu" else device)  # a device, once set, slows every call
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.mkldnn.set_flags(onednn)
+        torch.set_deterministic_debug_mode(deterministic)
+        torch.set_flush_denormal(False)
+        torch.autograd.set_detect_anomaly(*anomalies)
+        for owner, name, value in switches:
+            setattr(owner, name, value)
+        for put, value in attention:
+            put(value)
+
+
+_SWITCHES = (
+    *((torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic", "allow_tf32")),
+    *((torch.backends.opt_einsum, name) for name in ("enabled", "strategy")),
+)
+_ATTENTION = tuple(
+    (getattr(torch.backends.cuda, f"{kind}_sdp_enabled"), getattr(torch.backends.cuda, f"enable_{kind}_sdp"))
+    for kind in ("flash", "mem_efficient", "math", "cudnn")
+)
+"""Ways to compute attention, on whatever device."""

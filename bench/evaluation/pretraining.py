@@ -1,0 +1,353 @@
+"""The one recipe that pre-trains every forecaster, and the cache that lets a matrix share it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.contracts.forecaster import (
+    FORECASTERS,
+    Objective,
+    Pairs,
+    Task,
+    TrainingConfig,
+    check_task,
+    fits_itself,
+    seed_for,
+)
+from bench.contracts.outcomes import harness_sha
+from bench.evaluation.hidden_rows import hidden
+from bench.evaluation.stream import PreparedSeries
+from bench.results.file_lock import held
+from bench.results.tensors import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHECKPOINT_VERSION = 2
+CURVE = "curve"  # beside the tensors of a checkpoint
+
+
+class TrainingError(Exception):
+    """A forecaster could not be trained."""
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The generators that all code shares (torch's, numpy's, Python's) start from ``seed``, and go on as before."""
+    before, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that plug-ins may draw from
+    random.seed(seed)  # hyper-connections draw their first stream from it
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(before)
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """How a training by gradients went.
+
+    Attributes:
+        losses: Of each step.
+        errors: Validation errors, by the step after which they were looked at.
+    """
+
+    losses: tuple[float, ...]
+    errors: dict[int, float]
+
+    def frame(self) -> pd.DataFrame:
+        """``training.parquet``: columns ``step, loss, validation_error``, the last NaN where nobody looked."""
+        import pandas as pd
+
+        steps = np.arange(1, len(self.losses) + 1)
+        looked = [self.errors.get(step, math.nan) for step in steps.tolist()]
+        return pd.DataFrame({"step": steps, "loss": self.losses, "validation_error": looked})
+
+    def text(self) -> str:
+        """As it lies in a checkpoint; `read` reads it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> TrainingCurve:
+        """What `text` wrote."""
+        stored = json.loads(text)
+        return cls(tuple(stored["losses"]), {int(step): error for step, error in stored["errors"].items()})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that, with data, decides a trained forecaster. Kept on the forecaster as ``.recipe``.
+
+    Where it was trained by gradients, how that went is beside it as ``.curve``, a `TrainingCurve`; otherwise None.
+
+    Attributes:
+        name: Registered name of the forecaster.
+        config: Its options, the training settings among them.
+        task: The shapes that it serves.
+        seed: Of initial weights and of the order of batches.
+    """
+
+    name: str
+    config: Any
+    task: Task
+    seed: int
+
+    @property
+    def leaves_checkpoint(self) -> bool:
+        """Whether what was trained can be kept and loaded."""
+        return hasattr(FORECASTERS[self.name].cls, "state_dict")
+
+    def build(self, device: torch.device) -> Any:
+        """An untrained forecaster: the same weights for the same recipe."""
+        cls = FORECASTERS[self.name].cls
+        check_task(cls, self.config, self.task, device.type)
+        with seeded(self.seed):
+            forecaster = cls(self.config, self.task, **seed_for(cls.__init__, self.seed))
+        if isinstance(forecaster, nn.Module):
+            forecaster = forecaster.to(device).eval()
+        forecaster.recipe, forecaster.curve = self, None
+        return forecaster
+
+    def train(self, pairs: Pairs, validation: Pairs, device: torch.device) -> Any:
+        """A forecaster trained from scratch: by its own ``fit`` where it has one, otherwise by gradients.
+
+        Args:
+            pairs: What it learns from.
+            validation: What training stops on.
+            device: Where it lives.
+        """
+        forecaster = self.build(device)
+        with seeded(self.seed):
+            if fits_itself(type(forecaster)):
+                forecaster.fit(pairs, validation, **seed_for(forecaster.fit, self.seed))
+                return forecaster
+            if hasattr(forecaster, "prepare"):
+                forecaster.prepare(pairs, **seed_for(forecaster.prepare, self.seed))
+        forecaster.curve = train_by_gradients(forecaster, pairs, validation, self.config.training, self.seed)
+        return forecaster
+
+    def key(self, training_fingerprint: str, device: torch.device) -> str:
+        """Name of the checkpoint: a hash of all that decides it, and of nothing from the stream."""
+        entry = FORECASTERS[self.name]
+        own_fit = fits_itself(entry.cls)
+        decides = {
+            "version": CHECKPOINT_VERSION,
+            "forecaster": self.name,
+            "code": [harness_sha(), entry.sha],
+            "config": self.config.model_dump(mode="json", exclude={"training"} if own_fit else None),
+            "task": asdict(self.task),
+            "seed": self.seed,
+            "data": training_fingerprint,
+            "device": device.type,
+            "packages": [version("torch"), version("titans-pytorch")],
+        }
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def task_of(stage: PreparedSeries) -> Task:
+    """The shapes that a forecaster must serve on a stage."""
+    return Task.of(stage.series, stage.protocol)
+
+
+def pretrain(recipe: Recipe, stage: PreparedSeries, device: torch.device, cache: Path | None) -> Any:
+    """A forecaster trained on the training rows, stopped on the validation rows.
+
+    Args:
+        recipe: What to train.
+        stage: Where the rows come from.
+        device: Where the forecaster lives.
+        cache: Folder of checkpoints (safetensors); None trains in any case.
+
+    Returns:
+        The caller's own copy.
+    """
+    if cache is None or not recipe.leaves_checkpoint:
+        return train_blind(recipe, stage, device)
+    path = checkpoint_file(cache, recipe.key(stage.series.training_fingerprint, device))
+    forecaster = _load(recipe, path, device)
+    if forecaster is None:
+        with held(path.with_suffix(".lock"), cache.parent):  # of all who need it, one trains it, and the others wait
+            forecaster = _load(recipe, path, device)
+            if forecaster is None:
+                forecaster = train_blind(recipe, stage, device)
+                curve = {CURVE: forecaster.curve.text()} if forecaster.curve else {}
+                write_tensors(path, forecaster.state_dict(), curve)
+    return forecaster
+
+
+def checkpoint_file(cache: Path, name: str) -> Path:
+    """Where a checkpoint lies."""
+    return cache / f"{name}.safetensors"
+
+
+def train_blind(recipe: Recipe, stage: PreparedSeries, device: torch.device, seed: int = 0) -> Any:
+    """A forecaster trained on copies of the rows before the stream, while those of the stream are hidden.
+
+    Args:
+        recipe: What to train.
+        stage: Where the rows come from.
+        device: Where the forecaster lives.
+        seed: Of what lies in the place of the stream's rows meanwhile: it decides nothing.
+    """
+    split, task = stage.series.split, recipe.task
+    inputs, targets = (
+        torch.from_numpy(rows[: split.validation].copy()).to(device) for rows in (stage.inputs, stage.targets)
+    )
+
+    def pairs(start: int, end: int) -> Pairs:
+        origins = torch.arange(start, end - task.horizon + 1, device=device)
+        return Pairs(inputs, targets, origins, task.lookback, task.horizon)
+
+    with hidden(stage, split.validation, seed):
+        return recipe.train(pairs(task.lookback, split.train), pairs(split.train, split.validation), device)
+
+
+def _load(recipe: Recipe, path: Path, device: torch.device) -> Any | None:
+    """The forecaster of a checkpoint; None where there is none, or it is damaged, by a power cut say."""
+    try:
+        tensors, notes = read_tensors(path)
+    except FileNotFoundError:
+        return None
+    if tensors is None:
+        return None
+    forecaster = recipe.build(device)
+    forecaster.load_state_dict(tensors)
+    forecaster.curve = TrainingCurve.read(notes[CURVE]) if CURVE in notes else None
+    return forecaster
+
+
+def train_by_gradients(
+    model: nn.Module, pairs: Pairs, validation: Pairs, config: TrainingConfig, seed: int
+) -> TrainingCurve:
+    """AdamW on the MSE of shuffled windows, or on the model's own objective; keeps the weights that validated best.
+
+    Args:
+        model: Trained in place, left in ``eval()``.
+        pairs: Training pairs.
+        validation: Validation pairs; at most ``config.validation_windows`` of them, evenly spaced, are used.
+        config: The recipe's settings.
+        seed: Of the order of batches, and of whatever the model draws while it trains.
+
+    Returns:
+        How it went.
+
+    Raises:
+        TrainingError: The validation error was never finite.
+    """
+    total = config.steps or config.epochs * math.ceil(len(pairs) / config.batch)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=config.lr, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, total))
+    looks = {round(total * (i + 1) / config.evaluations) for i in range(config.evaluations)}
+    best_error, best_weights, misses = math.inf, copy.deepcopy(model.state_dict()), 0
+    losses, latest, errors = list[float](), list[Tensor](), dict[int, float]()
+    objective: Objective = RandomWindows(model, pairs, validation, config, seed)
+    if callable(choose := getattr(model, "objective", None)):
+        objective = choose(objective, pairs, validation, config, seed)
+    with seeded(seed):
+        for step in range(1, total + 1):
+            model.train()
+            loss = objective.loss(config.batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            schedule.step()
+            latest.append(loss.detach().reshape(()))
+            if step in looks:
+                losses += torch.stack(latest).tolist()  # an accelerator is waited for here, and not at each step
+                latest.clear()
+                error = errors[step] = objective.validation_error()
+                if error < best_error:
+                    best_error, best_weights, misses = error, copy.deepcopy(model.state_dict()), 0
+                else:
+                    misses += 1
+                if misses == config.patience:
+                    break
+    if best_error == math.inf:
+        raise TrainingError("training diverged: no validation error was finite. Try a smaller lr or clip.")
+    model.load_state_dict(best_weights)
+    model.eval()
+    return TrainingCurve(tuple(losses), errors)
+
+
+class RandomWindows:
+    """The plain `Objective`: windows in shuffled order, every pass over them shows each once.
+
+    Args:
+        model: Whose error it is.
+        pairs: Training pairs.
+        validation: Validation pairs.
+        config: The recipe's settings.
+        seed: Of the order.
+    """
+
+    def __init__(self, model: nn.Module, pairs: Pairs, validation: Pairs, config: TrainingConfig, seed: int) -> None:
+        self.model, self.pairs, self.validation, self.config = model, pairs, validation, config
+        self._rng = np.random.default_rng(seed)
+        self._order = np.empty(0, dtype=np.int64)
+
+    def loss(self, windows: int) -> Tensor:
+        """MSE of the next ``windows`` windows, or of all where there are fewer."""
+        size = min(windows, len(self.pairs))
+        while len(self._order) < size:
+            self._order = np.concatenate([self._order, self._rng.permutation(len(self.pairs))])
+        chosen, self._order = self._order[:size], self._order[size:]
+        x, y = self.pairs.take(torch.from_numpy(chosen).to(self.pairs.origins.device))
+        return _mse(self.model, x, y)
+
+    def validation_error(self) -> float:
+        """MSE over evenly spaced validation windows."""
+        return validation_error(self.model, self.validation, self.config)
+
+
+def validation_error(model: nn.Module, pairs: Pairs, config: TrainingConfig) -> float:
+    """MSE over evenly spaced validation windows; the model is left in ``eval()``."""
+    model.eval()
+    count = min(len(pairs), config.validation_windows)
+    chosen = torch.linspace(0, len(pairs) - 1, count, device=pairs.origins.device).round().long()
+    total = 0.0
+    with torch.no_grad():
+        for part in chosen.split(2 * config.batch):
+            x, y = pairs.take(part)
+            total += float(_mse(model, x, y)) * len(part)
+    return total / count
+
+
+def _mse(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    forecast = model(x)
+    if not isinstance(forecast, Tensor):
+        raise TrainingError(
+            f"the forecaster returned a {type(forecast).__name__}, through which no gradient passes: "
+            "return a tensor, or bring fit(pairs, validation)"
+        )
+    if forecast.shape != y.shape:  # which torch would broadcast
+        shapes = f"shape {tuple(forecast.shape)}, expected (B, H, C_out) = {tuple(y.shape)}"
+        raise TrainingError(f"the forecaster returned {shapes}")
+    return nn.functional.mse_loss(forecast, y)
+
+
+def _learning_rate(step: int, total: int) -> float:
+    """Factor on the peak rate: a linear rise over a tenth of the steps, then a cosine down to zero."""
+    warmup = max(1, total // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))

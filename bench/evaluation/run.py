@@ -1,0 +1,244 @@
+"""From a run's names and numbers to its record."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+import torch
+
+from bench.contracts.dataset import resolve_dataset
+from bench.contracts.errors import ENDS_SESSION, traceback_of, words_of
+from bench.contracts.forecaster import FORECASTERS, Task
+from bench.contracts.outcomes import harness_sha
+from bench.contracts.strategy import STRATEGIES, Strategy, StrategyContext
+from bench.evaluation.isolation import isolated
+from bench.evaluation.pretraining import Recipe, pretrain
+from bench.evaluation.profiling.allocator import keep_freed_memory
+from bench.evaluation.profiling.clocks import device_name, resolve_device
+from bench.evaluation.profiling.leftovers import swept
+from bench.evaluation.run_spec import RunSpec, forecaster_config, served_rows, strategy_config
+from bench.evaluation.serving import Progress, serve_stream, untold, warm_up
+from bench.evaluation.stream import PreparedSeries, Stream
+from bench.results.provenance import environment
+from bench.results.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, TruthRecord
+from bench.results.store import TRAINING
+
+if TYPE_CHECKING:
+    from bench.contracts.series import DriftSeries
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Where runs happen, for whoever carries them out.
+
+    Attributes:
+        results: Folder of the experiment's results.
+        checkpoints: Folder of pre-trained forecasters.
+        plugins: What ``--plugins`` named.
+        command: As the user typed it.
+    """
+
+    results: Path
+    checkpoints: Path
+    plugins: tuple[Path, ...] = ()
+    command: str = ""
+
+    @property
+    def root(self) -> Path:
+        """The folder of all experiments' results, as the user named it."""
+        return self.checkpoints.parent
+
+
+def load_series(run: RunSpec) -> DriftSeries:
+    """The run's dataset, checked; loaded once where runs on it follow one another."""
+    return _loaded(run.dataset.name, json.dumps(run.dataset.options), run.rows)
+
+
+@lru_cache(maxsize=1)  # no other may hold the rows that are hidden in this one
+def _loaded(name: str, options: str, rows: Rows) -> DriftSeries:
+    series = served_rows(resolve_dataset(name, json.loads(options)).chosen(), rows)
+    return series.with_values(np.require(series.values, requirements=["C", "W"]))  # rows are hidden where they lie
+
+
+def forget_series() -> None:
+    """Load the next run's dataset anew: a run may have written to this one's."""
+    _loaded.cache_clear()
+
+
+def checksum(series: DriftSeries) -> tuple[int, ...]:
+    """Of what all runs on a series share: its rows, and their scale."""
+    return id(series.values), *(crc32(rows.data) for rows in (series.values, series.scaler.mean, series.scaler.std))
+
+
+def recipe_of(run: RunSpec, series: DriftSeries) -> Recipe | None:
+    """How the run's forecaster is trained; None without one."""
+    if run.forecaster is None:
+        return None
+    return Recipe(run.forecaster.name, forecaster_config(run.forecaster), Task.of(series, run.protocol), run.seed)
+
+
+def checkpoint_of(run: RunSpec, series: DriftSeries) -> str:
+    """Name of the checkpoint that a run needs; empty where it needs none."""
+    recipe = recipe_of(run, series)
+    if recipe is None or run.skip or not recipe.leaves_checkpoint:
+        return ""
+    return recipe.key(series.training_fingerprint, torch.device(run.device))
+
+
+def execute(run: RunSpec, place: RunPaths, progress: Progress = untold) -> tuple[Record, dict[str, Any]]:
+    """Carry out one run. Whatever a plug-in raises becomes a record with the reason.
+
+    Args:
+        run: What to do.
+        place: Where checkpoints are.
+        progress: Told after each block of the stream.
+
+    Returns:
+        The record, and its frames by file name.
+    """
+    begun = time.perf_counter()
+    keep_freed_memory()
+    device = resolve_device(run.device)
+    series = load_series(run)
+    record = describe(run, series, place, device)
+    if run.skip:
+        return record.model_copy(update={"status": "skipped", "reason": run.skip}), {}
+    try:
+        with isolated(run.seed, run.threads), swept(partial(checksum, series)) as swept_up:
+            stage = PreparedSeries.of(series, run.protocol)
+            update, frames = _serve(run, stage, device, place.checkpoints, progress)
+    except ENDS_SESSION:
+        raise
+    except BaseException as error:  # a plug-in may raise anything; the record says what
+        update, frames = {"status": "failed", "reason": words_of(error), "traceback": traceback_of(error)}, {}
+    if swept_up.left:
+        forget_series()
+    update |= {"seconds": time.perf_counter() - begun, "left": swept_up.left, "beside": swept_up.beside}
+    return record.model_copy(update=update), frames
+
+
+def make_strategy(run: RunSpec, stage: PreparedSeries, device: torch.device, checkpoints: Path | None) -> Strategy:
+    """The run's strategy, with its own pre-trained forecaster, ready for the first block."""
+    return make_ready(run, stage, device, forecaster_of(run, stage, device, checkpoints))
+
+
+def forecaster_of(run: RunSpec, stage: PreparedSeries, device: torch.device, checkpoints: Path | None) -> Any:
+    """What the run's strategy adapts, pre-trained; None where it adapts nothing."""
+    recipe = recipe_of(run, stage.series)
+    return pretrain(recipe, stage, device, checkpoints) if recipe else None
+
+
+def make_ready(run: RunSpec, stage: PreparedSeries, device: torch.device, forecaster: Any) -> Strategy:
+    """The run's strategy on its own forecaster, ready for the first block."""
+    key = [run.seed, *f"{run.strategy.name}/{run.identity}".encode()]
+    rng = np.random.default_rng(key)
+    torch.manual_seed(int(rng.integers(2**62)))
+    service = StrategyContext(
+        strategy_config(run.strategy), forecaster, stage.history(device), run.protocol, rng, device
+    )
+    return STRATEGIES[run.strategy.name].cls(service)
+
+
+def make_stream(run: RunSpec, stage: PreparedSeries, device: torch.device, forecaster: Any) -> tuple[Stream, float]:
+    """The run's strategy in service before its first block, and the seconds that its ``setup`` took."""
+    begun = time.perf_counter()
+    strategy = make_ready(run, stage, device, forecaster)
+    return Stream(stage, strategy, device), time.perf_counter() - begun
+
+
+def describe(run: RunSpec, series: DriftSeries, place: RunPaths, device: torch.device) -> Record:
+    """A record that says what the run is; its outcome is still to come."""
+    split = series.split
+    called = run.called
+    return Record(
+        run_id=run.run_id,
+        experiment=run.experiment,
+        status="failed",
+        **describe_code(run, series),
+        training=forecaster_config(run.forecaster).training.model_dump() if run.forecaster else None,
+        dataset=DatasetRecord(
+            name=called.name,
+            given=called.given,
+            fingerprint=series.fingerprint,
+            rows=len(series),
+            inputs=list(series.inputs),
+            targets=list(series.targets),
+            borders=(split.train, split.validation, split.end),
+            events=[
+                EventRecord(row=e.row, time=str(series.time[e.row]), name=e.name, kind=e.kind)
+                for e in series.events
+                if e.row < split.end
+            ],
+            season=series.season,
+            source=series.source,
+            licence=series.licence,
+            notes=list(series.notes),
+            filled={name: share for name, share in series.filled.items() if name in {*series.inputs, *series.targets}},
+            truth=_truth_record(series),
+        ),
+        protocol=run.protocol,
+        seed=run.seed,
+        rows=run.rows,
+        environment=environment(place.command, str(device), device_name(device), run.threads),
+    )
+
+
+def describe_code(run: RunSpec, series: DriftSeries) -> dict[str, Any]:
+    """The fields of a record that say by which code a run is made."""
+    return {
+        "strategy": _strategy_record(run),
+        "forecaster": _forecaster_record(run),
+        "harness": harness_sha(),
+        "checkpoint": checkpoint_of(run, series),
+    }
+
+
+def _serve(
+    run: RunSpec, stage: PreparedSeries, device: torch.device, checkpoints: Path, progress: Progress
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    forecaster = forecaster_of(run, stage, device, checkpoints)
+    trained = {TRAINING: forecaster.curve.frame()} if forecaster is not None and forecaster.curve else {}
+    stream, setup_s = make_stream(run, stage, device, forecaster)
+    val_mse = warm_up(stream, progress if run.rows == "validation" else untold)  # otherwise it passes unseen
+    if run.rows == "validation":
+        return {"status": "ok", "val_mse": val_mse}, trained
+    served = serve_stream(stream, progress)
+    timing = served.timing(setup_s=setup_s)
+    return {"status": "ok", "errors": served.sums.errors(val_mse), "timing": timing}, served.frames() | trained
+
+
+def _truth_record(series: DriftSeries) -> TruthRecord | None:
+    if series.truth is None or series.twin is None:
+        return None
+    return TruthRecord(drifts=list(series.truth.drifts), twin=series.twin.fingerprint)
+
+
+def _strategy_record(run: RunSpec) -> PluginRecord:
+    entry = STRATEGIES[run.strategy.name]
+    config = strategy_config(run.strategy).model_dump(mode="json")
+    return PluginRecord(
+        name=entry.name,
+        summary=entry.summary,
+        given=run.strategy.options,
+        config=config,
+        sha=entry.sha,
+        group=entry.cls.group,
+        carries=entry.cls.carries,
+    )
+
+
+def _forecaster_record(run: RunSpec) -> PluginRecord | None:
+    if run.forecaster is None:
+        return None
+    entry = FORECASTERS[run.forecaster.name]
+    config = forecaster_config(run.forecaster).model_dump(mode="json")
+    return PluginRecord(
+        name=entry.name, summary=entry.summary, given=run.forecaster.options, config=config, sha=entry.sha
+    )

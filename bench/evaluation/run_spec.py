@@ -1,0 +1,184 @@
+"""One run as names and numbers, and its id: a hash of everything that decides the outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.contracts.config import build
+from bench.contracts.errors import BenchError
+from bench.contracts.forecaster import FORECASTERS, fits_itself
+from bench.contracts.naming import Called, place_of, titles
+from bench.contracts.outcomes import harness_sha
+from bench.contracts.protocol import Protocol
+from bench.contracts.series import DriftSeries
+from bench.contracts.strategy import STRATEGIES
+from bench.results.record import Rows
+from bench.results.run_key import cell_line
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plug-in's name and the options that were given to it."""
+
+    name: str
+    options: dict[str, Any]
+
+    @classmethod
+    def parse(cls, value: str | dict[str, Any], kind: str) -> Choice:
+        """A name, or a table with ``name`` and options."""
+        if isinstance(value, str):
+            return cls(value, {})
+        if not isinstance(value.get("name"), str):
+            raise BenchError(f"a {kind} given as a table needs a name: {value}")
+        return cls(value["name"], {k: v for k, v in value.items() if k != "name"})
+
+
+Pair = tuple[Choice, Choice | None]
+"""A strategy, and the forecaster that it adapts."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run, as names and numbers: what travels to a worker.
+
+    Attributes:
+        experiment: Name of the experiment.
+        strategy: What is tested.
+        forecaster: What it adapts; None for a strategy that adapts none.
+        dataset: On what.
+        protocol: Resolved for the dataset.
+        seed: Of weights, batches and the strategy's generator.
+        device: Device, resolved.
+        threads: For torch.
+        run_id: Hash of everything that decides the outcome.
+        skip: Why the run cannot be; empty if it can.
+        rows: ``validation`` ends the run where its stream would begin; no later row is in its series.
+        hidden: Whether the targets are not among the inputs.
+        data: What stands for the data in ids and seeds the strategy's generator: of a file of the user's a hash of its
+            rows before the stream, wherever it lies; of any other dataset, and where it is empty, the dataset's name.
+        fingerprint: Of all rows.
+        title: What tables call the dataset; where it is empty, by its name.
+    """
+
+    experiment: str
+    strategy: Choice
+    forecaster: Choice | None
+    dataset: Choice
+    protocol: Protocol
+    seed: int
+    device: str
+    threads: int
+    run_id: str
+    skip: str = ""
+    rows: Rows = "stream"
+    hidden: bool = False
+    data: str = ""
+    fingerprint: str = ""
+    title: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What stands for the data in the id."""
+        return self.data or self.dataset.name
+
+    @property
+    def shown(self) -> str:
+        """What the dataset is called."""
+        return self.title or self.dataset.name
+
+    @property
+    def called(self) -> Called:
+        """What the dataset is called where no other is looked at."""
+        return Called.of(self.dataset.name, self.dataset.options, self.fingerprint)
+
+    @property
+    def label(self) -> str:
+        """Short text for progress lines."""
+        forecaster = f" ({self.forecaster.name})" if self.forecaster else ""
+        return f"{self.strategy.name}{forecaster} on {self.shown}, seed {self.seed}"
+
+
+def with_titles(runs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Runs of one experiment whose datasets are each called by a name of its own."""
+    runs = list(runs)
+    called = [run.called for run in runs]
+    names = titles(called)
+    return [replace(run, title=names[one.key].name) for run, one in zip(runs, called, strict=True)]
+
+
+def served_rows(series: DriftSeries, rows: Rows) -> DriftSeries:
+    """What of a series a run may hold, checked; stream rows are neither where only validation rows are served."""
+    return (series.before_stream() if rows == "validation" else series).validated()
+
+
+def strategy_config(choice: Choice) -> Any:
+    """The strategy's options, defaults included; one that is wrong is a `BenchError`."""
+    return build(STRATEGIES[choice.name].cls.Config, choice.options, f"strategy {choice.name!r}")
+
+
+def forecaster_config(choice: Choice) -> Any:
+    """The forecaster's options, defaults included; one that is wrong is a `BenchError`."""
+    return build(FORECASTERS[choice.name].cls.Config, choice.options, f"forecaster {choice.name!r}")
+
+
+def run_id(run: RunSpec, series: DriftSeries) -> str:
+    """Hash of everything that decides a run's outcome: code, data, options, protocol, seed, kind of device."""
+    forecaster = FORECASTERS[run.forecaster.name].sha if run.forecaster else ""
+    return _run_id(run, series, {"harness": harness_sha()}, STRATEGIES[run.strategy.name].sha, forecaster)
+
+
+def earlier_run_id(run: RunSpec, series: DriftSeries, strategy: str, forecaster: str = "", *, dataset: str) -> str:
+    """What the run was called by versions of this package that wrote records of schema 2 and before.
+
+    Args:
+        run: The run.
+        series: Its series.
+        strategy: Hash of the strategy's file, as those versions computed it.
+        forecaster: Likewise of the forecaster's; empty without one.
+        dataset: The dataset's name, with the path of a file as it was written then.
+    """
+    return _run_id(replace(run, data=dataset), series, {"schema": 1}, strategy, forecaster)
+
+
+def run_id_of_path(run: RunSpec, series: DriftSeries, dataset: str) -> str:
+    """What the run was called while the path of a user's file was part of its id.
+
+    Args:
+        run: The run.
+        series: Its series.
+        dataset: The dataset's name, with the path as it was written then.
+    """
+    return run_id(replace(run, data=dataset), series)
+
+
+def _run_id(run: RunSpec, series: DriftSeries, decides: dict[str, Any], strategy_sha: str, forecaster_sha: str) -> str:
+    strategy = STRATEGIES[run.strategy.name]
+    decides |= {
+        "strategy": [strategy.name, strategy_sha, strategy_config(run.strategy).model_dump(mode="json")],
+        "dataset": [run.identity, series.fingerprint],
+        "protocol": run.protocol.model_dump(mode="json"),
+        "seed": run.seed,
+        "device": run.device.partition(":")[0],
+    }
+    if run.rows != "stream":
+        decides["rows"] = run.rows
+    if run.forecaster:
+        forecaster = FORECASTERS[run.forecaster.name]
+        config = forecaster_config(run.forecaster)
+        # what a closed-form forecaster's training settings say changes nothing
+        exclude = {"training"} if fits_itself(forecaster.cls) and not strategy.cls.needs else None
+        decides["forecaster"] = [forecaster.name, forecaster_sha, config.model_dump(mode="json", exclude=exclude)]
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return digest[:20]
+
+
+def cell_of_run(run: RunSpec) -> str:
+    """The cell of a run that is to be: a line of JSON. Of a user's file, it says by a hash where the file lies."""
+    forecaster = (run.forecaster.name, run.forecaster.options) if run.forecaster else None
+    data, place = run.called, place_of(run.dataset.name, run.dataset.options)
+    dataset = data.name, data.given | ({"path": place} if place else {})
+    return cell_line((run.strategy.name, run.strategy.options), forecaster, dataset, run.protocol, run.seed)

@@ -1,0 +1,174 @@
+"""Service of one run: its warm start, then its stream, scored, watched and measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.evaluation.forecast_sample import Excerpt
+from bench.evaluation.metrics import ErrorSums
+from bench.evaluation.profiling.profiler import Profiler
+from bench.evaluation.stream import PreparedSeries, Score, Stream
+from bench.evaluation.trace_sampler import TIMES_ASKED, TraceSampler
+from bench.results.store import FORECASTS, ORIGINS, TRACE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from bench.results.record import Timing
+
+Progress = Callable[[int, int, Callable[[], float]], None]
+"""Told the windows done, the windows there are, and how to learn the rolling MSE."""
+
+AfterBlock = Callable[[int], None]
+"""Called off the clock with a block's first origin."""
+
+
+def untold(*_: object) -> None:
+    """Progress that nobody asks for."""
+
+
+@dataclass
+class Served:
+    """A stream that was served, or its first blocks.
+
+    Attributes:
+        stream: With its strategy as it stands now.
+        gauge: What measures it.
+        sums: Its errors.
+        excerpt: The forecasts that a report shows.
+        watch: What the strategy said of itself.
+        aside_s: Seconds that others than the harness and the strategy took between blocks.
+    """
+
+    stream: Stream
+    gauge: Profiler
+    sums: ErrorSums
+    excerpt: Excerpt
+    watch: TraceSampler
+    aside_s: float = 0.0
+
+    def timing(self, *, setup_s: float, load: float = float("nan"), alone: bool = False) -> Timing:
+        """What it cost so far; asked at once when the last block was served.
+
+        Args:
+            setup_s: Seconds that the strategy's ``setup`` took.
+            load: Busy share of the machine just before.
+            alone: Whether this is a timing pass.
+        """
+        measured = self.gauge.read(load, traced_s=self.watch.seconds, aside_s=self.aside_s, alone=alone)
+        return measured.model_copy(update={"setup_s": setup_s})
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """The run's frames by file name."""
+        frames = {ORIGINS: origins_frame(self.stream.stage, self.sums), FORECASTS: self.excerpt.frame()}
+        trace = self.watch.frame(self.stream.stage.series.time)
+        return frames if trace is None else frames | {TRACE: trace}
+
+
+def warm_up(
+    stream: Stream, progress: Progress = untold, *, score: Score = untold, after_block: AfterBlock = untold
+) -> float | None:
+    """Serve the validation rows, and start the watches afresh behind them.
+
+    Args:
+        stream: Not yet served.
+        progress: Told after each block.
+        score: Told of forecasts as they are scored; see `Stream.run`.
+        after_block: Called after each block.
+
+    Returns:
+        The scaled MSE of the forecasts; None without a warm start.
+    """
+    stage, split, protocol = stream.stage, stream.stage.series.split, stream.stage.protocol
+    if not protocol.warm_start:
+        return None
+    sums, total = sums_for(stage), len(protocol.origins(split.train, split.validation))
+
+    def on_block(origin: int) -> None:
+        progress((origin - split.train) // protocol.stride + 1, total, lambda: sums.mse)
+        after_block(origin)
+
+    def keep(origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
+        add_errors(sums, forecasts, stage.truths(origins))
+        score(origins, forecasts)
+
+    stream.run(split.train, split.validation, keep, on_block)
+    stream.start_watches()
+    return sums.mse
+
+
+def serve_stream(
+    stream: Stream,
+    progress: Progress = untold,
+    *,
+    limit: int = 0,
+    score: Score = untold,
+    after_block: AfterBlock = untold,
+    asked: int = TIMES_ASKED,
+) -> Served:
+    """Serve the stream itself, after any warm start.
+
+    Args:
+        stream: With its watches started afresh.
+        progress: Told after each block.
+        limit: Stop after this many blocks; 0 means never.
+        score: Told of forecasts as they are scored; see `Stream.run`.
+        after_block: Called after each block; what it takes is in no measurement.
+        asked: How often the strategy is asked for its trace at most.
+    """
+    stage, split, protocol = stream.stage, stream.stage.series.split, stream.stage.protocol
+    total = len(protocol.origins(split.validation, split.end))
+    served = Served(
+        stream=stream,
+        gauge=Profiler(stream),
+        sums=sums_for(stage),
+        excerpt=Excerpt.around_strongest_event(stage),
+        watch=TraceSampler.over(stream.strategy, protocol, split.validation, split.end, asked),
+    )
+
+    def keep(origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
+        add_errors(served.sums, forecasts, stage.truths(origins))
+        served.excerpt.add(origins, forecasts)
+        score(origins, forecasts)
+
+    def rolling_mse() -> float:
+        return served.sums.mse
+
+    def on_block(origin: int) -> None:
+        served.watch.after_block(origin)
+        progress((origin - split.validation) // protocol.stride + 1, total, rolling_mse)
+        begun = time.perf_counter()
+        after_block(origin)
+        served.aside_s += time.perf_counter() - begun
+
+    stream.run(split.validation, split.end, keep, on_block, limit=limit)
+    return served
+
+
+def add_errors(sums: ErrorSums, forecasts: NDArray[np.float32], truths: NDArray[np.float64]) -> None:
+    """Score forecasts; errors that are too large to be squared are infinite, without a warning."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums.add(forecasts, truths)
+
+
+def sums_for(stage: PreparedSeries) -> ErrorSums:
+    """Errors of a stage's forecasts, before the first."""
+    return ErrorSums(stage.series.scaler.select(stage.series.target_column).std, stage.protocol.horizon)
+
+
+def origins_frame(stage: PreparedSeries, sums: ErrorSums) -> pd.DataFrame:
+    """``origins.parquet``, of the stream's origins up to the last that was scored."""
+    import pandas as pd
+
+    split, errors = stage.series.split, sums.origin_errors
+    origins = np.asarray(stage.protocol.origins(split.validation, split.end), dtype=np.int64)[: len(errors)]
+    frame = pd.DataFrame(errors, columns=["mse", "mae", "mse_original", "mae_original"])
+    frame.insert(0, "origin", origins)
+    frame.insert(1, "time", stage.series.time[origins])
+    return frame

@@ -1,0 +1,65 @@
+"""An experiment's matrix before it is run: what is there, what is to do, how long it may take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from bench.evaluation.run_spec import RunSpec
+from bench.execution.eta import Kind, RuntimeEstimator, about, kind_of, kinds_of
+from bench.execution.plan import Plan
+
+COLUMNS = ("strategy", "forecaster", "dataset", "protocol", "runs", "kept", "to do", "of these", "time")
+
+
+@dataclass
+class Row:
+    """Runs of one kind.
+
+    Attributes:
+        runs: How many there are.
+        missing: How many of them are to be done, by how they were found.
+        skip: Why they cannot be; empty if they can.
+    """
+
+    runs: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
+    skip: str = ""
+
+
+def matrix(ahead: Plan) -> dict[Kind, Row]:
+    """A row for each kind of run, in the order of the experiment."""
+    rows: dict[Kind, Row] = {}
+    for run in ahead.runs:
+        row = rows.setdefault(kind_of(run), Row(skip=run.skip))
+        row.runs += 1
+    for run in ahead.missing:
+        kind, state = kind_of(run), ahead.found[run.run_id].state
+        is_new_version = state == "absent" and kind in ahead.changed
+        told = f"changed: {ahead.changed[kind]}" if is_new_version else state
+        rows[kind].missing["again" if state in ("ok", "skipped") else told] += 1
+    return rows
+
+
+def lines(rows: dict[Kind, Row], pace: RuntimeEstimator) -> list[tuple[str, ...]]:
+    """The matrix as text, in the order of `COLUMNS`."""
+    found = list[tuple[str, ...]]()
+    for kind, row in rows.items():
+        missing = row.missing.total()
+        states = ", ".join(f"{count} {state}" for state, count in row.missing.items() if state != "absent")
+        time = "cannot be: " + row.skip if row.skip else about(missing * pace.expect(kind)) if missing else ""
+        found.append((*kind, str(row.runs), str(row.runs - missing), str(missing), states, time))
+    return found
+
+
+def outlook(ahead: Plan, training: list[RunSpec], pace: RuntimeEstimator, workers: int) -> str:
+    """In a line: what would be done, and how long it may take."""
+    kinds = kinds_of(run for run in ahead.missing if not run.skip)
+    total, done = len(ahead.runs), len(ahead.runs) - len(ahead.missing)
+    said = f"{total} run{'s' if total != 1 else ''}: {done} kept, {len(ahead.missing)} to do."
+    if not kinds:
+        return said
+    trained = f" {len(training)} to pre-train first." if training else ""
+    time = about(pace.left(kinds, workers))
+    known = f"{time}, by the runs that were, with {workers} at a time" if time else "former runs do not say how long"
+    return f"{said}{trained} Estimate: {known}."

@@ -1,0 +1,414 @@
+"""From a TOML file to a list of runs with stable ids."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from bench.contracts.config import Config, Seed, build
+from bench.contracts.dataset import resolve_dataset
+from bench.contracts.discovery import Broken, home
+from bench.contracts.errors import BenchError
+from bench.contracts.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task
+from bench.contracts.naming import place_of
+from bench.contracts.protocol import Protocol, ProtocolSpec
+from bench.contracts.registry import NAME, unknown
+from bench.contracts.series import DriftSeries
+from bench.contracts.strategy import GROUPS, STRATEGIES, Planned
+from bench.evaluation.run_spec import (
+    Choice,
+    Pair,
+    RunSpec,
+    forecaster_config,
+    run_id,
+    served_rows,
+    strategy_config,
+    with_titles,
+)
+from bench.execution.engines.cluster import RayOptions
+from bench.results.record import Rows
+
+KINDS = {"strategies": "strategy", "forecasters": "forecaster", "datasets": "dataset"}
+
+MOST_AT_ONCE, LONGEST_WAIT = 1024, 1e9
+"""Threads of a run, or runs at a time; and seconds, about thirty years."""
+
+
+class SweepOptions(Config):
+    """What a sweep tries.
+
+    Attributes:
+        grid: Values by ``<strategy or forecaster>.<option>``, nested options by further dots. Several options of one
+            plug-in, and of a strategy and its forecaster, make a product.
+    """
+
+    grid: dict[str, list[Any]] = Field({})
+
+
+class Experiment(Config):
+    """An experiment as its file gives it; names may be tables with a plug-in's options.
+
+    Attributes:
+        name: Folder of its results and its report.
+        protocol: A preset's name, or a table with the fields of `ProtocolSpec`; or a list of them, each run on every
+            dataset.
+        strategies: Names, or groups as ``"@core"``.
+        forecasters: For the strategies that adapt one.
+        datasets: Names, or ``csv:PATH``.
+        seeds: One run for each.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        threads: For each run.
+        engine: ``serial``, ``processes``, ``ray``, or ``inline``.
+        workers: How many runs at a time; by default as many as cores, or the machines of a ray cluster, allow.
+        ray: Which cluster, and what of it.
+        training: The recipe's settings where they differ from the forecaster's own.
+        timeout: Seconds after which a run is given up, and its worker ended; None lets it run on.
+        timing_blocks: Blocks that the timing pass measures; 0 leaves it out.
+        sweep: What ``bench sweep`` tries; ``bench run`` leaves it alone.
+    """
+
+    name: str
+    protocol: str | dict[str, Any] | list[str | dict[str, Any]] = "day-ahead"
+    strategies: list[str | dict[str, Any]] = Field(min_length=1)
+    forecasters: list[str | dict[str, Any]] = Field([])
+    datasets: list[str | dict[str, Any]] = Field(min_length=1)
+    seeds: list[Seed] = Field([0], min_length=1)
+    device: str = "auto"
+    threads: int = Field(1, gt=0, le=MOST_AT_ONCE)
+    engine: Literal["serial", "processes", "ray", "inline"] = "processes"
+    workers: int | None = Field(None, gt=0, le=MOST_AT_ONCE)
+    ray: RayOptions = RayOptions()
+    training: dict[str, Any] = Field({})
+    timeout: float | None = Field(None, gt=0, le=LONGEST_WAIT)
+    timing_blocks: int = Field(50, ge=0)
+    sweep: SweepOptions = SweepOptions()
+
+    @model_validator(mode="after")
+    def _can_give_up(self) -> Experiment:
+        if self.timeout and self.engine == "inline":
+            raise ValueError("engine 'inline' has no worker that a timeout could end: leave it out, or take 'serial'")
+        return self
+
+
+def experiment_files() -> dict[str, Path]:
+    """Experiments by name: built in, and those of the working folder, which win."""
+    folders = (home() / "experiments", Path("experiments"))
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.toml"))}
+
+
+def load_experiment(name_or_path: str) -> Experiment:
+    """Read an experiment: a TOML file, or the name of one in ``experiments/``.
+
+    Raises:
+        BenchError: It is not there, is not TOML, or has a key or value that does not fit.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        found = experiment_files()
+        if name_or_path not in found:
+            here = [f"{path}.toml"] if Path(f"{path}.toml").is_file() else []
+            raise unknown("experiment", name_or_path, [*found, *here])
+        path = found[name_or_path]
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise BenchError(f"{path}: no such experiment file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path}: not a TOML file: {error}") from None
+    values = json.loads(json.dumps(values, default=str))  # TOML's dates become text: what options are stored as
+    experiment = build(Experiment, {"name": path.stem} | values, str(path))
+    if not NAME.fullmatch(experiment.name):
+        raise BenchError(f"{path}: name {experiment.name!r} must be lower-case letters, digits, '-', '_' and '.'")
+    return experiment
+
+
+def join(
+    experiment: Experiment, strategies: Iterable[str], forecasters: Iterable[str], datasets: Iterable[str]
+) -> Experiment:
+    """An experiment with what came by ``--plugins``; a name that it lists already, with options or not, stays as it is.
+
+    Args:
+        experiment: As its file gives it.
+        strategies: Names that join.
+        forecasters: Likewise.
+        datasets: Likewise.
+    """
+    update = {}
+    for (key, kind), names in zip(KINDS.items(), (strategies, forecasters, datasets), strict=True):
+        values = getattr(experiment, key)
+        listed = {_name(value, kind) for value in values}
+        update[key] = [*values, *(name for name in names if name not in listed)]
+    return experiment.model_copy(update=update)
+
+
+def leave_out(experiment: Experiment, broken: Iterable[Broken]) -> tuple[Experiment, list[str]]:
+    """An experiment without what files that cannot be loaded would have brought, and the names that it lacks now.
+
+    Raises:
+        BenchError: Nothing is left of its strategies, or of its datasets.
+    """
+    lost = [{name for file in broken for name in file.names[kind]} for kind in range(3)]
+    update, names = {}, list[str]()
+    for (key, kind), gone in zip(KINDS.items(), lost, strict=True):
+        values = getattr(experiment, key)
+        update[key] = [value for value in values if _name(value, kind) not in gone]
+        names += [_name(value, kind) for value in values if _name(value, kind) in gone]
+        if values and not update[key] and kind != "forecaster":
+            raise BenchError(f"experiment {experiment.name!r}: no {kind} is left: {' '.join(map(str, broken))}")
+    if any(isinstance(value, str) and value.startswith("@") for value in experiment.strategies):
+        names += sorted(lost[0] - {*names})  # of which group they are, nobody knows
+    return experiment.model_copy(update=update), names
+
+
+def narrow(
+    experiment: Experiment,
+    strategies: Iterable[str] = (),
+    datasets: Iterable[str] = (),
+    seeds: Iterable[int] = (),
+    **changes: Any,
+) -> Experiment:
+    """An experiment with what the command line said.
+
+    Args:
+        experiment: As its file gives it.
+        strategies: Keep only these; one that is not there is added. Empty keeps all.
+        datasets: Likewise.
+        seeds: Replace the seeds, unless empty.
+        **changes: Other fields to replace; None leaves them.
+    """
+    update: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
+    if strategies := list(strategies):
+        update["strategies"] = _keep(spread_groups(experiment.strategies), strategies, "strategy")
+    if datasets := list(datasets):
+        update["datasets"] = _keep(experiment.datasets, datasets, "dataset")
+    if seeds := list(seeds):
+        update["seeds"] = seeds
+    return build(Experiment, experiment.model_dump() | update, "command line")
+
+
+def at_address(experiment: Experiment, address: str | None) -> Experiment:
+    """An experiment on the ray cluster that the command line said.
+
+    Raises:
+        BenchError: It is not carried out by ray.
+    """
+    if address is None:
+        return experiment
+    if experiment.engine != "ray":
+        raise BenchError(f"--address is of a ray cluster, and the engine is {experiment.engine!r}: add --engine ray")
+    return experiment.model_copy(update={"ray": experiment.ray.model_copy(update={"address": address})})
+
+
+def protocols_of(experiment: Experiment) -> list[ProtocolSpec]:
+    """The protocols of an experiment, in its order.
+
+    Raises:
+        BenchError: There is none, or a preset, a key or a value is wrong.
+    """
+    given = experiment.protocol if isinstance(experiment.protocol, list) else [experiment.protocol]
+    if not given:
+        raise BenchError(f"experiment {experiment.name!r} lists no protocol. Name one, or leave the key out.")
+    return [ProtocolSpec.parse(value) for value in given]
+
+
+def expand(experiment: Experiment, device: str) -> list[RunSpec]:
+    """Every run of an experiment once, datasets outermost, then protocols.
+
+    Args:
+        experiment: What to run.
+        device: Device, resolved (``cpu``, ``cuda:1`` ...); only its kind enters the ids.
+
+    Raises:
+        BenchError: A name or an option is wrong, a dataset cannot be loaded, or nothing is left to run.
+    """
+    pairs = pairs_of(experiment)
+    runs = [run for value in experiment.datasets for run in runs_on(experiment, value, pairs, device)]
+    return unique(with_titles(runs))
+
+
+def unique(runs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Each run once, as it came first: what is listed twice, or spells out a default, is one run."""
+    first: dict[str, RunSpec] = {}
+    for run in runs:
+        first.setdefault(run.run_id, run)
+    return list(first.values())
+
+
+def pairs_of(experiment: Experiment) -> list[Pair]:
+    """Each strategy with each forecaster that it is to adapt (None for one that adapts none), options checked.
+
+    Args:
+        experiment: Its groups are spread, and its training settings joined to those of each forecaster.
+
+    Raises:
+        BenchError: A name or an option is wrong, or no strategy is left.
+    """
+    strategies = [Choice.parse(value, "strategy") for value in spread_groups(experiment.strategies)]
+    forecasters = [Choice.parse(value, "forecaster") for value in experiment.forecasters]
+    forecasters = [replace(choice, options=_with_training(choice, experiment.training)) for choice in forecasters]
+    if not strategies:
+        raise BenchError(f"experiment {experiment.name!r} selects no strategy")
+    for choice in strategies:
+        strategy_config(choice)
+        if STRATEGIES[choice.name].cls.uses_forecaster and not forecasters:
+            raise BenchError(
+                f"strategy {choice.name!r} adapts a forecaster, but the experiment names none (forecasters)"
+            )
+    for choice in forecasters:
+        forecaster_config(choice)
+    return [
+        (strategy, forecaster)
+        for strategy in strategies
+        for forecaster in (forecasters if STRATEGIES[strategy.name].cls.uses_forecaster else [None])
+    ]
+
+
+def runs_on(
+    experiment: Experiment, value: str | dict[str, Any], pairs: Iterable[Pair], device: str, rows: Rows = "stream"
+) -> list[RunSpec]:
+    """The runs of some pairs on one dataset, protocol by protocol, pair by pair, one for each seed.
+
+    Args:
+        experiment: For protocols, seeds and threads.
+        value: A dataset as the experiment gives it.
+        pairs: From `pairs_of`, perhaps with other options.
+        device: Device, resolved.
+        rows: What the runs serve.
+
+    Raises:
+        BenchError: The dataset cannot be loaded, or is too short.
+    """
+    specs = protocols_of(experiment)
+    dataset = Choice.parse(value, "dataset")
+    resolved = resolve_dataset(dataset.name, dataset.options)
+    loaded = resolved.chosen()
+    series = served_rows(loaded, rows)
+    pairs, runs = list(pairs), list[RunSpec]()
+    for protocol in [spec.resolve(loaded) for spec in specs]:
+        _require_fits(pairs, dataset, Task.of(series, protocol), device)
+        _require_service(pairs, dataset, protocol, series)
+        for strategy, forecaster in pairs:
+            for seed in experiment.seeds:
+                run = RunSpec(
+                    experiment=experiment.name,
+                    strategy=strategy,
+                    forecaster=forecaster,
+                    dataset=dataset,
+                    protocol=protocol,
+                    seed=seed,
+                    device=device,
+                    threads=experiment.threads,
+                    run_id="",
+                    skip=_why_not(strategy, forecaster),
+                    rows=rows,
+                    hidden=series.target_index is None,
+                    data=f"file {series.training_fingerprint}" if resolved.is_file else dataset.name,
+                    fingerprint=series.fingerprint,
+                )
+                runs.append(replace(run, run_id=run_id(run, series)))
+    return runs
+
+
+def _why_not(strategy: Choice, forecaster: Choice | None) -> str:
+    """Why a strategy cannot serve with a forecaster; empty if it can."""
+    if forecaster is None:
+        return ""
+    missing = STRATEGIES[strategy.name].cls.needs - abilities(FORECASTERS[forecaster.name].cls)
+    return f"{strategy.name} needs {' and '.join(sorted(missing))}, which {forecaster.name} lacks" if missing else ""
+
+
+def stated_options(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
+    """A forecaster's options without the training settings that it would have anyway.
+
+    Args:
+        choice: As `pairs_of` gives it.
+        training: The experiment's.
+    """
+    usual = _with_training(Choice(choice.name, {}), training)["training"]
+    given = choice.options["training"]
+    differs = {key: value for key, value in given.items() if key not in usual or usual[key] != value}
+    others = {key: value for key, value in choice.options.items() if key != "training"}
+    return others | ({"training": differs} if differs else {})
+
+
+def _require_fits(pairs: Iterable[Pair], dataset: Choice, task: Task, device: str) -> None:
+    """`_require_fit` for each forecaster once."""
+    fitting: list[Choice] = []
+    for _, forecaster in pairs:
+        if forecaster is not None and forecaster not in fitting:
+            _require_fit(forecaster, dataset, task, device)
+            fitting.append(forecaster)
+
+
+def _require_fit(forecaster: Choice, dataset: Choice, task: Task, device: str) -> None:
+    """Refuse a forecaster whose options cannot serve the task that a dataset and the protocol set."""
+    try:
+        check_task(FORECASTERS[forecaster.name].cls, forecaster_config(forecaster), task, device.partition(":")[0])
+    except BenchError as error:
+        raise BenchError(f"forecaster {forecaster.name!r} on dataset {dataset.name!r}: {error}") from None
+
+
+def _require_service(pairs: Iterable[Pair], dataset: Choice, protocol: Protocol, series: DriftSeries) -> None:
+    """Refuse a strategy whose options cannot serve what a dataset, a protocol and its forecaster's options ask."""
+    task, split = Task.of(series, protocol), series.split
+    history = split.train if protocol.warm_start else split.validation
+    for strategy, forecaster in pairs:
+        if _why_not(strategy, forecaster):
+            continue  # the record says so
+        cls = FORECASTERS[forecaster.name].cls if forecaster else None
+        options = forecaster_config(forecaster) if forecaster else None
+        try:
+            STRATEGIES[strategy.name].cls.check_service(
+                strategy_config(strategy), Planned(protocol, task, history, cls, options)
+            )
+        except BenchError as error:
+            on = f" on forecaster {forecaster.name!r}" if forecaster else ""
+            raise BenchError(f"strategy {strategy.name!r}{on} on dataset {dataset.name!r}: {error}") from None
+
+
+def _with_training(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
+    """A forecaster's options, with the experiment's training settings between its own defaults and its own table."""
+    config: type[ForecasterConfig] = FORECASTERS[choice.name].cls.Config
+    own = config.model_fields["training"].get_default(call_default_factory=True).model_dump()
+    given = choice.options.get("training", {})
+    return choice.options | {"training": own | training | given if isinstance(given, dict) else given}
+
+
+def spread_groups(values: Iterable[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+    """Replace each ``"@group"`` by the names in it that are not listed on their own."""
+    values = list(values)
+    named = {_name(value, "strategy") for value in values}
+    spread: list[str | dict[str, Any]] = []
+    for value in values:
+        if isinstance(value, str) and value.startswith("@"):
+            if value[1:] not in GROUPS:
+                raise unknown("group of strategies", value, [f"@{group}" for group in GROUPS])
+            spread += [e.name for e in STRATEGIES if e.cls.group == value[1:] and e.name not in named]
+        else:
+            spread.append(value)
+    return spread
+
+
+def _name(value: str | dict[str, Any], kind: str) -> str:
+    return Choice.parse(value, kind).name
+
+
+def _keep(values: list[str | dict[str, Any]], names: list[str], kind: str) -> list[str | dict[str, Any]]:
+    """The values that have one of these names, and the names that no value has."""
+    kept: list[str | dict[str, Any]] = []
+    for name in names:
+        same = [value for value in values if _name(value, kind) == name or (kind == "dataset" and _is_so(value, name))]
+        kept += [value for value in same if value not in kept] or [name]
+    return kept
+
+
+def _is_so(value: str | dict[str, Any], name: str) -> bool:
+    """Whether a dataset is labelled so, or is the file at that path."""
+    choice, place = Choice.parse(value, "dataset"), place_of(name, {})
+    return name == choice.options.get("label") or (place != "" and place == place_of(choice.name, choice.options))

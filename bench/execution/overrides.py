@@ -1,0 +1,116 @@
+"""Options by name: ``NAME.FIELD=VALUE`` on the command line changes a plug-in's options throughout an experiment."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bench.contracts.errors import BenchError
+from bench.contracts.registry import unknown
+from bench.evaluation.run_spec import Choice
+from bench.execution.experiment import KINDS, Experiment, spread_groups
+
+
+@dataclass(frozen=True)
+class Override:
+    """One option of one plug-in.
+
+    Attributes:
+        target: ``NAME.FIELD``, as the user wrote it; a field within a field is ``NAME.FIELD.FIELD``.
+        value: What it becomes.
+    """
+
+    target: str
+    value: Any
+
+    @classmethod
+    def parse(cls, text: str) -> Override:
+        """Read ``NAME.FIELD=VALUE``.
+
+        Raises:
+            BenchError: It is not of that form.
+        """
+        target, equals, value = text.partition("=")
+        target = target.strip()
+        if not equals or "." not in target:
+            raise BenchError(
+                f"{text!r} is not an option of a plug-in: write NAME.FIELD=VALUE, such as titans.memory_model=attention"
+            )
+        return cls(target, parse_value(value))
+
+
+def parse_value(text: str) -> Any:
+    """A value as in TOML (``1e-5``, ``true``, ``[1, 2]``, ``"text"``); what is none is text as it stands."""
+    text = text.strip()
+    try:
+        value = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    if set(value) != {"value"}:  # a line break smuggled in another key
+        return text
+    return json.loads(json.dumps(value["value"], default=str))  # dates become text, as in an experiment's file
+
+
+def split_target(target: str, names: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """The plug-in and the path of the field that ``NAME.FIELD`` means; a name may itself have dots in it.
+
+    Args:
+        target: ``NAME.FIELD``, or ``NAME.FIELD.FIELD``.
+        names: Plug-ins that there are to choose from.
+
+    Raises:
+        BenchError: None of them is meant; the nearest is suggested.
+    """
+    names = set(names)
+    fitting = [name for name in names if target.startswith(f"{name}.")]
+    if not fitting:
+        raise unknown("plug-in of this experiment", target.partition(".")[0], names)
+    name = max(fitting, key=len)
+    fields = tuple(target.removeprefix(f"{name}.").split("."))
+    if not all(fields):
+        raise BenchError(f"{target!r} names no option: write NAME.FIELD")
+    return name, fields
+
+
+def override(experiment: Experiment, overrides: Iterable[Override]) -> Experiment:
+    """An experiment in which some options are others, wherever it names the plug-in.
+
+    Whether a plug-in has such an option, and takes such a value, is found when the experiment is expanded.
+
+    Args:
+        experiment: As its file, and the rest of the command line, give it.
+        overrides: What becomes of which option; of two for the same, the last counts.
+
+    Raises:
+        BenchError: The experiment has no such plug-in.
+    """
+    for change in overrides:
+        experiment = _with_option(experiment, change)
+    return experiment
+
+
+def _with_option(experiment: Experiment, change: Override) -> Experiment:
+    values = {key: getattr(experiment, key) for key in KINDS}
+    values["strategies"] = spread_groups(experiment.strategies)
+    choices = {key: [Choice.parse(value, KINDS[key]) for value in values[key]] for key in KINDS}
+    name, fields = split_target(change.target, [choice.name for listed in choices.values() for choice in listed])
+    update = {}
+    for key, listed in choices.items():
+        if any(choice.name == name for choice in listed):
+            update[key] = [
+                {"name": name, **_replaced(choice.options, fields, change.value)} if choice.name == name else value
+                for choice, value in zip(listed, values[key], strict=True)
+            ]
+    return experiment.model_copy(update=update)
+
+
+def _replaced(options: dict[str, Any], fields: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The same options with one of them, maybe within another, set."""
+    first, *rest = fields
+    if not rest:
+        return options | {first: value}
+    inner = options.get(first, {})
+    return options | {first: _replaced(inner if isinstance(inner, dict) else {}, tuple(rest), value)}

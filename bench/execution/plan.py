@@ -1,0 +1,82 @@
+"""What a session is to do: which runs are there, and which are to be carried out in what order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.evaluation.run_spec import RunSpec, cell_of_run
+from bench.execution.changes import what_changed
+from bench.execution.eta import Kind, is_heavy, kind_of
+from bench.execution.shard import Shard
+from bench.results.store import Condition, Store
+
+Redo = Literal["only-missing", "keep-failed", "always"]
+"""What is done again: what failed, too; not even that; or everything."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a session is to do.
+
+    Attributes:
+        runs: Those that are this session's to see to.
+        found: How each was found on disk, by id.
+        missing: Those to carry out, in order: the first of each kind that is soon done, so that what goes wrong shows
+            early; then the heavy ones, so that none is begun last; then the others.
+        changed: By kind of run, what changed since its runs were carried out last.
+    """
+
+    runs: list[RunSpec]
+    found: dict[str, Condition]
+    missing: list[RunSpec]
+    changed: dict[Kind, str]
+
+    @property
+    def absent(self) -> list[RunSpec]:
+        """Those of the missing runs of which nothing is there."""
+        return [run for run in self.missing if self.found[run.run_id].state == "absent"]
+
+
+def plan(
+    runs: Iterable[RunSpec],
+    store: Store,
+    redo: Redo,
+    shard: Shard,
+    *,
+    retrain: bool = False,
+    cells: dict[str, str] | None = None,
+) -> Plan:
+    """Look at what is there, and decide; nothing is changed.
+
+    Args:
+        runs: All of an experiment.
+        store: Its results.
+        redo: What is done again.
+        shard: Which runs are this session's.
+        retrain: Whether runs that adapt a forecaster are done again.
+        cells: What the runs are apart from versions; see `carry_out_runs`.
+    """
+    own = [run for run in runs if shard.owns(run.run_id)]
+    found = {run.run_id: store.condition(run.run_id) for run in own}
+    settled = {"always": (), "only-missing": ("ok", "skipped"), "keep-failed": ("ok", "skipped", "failed")}[redo]
+    missing = [run for run in own if found[run.run_id].state not in settled or (retrain and run.forecaster is not None)]
+    absent = [run for run in missing if found[run.run_id].state == "absent"]
+    cells = cells if cells is not None else {run.run_id: cell_of_run(run) for run in absent}
+    changed = what_changed(absent, cells, store)
+    return Plan(own, found, _in_order(missing), changed)
+
+
+def _in_order(runs: list[RunSpec]) -> list[RunSpec]:
+    seen: set[Kind] = set()
+
+    def place(run: RunSpec) -> int:
+        kind = kind_of(run)
+        if is_heavy(kind):
+            return 1
+        is_first = kind not in seen
+        seen.add(kind)
+        return 0 if is_first else 2
+
+    return sorted(runs, key=place)

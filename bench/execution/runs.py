@@ -1,0 +1,128 @@
+"""The runs of a session under way: what they share is trained first, then each is carried out by one session."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.contracts.errors import BenchError
+from bench.evaluation.pretraining import checkpoint_file
+from bench.evaluation.run import checkpoint_of, load_series
+from bench.evaluation.run_spec import RunSpec
+from bench.execution.engines import FailedJob, Pool
+from bench.execution.eta import Kind, RuntimeEstimator, about, kind_of, kinds_of
+from bench.execution.plan import Plan
+from bench.execution.progress import ProgressDisplay
+from bench.execution.sharing import Claims, Sharing
+from bench.execution.worker import Ended, Work, carry_out_run, give_up, train_shared
+from bench.results.disk import WORK
+from bench.results.plain import remove
+from bench.results.record import left_behind
+from bench.results.store import Store
+
+
+@dataclass
+class Runs:
+    """What is missing, with an eye on the time.
+
+    Attributes:
+        ahead: What the session is to do.
+        work: What is asked of whoever carries them out.
+        sight: Where progress is drawn.
+        sharing: With other sessions.
+        pool: Who carries them out.
+    """
+
+    ahead: Plan
+    work: Work
+    sight: ProgressDisplay
+    sharing: Sharing
+    pool: Pool
+
+    def carry_out(self) -> Generator[Ended]:
+        """Each run as it ends."""
+        if not self.ahead.missing:
+            return
+        with self.sharing.running():
+            self._train()
+            yield from self._carry_out()
+
+    def _train(self) -> None:
+        """Every checkpoint that runs need and that is not there, once; where runs are replaced, those that are, too."""
+        place, missing = self.work.place, self.ahead.missing
+        for name in needed_checkpoints(missing, place.checkpoints, there=True) if self.work.replace else ():
+            remove(checkpoint_file(place.checkpoints, name), place.root)
+        shared = list(needed_checkpoints(missing, place.checkpoints).values())
+        bar = self.sight.stage("pre-training", len(shared)) if shared else None
+        for _ in self.pool(partial(train_shared, work=self.work), shared, self.work.timeout):
+            assert bar is not None
+            self.sight.advance(bar)
+
+    def _carry_out(self) -> Iterator[Ended]:
+        left, failed, pace = kinds_of(self.ahead.missing), 0, self._pace()
+        bar = self.sight.stage("runs", left.total())
+        claims = Claims(self._lock_of, self._found, lambda ended: ended.run)
+        for ended in self.sharing.shared(self.ahead.missing, self._ended, claims):
+            left[kind_of(ended.run)] -= 1
+            failed += ended.status == "failed"
+            if ended.status == "ok":
+                pace.learn(kind_of(ended.run), ended.seconds)
+            lines = [f"{ended.status}: {ended.run.label}: {ended.reason}"] if ended.reason else []
+            lines += [f"{ended.run.label} {left_behind(ended.left)}"] if ended.left else []
+            self.sight.advance(bar, "\n".join(lines), self._note(left, failed, pace))
+            yield ended
+
+    def _ended(self, runs: Iterator[RunSpec]) -> Iterator[Ended]:
+        for ended in self.pool(partial(carry_out_run, work=self.work), runs, self.work.timeout):
+            if isinstance(ended, FailedJob):
+                ended = give_up(ended.job, self.work, ended.reason, ended.traceback)
+            yield ended
+
+    def _lock_of(self, run: RunSpec) -> Path:
+        if not self.work.is_in_place:  # nothing is claimed in a folder that would have to be made again
+            raise BenchError(
+                f"{self.work.place.results} was moved or removed while this session ran; what was done is where it "
+                "is now. Move it back, and run the same command again: it goes on from there."
+            )
+        return self.work.place.results / WORK / f"{run.run_id}.lock"
+
+    def _found(self, run: RunSpec) -> Ended | None:
+        """How a run ended that another session has carried out since this one looked."""
+        store = Store(self.work.place.results)
+        now = store.condition(run.run_id)
+        if now.stamp in ((0, 0), self.ahead.found[run.run_id].stamp):
+            return None
+        record = store.read(run.run_id)
+        reason = record.reason if record else ""
+        return Ended(run, now.state, reason, now.seconds, elsewhere=True)
+
+    def _pace(self) -> RuntimeEstimator:
+        pace = RuntimeEstimator()
+        for run in self.ahead.runs:
+            if (found := self.ahead.found[run.run_id]).state == "ok":
+                pace.learn(kind_of(run), found.seconds)
+        return pace
+
+    def _note(self, left: Counter[Kind], failed: int, pace: RuntimeEstimator) -> str:
+        running = min(self.pool.workers, left.total())
+        time_left = about(pace.left(left, self.pool.workers)) if running else ""
+        parts = [f"{running} running", f"{failed} failed" if failed else "", f"{time_left} left" if time_left else ""]
+        return ", ".join(part for part in parts if part)
+
+
+def needed_checkpoints(runs: list[RunSpec], folder: Path, *, there: bool = False) -> dict[str, RunSpec]:
+    """One run for each checkpoint that is needed, by its name.
+
+    Args:
+        runs: Those to be carried out.
+        folder: Where checkpoints are.
+        there: Whether those count that are there already.
+    """
+    first: dict[str, RunSpec] = {}
+    for run in runs:  # runs on one dataset follow one another
+        if (name := checkpoint_of(run, load_series(run))) and (there or not checkpoint_file(folder, name).is_file()):
+            first.setdefault(name, run)
+    return first

@@ -1,0 +1,173 @@
+"""One job of a session, in whatever process: a run, or the pre-training that several runs share."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from bench.contracts.discovery import load_plugins, raised_at
+from bench.contracts.errors import ENDS_SESSION, words_of
+from bench.evaluation.isolation import isolated
+from bench.evaluation.pretraining import pretrain
+from bench.evaluation.profiling.allocator import keep_freed_memory
+from bench.evaluation.profiling.clocks import resolve_device
+from bench.evaluation.profiling.leftovers import swept
+from bench.evaluation.run import RunPaths, describe, execute, load_series, recipe_of
+from bench.evaluation.run_spec import RunSpec, run_id
+from bench.evaluation.stream import PreparedSeries
+from bench.execution.progress import ProgressFile
+from bench.execution.run_log import logged
+from bench.results.record import Record
+from bench.results.store import Store
+
+OTHERWISE = (
+    "this would be another run here than where the session is: a plug-in's file or the dataset differs. "
+    "It was edited meanwhile, or is not the same on all machines; run the same command again"
+)
+"""Why a worker declines a run: a record says what made it, by the run's id."""
+
+
+MOVED = "the folder of results was moved or removed while the session ran: nothing is written in its place"
+
+
+def number_of(folder: Path) -> int:
+    """The number of a folder on its disk; -1 where there is none."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return -1
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is asked of whoever carries out runs.
+
+    Attributes:
+        place: Where results, checkpoints and plug-ins are.
+        trails: Where a run says how far it is, and what it prints until it is over.
+        replace: Whether runs that ended well are replaced.
+        own_process: Whether a worker does one run at a time and nothing else.
+        timeout: Seconds after which a run is given up.
+        folder: Number of the folder of results on its disk: by this it is known again. 0 where nobody looked.
+    """
+
+    place: RunPaths
+    trails: Path
+    replace: bool = False
+    own_process: bool = False
+    timeout: float | None = None
+    folder: int = 0
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the folder of results is the one that the session began in, neither moved nor removed since."""
+        return self.folder in (0, number_of(self.place.results))
+
+    def log(self, run: RunSpec) -> Path:
+        """Where a run prints while it is under way."""
+        return self.trails / f".{run.run_id}.txt"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended; its record is on disk, if the disk took it.
+
+    Attributes:
+        run: Which.
+        status: The record's.
+        reason: The record's; and where in a plug-in's file it came from.
+        seconds: What it took.
+        elsewhere: Whether another session carried it out.
+        left: What it left behind in its process.
+    """
+
+    run: RunSpec
+    status: str
+    reason: str = ""
+    seconds: float = 0.0
+    elsewhere: bool = False
+    left: tuple[str, ...] = ()
+
+
+def carry_out_run(run: RunSpec, work: Work) -> Ended:
+    """One run, whose record is on disk when this returns."""
+    prepare(work)
+    if not work.replace and (found := Store(work.place.results).condition(run.run_id)).is_done:
+        return Ended(run, found.state, elsewhere=True)
+    if work.own_process and run_id(run, load_series(run)) != run.run_id:
+        return give_up(run, work, OTHERWISE)
+    trail = ProgressFile(work.trails, run.run_id, run.label)
+    trail(0, 1, lambda: float("nan"))
+    with logged(work.log(run), own_process=work.own_process):
+        record, frames = execute(run, work.place, trail)
+        if record.traceback:
+            print(record.placeless.traceback, file=sys.stderr)  # noqa: T201 - into the run's own log
+    if not work.is_in_place:
+        return Ended(run, "failed", MOVED)
+    try:
+        Store(work.place.results).write(record, frames, log=work.log(run), replace=work.replace)
+    except Exception as error:  # the disk is full, say, or a name is no text: a record alone may still fit
+        return give_up(run, work, f"not written: {words_of(error)}")
+    finally:
+        trail.erase()
+    reason = record.reason + raised_at(record.traceback)
+    return Ended(run, record.status, reason, record.seconds, left=tuple(record.left))
+
+
+def give_up(run: RunSpec, work: Work, reason: str, traceback: str = "") -> Ended:
+    """Record that a run came to nothing; where no record can be made, it is done again next time.
+
+    Args:
+        run: Which.
+        work: Where its record goes.
+        reason: What became of it.
+        traceback: Of what it raised.
+    """
+    if not work.is_in_place:
+        return Ended(run, "failed", MOVED)
+    with contextlib.suppress(Exception):
+        record = failure(run, work.place, reason).model_copy(update={"traceback": traceback})
+        Store(work.place.results).write(record, {}, log=work.log(run), replace=work.replace)
+    ProgressFile(work.trails, run.run_id, run.label).erase()
+    return Ended(run, "failed", reason)
+
+
+def failure(run: RunSpec, place: RunPaths, reason: str) -> Record:
+    """The record of a run that could not leave one."""
+    record = describe(run, load_series(run), place, torch.device(run.device))
+    return record.model_copy(update={"reason": reason})
+
+
+def train_shared(run: RunSpec, work: Work) -> None:
+    """Leave the run's checkpoint behind. What goes wrong here will go wrong, and be recorded, in the run."""
+    keep_freed_memory()
+    try:
+        with logged(work.log(run), own_process=work.own_process):
+            _train(run, work)
+    except ENDS_SESSION:
+        raise
+    except BaseException:  # noqa: S110 - a plug-in may raise anything; see above
+        pass
+
+
+def _train(run: RunSpec, work: Work) -> None:
+    prepare(work)
+    stage = PreparedSeries.of(load_series(run), run.protocol)
+    if recipe := recipe_of(run, stage.series):
+        # a plug-in may have changed torch's settings when it was loaded, and may leave something behind
+        with isolated(run.seed, run.threads), swept():
+            pretrain(recipe, stage, resolve_device(run.device), work.place.checkpoints)
+
+
+def prepare(work: Work) -> None:
+    """A worker knows no plug-ins yet; the session itself had them loaded before it could tell its runs."""
+    if work.own_process:
+        _load_once(work.place.plugins)
+
+
+_load_once = cache(load_plugins)

@@ -1,0 +1,1 @@
+"""The Titans transformer with a neural memory, and its fast engine."""

@@ -1,0 +1,68 @@
+"""A Titans model's forward pass as compiled graphs, few of them: what would only change a shape is padded."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bench.forecasters.titans.memory_state import MemoryCache
+
+Run = Callable[[Tensor, MemoryCache | None, int | None], tuple[Tensor, MemoryCache | None]]
+
+EXACT_WIDTHS = 2  # a stream has two: what it releases first, and a block
+MOST_GRAPHS = 64  # of one model; torch gives up at 8, which may be far into a stream
+
+
+class Compiled:
+    """`TimeSeriesTitansTransformer.run`, compiled whole, without a break in the graph.
+
+    There is one graph for each way of calling it: with and without gradients, from the learned initial memory, from one
+    memory for all windows or from one for each, with and without the memory handed back. A batch that is smaller than
+    one seen before in the same way, such as the last block of a stream, is filled up with copies of its last window,
+    whose forecasts are thrown away; so a stream compiles in its first steps and never again. Where batches go on to
+    grow, as releases of sparse labels may, the third width and each later one is at least twice the one before.
+
+    Args:
+        run: What is compiled.
+        backend: One of torch's; tests take ``eager``, which finds the graph and leaves it at that.
+
+    Attributes:
+        graphs: Graphs compiled so far.
+        seconds: What they took, the first forward pass of each included.
+    """
+
+    def __init__(self, run: Run, backend: str = "inductor") -> None:
+        torch.compiler.reset()  # graphs belong to the code, which all models share: a process may make many
+        self._run: Run = torch.compile(run, fullgraph=True, dynamic=False, backend=backend)
+        self._widths: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+        self.graphs, self.seconds = 0, 0.0
+
+    def __call__(
+        self, x: Tensor, cache: MemoryCache | None = None, after: int | None = None
+    ) -> tuple[Tensor, MemoryCache | None]:
+        """As the function that was compiled."""
+        batch = len(x)
+        start = None if cache is None else "shared" if cache.batch == 1 else "own"
+        widths = self._widths[torch.is_grad_enabled(), start, after, *x.shape[1:]]
+        run, width = self._run, min((width for width in widths if width >= batch), default=0)
+        if not width:
+            run, width = self._first, batch if len(widths) < EXACT_WIDTHS else max(batch, 2 * max(widths))
+            widths.append(width)
+        if missing := width - batch:
+            x = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])])
+            if cache is not None and cache.batch > 1:
+                cache = MemoryCache.stack([cache, cache.last().expand(missing)])
+        forecast, state = run(x, cache, after)
+        return forecast[:batch], None if state is None else state.first(batch)
+
+    def _first(self, x: Tensor, cache: MemoryCache | None, after: int | None) -> tuple[Tensor, MemoryCache | None]:
+        """The first call of its kind, which compiles."""
+        begun = time.perf_counter()
+        with torch._dynamo.config.patch(recompile_limit=MOST_GRAPHS):
+            out = self._run(x, cache, after)
+        self.graphs, self.seconds = self.graphs + 1, self.seconds + time.perf_counter() - begun
+        return out

@@ -1,0 +1,88 @@
+"""What a memory holds between two chunks, as the engine computes with it, and as it travels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.forecasters.titans.fast_engine.perceptron import Perceptron
+from bench.forecasters.titans.memory_state import MemoryState
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a memory holds between two chunks; tensors by layer, the norm's scale last where there is one.
+
+    Attributes:
+        weights: ``(h, 1 or B, ...)`` each.
+        momentum: For each order, the same; no orders where there is no momentum, or none yet.
+    """
+
+    weights: tuple[Tensor, ...]
+    momentum: tuple[tuple[Tensor, ...], ...]
+
+
+def is_normed(memory: Any) -> bool:
+    """Whether the memory's answer has a norm and a residual."""
+    return str(memory.memory_model_parameter_names[0]) == "norm.gamma"
+
+
+def perceptron(weights: tuple[Tensor, ...], memory: Any) -> Perceptron:
+    """The memory's weights by their use."""
+    return Perceptron(weights[:-1], weights[-1]) if is_normed(memory) else Perceptron(weights, None)
+
+
+def held_at(memory: Any, start: MemoryState | None, batch: int) -> Held:
+    """What a memory holds at the start of a window.
+
+    Args:
+        memory: A `titans_pytorch.NeuralMemory`.
+        start: Of batch 1 or B; None is the learned initial memory.
+        batch: ``B``.
+    """
+    names, heads = names_by_layer(memory), memory.heads
+    if start is None:
+        own = dict(zip(memory.memory_model_parameter_names, memory.memory_model_parameters, strict=True))
+        if memory.per_head_learned_parameters:
+            return Held(tuple(own[name].unsqueeze(1) for name in names), ())
+        return Held(tuple(own[name].expand(heads, 1, *own[name].shape) for name in names), ())
+    if len(start) not in (heads, batch * heads):
+        start = start.repeated(batch * heads // len(start))
+
+    def by_head(tensor: Tensor) -> Tensor:
+        return tensor.unsqueeze(0) if heads == 1 else tensor.unflatten(0, (-1, heads)).transpose(0, 1)
+
+    orders = range(memory.momentum_order if start.momentum else 0)
+    return Held(
+        tuple(by_head(start.weights[name]) for name in names),
+        tuple(tuple(by_head(start.momentum[name][o]) for name in names) for o in orders),
+    )
+
+
+def state_of(memory: Any, held: Held, batch: int) -> MemoryState:
+    """The state that travels, for batch B; names in the library's order, whoever made it."""
+
+    def rows(tensor: Tensor) -> Tensor:
+        if tensor.shape[1] != batch:
+            tensor = tensor.expand(-1, batch, *tensor.shape[2:])
+        return tensor[0] if memory.heads == 1 else tensor.transpose(0, 1).flatten(0, 1)
+
+    at = {name: i for i, name in enumerate(names_by_layer(memory))}
+    names = list(memory.memory_model_parameter_names)
+    weights = {name: rows(held.weights[at[name]]) for name in names}
+    if memory.to_momentum is None:
+        return MemoryState(weights, {})
+    orders = held.momentum or tuple(
+        tuple(torch.zeros_like(w) for w in held.weights) for _ in range(memory.momentum_order)
+    )
+    momentum = {name: torch.stack([rows(order[at[name]]) for order in orders]) for name in names}
+    return MemoryState(weights, momentum)
+
+
+def names_by_layer(memory: Any) -> list[str]:
+    """Names of the memory's tensors: its layers, and the norm's scale last."""
+    names = list(memory.memory_model_parameter_names)
+    return [*names[1:], names[0]] if is_normed(memory) else names

@@ -1,0 +1,1 @@
+"""Two versions' results side by side."""

@@ -1,0 +1,109 @@
+"""What `bench compare` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.compare import BETTER, FAILING, compared, tally
+from bench.report.render.markdown import NONE, count, escape, table, words
+from bench.report.render.numbers import fixed, percent, places
+
+if TYPE_CHECKING:
+    from bench.report.compare.loading import Comparison
+
+MEASURES = {
+    "status": "status",
+    "errors": "errors",
+    "mse": "MSE",
+    "mae": "MAE",
+    "speed": "speed",
+    "windows_per_s": "windows/s",
+    "predict_p50_ms": "predict p50, ms",
+    "adapt_p50_ms": "adapt p50, ms",
+    "median_ms": "median, ms",
+    "ratio": "ratio",
+}
+ALONE = ("only in A", "only in B")
+LONGEST = 160  # letters of a name or a reason
+QUIET = ("not comparable", "judged by ratio", "same")
+VERDICTS = (*FAILING, *BETTER, *ALONE, *QUIET)
+ALWAYS_COUNTED = ("worse", "slower")
+
+
+def comparison(found: Comparison, *, everything: bool) -> list[str]:
+    """Blocks of Markdown: a table of what changed beyond the bounds, notes, and one line that sums up.
+
+    Args:
+        found: The comparison.
+        everything: Whether the table shows what did not change, too, and what cannot be compared row by row.
+    """
+    changes = found.changes
+    shown = changes if everything else changes[~changes["verdict"].isin(QUIET)]
+    notes = [] if everything else _not_compared(changes)
+    notes += [
+        f"- {count(number, 'listed run')} in {side} missing or damaged, and left out."
+        for side, number in zip("AB", found.unreadable, strict=True)
+        if number
+    ]
+    blocks = [_table(shown)] if len(shown) else []
+    return [*blocks, *(["\n".join(notes)] if notes else []), summary(changes)]
+
+
+def summary(changes: pd.DataFrame) -> str:
+    """``142 runs compared: 0 worse, 1 slower, 2 only in A``."""
+    sides = [count(n, noun) for n, noun in _sizes(changes) if n]
+    counts = tally(changes)
+    names = [*ALWAYS_COUNTED, *(v for v in VERDICTS if v in counts and v not in (*ALWAYS_COUNTED, *QUIET))]
+    return f"{words(sides)} compared: {', '.join(f'{counts.get(verdict, 0):,} {verdict}' for verdict in names)}"
+
+
+def _sizes(changes: pd.DataFrame) -> list[tuple[int, str]]:
+    return [(compared(changes, "status"), "run"), (compared(changes, "median_ms"), "benchmark")]
+
+
+def _not_compared(changes: pd.DataFrame) -> list[str]:
+    """A line for each reason why something was not compared."""
+    rows = changes[changes["verdict"] == "not comparable"]
+    lines = []
+    for (measure, reason), group in rows.groupby(["measure", "reason"], sort=False):
+        number = sum(max(1, len(seeds)) for seeds in group["seeds"])
+        what = count(number, "benchmark" if measure == "median_ms" else "run")
+        lines.append(f"- {MEASURES[str(measure)]} of {what} not compared: {escape(reason)}.")
+    return lines
+
+
+def _table(changes: pd.DataFrame) -> str:
+    """Rows by verdict, the gravest first."""
+    rows = changes.assign(order=changes["verdict"].map(VERDICTS.index)).sort_values("order", kind="stable")
+    texts = {"verdict": "verdict", "experiment": "experiment", "scenario": "dataset", "entry": "what"}
+    texts |= {"measure": "measure", "reason": "reason"}
+    needless = {name for name in ("scenario", "reason") if (rows[name] == "").all()}
+    needless |= {"experiment"} if rows.loc[rows["scenario"] != "", "experiment"].nunique() < 2 else set()
+    columns = [name for name in texts if name not in needless]
+    cells = [[*(_text(row, name) for name in columns), *_numbers(row)] for row in rows.to_dict("records")]
+    headers = [*(texts[name] for name in columns), "A", "B", "change", "worst seed", "seeds"]
+    return table(headers, cells, text_columns=len(columns))
+
+
+def _text(row: dict[Any, Any], name: str) -> str:
+    if name == "measure":
+        return MEASURES[row[name]]
+    text = escape(row[name] if len(row[name]) <= LONGEST else row[name][: LONGEST - 1] + "…")
+    return f"**{text}**" if name == "verdict" and text in FAILING else text
+
+
+def _numbers(row: dict[Any, Any]) -> list[str]:
+    decimals = places([row["a"], row["b"]])
+    change, worst = (_change(row[name]) for name in ("change", "worst"))
+    worst = f"{worst} ({int(row['worst_seed'])})" if len(row["seeds"]) > 1 and change != NONE else NONE
+    seeds = ", ".join(map(str, row["seeds"])) or NONE
+    return [fixed(row["a"], decimals), fixed(row["b"], decimals), change, worst, seeds]
+
+
+def _change(share: float) -> str:
+    if np.isinf(share):
+        return "+∞"
+    return f"{percent(100 * share)} %" if np.isfinite(share) else NONE

@@ -1,0 +1,142 @@
+"""The leaderboard of every scenario as one table for the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.report.html.cells import Better, Column, fixed_texts, number, numbers, podium, spread_texts
+from bench.report.render.markdown import MARKS, NONE
+from bench.report.render.numbers import UNDEFINED, brief, places
+from bench.report.sections.accuracy import measured_by, skill_cell
+from bench.report.sections.differences import difference_cells
+from bench.report.view.loaded import Results
+
+COSTS: tuple[tuple[str, str, str, Better], ...] = (
+    ("stream_s_per_1000", "whole stream", "s per 1,000 windows", "lower"),
+    ("windows_per_s", "throughput", "windows/s", "higher"),
+    ("predict_p50_ms", "predict p50", "ms", "lower"),
+    ("predict_p95_ms", "predict p95", "ms", "lower"),
+    ("adapt_p50_ms", "adapt p50", "ms", "lower"),
+    ("adapt_p95_ms", "adapt p95", "ms", "lower"),
+    ("peak_memory_mb", "peak memory", "MB", "lower"),
+)
+STATUSES = ("failed", "skipped", "diverged")
+
+
+def board_payload(results: Results) -> dict[str, Any]:
+    """What the page's leaderboard is made of.
+
+    Returns:
+        ``scenarios, groups`` (names, which rows name by position), ``rows`` (entry, scenario, group, marks and notes
+        of each) and ``columns`` (see `Column`). Rows are in the order of the leaderboard.
+    """
+    board = results.board.reset_index(drop=True)
+    groups = sorted(set(board["group"]))
+    scenarios = results.scenarios
+    rows = [
+        {
+            "entry": row["entry"],
+            "scenario": scenarios.index(row["scenario"]),
+            "group": groups.index(row["group"]),
+            "marks": _marks(row),
+            "notes": ", ".join(f"{row[status]} {status}" for status in STATUSES if row[status]),
+        }
+        for _, row in board.iterrows()
+    ]
+    columns = [*_errors(results, board), *_costs(results, board), *_sample(board)]
+    return {"scenarios": scenarios, "groups": groups, "rows": rows, "columns": [column.json for column in columns]}
+
+
+def _marks(row: pd.Series) -> list[str]:
+    """What stands behind a name: its group unless ``core``, and its audit where that did not go well."""
+    mark = "leaky, not ranked" if row["group"] == "leaky" else str(row["group"])
+    audit = MARKS.get(row["audit"], "").replace("*", "") if row["seeds"] else ""
+    return [text for text in ("" if mark == "core" else mark, audit) if text]
+
+
+def _errors(results: Results, board: pd.DataFrame) -> list[Column]:
+    rank = [NONE if np.isnan(value) else f"{value:g}" for value in board["rank"]]
+    columns = [Column("rank", "rank", "by MSE", "lower", "error", numbers(board["rank"]), rank)]
+    for metric in ("mse", "mae", "rmse"):
+        texts = spread_texts(board, metric)
+        columns.append(_ranked(board, board[metric], (metric, metric.upper(), "scaled", "lower"), texts))
+    columns += [_skill(board, name) for name in measured_by(board)]
+    if len(results.ratios):
+        columns.append(_ratio(results, board))
+    return [*columns, *_against_best(results, board)]
+
+
+def _ranked(board: pd.DataFrame, values: pd.Series, head: tuple[str, str, str, Better], texts: list[str]) -> Column:
+    key, label, unit, better = head
+    family: Any = "cost" if key in {cost[0] for cost in COSTS} else "error"
+    best, second = podium(board, values, better)
+    return Column(key, label, unit, better, family, numbers(values), texts, best, second)
+
+
+def _skill(board: pd.DataFrame, reference: str) -> Column:
+    values = board[f"skill_{reference}"].astype(float)
+    texts = [skill_cell(row, reference).removesuffix(" (worse)") for _, row in board.iterrows()]
+    return _ranked(board, values, (f"skill_{reference}", f"skill against {reference}", "%", "higher"), texts)
+
+
+def _ratio(results: Results, board: pd.DataFrame) -> Column:
+    keys = ["scenario", "entry"]
+    found = board[keys].merge(results.ratios, on=keys, how="left").set_axis(board.index)
+    values, undefined = found["ratio"], found["ratio"].isna() & (found["exact"] > 0)
+    texts = [UNDEFINED if none else text for text, none in zip(fixed_texts(board, values), undefined, strict=True)]
+    return _ranked(board, values, ("ratio", "vs persistence", "geometric mean of ratios", "lower"), texts)
+
+
+def _against_best(results: Results, board: pd.DataFrame) -> list[Column]:
+    """The best of each scenario against every other entry, in percent of the other's MSE, with its interval."""
+    pairs = {
+        (scenario, pair["other"]): pair
+        for scenario in results.scenarios
+        for _, pair in results.against_best(scenario).iterrows()
+    }
+    if not pairs:
+        return []
+    found = [pairs.get(key) for key in zip(board["scenario"], board["entry"], strict=True)]
+    return [
+        Column(
+            key="against",
+            label="the best against it",
+            unit="MSE, % of its own; 95\N{NO-BREAK SPACE}% interval",
+            better="",
+            family="error",
+            values=[None if pair is None else number(float(pair["percent"])) for pair in found],
+            texts=[_pair_text(pair, rank) for pair, rank in zip(found, board["rank"], strict=True)],
+            intervals=[None if pair is None else _interval(pair) for pair in found],
+        )
+    ]
+
+
+def _interval(pair: pd.Series) -> list[float] | None:
+    ends = [number(float(pair[f"percent_{end}"])) for end in ("low", "high")]
+    known = [end for end in ends if isinstance(end, float)]
+    return known if len(known) == len(ends) else None
+
+
+def _pair_text(pair: pd.Series | None, rank: float) -> str:
+    if pair is None:
+        return "the best" if rank == 1 else NONE
+    share = difference_cells(pair, places([pair["difference"]], 3))[1]
+    return f"{share}, significant" if pair["significant"] else share
+
+
+def _costs(results: Results, board: pd.DataFrame) -> list[Column]:
+    keys = ["scenario", "entry"]
+    cost = board[keys].merge(results.cost, on=keys, how="left").set_axis(board.index)
+    known = [head for head in COSTS if cost[head[0]].notna().any()]
+    return [_ranked(board, cost[head[0]], head, [brief(value) for value in cost[head[0]]]) for head in known]
+
+
+def _sample(board: pd.DataFrame) -> list[Column]:
+    seeds, windows = board["seeds"], board["windows"]
+    return [
+        Column("seeds", "seeds", "n", "", "sample", numbers(seeds), [f"{value:,}" for value in seeds]),
+        Column("windows", "windows", "n a seed", "", "sample", numbers(windows), [f"{value:,}" for value in windows]),
+    ]

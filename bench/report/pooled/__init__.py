@@ -1,0 +1,1 @@
+"""Results of several experiments or machines as one leaderboard."""

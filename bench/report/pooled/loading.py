@@ -1,0 +1,133 @@
+"""Results of several experiments or machines as one table: reading them, and where each came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bench.analysis import overall
+from bench.analysis.pooling import pool, pooled_board
+from bench.contracts.errors import BenchError
+from bench.contracts.naming import shortest
+from bench.report.view.loaded import Results
+from bench.report.view.loading import inspected, read_results
+from bench.results.record import Record
+from bench.results.store import Store, experiments_in
+
+NAMED = ["scenario", "entry", "base", "protocol_label"]  # anew over all sources
+
+
+@dataclass(frozen=True)
+class Source:
+    """One experiment's folder.
+
+    Attributes:
+        name: Of its folder, with as many of the folders above as tell it from other sources.
+        runs: How many it holds that are not superseded.
+        lost: Runs that it lists, and that are missing or damaged.
+        machines: Where they ran: processors or accelerators, and platforms.
+        devices: Such as ``cpu`` or ``cuda:0``.
+        versions: Of packages and of the code.
+    """
+
+    name: str
+    runs: int
+    lost: int
+    machines: tuple[str, ...]
+    devices: tuple[str, ...]
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Standings:
+    """All sources together.
+
+    Attributes:
+        board: `pooled_board`: a row for each entry of each scenario, best first.
+        overall: `bench.analysis.overall` of it.
+        protocols: What each scenario's protocol is, in full.
+        sources: In the order in which they are numbered, from 1.
+        doubled: Runs that were there twice.
+        differing: Ids of those whose errors differ.
+    """
+
+    board: pd.DataFrame
+    overall: pd.DataFrame
+    protocols: dict[str, str]
+    sources: tuple[Source, ...]
+    doubled: int
+    differing: list[str]
+
+
+def read_standings(places: Sequence[str]) -> Standings:
+    """Read and pool what several places hold.
+
+    Args:
+        places: Folders of experiments, or folders of several of those. What a sweep tried is left out.
+
+    Raises:
+        BenchError: One of them holds no results.
+    """
+    folders = [found for place in places for found in _experiments(place)]
+    found = inspected([Store(folder) for _, folder in folders])
+    named = zip(shortest([name for name, _ in folders]), folders, found, strict=True)
+    read = [(name, read_results(folder, here)) for name, (_, folder), here in named]
+    pooled = pool(pd.concat([_runs(results, i) for i, (_, results) in enumerate(read, 1)], ignore_index=True))
+    board = pooled_board(pooled.runs)
+    return Standings(
+        board=board,
+        overall=overall(board),
+        protocols=dict(zip(pooled.runs["scenario"], pooled.runs["protocol_label"], strict=True)),
+        sources=tuple(_source(name, results) for name, results in read),
+        doubled=pooled.doubled,
+        differing=pooled.differing,
+    )
+
+
+def _experiments(place: str) -> list[tuple[str, Path]]:
+    """Name and folder of each experiment in a place that has runs over a stream."""
+    path = Path(place)
+    if not path.is_dir():
+        raise BenchError(f"{place}: no such folder. Name folders of results, such as results or results/default.")
+    folders = [folder for folder in experiments_in(path) if Store(folder).run_ids()]
+    if not folders:
+        raise BenchError(f"{place}: a sweep without served runs. There is nothing to rank before bench sweep serves.")
+    return [(place if folder == path else f"{place.rstrip('/')}/{folder.name}", folder) for folder in folders]
+
+
+def _runs(results: Results, source: int) -> pd.DataFrame:
+    """The runs that count in a source's own report."""
+    runs = results.runs
+    versions = [
+        _version(version, results.records[run_id])
+        for run_id, version in zip(runs["run_id"], runs["version"], strict=True)
+    ]
+    return runs.drop(columns=NAMED).assign(source=source, version=versions)
+
+
+def _version(version: str, record: Record) -> str:
+    """With the recipe of pre-training, which no option of a plug-in tells."""
+    text = json.dumps([version, record.training], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _source(name: str, results: Results) -> Source:
+    environments = [record.environment for record in results.records.values()]
+    machines, devices, versions = set(), set(), set()
+    for env in environments:
+        named = (str(env.get(key) or "") for key in ("device_name", "platform"))
+        machines.add(", ".join(part for part in named if part))
+        devices.add(str(env.get("device") or ""))
+        packages, git = env.get("packages") or {}, env.get("git") or {}
+        parts = [f"{package} {packages[package]}" for package in ("adaptbench", "torch") if package in packages]
+        parts += (
+            [f"git {str(git['commit'])[:8]}{' (changed)' if git.get('dirty') else ''}"] if git.get("commit") else []
+        )
+        versions.add(", ".join(parts))
+    told = (tuple(sorted(found - {""})) for found in (machines, devices, versions))
+    return Source(name, len(results.runs), len(results.lost), *told)

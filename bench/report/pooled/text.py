@@ -1,0 +1,111 @@
+"""What `bench leaderboard` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bench.report.render.markdown import NONE, count, escape, marked, table, words
+from bench.report.sections.accuracy import column, measured_by, notes, skill_cell
+
+if TYPE_CHECKING:
+    from bench.report.pooled.loading import Standings
+
+METRICS = ("mse", "mae", "rmse")
+LONGEST_LIST = 3
+
+
+def standings(found: Standings) -> list[str]:
+    """Blocks of Markdown: the average over datasets, a table for each, where it comes from, what is left out."""
+    blocks = [*_together(found)]
+    for scenario, board in found.board.groupby("scenario", sort=True):
+        blocks += [f"## {escape(scenario)}", _facts(found, str(scenario), board), _one(board)]
+    return [*blocks, "## Where it comes from", _sources(found), *_left_out(found)]
+
+
+def _together(found: Standings) -> list[str]:
+    scenarios = found.board["scenario"].nunique()
+    if scenarios < 2:
+        return []
+    overall = found.overall
+    headers = ["Strategy", "average rank ↓"]
+    columns = [[_name(row) for _, row in overall.iterrows()]]
+    columns.append(column(overall["mean_rank"], overall["mean_rank"].notna(), 1))
+    for name in measured_by(overall):
+        headers.append(f"skill against {name}, % ↑")
+        columns.append([skill_cell(row, name) for _, row in overall.iterrows()])
+    headers.append("datasets")
+    columns.append([f"{number} of {scenarios}" for number in overall["scenarios"]])
+    note = (
+        "Rank by MSE, mean over datasets and protocols; skill is a mean likewise. Who lacks one of them has no "
+        "average: ranks among other rivals are not comparable."
+    )
+    return ["## All datasets", table(headers, list(zip(*columns, strict=True))), note]
+
+
+def _facts(found: Standings, scenario: str, board: pd.DataFrame) -> str:
+    seeds = int(board["seeds"].max())
+    fewer = " at most" if (board["seeds"] != seeds).any() else ""
+    data = escape(board["fingerprint"].iloc[0][:8])
+    return f"{escape(found.protocols[scenario])}; data {data}; n = {count(seeds, 'seed')}{fewer}. Scaled, mean ± sd."
+
+
+def _one(board: pd.DataFrame) -> str:
+    headers, columns = ["Strategy"], [[_name(row) for _, row in board.iterrows()]]
+    for metric in METRICS:
+        headers.append(f"{metric.upper()} ↓")
+        columns.append(column(board[metric], board["rank"].notna(), None, board[f"{metric}_sd"]))
+    headers.append("rank")
+    columns.append([f"{rank:g}" if pd.notna(rank) else NONE for rank in board["rank"]])
+    for name in measured_by(board):
+        headers.append(f"skill against {name}, % ↑")
+        columns.append([skill_cell(row, name) for _, row in board.iterrows()])
+    headers += ["seeds", "from"]
+    columns += [[str(seeds) for seeds in board["seeds"]], board["sources"].tolist()]
+    if any(said := [notes(row) for _, row in board.iterrows()]):
+        headers.append("notes")
+        columns.append(said)
+    return table(headers, list(zip(*columns, strict=True)))
+
+
+def _name(row: pd.Series) -> str:
+    has_result = row["seeds"] if "seeds" in row else row["scenarios"]
+    return marked(row["entry"], row["group"], row["audit"] if has_result else "")
+
+
+def _sources(found: Standings) -> str:
+    rows = [
+        [
+            str(i),
+            escape(source.name),
+            *(_few(told) for told in (source.machines, source.devices, source.versions)),
+            f"{source.runs:,}",
+        ]
+        for i, source in enumerate(found.sources, 1)
+    ]
+    return table(["from", "folder", "machine", "device", "versions", "runs"], rows, text_columns=5)
+
+
+def _few(items: tuple[str, ...]) -> str:
+    shown = [escape(item) for item in items[:LONGEST_LIST]]
+    return "<br>".join([*shown, *([f"and {len(items) - LONGEST_LIST} more"] if items[LONGEST_LIST:] else [])]) or NONE
+
+
+def _left_out(found: Standings) -> list[str]:
+    lines = []
+    if found.board["entry"].str.contains(r" \[\d").any():
+        lines.append("Numbers in brackets behind a name: versions of one strategy that differ, by where they are from.")
+    if found.doubled:
+        lines.append(f"{count(found.doubled, 'run')} in more than one folder, or done again later: each counts once.")
+    if found.differing:
+        named = words([f"`{run_id}`" for run_id in found.differing[:LONGEST_LIST]])
+        lines.append(
+            f"**{count(len(found.differing), 'run')} with other errors elsewhere** ({named}): the first counts."
+        )
+    lines += [
+        f"{count(source.lost, 'listed run')} in {escape(source.name)} missing or damaged: see bench results check."
+        for source in found.sources
+        if source.lost
+    ]
+    return ["\n".join(f"- {line}" for line in lines)] if lines else []

@@ -1,0 +1,1 @@
+"""Markdown, LaTeX, CSV and numbers as text."""

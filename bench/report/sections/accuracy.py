@@ -1,0 +1,312 @@
+"""Tables of error: over all datasets, for each one, and who the strategies are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import is_barred, leaky_scenarios
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.render.markdown import NONE, count, escape, table, words
+from bench.report.render.numbers import MINUS, UNDEFINED, fixed, percent, places, with_spread
+from bench.report.sections.audits import audited
+from bench.report.view.loaded import Results
+
+MOST_COLUMNS = 6
+RATIOS = {"ratio": "vs persistence (geo. mean) ↓", "median": "vs persistence (median) ↓"}
+SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rmse_original")
+
+
+def leaderboard(results: Results) -> list[str]:
+    """Blocks: all datasets together, or the only one, and how to read the tables."""
+    if len(results.scenarios) > 1:
+        return ["## Leaderboard", *_together(results), *_bullets([*_measures(results), *_standing(results)])]
+    (scenario,) = results.scenarios
+    return ["## Leaderboard", f"### {escape(scenario)}", *errors_on(results, scenario), *how_to_read(results)]
+
+
+def by_dataset(results: Results) -> list[str]:
+    """Blocks: the tables of each dataset, where there are several, and who the strategies are."""
+    blocks = []
+    if len(results.scenarios) > 1:
+        blocks = ["## Error by dataset", *_bullets(_columns_of_each(results))]
+        for scenario in results.focus.shown:
+            blocks += [f"### {escape(scenario)}", *errors_on(results, scenario)]
+        aside = [scenario for scenario in results.aside if scenario not in results.elsewhere]
+        if aside:
+            blocks += ["### With fewer, later or leaked labels"]
+        for scenario in aside:
+            inner = "\n\n".join(_one(results, scenario))
+            blocks.append(f"<details><summary>{escape(scenario)}</summary>\n\n{inner}\n\n</details>")
+    return [*blocks, *_legend(results)]
+
+
+def errors_on(results: Results, scenario: str) -> list[str]:
+    """Blocks: the tables of one scenario, scaled and in original units."""
+    return [*_one(results, scenario), *_original(results, scenario)]
+
+
+def how_to_read(results: Results) -> list[str]:
+    """Blocks: a list of what the columns mean; nothing where no run ended well."""
+    return _bullets([*_measures(results), *_columns_of_each(results), *_standing(results)])
+
+
+def _bullets(lines: list[str]) -> list[str]:
+    return ["\n".join(f"- {line}" for line in lines)] if lines else []
+
+
+def _measures(results: Results) -> list[str]:
+    """What is in the tables of all datasets together and of each one."""
+    if results.ok.empty:
+        return []
+    lines = [
+        "MSE, MAE and RMSE are in scaled units (1 is a standard deviation of the target over the training rows), "
+        "pooled over windows (one forecast each), leads and channels; mean ± standard deviation over seeds. "
+        "**↓** lower is better, **↑** higher is better, **bold** is the best of those ranked."
+    ]
+    if any(_has_skill(results, name) for name in (PERSISTENCE, FROZEN)):
+        lines.append(
+            f"Skill is 1 {MINUS} MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the "
+            f"reference, below 0 is worse. {_reference(results)}".rstrip()
+        )
+    return lines
+
+
+def _has_skill(results: Results, reference: str) -> bool:
+    return bool(results.board[f"skill_{reference}"].notna().any())
+
+
+def measured_by(board: pd.DataFrame) -> list[str]:
+    """The references that some entry of a board is measured by, whether or not skill against them is defined."""
+    known = {name: board[f"skill_{name}"].notna() | board[f"undefined_{name}"] for name in (PERSISTENCE, FROZEN)}
+    return [name for name, rows in known.items() if rows.any()]
+
+
+def _columns_of_each(results: Results) -> list[str]:
+    """What is in the tables of each dataset only."""
+    if results.ok.empty:
+        return []
+    lines = []
+    if len(results.ratios):
+        lines.append(
+            "vs persistence (geo. mean) is the geometric mean of MSE / MSE of persistence over stretches of the stream "
+            "(a hundredth of it or a season, whichever is longer) and over seeds, beside their median: below 1 is "
+            "better. A mean MSE is ruled by the stretches where errors are large; here each one counts alike."
+        )
+    if results.board["val_mse"].notna().any():
+        lines.append("val MSE is the error over the validation rows; choices are made on it, not on the stream.")
+    return lines
+
+
+def _standing(results: Results) -> list[str]:
+    """Who is not ranked, and what cannot be told."""
+    if results.ok.empty:
+        return []
+    lines = []
+    if (results.board["group"] == "leaky").any():
+        lines.append("Leaky strategies see what they should not. They show what delay costs, and are never ranked.")
+    lines += audited(results)
+    missing = [name for name in (PERSISTENCE, FROZEN) if not _has_skill(results, name)]
+    for name in missing:
+        why = _why_no_skill(results, name)
+        lines.append(f"{why[0].upper()}{why[1:]}, so there is no skill against {name}.")
+    if without := _without_error(results):
+        lines.append(without)
+    return lines
+
+
+def _why_no_skill(results: Results, name: str) -> str:
+    if results.board[f"undefined_{name}"].any():
+        return f"{name} has no error"
+    errors = results.ok.loc[results.ok["strategy"] == name, "mse"]
+    if len(errors):
+        return f"{name} diverged"
+    return f"no {name} run ended well" if (results.runs["strategy"] == name).any() else f"{name} was not run"
+
+
+def _without_error(results: Results) -> str:
+    """Where a reference has no error, so that skill and ratios are undefined."""
+    places = []
+    for name in (PERSISTENCE, FROZEN):
+        exact = results.board.loc[results.board[f"undefined_{name}"], "scenario"].unique().tolist()
+        places += [f"{name} on {words([escape(scenario) for scenario in exact])}"] if exact else []
+    if not places:
+        return ""
+    return (
+        f"Without error (but for float32's rounding): {'; '.join(places)}. Skill against it and ratios to it are "
+        f"{UNDEFINED}, and so is a mean over datasets that counts them."
+    )
+
+
+def _reference(results: Results) -> str:
+    bases = set(results.runs["base"]) - {"none"}
+    if len(bases) < 2 or not (results.ok["strategy"] == FROZEN).any():
+        return ""
+    frozen = results.ok.loc[results.ok["strategy"] == FROZEN, "base"].head(1).tolist()
+    none = f"; strategies without a forecaster with frozen on {escape(frozen[0])}" if frozen else ""
+    return f"A strategy is compared with frozen on the same forecaster{none}."
+
+
+def _together(results: Results) -> list[str]:
+    if len(results.scenarios) < 2:
+        return []
+    overall = results.overall
+    shown = results.in_detail[:MOST_COLUMNS]
+    skills = measured_by(overall)
+    headers = ["Strategy", "average rank ↓", *(f"skill against {name}, % ↑" for name in skills)]
+    headers += [f"MSE on {escape(scenario)} ↓" for scenario in shown]
+    ranked = overall["mean_rank"].notna()
+    columns = [column(overall["mean_rank"], ranked, 1)]
+    columns += [[skill_cell(row, name) for _, row in overall.iterrows()] for name in skills]
+    leaky = leaky_scenarios(results.runs)
+    for scenario in shown:
+        columns.append(column(overall[f"mse {scenario}"], ~is_barred(overall) & (scenario not in leaky), None))
+    rows = [
+        [results.names[row["entry"]], *cells]
+        for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)
+    ]
+    most = int(results.board["seeds"].max())
+    fewer = " at most" if (results.board["seeds"] != most).any() else ""
+    unranked = f" (those with instant labels, {len(leaky)}, left out)" if leaky else ""
+    remarks = (
+        f"Skill is the mean over the {len(results.scenarios) - len(leaky)}{unranked}. n = {count(most, 'seed')}{fewer}."
+    )
+    if not ranked.all():
+        remarks += " A strategy without a result on each of them has no average rank."
+    if len(results.in_detail) > MOST_COLUMNS:
+        remarks += f" MSE on the first {MOST_COLUMNS} only; all are in tables/overall.csv."
+    if results.aside:
+        remarks += " MSE with fewer, later or leaked labels: see [What labels are worth](#what-labels-are-worth)."
+    several = results.runs["dataset"].nunique() > 1 or not results.aside
+    return [f"All {'datasets' if several else 'protocols'} together. {remarks}", table(headers, rows)]
+
+
+def _one(results: Results, scenario: str) -> list[str]:
+    board = results.board_of(scenario)
+    first = results.first(scenario)
+    windows = board.loc[board["seeds"] > 0, "windows"]
+    facts = [escape(first.protocol.label), count(len(first.dataset.targets), "target channel")]
+    if len(windows):
+        facts.append(f"{int(windows.max()):,} windows a seed")
+    blocks = [f"{'; '.join(facts)}. {_seeds(board)}".rstrip()]
+    ratios = results.ratios[results.ratios["scenario"] == scenario].set_index("entry")
+    if windows.empty:
+        return [*blocks, "No run ended well: see [Problems](#problems)."]
+    uneven = windows.nunique() > 1
+    headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in board.iterrows()]]
+    for metric in SCALED:
+        headers.append(f"{metric.upper()} ↓")
+        columns.append(column(board[metric], board["rank"].notna(), None, board[f"{metric}_sd"]))
+    for name in measured_by(board):
+        headers.append(f"skill against {name}, % ↑")
+        columns.append([skill_cell(row, name) for _, row in board.iterrows()])
+    if len(ratios):
+        headers += RATIOS.values()
+        columns += [_ratios(board, ratios, name) for name in RATIOS]
+    if board["val_mse"].notna().any():
+        headers.append("val MSE ↓")
+        decimals = places(board["val_mse"])
+        columns.append([fixed(value, decimals) for value in board["val_mse"]])
+    headers.append("seeds")
+    columns.append([str(seeds) for seeds in board["seeds"]])
+    if uneven:
+        headers.append("windows")
+        columns.append([f"{number:,}" for number in board["windows"]])
+    if any(said := [notes(row) for _, row in board.iterrows()]):
+        headers.append("notes")
+        columns.append(said)
+    blocks.append(table(headers, list(zip(*columns, strict=True))))
+    if len(ratios):
+        blocks.append(_stretches(ratios))
+    if uneven:
+        blocks.append("**The number of windows differs, so these rows are not quite comparable.**")
+    return blocks
+
+
+def _original(results: Results, scenario: str) -> list[str]:
+    board = results.board_of(scenario)
+    shown = board[board["seeds"] > 0]
+    if shown.empty:
+        return []
+    headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in shown.iterrows()]]
+    for metric in ORIGINAL:
+        headers.append(f"{metric.removesuffix('_original').upper()} ↓")
+        columns.append(column(shown[metric], shown["rank"].notna(), None, shown[f"{metric}_sd"]))
+    inner = table(headers, list(zip(*columns, strict=True)))
+    note = "The targets' own units (MSE in their squares), pooled over channels; mean ± standard deviation over seeds."
+    return [f"<details><summary>The same in original units</summary>\n\n{inner}\n\n{note}\n\n</details>"]
+
+
+def column(values: pd.Series, ranked: pd.Series, decimals: int | None, spread: pd.Series | None = None) -> list[str]:
+    """Cells of one column, lower is better, the lowest of the ranked in bold."""
+    decimals = places(values) if decimals is None else decimals
+    sds: Sequence[float] = spread.tolist() if spread is not None else [float("nan")] * len(values)
+    cells = [with_spread(value, sd, decimals) for value, sd in zip(values, sds, strict=True)]
+    best = values[ranked].min()
+    lowest = (values == best) & ranked & np.isfinite(values.to_numpy(dtype=float))
+    return [f"**{cell}**" if bold else cell for cell, bold in zip(cells, lowest, strict=True)]
+
+
+def skill_cell(row: pd.Series, reference: str) -> str:
+    """Skill against a reference, percent; that it is the reference itself, worse than persistence, or undefined."""
+    if row["strategy"] == reference:
+        return "reference"
+    value = row[f"skill_{reference}"]
+    if np.isnan(value) and row[f"undefined_{reference}"]:
+        return UNDEFINED
+    worse = reference == PERSISTENCE and value < 0
+    return f"{percent(value)}{' (worse)' if worse else ''}"
+
+
+def _ratios(board: pd.DataFrame, ratios: pd.DataFrame, name: str) -> list[str]:
+    """Cells of ratios to persistence, the lowest of the ranked in bold."""
+    values = ratios[name].reindex(board["entry"]).set_axis(board.index)
+    cells = column(values, board["rank"].notna(), None)
+    undefined = values.isna() & np.isfinite(board["mse"].to_numpy(dtype=float)) & (ratios["exact"] > 0).any()
+    return [
+        "reference" if strategy == PERSISTENCE else UNDEFINED if nothing else cell
+        for strategy, cell, nothing in zip(board["strategy"], cells, undefined, strict=True)
+    ]
+
+
+def _stretches(ratios: pd.DataFrame) -> str:
+    """How long the stretches are, and how many are left out."""
+    exact, stretches = (int(ratios[name].iloc[0]) for name in ("exact", "stretches"))
+    text = f"Geometric mean and median over stretches of at least {count(int(ratios['stretch'].iloc[0]), 'origin')}"
+    return f"{text}; {exact:,} of {stretches:,} have no ratio, as persistence has no error." if exact else f"{text}."
+
+
+def notes(row: pd.Series) -> str:
+    """How many seeds did not end well."""
+    return ", ".join(f"{row[kind]} {kind}" for kind in ("failed", "skipped", "diverged") if row[kind])
+
+
+def _seeds(board: pd.DataFrame) -> str:
+    most = int(board["seeds"].max())
+    fewer = " unless the column says otherwise" if (board["seeds"] != most).any() else ""
+    return f"n = {count(most, 'seed')}{fewer}." if most else ""
+
+
+def _legend(results: Results) -> list[str]:
+    rows, forecasters = {}, {}
+    for row in results.runs.sort_values(["strategy", "entry"], kind="stable").itertuples(index=False):
+        record = results.records[str(row.run_id)]
+        plugin = record.strategy
+        options = ", ".join(f"{key}={value}" for key, value in sorted(plugin.given.items()))
+        cells = (plugin.name, plugin.group or NONE, plugin.summary, plugin.carries or NONE, options or "as registered")
+        if cells not in rows:
+            rows[cells] = [escape(cell) for cell in cells]
+        if record.forecaster is not None:
+            forecasters[record.forecaster.name] = record.forecaster.summary
+    headers = ["Strategy", "group", "what it is", "what it carries over", "options"]
+    blocks = ["## Strategies", table(headers, list(rows.values()), text_columns=5)]
+    if forecasters:
+        plural = "Forecasters" if len(forecasters) > 1 else "Forecaster"
+        named = [
+            f"{escape(name)} ({escape(line.removesuffix('.'))})" if line else escape(name)
+            for name, line in sorted(forecasters.items())
+        ]
+        blocks.append(f"{plural}: {words(named)}.")
+    return blocks

@@ -1,0 +1,59 @@
+"""What the leak canary said: the note on marks beside names, and the reasons among the problems."""
+
+from __future__ import annotations
+
+from bench.contracts.text import one_line
+from bench.report.render.markdown import escape, table, words
+from bench.report.view.loaded import Results
+
+LONGEST = 600
+
+
+def strategies_that(results: Results, standing: str) -> list[str]:
+    """Names of the strategies with a result whose audits are ``failed``, ``unaudited`` or ``passed``."""
+    ok = results.ok
+    return sorted(ok.loc[ok["audit"] == standing, "strategy"].unique())
+
+
+def audited(results: Results) -> list[str]:
+    """Lines on the marks that stand beside names; none where every strategy passed."""
+    lines = []
+    if strategies_that(results, "failed"):
+        lines.append(
+            "**FAILED the leak canary**: its forecasts use what was not known when they were made, or cannot be "
+            "repeated. Its numbers mean nothing, and it is never ranked; see [Problems](#problems)."
+        )
+    if names := strategies_that(results, "unaudited"):
+        commands = words([f"`bench check {name}`" for name in names])
+        lines.append(
+            "Unaudited: nobody has seen this version of the strategy pass the leak canary. To lose the mark, run "
+            f"{commands} (with `--plugins PATH` for what comes by it), then `bench report`."
+        )
+    if names := _not_as_run(results):
+        titles = words([escape(name) for name in names])
+        lines.append(f"Audited in a cheap form only, since what ran takes too long in an audit: {titles}.")
+    return lines
+
+
+def _not_as_run(results: Results) -> list[str]:
+    """Those that passed with the options that make them cheap, and could not be audited with those of their runs."""
+    passed = (audit for audit in results.audits.values() if audit.standing == "passed" and audit.served is not None)
+    return sorted({audit.title for audit in passed if not audit.as_run and audit.quick})
+
+
+def audit_rows(results: Results) -> list[tuple[str, str, str]]:
+    """Subject, verdict and reason (one line) of each audit that did not go well, in the order of subjects."""
+    rows = {}
+    for audit in results.audits.values():
+        if audit.standing != "passed":
+            said = "FAILED the leak canary" if audit.status == "failed" else "could not be audited"
+            text = one_line(audit.reason)
+            text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+            rows[audit.title] = (audit.title, said, text)
+    return [rows[subject] for subject in sorted(rows)]
+
+
+def audit_problems(results: Results) -> list[str]:
+    """Blocks: which strategies failed the leak canary or could not be audited, and why; none where nothing is known."""
+    rows = [[escape(subject), said, escape(text)] for subject, said, text in audit_rows(results)]
+    return [table(["Strategy", "audit", "reason"], rows, text_columns=3)] if rows else []

@@ -1,0 +1,188 @@
+"""What labels are worth: error where fewer of them come back, or later."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import fullest, labels_released
+from bench.analysis.label_curves import BOTH, DELAY, EVERY, INSTANT, SHARE
+from bench.analysis.leaderboard import FROZEN
+from bench.report.gallery import Gallery
+from bench.report.gallery.label_curves import LABEL_FIGURES
+from bench.report.gallery.links import picture
+from bench.report.render.markdown import NONE, escape, table, words
+from bench.report.render.numbers import UNDEFINED, fixed, places, with_spread
+from bench.report.sections.differences import answer_cell, difference_cells, origins_cell
+from bench.report.view.loaded import Results
+
+TITLES = {SHARE: "Share of labels on", DELAY: "Late labels on"}
+ANSWERS = {
+    SHARE: {"higher": "labels help", "lower": "labels hurt"},
+    DELAY: {"higher": "waiting costs", "lower": "waiting helps"},
+}
+UNCLEAR = {"no clear difference": "no clear difference", "unknown": "too few forecasts to tell"}
+HOW_TO_READ = (
+    "The same streams with fewer labels, or with later ones. MSE is scaled; ± is half of the 95 % interval of the mean "
+    "over seeds (Student's distribution; it knows nothing of the stream's own chance, nor of which labels were drawn). "
+    "**Bold** is the lowest of those ranked. *1 in n* is every n-th label; a share in % alone is drawn label by label. "
+    "Differences are MSE with fewer (or later) labels less MSE with more (or earlier) ones, of one strategy on "
+    "the same forecasts: above 0, labels are worth having. Their intervals are from resampled streams and seeds. The "
+    "geometric mean is that of the ratio of the two errors over stretches of the stream: above 1, the same. *The same "
+    "throughout* are strategies whose error does not depend on labels at all, or not within what was tried."
+)
+
+
+def labels(results: Results, gallery: Gallery) -> list[str]:
+    """Blocks: for each family of label regimes a sentence, a figure and two tables; nothing where there is none.
+
+    Args:
+        results: The experiment.
+        gallery: The figures that were drawn.
+    """
+    blocks = []
+    for here in results.shown_families:
+        kind, family = here["kind"].iloc[0], str(here["family"].iloc[0])
+        blocks.append(f"### {TITLES[kind]} {escape(family)}")
+        blocks += [*_sentences(results, here), *picture(gallery, family, LABEL_FIGURES[kind])]
+        blocks += [_errors(results, here), _notes(results, here), *_worth(results, here)]
+    shown = results.focus.shown
+    rest = f"The sections below show only {escape(words(shown))}; tables/ has the others in full."
+    return ["## What labels are worth", HOW_TO_READ, *blocks, rest] if blocks else []
+
+
+def _settings(here: pd.DataFrame) -> dict[str, str]:
+    """What each scenario of a family is called in its tables, from most and earliest labels to fewest and latest."""
+    falling = (here["kind"] == SHARE).all()
+    scenarios = here.drop_duplicates("scenario").sort_values("x", ascending=not falling, kind="stable")
+    return {str(row["scenario"]): _setting(row) for _, row in scenarios.iterrows()}
+
+
+def _setting(row: pd.Series) -> str:
+    if row["kind"] == DELAY:
+        late = f"{int(row['x']):,} rows late" if row["x"] else "in time"
+        return "instant (leaky)" if row["way"] == INSTANT else late
+    if row["way"] == EVERY:
+        return f"1 in {row['label_every']:,}"
+    share = "all" if row["x"] == 1 else f"{100 * row['label_rate']:.3g} %"
+    return f"{share} of 1 in {row['label_every']:,}" if row["way"] == BOTH else share
+
+
+def _ranked(here: pd.DataFrame) -> pd.DataFrame:
+    """The rows that may have the lowest error."""
+    leaky = (here["group"] == "leaky") | (here["way"] == INSTANT) | here["leaky"].astype(bool)
+    return here[~leaky & np.isfinite(here["mse"].astype(float))]
+
+
+def _sentences(results: Results, here: pd.DataFrame) -> list[str]:
+    """Who is best with most labels and with fewest (or earliest and latest), and what it takes to beat none at all."""
+    ranked = _ranked(here)
+    if ranked.empty:
+        return ["Nothing here is ranked."]
+    settings = _settings(ranked)
+    named = []
+    for scenario in dict.fromkeys([next(iter(settings)), next(reversed(settings))]):
+        best = ranked[ranked["scenario"] == scenario].sort_values("mse", kind="stable").iloc[0]
+        value = fixed(best["mse"], places([best["mse"]]))
+        named.append(f"**{escape(best['entry'])}** ({value}) with {_with(here, settings[scenario])}")
+    kind = here["kind"].iloc[0]
+    return [f"Lowest MSE: {', '.join(named)}.", *(_to_beat_frozen(results, ranked, settings) if kind == SHARE else [])]
+
+
+def _with(here: pd.DataFrame, setting: str) -> str:
+    return (
+        f"labels {setting}" if here["kind"].iloc[0] == DELAY else f"{setting} labels" if setting == "all" else setting
+    )
+
+
+def _to_beat_frozen(results: Results, ranked: pd.DataFrame, settings: dict[str, str]) -> list[str]:
+    """With which labels each strategy whose error moves is clearly below the forecaster left alone."""
+    gains = _rows_of(results.label_gains, ranked)
+    gains = gains[gains["entry"].isin(ranked["entry"])] if len(gains) else gains
+    if gains.empty:
+        return []
+    below, never = [], []
+    for entry, rows in gains.groupby("entry", sort=False):
+        clear = set(rows.loc[rows["verdict"] == "lower", "scenario"])
+        if clear:
+            below.append(
+                f"{escape(entry)} with {words([name for scenario, name in settings.items() if scenario in clear])}"
+            )
+        else:
+            never.append(escape(entry))
+    parts = [*below, *([f"with no share tried {words(never)}"] if never else [])]
+    return [
+        f"Clearly below {FROZEN}, which takes no labels (paired; the 95 % interval is below 0): {'; '.join(parts)}."
+    ]
+
+
+def _rows_of(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+    """Of a frame of all families, the rows of the one at hand."""
+    if found.empty:
+        return found
+    rows: pd.DataFrame = found[(found["kind"] == here["kind"].iloc[0]) & (found["family"] == here["family"].iloc[0])]
+    return rows
+
+
+def _errors(results: Results, here: pd.DataFrame) -> str:
+    settings = _settings(here)
+    lowest = _ranked(here).groupby("scenario")["mse"].min()
+    decimals = places(here["mse"])
+    rows = []
+    for entry in results.board_of(fullest(here))["entry"]:
+        own = here[here["entry"] == entry]
+        cells = [_error(own, scenario, lowest, decimals) for scenario in settings]
+        few, most = int(own["seeds"].min()), int(own["seeds"].max())
+        seeds = str(most) if few == most else f"{few} to {most}"
+        rows.append([results.names[entry], *cells, seeds, "" if own["moves"].any() else "the same throughout"])
+    headers = ["Strategy", *(f"{escape(setting)} ↓" for setting in settings.values()), "seeds", "notes"]
+    return table(headers, rows)
+
+
+def _error(own: pd.DataFrame, scenario: str, lowest: pd.Series, decimals: int) -> str:
+    found = own[own["scenario"] == scenario]
+    if found.empty:
+        return NONE
+    row = found.iloc[0]
+    cell = with_spread(row["mse"], row["high"] - row["mse"], decimals)
+    return f"**{cell}**" if row["mse"] == lowest.get(scenario) and row["group"] != "leaky" else cell
+
+
+def _notes(results: Results, here: pd.DataFrame) -> str:
+    """How many labels that is."""
+    counts = []
+    for scenario, setting in _settings(here).items():
+        record = results.first(scenario)
+        counts.append(f"{setting} {labels_released(record.protocol, record.dataset.borders):,}")
+    text = f"MSE, scaled. Labels released until the last forecast, those of a warm start included: {', '.join(counts)}."
+    return f"{text} Every number is in tables/label_curves.csv."
+
+
+def _worth(results: Results, here: pd.DataFrame) -> list[str]:
+    found = _rows_of(results.label_worth, here)
+    if found.empty:
+        return []
+    kind = here["kind"].iloc[0]
+    settings, answers = _settings(here), ANSWERS[kind] | UNCLEAR
+    decimals = places(found[["difference", "low", "high"]].to_numpy().ravel(), 3)
+    rows = []
+    for _, row in found.iterrows():
+        compared = f"{escape(settings[row['less']])} against {escape(settings[row['more']])}"
+        cells = [
+            escape(row["entry"]),
+            compared,
+            *difference_cells(row, decimals),
+            UNDEFINED if np.isnan(row["ratio"]) else fixed(row["ratio"], 2),
+        ]
+        rows.append([*cells, answer_cell(row, answers), origins_cell(row), str(row["seeds"])])
+    headers = [
+        "Strategy",
+        "labels compared",
+        "MSE difference",
+        "in %",
+        "ratio (geo. mean)",
+        "answer",
+        "origins",
+        "seeds",
+    ]
+    return [table(headers, rows, text_columns=2)]

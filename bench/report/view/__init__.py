@@ -1,0 +1,1 @@
+"""An experiment as its report sees it: what was loaded, and functions of it."""

@@ -1,0 +1,254 @@
+"""The measures of a drift set: what adapting is worth, what the drift costs, and how each strategy recovers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import (
+    Ratio,
+    aligned,
+    excess_area,
+    forgetting,
+    harm,
+    paired_ratio,
+    peak_excess,
+    recovery_time,
+    regret_against_fixed,
+    regret_against_regimes,
+    return_time,
+    twin_cost,
+)
+from bench.analysis.leaderboard import FROZEN
+from bench.report.view.drift_sets import DriftSet
+
+
+def worth(drift_set: DriftSet) -> pd.DataFrame:
+    """Each entry's error from the drift on (without a drift, over the stream) over that of the frozen forecaster.
+
+    Returns:
+        Columns ``set, entry, against, percent, low, high`` (of the frozen one's MSE), ``verdict, origins,
+        repetitions``; empty without a frozen entry. The frozen entry of the same forecaster is taken, or the first.
+    """
+    frozen = [entry for entry in drift_set.errors if entry.partition(" ")[0] == FROZEN]
+    rows = []
+    for entry, errors in drift_set.errors.items():
+        same = [name for name in frozen if drift_set.bases[name] == drift_set.bases[entry]] or frozen
+        if not same or entry in same:
+            continue
+        found = harm(errors[errors.index >= drift_set.start], drift_set.errors[same[0]], drift_set.overlap)
+        if found is not None:
+            rows.append({"set": drift_set.name, "entry": entry, "against": same[0]} | _percent(found))
+    return pd.DataFrame(rows)
+
+
+def costs(drift_set: DriftSet) -> pd.DataFrame:
+    """`twin_cost` of each entry that ran on the twin too, and its error over that on the twin.
+
+    Returns:
+        Columns ``set, entry, difference`` (MSE), ``percent, low, high`` (`paired_ratio`, of its MSE on the twin),
+        ``verdict, origins, repetitions``.
+    """
+    rows = []
+    for entry, errors in drift_set.errors.items():
+        if entry in drift_set.twins:
+            twin, start, overlap = drift_set.twins[entry], drift_set.start, drift_set.overlap
+            found = twin_cost(errors, twin, start, overlap)
+            ratio = paired_ratio(errors[errors.index >= start], twin, overlap)
+            if found is not None and ratio is not None:
+                rows.append({"set": drift_set.name, "entry": entry, "difference": found.mean} | _percent(ratio))
+    return pd.DataFrame(rows)
+
+
+def _percent(found: Ratio) -> dict[str, Any]:
+    return {
+        "percent": found.percent(found.mean),
+        "low": found.percent(found.low),
+        "high": found.percent(found.high),
+        "verdict": found.verdict,
+        "origins": found.origins,
+        "repetitions": found.seeds,
+    }
+
+
+def recoveries(drift_set: DriftSet) -> pd.DataFrame:
+    """What happens to each entry after each change, repetition by repetition.
+
+    Returns:
+        Columns ``set, row, event, rows`` (of the regime, from where the change is over), ``entry, repetition,
+        recovery`` (rows from there on; infinite where it does not recover in the regime), ``peak`` (MSE) and ``area``
+        (MSE times rows) from the change's first row on, ``level`` (the reference's mean).
+    """
+    return pd.DataFrame(list(_recoveries(drift_set)))
+
+
+def _recoveries(drift_set: DriftSet) -> Iterator[dict[str, Any]]:
+    window, stride = drift_set.window, drift_set.stride
+    for row, end, event in drift_set.regimes:
+        over = drift_set.over(row)
+        for entry, errors in drift_set.errors.items():
+            here = errors[(errors.index >= row) & (errors.index < end)]
+            for repetition in map(str, here):
+                reference = drift_set.reference(row, end, entry, repetition)
+                if reference is None or len(reference) != len(here):
+                    continue
+                own, since = here[repetition].to_numpy(), here.index.to_numpy() >= over
+                yield {
+                    "set": drift_set.name,
+                    "row": row,
+                    "event": event,
+                    "rows": end - over,
+                    "entry": entry,
+                    "repetition": repetition,
+                    "recovery": stride * recovery_time(own[since], reference[since], window, window),
+                    "peak": peak_excess(own, reference, window),
+                    "area": stride * excess_area(own, reference, window),
+                    "level": float(reference.mean()),
+                }
+
+
+def returns(drift_set: DriftSet) -> pd.DataFrame:
+    """What A-B-A did: forgetting, and the speed of return, repetition by repetition.
+
+    Returns:
+        Columns ``set, entry, repetition, forgetting`` (MSE), ``return`` (rows); empty unless the drift comes and goes.
+    """
+    regimes = drift_set.regimes
+    if len(regimes) != 2 or not all(drift.transition == "recurring" for drift in drift_set.drifts):
+        return pd.DataFrame()
+    window, rows = drift_set.window, []
+    for entry, errors in drift_set.errors.items():
+        before = errors[errors.index < regimes[0][0] - drift_set.overlap * drift_set.stride]
+        back = errors[errors.index >= regimes[1][0]]
+        for repetition in map(str, errors):
+            first, again = before[repetition].to_numpy(), back[repetition].to_numpy()
+            twin = drift_set.twins.get(entry, pd.DataFrame()).get(repetition)
+            still = None if twin is None else twin.loc[back.index].to_numpy()
+            time = drift_set.stride * return_time(first, again, window, window, still)
+            row = {"set": drift_set.name, "entry": entry, "repetition": repetition}
+            rows.append(row | {"forgetting": forgetting(first, again, window), "return": time})
+    return pd.DataFrame(rows)
+
+
+def regrets(drift_set: DriftSet) -> pd.DataFrame:
+    """Mean error over the stream above that of the best entry, and of an oracle with the best one for each regime.
+
+    Returns:
+        Columns ``set, entry, regret_fixed, regret_regimes`` (MSE); rivals are the ranked entries, and the entry itself.
+    """
+    rivals = [entry for entry in drift_set.ranked if entry in drift_set.means]
+    starts = [row for row, _ in drift_set.switches]
+    rows = []
+    for entry in map(str, drift_set.means):
+        field = drift_set.means[list(dict.fromkeys([*rivals, entry]))].dropna()
+        fixed, regimes = regret_against_fixed(field), regret_against_regimes(field, starts)
+        rows.append(
+            {
+                "set": drift_set.name,
+                "entry": entry,
+                "regret_fixed": float(fixed[entry]),
+                "regret_regimes": float(regimes[entry]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def curves(drift_set: DriftSet) -> dict[str, pd.DataFrame]:
+    """For each entry, its rolling error over that of the reference, by rows since the first change.
+
+    Args:
+        drift_set: A set that drifts.
+
+    Returns:
+        Index rows since the change, over the whole stream. A column for each seed of the noise, mean over seeds of the
+        runs; where there is one series only, a column for each seed of the runs. NaN where the reference has no error.
+    """
+    first = int(drift_set.means.index[0])
+    changes = [row for row, _, _ in drift_set.regimes]
+    borders = [first, *changes, drift_set.end]
+    found: dict[str, pd.DataFrame] = {}
+    for entry, errors in drift_set.errors.items():
+        ratios = {}
+        for repetition in map(str, errors):
+            parts = [drift_set.reference(a, b, entry, repetition) for a, b in pairwise(borders)]
+            known = [part for part in parts if part is not None]
+            if len(known) < len(parts):
+                continue
+            both = pd.DataFrame({"own": errors[repetition], "reference": np.concatenate(known)})
+            rolling = aligned(both, changes, drift_set.window)
+            ratios[repetition] = rolling["own"] / rolling["reference"].where(rolling["reference"] > 0)
+        if ratios:
+            found[entry] = _by_series(pd.DataFrame(ratios))
+    return found
+
+
+def _by_series(repetitions: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds of the runs for each series, if there are several: runs on one series are no further evidence."""
+    series = [name.rpartition(", seed ")[0] for name in map(str, repetitions)]
+    return repetitions if len(set(series)) == 1 else repetitions.T.groupby(np.asarray(series)).mean().T
+
+
+@dataclass(frozen=True, eq=False)
+class KnownDrifts:
+    """All drift sets of an experiment, and their measures as tables.
+
+    Attributes:
+        sets: Those without drift first; empty where nothing was made.
+    """
+
+    sets: list[DriftSet]
+
+    @property
+    def sizes(self) -> list[str]:
+        """Sizes of drifts, small to large; a single empty one where nothing drifts."""
+        drifting = sorted((s for s in self.sets if s.drifts), key=lambda drift_set: drift_set.magnitude)
+        return list(dict.fromkeys(drift_set.size for drift_set in drifting)) or [""]
+
+    def sets_of(self, size: str) -> list[DriftSet]:
+        """The sets without drift, and those with drifts of a size."""
+        return [drift_set for drift_set in self.sets if not drift_set.drifts or drift_set.size == size]
+
+    def title(self, size: str) -> str:
+        """What a size is called in headings."""
+        return f"{size} drifts" if size else "no drift"
+
+    @cached_property
+    def worth(self) -> pd.DataFrame:
+        """`worth` of each set."""
+        return self._joined(worth)
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """`costs` of each set that drifts."""
+        return self._joined(costs)
+
+    @cached_property
+    def recoveries(self) -> pd.DataFrame:
+        """`recoveries` of each set that drifts."""
+        return self._joined(recoveries)
+
+    @cached_property
+    def returns(self) -> pd.DataFrame:
+        """`returns` of each set that comes and goes."""
+        return self._joined(returns)
+
+    @cached_property
+    def regrets(self) -> pd.DataFrame:
+        """`regrets` of each set that drifts."""
+        return self._joined(lambda drift_set: regrets(drift_set) if drift_set.drifts else pd.DataFrame())
+
+    def _joined(self, measure: Callable[[DriftSet], pd.DataFrame]) -> pd.DataFrame:
+        """With the size of the drift in front: two sets of one name differ in it."""
+        frames = []
+        for drift_set in self.sets:
+            frame = measure(drift_set)
+            if len(frame):
+                frame.insert(0, "size", drift_set.size)
+                frames.append(frame)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

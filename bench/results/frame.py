@@ -1,0 +1,161 @@
+"""Records as one tidy frame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.contracts.errors import BenchError
+from bench.contracts.naming import Called, titles
+from bench.results.audit import Audit, audits_beside
+from bench.results.record import COSTS, Record, Timing
+from bench.results.store import Store, experiments_in
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ORDER = ["experiment", "dataset", "protocol", "strategy", "forecaster", "seed"]
+
+
+def load_results(results: Path | str = "results") -> pd.DataFrame:
+    """One tidy frame with a row for each run.
+
+    Args:
+        results: A results folder, or one experiment's folder in it.
+
+    Returns:
+        Columns ``experiment, run_id, strategy, group, forecaster, dataset, protocol, lookback, horizon, stride,
+        block, label_every, label_rate, label_seed, delay, labels, warm_start, seed, status, reason, windows, mae, mse,
+        rmse, mae_original, mse_original, rmse_original, val_mse, windows_per_s, predict_p50_ms, predict_p95_ms,
+        predict_p99_ms, adapt_p50_ms, adapt_p95_ms, adapt_p99_ms, first_predict_ms, setup_s, peak_memory_mb,
+        state_bytes, parameters, trainable, updated, predict_flops, adapt_flops, harness_us, trace_us, timed_alone,
+        disturbed, service_s, seconds, device, threads, strategy_config, audit``. Timings are those of the timing pass
+        where the run has one (``timed_alone``), otherwise of the run itself, and ``disturbed`` where other processes
+        took its cores; ``service_s`` is predict and adapt over the whole stream, as measured in the run itself.
+        ``audit`` says whether this version of strategy and forecaster went through the leak canary, and whether its own
+        run, served again, speaks against it: ``passed``, ``failed`` or ``unaudited``.
+
+    Raises:
+        BenchError: There are no results.
+    """
+    rows = []
+    stores = [Store(folder) for folder in experiments_in(Path(results))]
+    found = titled([list(store.records()) for store in stores])
+    for store, records in zip(stores, found, strict=True):
+        timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
+        rows += _rows(records, timings, audits_beside(store.folder, records, timings))
+    if not rows:
+        raise BenchError(f"No readable results in {results}. Run an experiment first (bench run), or name its folder.")
+    return _frame(rows)
+
+
+def titled(folders: Sequence[Sequence[Record]]) -> list[dict[str, Record]]:
+    """Records of several folders by run id, each dataset under one name of its own: see `titles`.
+
+    One file is one dataset, whatever its copies are called and with what options they were read.
+    """
+    called = [[record.dataset.called for record in records] for records in folders]
+    names = titles(one for here in called for one in here)
+    return [
+        {record.run_id: _titled(record, one, names[one.key]) for record, one in zip(records, here, strict=True)}
+        for records, here in zip(folders, called, strict=True)
+    ]
+
+
+def _titled(record: Record, called: Called, title: Called) -> Record:
+    given = title.options if called.is_file else called.options
+    return record.with_dataset(title.name, dict(given)) if called.is_file or called.label else record
+
+
+def tidy(records: Mapping[str, Record], timings: Mapping[str, Timing], audits: Mapping[str, Audit]) -> pd.DataFrame:
+    """`load_results` of what was read already, each by run id; at least one record."""
+    return _frame(_rows(records, timings, audits))
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows).sort_values(ORDER, kind="stable", ignore_index=True)
+
+
+def _rows(
+    records: Mapping[str, Record], timings: Mapping[str, Timing], audits: Mapping[str, Audit]
+) -> list[dict[str, Any]]:
+    standing = {run_id: audit.standing for run_id, audit in audits.items()}
+    return [
+        _row(record, timings.get(run_id)) | {"audit": standing.get(run_id, "unaudited")}
+        for run_id, record in records.items()
+    ]
+
+
+def _row(record: Record, alone: Timing | None) -> dict[str, Any]:
+    errors, timing = record.errors, alone or record.timing
+    protocol = record.protocol
+    own = record.timing
+    val_mse = errors.val_mse if errors else record.val_mse
+    nan = float("nan")
+    return {
+        "experiment": record.experiment,
+        "run_id": record.run_id,
+        "strategy": record.strategy.name,
+        "group": record.strategy.group,
+        "forecaster": record.forecaster.name if record.forecaster else "none",
+        "dataset": record.dataset.name,
+        "protocol": protocol.name,
+        "lookback": protocol.lookback,
+        "horizon": protocol.horizon,
+        "stride": protocol.stride,
+        "block": protocol.block,
+        "label_every": protocol.label_every,
+        "label_rate": protocol.label_rate,
+        "label_seed": protocol.label_seed,
+        "delay": protocol.delay,
+        "labels": protocol.labels,
+        "warm_start": protocol.warm_start,
+        "seed": record.seed,
+        "status": record.status,
+        "reason": record.reason,
+        "windows": errors.windows if errors else 0,
+        "mae": errors.mae if errors else nan,
+        "mse": errors.mse if errors else nan,
+        "rmse": errors.rmse if errors else nan,
+        "mae_original": errors.mae_original if errors else nan,
+        "mse_original": errors.mse_original if errors else nan,
+        "rmse_original": errors.rmse_original if errors else nan,
+        "val_mse": val_mse if val_mse is not None else nan,
+        **_cost(timing),
+        "timed_alone": alone is not None,
+        "disturbed": timing.is_disturbed if timing else False,
+        "service_s": (own.predict.total_ms + own.adapt.total_ms) / 1000 if own else nan,
+        "seconds": record.seconds,
+        "device": timing.device if timing else str(record.environment.get("device", "")),
+        "threads": timing.threads if timing else record.environment.get("threads", 1),
+        "strategy_config": json.dumps(record.strategy.given, sort_keys=True),
+    }
+
+
+def _cost(timing: Timing | None) -> dict[str, float]:
+    """What a timing says, NaN for what it does not."""
+    nan = float("nan")
+    if timing is None:
+        return dict.fromkeys(COSTS, nan)
+    parameters, flops, held = timing.parameters, timing.flops, timing.state_bytes
+    steps = {"predict": timing.predict, "adapt": timing.adapt}
+    times = {f"{step}_{q}_ms": getattr(steps[step], f"{q}_ms") for step in steps for q in ("p50", "p95", "p99")}
+    return {
+        "windows_per_s": timing.windows_per_s,
+        **times,
+        "first_predict_ms": timing.first_predict_ms,
+        "setup_s": timing.setup_s,
+        "peak_memory_mb": timing.peak_memory_mb,
+        "state_bytes": nan if held is None else held,
+        "parameters": parameters.total if parameters else nan,
+        "trainable": parameters.trainable if parameters else nan,
+        "updated": parameters.updated if parameters else nan,
+        "predict_flops": flops.predict if flops else nan,
+        "adapt_flops": flops.adapt if flops else nan,
+        "harness_us": timing.harness_us,
+        "trace_us": timing.trace_us,
+    }

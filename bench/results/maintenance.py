@@ -1,0 +1,230 @@
+"""Results on disk, looked after: what is damaged or stray, what no report is about, all of it in one file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.contracts.errors import BenchError
+from bench.results.audit import AUDITS, Audit
+from bench.results.checksums import SealError, opened
+from bench.results.code import CODE
+from bench.results.disk import CHANGE_POINTS, HERE, RUNNING, SESSIONS, left_in, replace_whole
+from bench.results.owner import is_stale
+from bench.results.plain import JSON_BYTES, is_file, is_folder, kind_of, read_file, read_object, remove, strangers
+from bench.results.record import left_behind, made_beside
+from bench.results.store import (
+    CHECKPOINTS,
+    CHOSEN,
+    DAMAGED,
+    LOG,
+    MANIFEST,
+    RECORD,
+    RUN_ID,
+    SWEEP,
+    TIMING,
+    Store,
+    experiments_in,
+)
+from bench.results.trials import SERVED
+
+LOST = f"is listed in {MANIFEST}, and is not there: not run yet, moved or lost"
+
+_ID = re.compile(r"[0-9a-f]{20}")
+"""What runs are called."""
+
+OWN = {MANIFEST, SWEEP, CHOSEN, SERVED, DAMAGED, CHANGE_POINTS, ".progress"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that should not be as it is, and where."""
+
+    path: Path
+    reason: str
+
+
+def stores_in(results: Path, *, needed: bool = True) -> list[Store]:
+    """The store of each experiment, and that of its sweep if it has one; a list of runs makes an experiment, too.
+
+    Args:
+        results: A results folder, or one experiment's folder in it.
+        needed: Whether it is a mistake that there is none.
+
+    Raises:
+        BenchError: There is none, and that is a mistake.
+    """
+    try:
+        experiments = experiments_in(results, listed=True)
+    except BenchError:
+        if needed:
+            raise
+        experiments = []
+    folders = [place for folder in experiments for place in (folder, folder / SWEEP)]
+    return [Store(folder) for folder in folders if folder.name != SWEEP or is_folder(folder)]
+
+
+def check(results: Path) -> list[Finding]:
+    """Everything that is damaged or stray; checksums of records and frames are recomputed.
+
+    Args:
+        results: A results folder, or one experiment's folder in it.
+
+    Raises:
+        BenchError: There are no results.
+    """
+    odd = not_ours(results)
+    found = [finding for store in stores_in(results, needed=not odd) for finding in _check_store(store)]
+    for folder in (AUDITS, CODE, CHECKPOINTS, SESSIONS, f"{SESSIONS}/{HERE}", f"{SESSIONS}/{RUNNING}"):
+        found += [Finding(path, "left half-written") for path in left_in(results / folder)]
+    for path in _inside(results / AUDITS, "[!.]*"):
+        if is_file(path) and not _is_audit(path, results):
+            found.append(Finding(path, "is no audit that can be read"))
+    return found + odd
+
+
+def not_ours(results: Path, only: Container[str] = ()) -> list[Finding]:
+    """Whatever is neither a file nor a folder: it is left alone by all commands.
+
+    Args:
+        results: A results folder, or one experiment's folder in it.
+        only: What in it counts, by name; all of it by default.
+    """
+    return [Finding(path, f"is {kind}; it is left alone") for path, kind in strangers(results, only)]
+
+
+def _check_store(store: Store) -> Iterator[Finding]:
+    for folder in (store.folder, store.folder / CHOSEN, store.folder / CHANGE_POINTS):
+        yield from (Finding(path, "left half-written") for path in left_in(folder))
+    if is_file(store.folder / MANIFEST) and read_object(store.folder / MANIFEST, store.folder) is None:
+        yield Finding(store.folder / MANIFEST, "is no list of runs")
+    for run_id in store.listed():
+        if not os.path.lexists(store.folder / run_id):
+            yield Finding(store.folder / run_id, LOST)
+    for path in _inside(store.folder):
+        if path.name in OWN or kind_of(path):
+            continue
+        if is_folder(path) and RUN_ID.fullmatch(path.name):
+            yield from _check_run(store, path)
+        elif not path.name.startswith("."):
+            yield Finding(path, "is stray: it belongs to no run")
+
+
+def _check_run(store: Store, folder: Path) -> Iterator[Finding]:
+    condition, record = store.inspect(folder.name)
+    if condition.state == "damaged":
+        yield Finding(folder, condition.reason)
+        return
+    timing = store.read_timing(folder.name)
+    for made in (record, timing):
+        if made is not None and made.left:
+            yield Finding(folder, left_behind(made.left))
+        if made is not None and made.beside:
+            yield Finding(folder, made_beside(made.beside))
+    known = files_of(store, folder.name)
+    for path in _inside(folder):
+        if path not in known and not kind_of(path):
+            yield Finding(path, "left half-written" if is_stale(path) else "is stray")
+    if is_file(folder / TIMING) and timing is None:
+        yield Finding(folder / TIMING, "cannot be read, or has a wrong checksum")
+
+
+def files_of(store: Store, run_id: str) -> list[Path]:
+    """The files that make up a run; links, which may lead anywhere, are none."""
+    folder = store.folder / run_id
+    try:
+        seal = opened(read_file(folder / RECORD, store.folder, JSON_BYTES))[1]
+    except (OSError, SealError):  # replaced a moment ago
+        return []
+    frames = [folder / name for name in seal.files] if seal else _inside(folder, "*.parquet")
+    return [path for path in (folder / RECORD, folder / TIMING, folder / LOG, *frames) if is_file(path)]
+
+
+def _inside(folder: Path, pattern: str = "*") -> list[Path]:
+    """What is in a folder, in order; nothing where it is a link, which may lead anywhere."""
+    return sorted(folder.glob(pattern)) if is_folder(folder) else []
+
+
+def _is_audit(path: Path, within: Path) -> bool:
+    try:
+        Audit.model_validate_json(read_file(path, within, JSON_BYTES))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def prune(results: Path, *, dry_run: bool = False) -> list[Finding]:
+    """Remove the runs that no report is about (of superseded versions, or listed no longer), and damaged ones.
+
+    Of a whole results folder, checkpoints go too that none of the runs that stay was made with.
+
+    Args:
+        results: A results folder, or one experiment's folder in it.
+        dry_run: Whether to say only what would go.
+
+    Returns:
+        What went, or would.
+
+    Raises:
+        BenchError: There are no results, or no list says what the report is about.
+    """
+    stores = stores_in(results)
+    gone = [finding for store in stores for finding in _superfluous(store)]
+    gone += _unused_checkpoints(results / CHECKPOINTS, stores)
+    for finding in () if dry_run else gone:
+        remove(finding.path, results)
+    return gone
+
+
+def _superfluous(store: Store) -> Iterator[Finding]:
+    listed, found = store.read_manifest(), [run_id for run_id in store.found() if _is_ours(store.folder / run_id)]
+    if found and not listed:
+        raise BenchError(
+            f"{store.folder}: no {MANIFEST} says which runs the report is about. Run the experiment first; it does."
+        )
+    for run_id in found:
+        if run_id not in listed:
+            yield Finding(store.folder / run_id, "is of a superseded version, or listed no longer")
+    for path in _inside(store.folder / DAMAGED):
+        if not kind_of(path):
+            yield Finding(path, "was damaged, and set aside")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is a run's, and not the user's own."""
+    return is_file(folder / RECORD) or _ID.fullmatch(folder.name) is not None
+
+
+def _unused_checkpoints(folder: Path, stores: Iterable[Store]) -> Iterator[Finding]:
+    used = {record.checkpoint for store in stores for record in store.records()}
+    for path in _inside(folder, "*.safetensors"):
+        if path.stem not in used and is_file(path):
+            yield Finding(path, "is a checkpoint that no run was made with")
+
+
+def export(results: Path, file: Path) -> tuple[int, int]:
+    """Write one tidy frame of all runs, as `bench.load_results` gives it, to a ``.parquet`` or ``.csv`` file.
+
+    Args:
+        results: A results folder, or one experiment's folder in it.
+        file: Where to; its ending says in which format.
+
+    Returns:
+        How many runs are in it, and how many that are listed could not be.
+
+    Raises:
+        BenchError: There are no results, or the ending is another.
+    """
+    from bench.results.csv_text import csv_text
+    from bench.results.frame import load_results
+
+    if file.suffix not in (".parquet", ".csv"):
+        raise BenchError(f"{file}: the name must end in .parquet or .csv")
+    frame = load_results(results)
+    whole = csv_text(frame) if file.suffix == ".csv" else frame.to_parquet(index=False)
+    replace_whole(file, whole, file.parent)
+    listed = sum(len(Store(folder).listed()) for folder in experiments_in(results))
+    return len(frame), listed - len(frame)

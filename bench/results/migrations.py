@@ -1,0 +1,38 @@
+"""Records of earlier versions: read as if they were of today's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bench.results.record import SCHEMA_VERSION
+
+Values = dict[str, Any]
+
+
+def _seals_came(values: Values) -> Values:
+    """Version 1 had no seal: such a record is read without one, and nothing in it is otherwise."""
+    return values
+
+
+def _code_came(values: Values) -> Values:
+    """Version 2 did not say by which harness and checkpoint a run was made."""
+    return values
+
+
+MIGRATIONS: dict[int, Callable[[Values], Values]] = {1: _seals_came, 2: _code_came}
+"""From each version to the next."""
+
+
+def migrated(values: Values) -> Values:
+    """A record's values in today's version.
+
+    Args:
+        values: As they are on disk, of today's version or an earlier one.
+
+    Raises:
+        KeyError: There was never such a version.
+    """
+    for version in range(values["schema_version"], SCHEMA_VERSION):
+        values = MIGRATIONS[version](values) | {"schema_version": version + 1}
+    return values

@@ -1,0 +1,108 @@
+"""Who is writing: a process, told from all others on all machines that share a folder, and whether it still lives."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import time
+import uuid
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+ABANDONED_S = 86_400.0
+"""After so long without a change, what a process of another machine began is taken to be left for good."""
+
+_NAME = re.compile(r"(?P<machine>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-(?P<start>[0-9]{1,20})(?:-[0-9a-f]+)?")
+
+
+@cache
+def machine() -> str:
+    """Hash that tells this machine, since it was started, and its numbering of processes from all others."""
+    facts = [platform.node()]
+    try:
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        facts.append(str(Path("/proc/self/ns/pid").stat().st_ino))  # containers may share a name, and not numbers
+    except OSError:
+        pass
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:8]
+
+
+def process_name(pid: int | None = None) -> str:
+    """A process of this machine in a word, this one by default: machine, number, and when it began.
+
+    Numbers are used again; with its beginning, a process is told from those that had its number before.
+    """
+    return _own_name(os.getpid()) if pid is None else f"{machine()}-{pid}-{_start(pid)}"
+
+
+@cache
+def _own_name(pid: int) -> str:
+    return process_name(pid)
+
+
+def unique_name() -> str:
+    """A name that no other writer has, and that says whose it is."""
+    return f"{process_name()}-{uuid.uuid4().hex[:12]}"
+
+
+def is_own(name: str) -> bool:
+    """Whether this process gave a name."""
+    return name.startswith(f"{process_name()}-")
+
+
+def has_exited(name: str) -> bool:
+    """Whether the process of this machine that a name was made by has ended; False for those of other machines."""
+    found = _NAME.fullmatch(name)
+    return found is not None and found["machine"] == machine() and _start(int(found["pid"])) != found["start"]
+
+
+def is_here(name: str) -> bool:
+    """Whether a name was made by a process of this machine, which may have ended."""
+    return name.startswith(f"{machine()}-")
+
+
+def process_of(name: str) -> str:
+    """The process that a name was made by, as users are told."""
+    found = _NAME.fullmatch(name)
+    return f"process {found['pid']}" if found and is_here(name) else "a process of another machine"
+
+
+def is_stale(path: Path) -> bool:
+    """Whether who made a file or folder, and named it by `unique_name` or `process_name`, is gone.
+
+    What has another name is not left. Of a process of another machine this can only be guessed: it is, where nothing
+    has changed for a day.
+    """
+    name = path.name.lstrip(".")
+    if _NAME.fullmatch(name) is None:
+        return False
+    if is_here(name):
+        return has_exited(name)
+    try:
+        return time.time() - path.stat(follow_symlinks=False).st_mtime > ABANDONED_S
+    except OSError:  # gone meanwhile
+        return False
+
+
+def _start(pid: int) -> str:
+    """When a process began, in ticks that no setting of the clock moves; empty where there is none, or its remains."""
+    if not Path("/proc/self/stat").is_file():
+        return _start_by_clock(pid)
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _start_by_clock(pid: int) -> str:
+    """The same in seconds, where there is no ``/proc``."""
+    try:
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else str(int(process.create_time()))
+    except psutil.Error:
+        return ""

@@ -1,0 +1,405 @@
+"""What one run left behind: numbers, timings, provenance. Versioned and typed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic_core import PydanticSerializationError
+
+from bench.contracts.drift.truth import Drift
+from bench.contracts.naming import Called, plain_command, plain_options, without_places
+from bench.contracts.protocol import Protocol
+from bench.contracts.text import in_json
+
+SCHEMA_VERSION = 3
+"""Of the form of records; `bench.results.migrations` reads earlier ones."""
+
+Rows = Literal["stream", "validation"]
+"""What a run serves: the stream, after a warm start if any, or the validation rows and nothing after them."""
+
+
+class Part(BaseModel):
+    """Base of the record's parts: closed, but able to hold numbers that are not finite."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+    def as_json(self) -> str:
+        """As JSON of several lines, in which what steers is escaped; half pairs, of names of any bytes, are text."""
+        try:
+            text = self.model_dump_json(indent=1)
+        except PydanticSerializationError:
+            values = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
+            text = re.sub("[\ud800-\udfff]", lambda found: f"\\\\u{ord(found[0]):04x}", values)
+        return in_json(text)
+
+
+class PluginRecord(Part):
+    """A plug-in as it ran.
+
+    Attributes:
+        name: Registered name.
+        summary: First line of its docstring.
+        given: Options as the user gave them.
+        config: Options as resolved, defaults included.
+        sha: Identity of the code and data behind it (see `bench.contracts.outcomes`).
+        group: A strategy's group; empty for a forecaster.
+        carries: What a strategy carries over; empty for a forecaster.
+    """
+
+    name: str
+    summary: str = ""
+    given: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    sha: str = ""
+    group: str = ""
+    carries: str = ""
+
+    @field_validator("given", "config")
+    @classmethod
+    def _names_no_place(cls, options: dict[str, Any]) -> dict[str, Any]:
+        return plain_options(options)
+
+
+class EventRecord(Part):
+    """A known drift: its first row, that row's time stamp, and its name."""
+
+    row: int
+    time: str
+    name: str
+    kind: str
+
+
+class TruthRecord(Part):
+    """What is known of a series that was made.
+
+    Attributes:
+        drifts: All of its drifts, as they were set.
+        twin: Fingerprint of the same series had nothing drifted; its own where nothing does.
+    """
+
+    drifts: list[Drift] = []
+    twin: str
+
+
+class DatasetRecord(Part):
+    """A dataset as it ran.
+
+    Attributes:
+        name: Its name; of a user's file ``csv:`` and the file's own, without folders.
+        given: Options as the user gave them, but for a path; ``label`` is what reports call it.
+        fingerprint: Hash of values, time stamps and layout.
+        rows: Rows of the series.
+        inputs: Names of the columns read.
+        targets: Names of the columns forecast.
+        borders: First validation row, first stream row, end.
+        events: Known drifts within the series.
+        season: Rows in a season, or None.
+        source: Where the data come from.
+        licence: Under which terms.
+        notes: What the loader guessed or mended.
+        filled: For each column with values in the stream that were never measured but filled in, their share of it.
+        truth: Of a series that was made; None for others.
+    """
+
+    name: str
+    given: dict[str, Any] = {}
+    fingerprint: str
+    rows: int
+    inputs: list[str]
+    targets: list[str]
+    borders: tuple[int, int, int]
+    events: list[EventRecord] = []
+    season: int | None = None
+    source: str = ""
+    licence: str = ""
+    notes: list[str] = []
+    filled: dict[str, float] = {}
+    truth: TruthRecord | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_no_place(cls, values: Any) -> Any:
+        if (
+            isinstance(values, dict)
+            and isinstance(values.get("name"), str)
+            and isinstance(values.get("given", {}), dict)
+        ):
+            called = Called.of(values["name"], values.get("given", {}), "")
+            return values | {"name": called.name, "given": called.given}
+        return values
+
+    @property
+    def called(self) -> Called:
+        """What it is called where no other is looked at."""
+        return Called.of(self.name, self.given, self.fingerprint)
+
+
+class Errors(Part):
+    """Errors of a stream. Every mean runs over windows, leads and target channels alike.
+
+    Attributes:
+        windows: Forecasts scored.
+        mae: Mean absolute error, scaled units. ``mse`` and ``rmse`` likewise; ``rmse`` is the root of ``mse``.
+        mae_original: The same in the targets' own units (``mse_original``, ``rmse_original``).
+        val_mse: Scaled MSE over the validation rows of a warm start; None without one.
+        mse_by_channel: ``(C_out,)`` scaled, in the order of the dataset's targets; ``mae_by_channel`` likewise.
+        mse_by_lead: ``(H,)`` scaled, first lead first; ``mae_by_lead`` likewise.
+    """
+
+    windows: int
+    mae: float
+    mse: float
+    rmse: float
+    mae_original: float
+    mse_original: float
+    rmse_original: float
+    val_mse: float | None = None
+    mse_by_channel: list[float]
+    mae_by_channel: list[float]
+    mse_by_lead: list[float]
+    mae_by_lead: list[float]
+
+
+class StepTimes(Part):
+    """Time of one kind of step, in milliseconds, warm-up steps left out."""
+
+    steps: int
+    total_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+class Parameters(Part):
+    """Numbers of a forecaster's parameters: all, those that gradients are taken for, those that service changed."""
+
+    total: int
+    trainable: int
+    updated: int
+
+
+class Flops(Part):
+    """Floating-point operations for each window, as torch counts them: products, convolutions, attention; not numpy."""
+
+    predict: float
+    adapt: float
+
+
+class Replay(Part):
+    """What came of serving a run's first blocks again, each while the rows behind it were out of reach.
+
+    Attributes:
+        verdict: ``same``: each forecast was as good as the run's, to rounding. ``leaks``: not all were, and all are
+            where the rows can be found. ``differs``: not even then; the run cannot be repeated. ``unclear``: likewise,
+            on an accelerator, or elsewhere than the run was made, where a repetition proves nothing.
+        origins: Forecasts that were compared.
+        reason: What was found; empty where all was the same.
+    """
+
+    verdict: Literal["same", "leaks", "differs", "unclear"]
+    origins: int
+    reason: str = ""
+
+    @property
+    def is_held_against(self) -> bool:
+        """Whether its strategy is never ranked."""
+        return self.verdict in ("leaks", "differs")
+
+
+SLACK = 0.2
+"""Cores that others may keep busy, beyond those that a run leaves free, before it counts as disturbed."""
+
+STALL = 20
+"""Times that the 99th percentile of forecasts may be their median."""
+
+
+class Timing(Part):
+    """What service cost, without the harness's own work.
+
+    Attributes:
+        alone: True for a timing pass (the run had the machine to itself); False for an accuracy run.
+        windows: Forecasts made within the measured steps.
+        windows_per_s: Forecasts over the time of predict and adapt together.
+        predict: Times of a block's forecast, transfers to the device included.
+        adapt: Times of a block's ``observe`` and ``adapt`` together.
+        warmup: First blocks that were left out.
+        first_predict_ms: The very first forecast, left out above.
+        peak_memory_mb: Largest memory in use: the device allocator's, or the process's growth on a CPU.
+        threads: Threads that torch had at the end: those that it was given, unless the strategy changed them.
+        device: Such as ``cpu`` or ``cuda:0``; ``device_name`` is its model.
+        clock: ``perf_counter`` or ``torch.Event``.
+        load: Busy share of the machine just before, 0 to 1.
+        cores: Logical cores of the machine; 0 where it was not recorded, as in what follows.
+        others: Cores that other processes kept busy meanwhile.
+        power: Supply and clock governor, where the system says.
+        harness_us: The harness's own time for each block, in microseconds: cutting windows, scoring, progress.
+        trace_us: What the strategy's ``trace`` took, a mean over blocks, in microseconds.
+        own: Cores that this process kept busy meanwhile, all its threads together.
+        setup_s: Seconds that the strategy's ``setup`` took, before its first block.
+        first_adapt_ms: The very first `observe` and `adapt`.
+        state_bytes: What the strategy carries, besides history and the forecaster's weights.
+        parameters: Of the forecaster; only of a timing pass, as the next.
+        flops: Of the blocks that follow the measured ones.
+        replay: Of a timing pass: how its forecasts agree with those of the run.
+        left: Of a timing pass: what it left behind in its process; ``beside`` what was there before (see `Record`).
+    """
+
+    alone: bool
+    windows: int
+    windows_per_s: float
+    predict: StepTimes
+    adapt: StepTimes
+    warmup: int
+    first_predict_ms: float
+    peak_memory_mb: float
+    threads: int
+    device: str
+    device_name: str
+    clock: str
+    load: float
+    cores: int = 0
+    others: float = float("nan")
+    power: str = ""
+    harness_us: float = float("nan")
+    trace_us: float = float("nan")
+    own: float = float("nan")
+    setup_s: float = float("nan")
+    first_adapt_ms: float = float("nan")
+    state_bytes: int | None = None
+    parameters: Parameters | None = None
+    flops: Flops | None = None
+    replay: Replay | None = None
+    left: list[str] = []
+    beside: list[str] = []
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other processes kept so many cores busy that the run cannot have had its own to itself."""
+        return self.others > self.cores - self.threads + SLACK
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether a few forecasts took so long that it was hardly their own doing: a host took the core away, say."""
+        return self.predict.p99_ms > STALL * self.predict.p50_ms
+
+
+COSTS = (
+    "windows_per_s",
+    *(f"{step}_{quantile}_ms" for step in ("predict", "adapt") for quantile in ("p50", "p95", "p99")),
+    "first_predict_ms",
+    "setup_s",
+    "peak_memory_mb",
+    "state_bytes",
+    "parameters",
+    "trainable",
+    "updated",
+    "predict_flops",
+    "adapt_flops",
+    "harness_us",
+    "trace_us",
+)
+"""What a timing says, by its names in `bench.load_results`."""
+
+
+def tampering(left: Iterable[str]) -> list[str]:
+    """What of it nobody replaces in good faith: the harness's own code and tables, its rows, and the clock."""
+    own = ("bench.", "time.", "the strategy ", "the forecaster ", "the dataset ", "the list ", "the module bench", ROWS)
+    return [what for what in left if what.startswith(own)]
+
+
+ROWS = "rows of its series"
+
+
+def left_behind(left: Iterable[str]) -> str:
+    """What is said of who left something behind: "left behind in its process: numpy.square, signal handlers"."""
+    return f"left behind in its process: {', '.join(left)}"
+
+
+def made_beside(beside: Iterable[str]) -> str:
+    """What is said of who came after such a one, where it could not be put back."""
+    return f"was made in a process where an earlier run had left: {', '.join(beside)}. Run it again in a new session"
+
+
+class Record(Part):
+    """One run: one strategy x forecaster x dataset x protocol x seed.
+
+    Attributes:
+        run_id: Hash of everything that decides the outcome.
+        status: ``ok``, ``failed`` or ``skipped``; ``reason`` says why it is not ``ok``.
+        traceback: Of a failed run.
+        forecaster: None for a strategy that adapts no forecaster (reported as ``none``).
+        rows: What was served: a run of ``validation`` rows has neither ``errors`` nor ``timing``.
+        harness: Identity of the harness's code, likewise; empty in a record of an earlier version.
+        checkpoint: Name of the forecaster's checkpoint; empty where it has none.
+        errors: Of the stream; None unless ``ok``.
+        val_mse: Scaled MSE over the validation rows of a run that served no others; those of a stream have it in
+            ``errors``.
+        timing: Of the accuracy run itself (the machine may have been shared).
+        seconds: Wall time of the whole run, pre-training of its own included.
+        environment: Versions, device, threads, git state, time of day.
+        left: What the run left behind in its process (see `profiling.leftovers`); no other was carried out there,
+            or it was put back.
+        beside: What earlier runs had left there, and was not put back: this run's numbers may be their doing.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    experiment: str
+    status: Literal["ok", "failed", "skipped"]
+    reason: str = ""
+    traceback: str = ""
+    strategy: PluginRecord
+    forecaster: PluginRecord | None = None
+    training: dict[str, Any] | None = None
+    dataset: DatasetRecord
+    protocol: Protocol
+    seed: int
+    rows: Rows = "stream"
+    harness: str = ""
+    checkpoint: str = ""
+    errors: Errors | None = None
+    val_mse: float | None = None
+    timing: Timing | None = None
+    seconds: float = 0.0
+    environment: dict[str, Any] = {}
+
+    @property
+    def contradiction(self) -> str:
+        """What in a record that came from elsewhere cannot be as it says, by whatever seal; empty where nothing is."""
+        names, git = self.environment.get("packages") or {}, self.environment.get("git") or {}
+        if not isinstance(names, dict) or not isinstance(git, dict):
+            return "its environment has another form"
+        if self.errors is None:
+            return ""
+        of = {"channel": len(self.dataset.targets), "lead": self.protocol.horizon}
+        found = {(by, len(getattr(self.errors, f"{m}_by_{by}"))) for m in ("mse", "mae") for by in of}
+        return "" if found == set(of.items()) else "its errors are not of its channels and leads"
+
+    left: list[str] = []
+    beside: list[str] = []
+
+    @field_validator("reason", "traceback")
+    @classmethod
+    def _no_place(cls, text: str) -> str:
+        return without_places(text)
+
+    @field_validator("environment")
+    @classmethod
+    def _no_place_in_command(cls, values: dict[str, Any]) -> dict[str, Any]:
+        command = values.get("command")
+        return values | {"command": plain_command(command)} if isinstance(command, str) else values
+
+    def with_dataset(self, name: str, given: dict[str, Any]) -> Record:
+        """The same, with other words for its dataset."""
+        return self.model_copy(update={"dataset": self.dataset.model_copy(update={"name": name, "given": given})})
+
+    @property
+    def placeless(self) -> Record:
+        """The same, with no path of a machine in what it came by since it was made."""
+        return self.model_copy(
+            update={"reason": without_places(self.reason), "traceback": without_places(self.traceback)}
+        )

@@ -1,0 +1,443 @@
+"""Results on disk: one folder for each run, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.contracts.errors import BenchError
+from bench.contracts.text import in_log
+from bench.results.checksums import Seal, SealError, broken_file, opened, sealed
+from bench.results.disk import WORK, replace_whole, sweep, work_folder, write_durably
+from bench.results.file_lock import held
+from bench.results.migrations import migrated
+from bench.results.plain import (
+    FRAME_BYTES,
+    JSON_BYTES,
+    is_file,
+    is_folder,
+    make_folder,
+    open_file,
+    parse_json,
+    read_file,
+    remove,
+    require_plain,
+)
+from bench.results.record import SCHEMA_VERSION, Record, Timing
+from bench.results.run_key import called
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+RECORD, TIMING, MANIFEST, LOG = "record.json", "timing.json", "runs.json", "log.txt"
+ORIGINS, FORECASTS, TRACE = "origins.parquet", "forecasts.parquet", "trace.parquet"
+TRAINING = "training.parquet"
+SWEEP = "_sweep"  # no experiment can have this name
+CHOSEN = "chosen"  # in a sweep's store: what it chose, as experiments
+DAMAGED = ".damaged"
+CHECKPOINTS = ".checkpoints"  # beside the experiments' results, of all of them
+RUN_ID = re.compile(r"[^.\s/\\:\x00-\x1f\ud800-\udfff][^/\\:\x00-\x1f\ud800-\udfff]*")
+"""What a run may be called on disk: a name from a file leads nowhere else."""
+
+ATTEMPTS = 100
+"""How often a run is put in its place while others put theirs there."""
+
+State = Literal["ok", "failed", "skipped", "absent", "damaged", "newer"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a run is found on disk.
+
+    Attributes:
+        state: The record's status; or ``absent``, ``damaged``, or ``newer``: by a later version of this package.
+        reason: What the damage is.
+        seconds: What the run took, where it has a record.
+        stamp: Of the record's file: a record that is written anew has another.
+    """
+
+    state: State
+    reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
+    stamp: tuple[int, int] = field(default=(0, 0), compare=False)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run ended well."""
+        return self.state in ("ok", "skipped")
+
+
+class DamagedError(Exception):
+    """A record is not as it was written; the message says in what way."""
+
+
+class _NewerError(Exception):
+    """A record is by a later version of this package."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results of one experiment.
+
+    Layout: ``<run id>/record.json`` with ``origins.parquet`` (a row for each origin: ``origin, time, mse, mae,
+    mse_original, mae_original``), ``forecasts.parquet`` (``origin, time, lead, channel, forecast, truth`` around
+    the strongest event, original units), ``trace.parquet`` (``origin, time, name, value``: what the strategy's
+    ``trace`` said now and then, where it says anything), ``training.parquet`` (``step, loss, validation_error``: how
+    the forecaster's training by gradients went, where it was trained so), ``log.txt`` (what the run printed, where it
+    printed anything) and, once the run was timed alone, ``timing.json``.
+    ``runs.json`` lists the runs that the report is about; what an earlier version of a plug-in left stays on disk, and
+    counts again when the plug-in is as it was. The runs of a sweep, which serve validation rows only, have a store of
+    their own in ``_sweep``.
+
+    Any number of processes on any number of machines may write to one folder at once. A run's folder appears by one
+    rename; what is being written lives under ``.tmp``, by names that no two processes share. A record holds checksums
+    of itself and of its frames; one that does not agree with them is damaged, as good as none, and `set_aside` moves
+    it to ``.damaged``.
+
+    Attributes:
+        folder: ``results/<experiment>``.
+    """
+
+    folder: Path
+
+    def has(self, run_id: str) -> bool:
+        """Whether the run ended well (``ok`` or ``skipped``): a failed one is to be done again."""
+        return self.condition(run_id).is_done
+
+    def condition(self, run_id: str, *, closely: bool = False) -> Condition:
+        """How the run is found.
+
+        Args:
+            run_id: Of the run.
+            closely: Whether frames are read and held against their checksums; otherwise their sizes are.
+        """
+        return self._look(run_id, closely=closely)[0]
+
+    def inspect(self, run_id: str) -> tuple[Condition, Record | None]:
+        """How the run is found, its frames held against their checksums, and its record; None where it is not whole."""
+        return self._look(run_id, closely=True)
+
+    def _look(self, run_id: str, *, closely: bool) -> tuple[Condition, Record | None]:
+        for _ in range(ATTEMPTS):
+            before = self._identity(run_id)
+            found, record = self._examine(run_id, closely=closely)
+            if found.state != "damaged" or () != before == self._identity(run_id):
+                break  # otherwise another session replaced it between one look and the next
+        return found, record
+
+    def _identity(self, run_id: str) -> tuple[int, ...]:
+        """Which folder the run's is, and since when; empty where there is none."""
+        try:
+            here = (self.folder / run_id).stat(follow_symlinks=False)
+        except OSError:
+            return ()
+        return here.st_ino, here.st_ctime_ns  # numbers alone are used again
+
+    def _examine(self, run_id: str, *, closely: bool) -> tuple[Condition, Record | None]:
+        try:
+            record, seal = self._load(run_id)
+        except FileNotFoundError:
+            there = is_folder(self.folder / run_id)
+            return (Condition("damaged", f"{RECORD} is missing") if there else Condition("absent")), None
+        except _NewerError:
+            return Condition("newer"), None
+        except (DamagedError, OSError) as error:
+            return Condition("damaged", str(error)), None
+        broken = broken_file(self.folder, run_id, seal, closely=closely) if seal else ""
+        broken = broken or (record.contradiction if closely else "")
+        if broken:
+            return Condition("damaged", broken), None
+        return Condition(record.status, seconds=record.seconds, stamp=self._stamp(run_id)), record
+
+    def _stamp(self, run_id: str) -> tuple[int, int]:
+        try:
+            file = (self.folder / run_id / RECORD).stat(follow_symlinks=False)
+        except OSError:  # replaced a moment ago
+            return 0, 0
+        return file.st_ino, file.st_mtime_ns
+
+    def read(self, run_id: str) -> Record | None:
+        """The record of a run, or None where there is none or it cannot be read."""
+        try:
+            return self._load(run_id)[0]
+        except (DamagedError, _NewerError, OSError):
+            return None
+
+    def _load(self, run_id: str) -> tuple[Record, Seal | None]:
+        """A record and its seal.
+
+        Raises:
+            DamagedError: It is not as it was written.
+            OSError: It cannot be read.
+        """
+        text = self._bytes(run_id, RECORD)
+        try:
+            body, seal = opened(text)
+            if seal is not None and _CURRENT in body:  # the usual case, and quick
+                record = Record.model_validate_json(body)
+            else:
+                record = Record.model_validate(_migrated(parse_json(body), seal))
+        except SealError as error:
+            raise DamagedError(f"{RECORD}: {error}") from None
+        except (ValueError, KeyError, TypeError) as error:  # of the last two, what JSON of any other form leads to
+            raise DamagedError(f"{RECORD} cannot be read: {str(error).splitlines()[0]}") from None
+        if record.run_id != run_id:
+            raise DamagedError(f"{RECORD} is of another run, {record.run_id!r}")
+        return record, seal
+
+    def read_timing(self, run_id: str) -> Timing | None:
+        """The timing pass of a run, or None. One without a seal counts beside a record without one, and no other."""
+        try:
+            body, seal = opened(self._bytes(run_id, TIMING))
+            if seal is None and opened(self._bytes(run_id, RECORD))[1] is not None:
+                return None
+            return Timing.model_validate_json(body)
+        except (OSError, ValueError, SealError):
+            return None
+
+    def read_frame(self, run_id: str, name: str) -> pd.DataFrame | None:
+        """A frame of a run by its file's name, such as ``origins.parquet``, or None where there is none."""
+        import pandas as pd
+
+        path = self.folder / run_id / name
+        if not is_file(path):
+            return None
+        return pd.read_parquet(BytesIO(read_file(path, self.folder, FRAME_BYTES)))
+
+    def read_columns(self, run_id: str, name: str, columns: Sequence[str]) -> dict[str, NDArray[Any]] | None:
+        """Some columns of such a frame as arrays, quickly; None where there is no frame."""
+        from pyarrow.parquet import ParquetFile
+
+        path = self.folder / run_id / name
+        if not is_file(path):
+            return None
+        with open_file(path, self.folder, FRAME_BYTES) as opened_file, ParquetFile(opened_file) as file:
+            table = file.read(list(columns), use_threads=False)  # threads cost more than so small a file
+        return {column: table[column].to_numpy() for column in columns}
+
+    def found(self) -> list[str]:
+        """Ids of all runs that have a folder, listed or not."""
+        return sorted(path.name for path in self.folder.glob("*") if RUN_ID.fullmatch(path.name) and _is_run(path))
+
+    def listed(self) -> list[str]:
+        """Ids of the runs that the report is about, whatever is there of them; of all, where no list was made."""
+        return list(self.read_manifest()) or self.found()
+
+    def run_ids(self) -> list[str]:
+        """Those of `listed` that left a record."""
+        return [run_id for run_id in self.listed() if is_file(self.folder / run_id / RECORD)]
+
+    def read_manifest(self) -> dict[str, str]:
+        """Run id to cell (what the run is, apart from versions), in the order of the experiment."""
+        try:
+            listed = parse_json(read_file(self.folder / MANIFEST, self.folder, JSON_BYTES))
+        except (OSError, ValueError):
+            return {}
+        items = listed.items() if isinstance(listed, dict) else ()
+        return {run_id: str(cell) for run_id, cell in items if RUN_ID.fullmatch(run_id)}
+
+    def write_manifest(self, cells: dict[str, str], *, keep: bool) -> None:
+        """Say which runs the report is about.
+
+        Args:
+            cells: Run id to cell, in order.
+            keep: Whether other cells that were listed before stay.
+        """
+        fresh = set(cells.values())
+        with held(self.folder / WORK / f"{MANIFEST}.lock", self.folder):
+            listed = self.read_manifest()
+            before = {run_id: cell for run_id, cell in listed.items() if keep and cell not in fresh}
+            if list((before | cells).items()) != list(listed.items()):
+                replace_whole(self.folder / MANIFEST, json.dumps(before | cells, indent=1), self.folder)
+
+    def records(self) -> Iterator[Record]:
+        """All readable records; their datasets are called as the list of runs has it."""
+        listed = self.read_manifest()
+        for run_id in self.run_ids():
+            if (record := self.read(run_id)) is not None:
+                yield called(record, listed.get(run_id, ""))
+
+    def write(
+        self, record: Record, frames: dict[str, pd.DataFrame], *, log: Path | None = None, replace: bool = True
+    ) -> None:
+        """Write a run.
+
+        Args:
+            record: Its record.
+            frames: Its frames by file name.
+            log: What it printed; moved into its folder, unless it is empty.
+            replace: Whether a run that ended well meanwhile, by another session, gives way, as any other does.
+        """
+        work = work_folder(self.folder)
+        try:
+            for name, frame in frames.items():
+                with (work / name).open("wb") as file:  # which, unlike a path, may have a name of any bytes
+                    frame.to_parquet(file, index=False)
+            text = record.placeless.as_json()
+            write_durably(work / RECORD, sealed(text, [work / name for name in frames]))
+            if log is not None and is_file(log) and log.stat().st_size:
+                _write_log(log, work / LOG)
+                remove(log, log.parent)
+            self.put(work, record.run_id, replace=replace)
+        finally:
+            remove(work, self.folder)
+
+    def copy_as(self, run_id: str, record: Record) -> None:
+        """Copy a run, its log and its timing pass under another id, the record's.
+
+        Args:
+            run_id: Of a run that is whole.
+            record: What stands in place of its own record.
+        """
+        folder, work = self.folder / run_id, work_folder(self.folder)
+        try:
+            _, seal = self._load(run_id)
+            possible = seal.files if seal else (ORIGINS, FORECASTS, TRACE)
+            frames = [name for name in possible if is_file(folder / name)]
+            for name in [*frames, *([LOG] if is_file(folder / LOG) else [])]:
+                write_durably(work / name, read_file(folder / name, self.folder, FRAME_BYTES))
+            write_durably(work / RECORD, sealed(record.as_json(), [work / name for name in frames]))
+            self.put(work, record.run_id, replace=False)
+        finally:
+            remove(work, self.folder)
+        if (timing := self.read_timing(run_id)) is not None:
+            self.write_timing(record.run_id, timing)
+
+    def put(self, work: Path, run_id: str, *, replace: bool) -> None:
+        """Give a whole folder, written elsewhere on this disk, its place as a run; in one step."""
+        final = self.folder / run_id
+        for _ in range(ATTEMPTS):
+            require_plain(final, self.folder)
+            try:
+                work.rename(final)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not is_folder(final):
+                    raise
+            if not replace and self.has(run_id):
+                return
+            self._move_away(final, work_folder(self.folder))
+        raise OSError(f"{final} could not be replaced: others keep writing there")
+
+    def write_timing(self, run_id: str, timing: Timing) -> None:
+        """Write the timing pass of a run beside its record.
+
+        Raises:
+            OSError: The run is not there, say.
+        """
+        path = self.folder / run_id / TIMING
+        if not is_file(path.with_name(RECORD)):
+            raise FileNotFoundError(errno.ENOENT, "the run is no longer there", str(path.parent))
+        replace_whole(path, sealed(timing.as_json()), self.folder)
+
+    def add_to_log(self, run_id: str, title: str, log: Path) -> None:
+        """Add what was printed later on to a run's log.
+
+        Args:
+            run_id: Of a run that is there.
+            title: Stands before it.
+            log: A file, which is removed; one that is missing or empty adds nothing.
+        """
+        if is_file(log) and (text := read_file(log, log.parent)):
+            path = self.folder / run_id / LOG
+            before = read_file(path, self.folder) if is_file(path) else b""
+            replace_whole(path, before + title.encode() + text, self.folder)
+        remove(log, log.parent)
+
+    def set_aside(self, run_id: str) -> bool:
+        """Move a damaged run to ``.damaged``; False where it was found whole, or gone, meanwhile.
+
+        Raises:
+            NotPlainError: It, or ``.damaged``, is a link, say.
+        """
+        for path in (self.folder / run_id, self.folder / DAMAGED):
+            require_plain(path, self.folder)
+        aside = work_folder(self.folder)
+        try:
+            (self.folder / run_id).rename(aside / run_id)
+        except OSError:
+            remove(aside, self.folder)
+            return False
+        if Store(aside).condition(run_id).state != "damaged":  # another session was just then replacing it
+            self.put(aside / run_id, run_id, replace=False)
+            remove(aside, self.folder)
+            return False
+        damaged = make_folder(self.folder / DAMAGED, self.folder)
+        (aside / run_id).rename(damaged / f"{run_id}-{aside.name.rpartition('-')[2]}")
+        remove(aside, self.folder)
+        return True
+
+    def sweep(self) -> None:
+        """Remove what this process left half-written, and what processes that are gone did."""
+        sweep(self.folder)
+
+    def _bytes(self, run_id: str, name: str) -> bytes:
+        return read_file(self.folder / run_id / name, self.folder, JSON_BYTES)
+
+    def _move_away(self, final: Path, aside: Path) -> None:
+        """Take a folder out of the way, unless another process was quicker."""
+        try:
+            final.rename(aside / "replaced")
+        except FileNotFoundError:
+            pass
+        finally:
+            remove(aside, self.folder)
+
+
+def _write_log(printed: Path, log: Path) -> None:
+    """Write what a run printed as text, a line at a time: it may be long."""
+    with printed.open("rb") as source, log.open("x", encoding="utf-8") as target:
+        for line in iter(lambda: source.readline(1 << 20), b""):
+            target.write(in_log(line))
+
+
+_CURRENT = f'"schema_version": {SCHEMA_VERSION},'.encode()
+
+
+def _migrated(values: dict[str, Any], seal: Seal | None) -> dict[str, Any]:
+    """A record's values in today's version; one of a version that has seals must have one."""
+    version = values["schema_version"]
+    if version > SCHEMA_VERSION:
+        raise _NewerError
+    if seal is None and version > 1:
+        raise SealError("its seal is missing")
+    return migrated(values)
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder of an experiment's is, or is meant to be, a run."""
+    return is_folder(path) and path.name not in (SWEEP, CHOSEN)
+
+
+def experiments_in(results: Path, *, listed: bool = False) -> list[Path]:
+    """Folders of experiments: ``results`` itself if it is one, otherwise those in it that hold records.
+
+    Args:
+        results: A results folder, or one experiment's folder in it.
+        listed: Whether those count, too, that have a list of runs and no record of any.
+
+    Raises:
+        BenchError: There is none.
+    """
+    if _is_experiment(results, listed=listed):
+        return [results]
+    found = [
+        folder
+        for folder in sorted(results.glob("[!.]*"))
+        if is_folder(folder) and _is_experiment(folder, listed=listed)
+    ]
+    if not found:
+        raise BenchError(f"No results in {results}. Run an experiment first (bench run), or name its folder.")
+    return found
+
+
+def _is_experiment(folder: Path, *, listed: bool) -> bool:
+    stores = [Store(folder), *([Store(folder / SWEEP)] if is_folder(folder / SWEEP) else [])]
+    return any(store.run_ids() or (listed and store.read_manifest()) for store in stores)

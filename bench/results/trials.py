@@ -1,0 +1,130 @@
+"""The trials of a sweep: which run stands for which point of the grid, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from bench.results.plain import JSON_BYTES, read_file
+from bench.results.record import Part
+from bench.results.store import SWEEP, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SERVED = "served.json"
+NONE = "none"
+"""In a grid, the text for an option that is left unset, where unset is its default."""
+
+
+class Trial(Part):
+    """One run of a sweep, as the sweep's ``runs.json`` describes it.
+
+    Attributes:
+        strategy: Name, with the options that the experiment gives it whatever the grid says.
+        forecaster: Likewise; ``none`` for a strategy that adapts none.
+        dataset: Likewise.
+        protocol: In one line.
+        seed: Of the run.
+        point: The grid's options and their values.
+    """
+
+    strategy: str
+    forecaster: str
+    dataset: str
+    protocol: str
+    seed: int
+    point: dict[str, Any]
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """What a choice is made for: strategy, forecaster, dataset and protocol."""
+        return self.strategy, self.forecaster, self.dataset, self.protocol
+
+
+class Served(Part):
+    """A run over the stream with chosen options: what it is called, whatever was chosen for its dataset.
+
+    Attributes:
+        group: As `Trial.group` has it.
+        strategy_options: The strategy's options apart from what was chosen.
+        forecaster_options: Likewise.
+    """
+
+    group: tuple[str, str, str, str]
+    strategy_options: dict[str, Any]
+    forecaster_options: dict[str, Any]
+
+
+SERVED_RUNS = TypeAdapter(dict[str, Served])
+
+
+def read_served(results_folder: Path) -> dict[str, Served]:
+    """Runs over the stream with chosen options, by run id; none where there was no sweep, or none served.
+
+    Args:
+        results_folder: ``results/<experiment>``.
+    """
+    try:
+        return SERVED_RUNS.validate_json(read_file(results_folder / SWEEP / SERVED, results_folder, JSON_BYTES))
+    except (OSError, ValueError):
+        return {}
+
+
+def listed_trials(results_folder: Path) -> dict[str, Trial]:
+    """Trials of an experiment's sweep by run id, in the order of its grid; what the list says of no trial is left out.
+
+    Args:
+        results_folder: ``results/<experiment>``.
+    """
+    manifest = Store(results_folder / SWEEP).read_manifest()
+    return {run_id: trial for run_id, cell in manifest.items() if (trial := _trial(cell)) is not None}
+
+
+def _trial(cell: str) -> Trial | None:
+    try:
+        return Trial.model_validate_json(cell)
+    except ValueError:
+        return None
+
+
+def read_trials(results_folder: Path) -> pd.DataFrame:
+    """A row for each trial that left a record, in the order of the grid.
+
+    Args:
+        results_folder: ``results/<experiment>``.
+
+    Returns:
+        Columns ``strategy, forecaster, dataset, protocol, point`` (a JSON object), ``seed, status, reason, val_mse``
+        (NaN unless ``ok``), ``seconds, run_id``.
+    """
+    import pandas as pd
+
+    columns = ["strategy", "forecaster", "dataset", "protocol", "point", "seed", "status", "reason", "val_mse"]
+    store, rows = Store(results_folder / SWEEP), []
+    for run_id, trial in listed_trials(results_folder).items():
+        if (record := store.read(run_id)) is None:
+            continue
+        val_mse = float("nan") if record.val_mse is None else record.val_mse
+        outcome = [json.dumps(trial.point), trial.seed, record.status, record.reason, val_mse]
+        rows.append([*trial.group, *outcome, record.seconds, run_id])
+    return pd.DataFrame(rows, columns=[*columns, "seconds", "run_id"])
+
+
+def point_text(values: Mapping[str, Any]) -> str:
+    """Options as they are printed: ``online_lr=0.0001, carry=exact``."""
+    return ", ".join(f"{key}={value_text(value)}" for key, value in values.items())
+
+
+def value_text(value: Any) -> str:
+    """A value as it is printed, and as a grid takes it."""
+    return NONE if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def titled(name: str, options: Mapping[str, Any]) -> str:
+    """A plug-in's name, with its options behind it if any."""
+    return f"{name} ({point_text(options)})" if options else name

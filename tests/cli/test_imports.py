@@ -1,0 +1,106 @@
+"""What is light stays light: help and reports import neither torch nor a plug-in, and do without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Bench
+
+HEAVY = ("torch", "titans_pytorch", "bench_plugins", "bench.forecasters", "safetensors", "joblib", "scipy")
+SCRIPT = """
+import json, sys
+
+class Absent:  # as on a machine without torch
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "titans_pytorch"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+if "--without-torch" in sys.argv:
+    sys.argv.remove("--without-torch")
+    sys.meta_path.insert(0, Absent())
+try:
+    %s
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+COMMAND = "from bench.cli.main import main; main()"
+
+
+def loaded(code: str, *words: str, folder: Path) -> set[str]:
+    """Modules that are loaded after some code."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT % code, *words],
+        cwd=folder,
+        env=os.environ | {"MPLBACKEND": "agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return set(json.loads(run.stderr.strip().splitlines()[-1]))
+
+
+def heavy(modules: set[str]) -> set[str]:
+    return {name for name in modules for root in HEAVY if name == root or name.startswith(f"{root}.")}
+
+
+def test_the_probe_sees_what_is_imported(tmp_path: Path) -> None:
+    code = "import torch; from bench.contracts.discovery import load_plugins; load_plugins()"
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT % code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    found = heavy(set(json.loads(run.stderr.strip().splitlines()[-1])))
+    assert {"torch", "bench_plugins.adapters.baselines", "bench.forecasters.linear"} <= found
+    with pytest.raises(AssertionError, match="No module named 'torch'"):
+        loaded("import torch", "--without-torch", folder=tmp_path)
+
+
+@pytest.mark.parametrize("without", [[], ["--without-torch"]])
+def test_importing_the_package(tmp_path: Path, without: list[str]) -> None:
+    modules = loaded("import bench", *without, folder=tmp_path)
+    assert "bench.contracts.strategy" in modules
+    assert heavy(modules) == set()
+    assert "pandas" not in modules
+    assert "matplotlib" not in modules
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["data", "--help"]])
+def test_help(tmp_path: Path, words: list[str]) -> None:
+    modules = loaded(COMMAND, *words, folder=tmp_path)
+    assert heavy(modules) == set()
+    assert "pandas" not in modules
+
+
+@pytest.mark.usefixtures("without_report")
+def test_reports_need_no_torch_and_no_plug_in(tiny: Path, bench: Bench) -> None:
+    assert bench("run", tiny).status == 0
+    for without in ([], ["--without-torch"]):
+        modules = loaded(COMMAND, "report", *without, folder=tiny.parent)
+        assert heavy(modules) - {name for name in modules if name.partition(".")[0] == "scipy"} == set()
+        page = tiny.parent / "reports" / "tiny" / "README.md"
+        assert "rls" in page.read_text()
+        page.unlink()
+
+
+@pytest.mark.usefixtures("without_report")
+def test_comparing_needs_no_torch_and_no_plug_in(tiny: Path, bench: Bench) -> None:
+    assert bench("run", tiny).status == 0
+    for without in ([], ["--without-torch"]):
+        modules = loaded(COMMAND, "compare", "results", "results/tiny", *without, folder=tiny.parent)
+        assert "bench.analysis.compare" in modules
+        assert heavy(modules) == set()
+        assert "matplotlib" not in modules
+
+
+def test_results_and_their_analysis_need_no_torch(tiny: Path, bench: Bench, without_report: None) -> None:
+    assert bench("run", tiny).status == 0
+    code = "import bench, bench.analysis as a; print(a.leaderboard(bench.load_results('results')).to_string())"
+    modules = loaded(code, "--without-torch", folder=tiny.parent)
+    assert not heavy(modules) & {"torch", "titans_pytorch"}
