@@ -61,7 +61,7 @@ def working_plugins(*, at_hand: bool = False) -> list[Path]:
     Args:
         at_hand: Whether only those count that are loaded, and so not broken.
     """
-    if Path("bench", "plugins.py").is_file():  # a checkout, of this version or another
+    if Path("bench", "__main__.py").is_file():  # a checkout, of this version or another
         return []
     files = [file for kind in KINDS for file in plugins_in(Path.cwd().resolve() / kind)]
     found = [file for file in files if any(map(_registers, [file, *_others(file)]))]
