@@ -57,7 +57,20 @@ def published(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any
 def place_of(name: str, options: Mapping[str, Any]) -> str:
     """Twelve digits that stand for where a dataset's file lies, links followed; empty for a dataset without a file."""
     path = name.partition(":")[2] or options.get("path")
-    return hashlib.sha256(str(Path(path).expanduser().resolve()).encode()).hexdigest()[:12] if path else ""
+    if not path:
+        return ""
+    file = Path(path).expanduser()
+    try:
+        here = file.stat()
+    except OSError:
+        return _place(file, Path.cwd())
+    return _place(file, Path.cwd(), here.st_dev, here.st_ino)
+
+
+@cache
+def _place(file: Path, *_: Path | int) -> str:
+    """By the file as it is written, the working folder, and what file it is: a link may lead elsewhere tomorrow."""
+    return hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
 
 
 def without_places(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,10 +155,21 @@ def run_id_of_path(run: RunSpec, series: DriftSeries, dataset: str) -> str:
     return run_id(replace(run, data=dataset), series)
 
 
+_DUMPED: dict[tuple[type[Any], str], dict[str, Any]] = {}
+"""Options with their defaults, by class and by what was given: an experiment of many seeds names each many times."""
+
+
+def _dumped(config: type[Any], choice: Choice, build_config: Callable[[Choice], Any]) -> dict[str, Any]:
+    key = config, repr(choice.options)
+    if key not in _DUMPED:
+        _DUMPED[key] = build_config(choice).model_dump(mode="json")
+    return _DUMPED[key]
+
+
 def _run_id(run: RunSpec, series: DriftSeries, decides: dict[str, Any], strategy_sha: str, forecaster_sha: str) -> str:
     strategy = STRATEGIES[run.strategy.name]
     decides |= {
-        "strategy": [strategy.name, strategy_sha, strategy_config(run.strategy).model_dump(mode="json")],
+        "strategy": [strategy.name, strategy_sha, _dumped(strategy.cls.Config, run.strategy, strategy_config)],
         "dataset": [run.identity, series.fingerprint],
         "protocol": run.protocol.model_dump(mode="json"),
         "seed": run.seed,
@@ -168,10 +179,10 @@ def _run_id(run: RunSpec, series: DriftSeries, decides: dict[str, Any], strategy
         decides["rows"] = run.rows
     if run.forecaster:
         forecaster = FORECASTERS[run.forecaster.name]
-        config = forecaster_config(run.forecaster)
-        # what a closed-form forecaster's training settings say changes nothing
-        exclude = {"training"} if fits_itself(forecaster.cls) and not strategy.cls.needs else None
-        decides["forecaster"] = [forecaster.name, forecaster_sha, config.model_dump(mode="json", exclude=exclude)]
+        config = _dumped(forecaster.cls.Config, run.forecaster, forecaster_config)
+        if fits_itself(forecaster.cls) and not strategy.cls.needs:
+            config = {name: value for name, value in config.items() if name != "training"}  # it changes nothing
+        decides["forecaster"] = [forecaster.name, forecaster_sha, config]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     return digest[:20]
 
