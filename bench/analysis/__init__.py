@@ -2,7 +2,7 @@
 
 from bench.analysis.ablations import MEMORY_QUESTIONS, Question, ablations
 from bench.analysis.breakdown import error_shares, mean_by
-from bench.analysis.cost import cost_table, undominated
+from bench.analysis.cost import cost_table, pareto_front
 from bench.analysis.divergence import divergence_counts, has_diverged
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
 from bench.analysis.forecasts import forecast_line
@@ -98,6 +98,7 @@ __all__ = [
     "overall",
     "paired_difference",
     "paired_ratio",
+    "pareto_front",
     "peak_excess",
     "rank_pairs",
     "recovery_time",
@@ -115,7 +116,6 @@ __all__ = [
     "thin",
     "totals",
     "twin_cost",
-    "undominated",
     "win_tie_loss",
     "with_entries",
     "with_intervals",

@@ -30,7 +30,7 @@ def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
     return steps.join(stream, how="outer").sort_index().reset_index()
 
 
-def undominated(cost: pd.Series, error: pd.Series) -> pd.Series:
+def pareto_front(cost: pd.Series, error: pd.Series) -> pd.Series:
     """Which points no other one beats in both cost and error (lower is better).
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import cost_table, error_shares, forecast_line, mean_by, undominated
+from bench.analysis import cost_table, error_shares, forecast_line, mean_by, pareto_front
 from bench.results.record import COSTS
 
 MakeRuns = Callable[..., pd.DataFrame]
@@ -51,12 +51,12 @@ def test_what_other_work_disturbed_is_not_in_the_table(make_runs: MakeRuns) -> N
 def test_what_no_other_beats_in_both() -> None:
     cost = pd.Series([1.0, 2.0, 3.0, 2.0, np.nan])
     error = pd.Series([5.0, 3.0, 3.0, 4.0, 0.0])
-    assert undominated(cost, error).tolist() == [True, True, False, False, False]
+    assert pareto_front(cost, error).tolist() == [True, True, False, False, False]
 
 
 def test_equal_points_do_not_beat_each_other() -> None:
     same = pd.Series([1.0, 1.0])
-    assert undominated(same, same).tolist() == [True, True]
+    assert pareto_front(same, same).tolist() == [True, True]
 
 
 def test_means_and_shares_by_channel() -> None:

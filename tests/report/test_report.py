@@ -167,7 +167,7 @@ def test_leaky_strategies_are_shown_and_never_ranked(tmp_path: Path, fakes: Any)
     assert "**" not in table[-1][1]
     assert "**rls** has the lowest MSE" in text
     assert "oracle" not in text.partition("## Leaderboard")[0]
-    assert "both cheaper and better than: persistence, seasonal-naive and rls" in text
+    assert "Pareto front of error and cost, cheapest first: persistence, seasonal-naive and rls" in text
 
 
 def test_who_failed_the_leak_canary_is_marked_and_never_ranked(tmp_path: Path, fakes: Any) -> None:
@@ -188,7 +188,7 @@ def test_who_failed_the_leak_canary_is_marked_and_never_ranked(tmp_path: Path, f
         ["peeks", "FAILED the leak canary", r"leaks: it sees row 67 \| and more"],
     ]
     assert "unaudited" not in text.lower()
-    assert "both cheaper and better than: persistence, seasonal-naive and rls" in text
+    assert "Pareto front of error and cost, cheapest first: persistence, seasonal-naive and rls" in text
 
 
 @pytest.mark.parametrize("why", ["no audit", "an older version", "it took too long"])

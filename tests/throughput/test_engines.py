@@ -28,7 +28,7 @@ def burn(rounds: int) -> float:
     return time.perf_counter() - begun
 
 
-Crews = Callable[[str], Pool]
+Pools = Callable[[str], Pool]
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def ray_here() -> Iterator[None]:
 
 
 @pytest.fixture
-def pools(request: pytest.FixtureRequest) -> Iterator[Crews]:
-    """Crews by engine, of two workers with one thread each, which are awake, as within a session."""
+def pools(request: pytest.FixtureRequest) -> Iterator[Pools]:
+    """Pools by engine, of two workers with one thread each, which are awake, as within a session."""
     with ExitStack() as stack:
 
         def pool(name: str) -> Pool:
@@ -77,7 +77,7 @@ def said(found: list[float]) -> str:
 
 
 @pytest.mark.parametrize("name", ["processes", "ray"])
-def test_two_workers_against_one(name: str, benchmark: BenchmarkFixture, pools: Crews) -> None:
+def test_two_workers_against_one(name: str, benchmark: BenchmarkFixture, pools: Pools) -> None:
     rounds = 1000 if benchmark.disabled else SHORT
     info = {"kind": f"{JOBS} jobs, {name}", "against": "inline"}
     found = ratios(benchmark, pools(name), pools("inline"), rounds, JOBS, **info)
@@ -86,7 +86,7 @@ def test_two_workers_against_one(name: str, benchmark: BenchmarkFixture, pools: 
         assert statistics.median(found) >= 1.8
 
 
-def test_ray_against_processes(benchmark: BenchmarkFixture, pools: Crews) -> None:
+def test_ray_against_processes(benchmark: BenchmarkFixture, pools: Pools) -> None:
     """On jobs of five seconds and more, ray is at most a tenth behind."""
     rounds = 1000 if benchmark.disabled else LONG
     ray, processes = pools("ray"), pools("processes")

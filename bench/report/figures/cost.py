@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from bench.analysis import is_barred
-from bench.analysis.cost import undominated
+from bench.analysis.cost import pareto_front
 from bench.report.figures.canvas import Drawing, light_grid, log_axis, new_figure, short_name
 from bench.report.figures.labels import Box, place_labels
 from bench.report.figures.palette import FAINT, MUTED
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 def draw_cost(points: pd.DataFrame, palette: dict[str, str], persistence: float | None) -> Drawing:
-    """A dot for each entry, cost to the right, error upwards; a stair joins those that no other one beats in both.
+    """A dot for each entry, cost to the right, error upwards; a line along the Pareto front.
 
     Args:
         points: Columns ``entry, strategy, group, mse, mse_sd, stream_s_per_1000``, finite and above 0, and
@@ -41,7 +41,7 @@ def draw_cost(points: pd.DataFrame, palette: dict[str, str], persistence: float 
         axes.errorbar(x[i], y[i], yerr=spread[i] or None, color=colour, elinewidth=0.8, zorder=2)
         face = "white" if barred else colour
         axes.plot(x[i], y[i], "o", ms=5, mec=colour, mfc=face, zorder=3, label=points["entry"].iloc[i])
-    obstacles = [*_draw_stair(axes, *_stair(points)), *_bars(axes, x, y, spread)]
+    obstacles = [*_draw_front(axes, *_front(points)), *_bars(axes, x, y, spread)]
     if persistence is not None:
         axes.axhline(persistence, color=MUTED, lw=0.8, ls=(0, (5, 2)), zorder=1)
         left, level = axes.transData.transform((axes.get_xlim()[0], persistence))
@@ -69,15 +69,15 @@ def _set_limits(axes: Axes, x: Floats, levels: list[float]) -> None:
         axes.set_ylim(low - margin, high + margin)
 
 
-def _stair(points: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Corners of the stair, cheapest first; entries that are never ranked are no part of it."""
+def _front(points: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Corners of the Pareto front, cheapest first; entries that are never ranked are no part of it."""
     honest = points[~is_barred(points)]
-    best = honest[undominated(honest["stream_s_per_1000"], honest["mse"])].sort_values("stream_s_per_1000")
+    best = honest[pareto_front(honest["stream_s_per_1000"], honest["mse"])].sort_values("stream_s_per_1000")
     cost, error = best["stream_s_per_1000"].to_numpy(dtype=float), best["mse"].to_numpy(dtype=float)
     return np.repeat(cost, 2)[1:], np.repeat(error, 2)[:-1]
 
 
-def _draw_stair(axes: Axes, x: Floats, y: Floats) -> list[Box]:
+def _draw_front(axes: Axes, x: Floats, y: Floats) -> list[Box]:
     if not len(x):
         return []
     right = axes.get_xlim()[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.analysis import undominated
+from bench.analysis import pareto_front
 from bench.report.gallery import Gallery
 from bench.report.gallery.links import picture
 from bench.report.render.markdown import NONE, count, escape, table, words
@@ -39,8 +39,8 @@ HELD = (
 COMPILE = "compile_s"  # in a strategy's trace
 STREAM = "whole stream, s per 1,000 windows ↓"
 FIGURE = (
-    "In the figures, lower and further left is better. The grey stair joins the strategies that no other one beats in "
-    "both error and cost; bars are the standard deviation over seeds; the dashed line is persistence."
+    "In the figures, lower and further left is better. The grey line is the Pareto front: no other strategy beats "
+    "those on it in both error and cost. Bars are the standard deviation over seeds; the dashed line is persistence."
 )
 
 
@@ -101,10 +101,10 @@ def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[str]:
     blocks = [table(headers, list(zip(names, *columns, strict=True))), sentence(doubts)]
     blocks.append(_machine(results, scenario, cost))
     ranked = cost[cost["rank"].notna()]
-    best = ranked[undominated(ranked["stream_s_per_1000"], ranked["mse"])].sort_values("stream_s_per_1000")
+    best = ranked[pareto_front(ranked["stream_s_per_1000"], ranked["mse"])].sort_values("stream_s_per_1000")
     if len(best) and len(ranked) > 1:
         cheapest_first = words([escape(entry) for entry in best["entry"]])
-        blocks.append(f"No other strategy is both cheaper and better than: {cheapest_first} (cheapest first).")
+        blocks.append(f"Pareto front of error and cost, cheapest first: {cheapest_first}.")
     blocks += [_compiling(results, scenario), *_held(results, cost)]
     return [block for block in blocks if block]
 
