@@ -3,7 +3,8 @@
 What a plug-in author imports. Importing this package imports neither torch nor any plug-in.
 """
 
-from bench.contracts.dataset import Dataset, DatasetConfig, load_dataset, register_dataset
+from bench.contracts.dataset import Dataset, DatasetConfig, register_dataset
+from bench.contracts.discovery import load_dataset
 from bench.contracts.errors import BenchError
 from bench.contracts.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
 from bench.contracts.protocol import Protocol

@@ -138,27 +138,3 @@ def resolve_dataset(name: str, options: dict[str, Any] | None = None) -> Dataset
     if not colon and "path" in entry.cls.Config.model_fields and "path" not in options:
         raise BenchError(f"dataset {scheme!r} needs a path: write '{scheme}:PATH'")
     return entry.cls(name, build(entry.cls.Config, options, f"dataset {name!r}"))
-
-
-def load_dataset(name: str, **options: Any) -> DriftSeries:
-    """Load a registered dataset.
-
-    Args:
-        name: As for ``bench run --dataset``: a registered name or ``csv:PATH``.
-        **options: Fields of the dataset's ``Config``, such as ``targets=["OT"]`` or ``split="60-20-20"``.
-
-    Returns:
-        The series, checked; ``values`` are in original units.
-
-    Raises:
-        BenchError: The dataset is unknown, absent or unusable.
-
-    Example:
-        >>> from bench import load_dataset
-        >>> load_dataset("realistic-drift").values.shape
-        (5000, 4)
-    """
-    from bench.contracts.discovery import load_plugins
-
-    load_plugins()
-    return resolve_dataset(name, options).series()

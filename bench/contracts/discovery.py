@@ -12,11 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.contracts.dataset import DATASETS
+from bench.contracts.dataset import DATASETS, resolve_dataset
 from bench.contracts.errors import BenchError
 from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.plugin_import import forget, line_of, load, loaded, plugins_in
 from bench.contracts.registry import Registry
+from bench.contracts.series import DriftSeries
 from bench.contracts.strategy import STRATEGIES
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -115,6 +116,28 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
     for path in paths:
         _load_path(Path(path))
     return [Broken(reason, _names_in(file)) for file, reason in failed.items()]
+
+
+def load_dataset(name: str, **options: Any) -> DriftSeries:
+    """Load a registered dataset.
+
+    Args:
+        name: As for ``bench run --dataset``: a registered name or ``csv:PATH``.
+        **options: Fields of the dataset's ``Config``, such as ``targets=["OT"]`` or ``split="60-20-20"``.
+
+    Returns:
+        The series, checked; ``values`` are in original units.
+
+    Raises:
+        BenchError: The dataset is unknown, absent or unusable.
+
+    Example:
+        >>> from bench import load_dataset
+        >>> load_dataset("realistic-drift").values.shape
+        (5000, 4)
+    """
+    load_plugins()
+    return resolve_dataset(name, options).series()
 
 
 def _names_in(file: Path) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
