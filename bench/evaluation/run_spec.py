@@ -187,9 +187,14 @@ def _run_id(run: RunSpec, series: DriftSeries, decides: dict[str, Any], strategy
     return digest[:20]
 
 
-def cell_of_run(run: RunSpec) -> str:
-    """The cell of a run that is to be: a line of JSON. Of a user's file, it says by a hash where the file lies."""
-    forecaster = (run.forecaster.name, run.forecaster.options) if run.forecaster else None
-    data, place = run.called, place_of(run.dataset.name, run.dataset.options)
-    dataset = data.name, data.given | ({"path": place} if place else {})
-    return cell_line((run.strategy.name, run.strategy.options), forecaster, dataset, run.protocol, run.seed)
+def cells_of(runs: list[RunSpec]) -> dict[str, str]:
+    """The cell of each run that is to be, a line of JSON, by id. Of a user's file, it says by a hash where it lies."""
+    datasets, cells = dict[int, tuple[str, dict[str, Any]]](), dict[str, str]()
+    for run in runs:
+        if (shared := id(run.dataset)) not in datasets:  # a file that many runs share is looked for once
+            data, place = run.called, place_of(run.dataset.name, run.dataset.options)
+            datasets[shared] = data.name, data.given | ({"path": place} if place else {})
+        forecaster = (run.forecaster.name, run.forecaster.options) if run.forecaster else None
+        strategy = run.strategy.name, run.strategy.options
+        cells[run.run_id] = cell_line(strategy, forecaster, datasets[shared], run.protocol, run.seed)
+    return cells

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.evaluation.run_spec import RunSpec, cell_of_run
+from bench.evaluation.run_spec import RunSpec, cells_of
 from bench.execution.changes import what_changed
 from bench.execution.eta import Kind, is_heavy, kind_of
 from bench.execution.shard import Shard
-from bench.results.store import Condition, Store
+from bench.results.condition import Condition
+from bench.results.store import Store
 
 Redo = Literal["only-missing", "keep-failed", "always"]
 """What is done again: what failed, too; not even that; or everything."""
@@ -59,11 +60,11 @@ def plan(
         cells: What the runs are apart from versions; see `carry_out_runs`.
     """
     own = [run for run in runs if shard.owns(run.run_id)]
-    found = {run.run_id: store.condition(run.run_id) for run in own}
+    found = store.conditions(run.run_id for run in own)
     settled = {"always": (), "only-missing": ("ok", "skipped"), "keep-failed": ("ok", "skipped", "failed")}[redo]
     missing = [run for run in own if found[run.run_id].state not in settled or (retrain and run.forecaster is not None)]
     absent = [run for run in missing if found[run.run_id].state == "absent"]
-    cells = cells if cells is not None else {run.run_id: cell_of_run(run) for run in absent}
+    cells = cells if cells is not None else cells_of(absent)
     changed = what_changed(absent, cells, store)
     return Plan(own, found, _in_order(missing), changed)
 

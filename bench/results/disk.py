@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from bench.results.file_lock import LOCKS, Lock, break_left
-from bench.results.owner import has_exited, is_own, is_stale, unique_name
+from bench.results.owner import has_exited, is_own, is_stale, names_process, unique_name
 from bench.results.plain import NotPlainError, is_folder, make_folder, remove, require_plain
 
 WORK = ".tmp"
@@ -85,7 +85,15 @@ def sweep(folder: Path, *, own: bool = True) -> None:
 
 
 def _inside(folder: Path) -> list[Path]:
-    return [path for place in (folder, folder / WORK) if is_folder(place) for path in sorted(place.glob("*"))]
+    """What a process locked, or named by itself, in a folder or in its ``.tmp``."""
+    found = list[Path]()
+    for place in (folder, folder / WORK):
+        if not is_folder(place):
+            continue
+        with contextlib.suppress(OSError), os.scandir(place) as entries:  # paths of all runs would take long
+            names = [entry.name for entry in entries if entry.name.endswith(LOCKS) or names_process(entry.name)]
+            found += [place / name for name in sorted(names)]
+    return found
 
 
 def _holder(path: Path, within: Path) -> str:

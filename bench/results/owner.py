@@ -49,6 +49,11 @@ def unique_name() -> str:
     return f"{process_name()}-{uuid.uuid4().hex[:12]}"
 
 
+def names_process(name: str) -> bool:
+    """Whether a file or folder was named by a process: by `unique_name`, say, perhaps with a dot before it."""
+    return _NAME.match(name.lstrip(".")) is not None
+
+
 def is_own(name: str) -> bool:
     """Whether this process gave a name."""
     return name.startswith(f"{process_name()}-")

@@ -30,6 +30,9 @@ FRAME_BYTES = 1 << 30
 DEEPEST = 32
 """Folders within each other; results have four."""
 
+ENTER = os.O_RDONLY | os.O_DIRECTORY
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFIFO: "a named pipe",
@@ -126,7 +129,7 @@ def open_file(path: Path, within: Path, at_most: int | None = None) -> Iterator[
         _require(mode, path)  # before it is opened: opening a device may do something
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
+        descriptor = os.open(name, READ, dir_fd=parent)
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(file.fileno())
         _require(found.st_mode, path)
@@ -139,6 +142,50 @@ def read_file(path: Path, within: Path, at_most: int | None = None) -> bytes:
     """The bytes of a file; takes and raises what `open_file` does."""
     with open_file(path, within, at_most) as file:
         return file.read()
+
+
+@contextmanager
+def folder_at(path: Path | str, parent: int | None = None) -> Iterator[int]:
+    """A descriptor of a folder: of one that was named, which may be a link, or of one in ``parent``, which may not.
+
+    Raises:
+        OSError: It is none, or cannot be read.
+    """
+    here = os.open(path, ENTER if parent is None else ENTER | os.O_NOFOLLOW, dir_fd=parent)
+    try:
+        yield here
+    finally:
+        os.close(here)
+
+
+def size_at(name: str, folder: int) -> int:
+    """The bytes of a file in a folder.
+
+    Raises:
+        OSError: There is none: nothing, a link or a pipe, say.
+    """
+    return _file_at(name, folder).st_size
+
+
+def read_at(name: str, folder: int, at_most: int) -> tuple[bytes, os.stat_result]:
+    """A file in a folder that is open, and what the system says of it; `read_file` says more where it cannot be read.
+
+    Raises:
+        OSError: There is none, it has more bytes than ``at_most``, or it cannot be read.
+    """
+    _file_at(name, folder)  # before it is opened: opening a device may do something
+    with os.fdopen(os.open(name, READ, dir_fd=folder), "rb", buffering=0) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size > at_most:
+            raise OSError(errno.EINVAL, "no file of ours", name)
+        return file.readall(), found
+
+
+def _file_at(name: str, folder: int) -> os.stat_result:
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "no file", name)
+    return found
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -241,7 +288,7 @@ def _parent(path: Path, within: Path) -> Iterator[tuple[int, str]]:
 def _opened(within: Path, folders: Iterable[str], *, make: bool = False) -> Iterator[int]:
     """A descriptor of the last of some folders within each other, each opened from the one above it."""
     with ExitStack() as stack:
-        here, step = os.open(within, os.O_RDONLY | os.O_DIRECTORY), within
+        here, step = os.open(within, ENTER), within
         stack.callback(os.close, here)
         for folder in folders:
             step /= folder
@@ -255,7 +302,7 @@ def _entered(parent: int, step: Path, *, make: bool) -> int:
         with contextlib.suppress(FileExistsError):
             os.mkdir(step.name, dir_fd=parent)
     try:
-        return os.open(step.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        return os.open(step.name, ENTER | os.O_NOFOLLOW, dir_fd=parent)
     except OSError as error:
         if kind := kind_of(step):
             raise _not_plain(step, kind) from None

@@ -22,7 +22,7 @@ def called(record: Record, cell: str) -> Record:
 
     Args:
         record: Of a run.
-        cell: Of the same, from `bench.evaluation.run_spec.cell_of_run`; any other text says nothing.
+        cell: Of the same, from `bench.evaluation.run_spec.cells_of`; any other text says nothing.
     """
     now = record.dataset.called
     try:

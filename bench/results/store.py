@@ -5,21 +5,24 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bench.contracts.errors import BenchError
 from bench.contracts.text import in_log
 from bench.results.checksums import Seal, SealError, broken_file, opened, sealed
+from bench.results.condition import RECORD as RECORD
+from bench.results.condition import Condition, DamagedError, NewerError, parsed, stamp_of, whole_run
 from bench.results.disk import WORK, replace_whole, sweep, work_folder, write_durably
 from bench.results.file_lock import held
-from bench.results.migrations import migrated
 from bench.results.plain import (
     FRAME_BYTES,
     JSON_BYTES,
+    folder_at,
     is_file,
     is_folder,
     make_folder,
@@ -29,14 +32,14 @@ from bench.results.plain import (
     remove,
     require_plain,
 )
-from bench.results.record import SCHEMA_VERSION, Record, Timing
+from bench.results.record import Record, Timing
 from bench.results.run_key import called
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-RECORD, TIMING, MANIFEST, LOG = "record.json", "timing.json", "runs.json", "log.txt"
+TIMING, MANIFEST, LOG = "timing.json", "runs.json", "log.txt"
 ORIGINS, FORECASTS, TRACE = "origins.parquet", "forecasts.parquet", "trace.parquet"
 TRAINING = "training.parquet"
 SWEEP = "_sweep"  # no experiment can have this name
@@ -48,38 +51,6 @@ RUN_ID = re.compile(r"[^.\s/\\:\x00-\x1f\ud800-\udfff][^/\\:\x00-\x1f\ud800-\udf
 
 ATTEMPTS = 100
 """How often a run is put in its place while others put theirs there."""
-
-State = Literal["ok", "failed", "skipped", "absent", "damaged", "newer"]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """How a run is found on disk.
-
-    Attributes:
-        state: The record's status; or ``absent``, ``damaged``, or ``newer``: by a later version of this package.
-        reason: What the damage is.
-        seconds: What the run took, where it has a record.
-        stamp: Of the record's file: a record that is written anew has another.
-    """
-
-    state: State
-    reason: str = ""
-    seconds: float = field(default=0.0, compare=False)
-    stamp: tuple[int, int] = field(default=(0, 0), compare=False)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the run ended well."""
-        return self.state in ("ok", "skipped")
-
-
-class DamagedError(Exception):
-    """A record is not as it was written; the message says in what way."""
-
-
-class _NewerError(Exception):
-    """A record is by a later version of this package."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +91,16 @@ class Store:
         """
         return self._look(run_id, closely=closely)[0]
 
+    def conditions(self, run_ids: Iterable[str]) -> dict[str, Condition]:
+        """How each of many runs is found, by id: what `condition` says, in a third of the time where runs are whole."""
+        run_ids = list(run_ids)
+        whole = dict[str, Condition]()
+        with suppress(OSError), folder_at(self.folder) as here:
+            for run_id in run_ids:
+                if (found := whole_run(run_id, here)) is not None:
+                    whole[run_id] = found
+        return {run_id: whole.get(run_id) or self.condition(run_id) for run_id in run_ids}
+
     def inspect(self, run_id: str) -> tuple[Condition, Record | None]:
         """How the run is found, its frames held against their checksums, and its record; None where it is not whole."""
         return self._look(run_id, closely=True)
@@ -146,7 +127,7 @@ class Store:
         except FileNotFoundError:
             there = is_folder(self.folder / run_id)
             return (Condition("damaged", f"{RECORD} is missing") if there else Condition("absent")), None
-        except _NewerError:
+        except NewerError:
             return Condition("newer"), None
         except (DamagedError, OSError) as error:
             return Condition("damaged", str(error)), None
@@ -158,16 +139,15 @@ class Store:
 
     def _stamp(self, run_id: str) -> tuple[int, int]:
         try:
-            file = (self.folder / run_id / RECORD).stat(follow_symlinks=False)
+            return stamp_of((self.folder / run_id / RECORD).stat(follow_symlinks=False))
         except OSError:  # replaced a moment ago
             return 0, 0
-        return file.st_ino, file.st_mtime_ns
 
     def read(self, run_id: str) -> Record | None:
         """The record of a run, or None where there is none or it cannot be read."""
         try:
             return self._load(run_id)[0]
-        except (DamagedError, _NewerError, OSError):
+        except (DamagedError, NewerError, OSError):
             return None
 
     def _load(self, run_id: str) -> tuple[Record, Seal | None]:
@@ -177,20 +157,7 @@ class Store:
             DamagedError: It is not as it was written.
             OSError: It cannot be read.
         """
-        text = self._bytes(run_id, RECORD)
-        try:
-            body, seal = opened(text)
-            if seal is not None and _CURRENT in body:  # the usual case, and quick
-                record = Record.model_validate_json(body)
-            else:
-                record = Record.model_validate(_migrated(parse_json(body), seal))
-        except SealError as error:
-            raise DamagedError(f"{RECORD}: {error}") from None
-        except (ValueError, KeyError, TypeError) as error:  # of the last two, what JSON of any other form leads to
-            raise DamagedError(f"{RECORD} cannot be read: {str(error).splitlines()[0]}") from None
-        if record.run_id != run_id:
-            raise DamagedError(f"{RECORD} is of another run, {record.run_id!r}")
-        return record, seal
+        return parsed(self._bytes(run_id, RECORD), run_id)
 
     def read_timing(self, run_id: str) -> Timing | None:
         """The timing pass of a run, or None. One without a seal counts beside a record without one, and no other."""
@@ -396,19 +363,6 @@ def _write_log(printed: Path, log: Path) -> None:
     with printed.open("rb") as source, log.open("x", encoding="utf-8") as target:
         for line in iter(lambda: source.readline(1 << 20), b""):
             target.write(in_log(line))
-
-
-_CURRENT = f'"schema_version": {SCHEMA_VERSION},'.encode()
-
-
-def _migrated(values: dict[str, Any], seal: Seal | None) -> dict[str, Any]:
-    """A record's values in today's version; one of a version that has seals must have one."""
-    version = values["schema_version"]
-    if version > SCHEMA_VERSION:
-        raise _NewerError
-    if seal is None and version > 1:
-        raise SealError("its seal is missing")
-    return migrated(values)
 
 
 def _is_run(path: Path) -> bool:

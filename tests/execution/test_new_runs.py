@@ -193,6 +193,7 @@ PLUGINS = {
 def earlier(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An experiment as version 0.1.0 of d535a99 left it, whose records had no identities of code."""
     shutil.copytree(EARLIER, tmp_path, dirs_exist_ok=True)
+    change(tmp_path / "earlier.toml", engine='"inline"')  # a worker process would know the versions left out below
     for name, text in PLUGINS.items():
         write(f"plugins/{name}", dedent(text).removeprefix("\n"))
     write("library/half_of_mine.py", "FACTOR = 0.5\n")

@@ -21,6 +21,7 @@ from bench import BenchError, Protocol, load_results
 from bench.contracts.discovery import load_plugins
 from bench.execution.experiment import expand, load_experiment
 from bench.results.checksums import opened, sealed
+from bench.results.condition import Condition
 from bench.results.migrations import MIGRATIONS
 from bench.results.owner import has_exited, process_name
 from bench.results.record import SCHEMA_VERSION, DatasetRecord, Errors, PluginRecord, Record, StepTimes, Timing
@@ -32,7 +33,6 @@ from bench.results.store import (
     ORIGINS,
     RECORD,
     TIMING,
-    Condition,
     Store,
     experiments_in,
 )
@@ -282,6 +282,42 @@ def test_damaged_frames_are_found_by_size_or_when_looked_at_closely(store: Store
     assert reasons == {"bit": "", "gone": f"{ORIGINS} is missing", "short": short, "whole": ""}
     assert store.condition("bit", closely=True) == Condition("damaged", f"{FORECASTS}: wrong checksum")
     assert store.condition("whole", closely=True) == Condition("ok")
+
+
+def test_many_runs_are_found_as_each_is_by_itself(store: Store) -> None:
+    """Looking at many at once is quicker and sees the same: every damage, links, pipes, runs of no good name."""
+    assert store.conditions(["r1"]) == {"r1": Condition("absent")}
+    outside = store.folder.parent / "outside"
+    Store(outside).write(record("linked"), FRAMES)
+    for how, (change, _) in RECORD_DAMAGES.items():
+        store.write(record("r1"), FRAMES)
+        spoil(store.folder / "r1" / RECORD, change)
+        (store.folder / "r1").rename(store.folder / how)
+    for run_id in ("whole", "record linked", "record a folder", "record a pipe", "short", "gone", "frame linked", "r1"):
+        store.write(record(run_id), FRAMES)
+    store.write(record("failed", status="failed"), {})
+    store.write(record("newer", schema_version=SCHEMA_VERSION + 1), FRAMES)
+    (store.folder / "linked").symlink_to(outside / "linked")
+    for run_id in ("record linked", "record a folder", "record a pipe"):
+        (store.folder / run_id / RECORD).unlink()
+    (store.folder / "record linked" / RECORD).symlink_to(outside / "linked" / RECORD)
+    (store.folder / "record a folder" / RECORD).mkdir()
+    os.mkfifo(store.folder / "record a pipe" / RECORD)
+    (store.folder / "gone" / ORIGINS).unlink()
+    spoil(store.folder / "short" / ORIGINS, lambda data: data[:-1])
+    (store.folder / "frame linked" / ORIGINS).unlink()
+    (store.folder / "frame linked" / ORIGINS).symlink_to(outside / "linked" / ORIGINS)
+    (store.folder / "r1").rename(store.folder / "a file")
+    (store.folder / "no record").mkdir()
+    (store.folder / "file").write_text("")
+    ids = [*(path.name for path in store.folder.iterdir()), "absent"]
+    found = store.conditions(ids)
+    one_by_one = {run_id: store.condition(run_id) for run_id in ids}
+    assert {run_id: vars(now) for run_id, now in found.items()} == {
+        run_id: vars(now) for run_id, now in one_by_one.items()
+    }
+    assert {now.state for now in found.values()} == {"ok", "failed", "damaged", "absent", "newer"}
+    assert [run_id for run_id, now in found.items() if now.is_done] == ["whole"]
 
 
 def test_a_folder_without_a_record_is_damaged_and_none_is_absent(store: Store) -> None:

@@ -1,0 +1,99 @@
+"""How a run is found on disk: whole, damaged, absent; and what its record's file says."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench.results.checksums import Seal, SealError, opened
+from bench.results.migrations import migrated
+from bench.results.plain import JSON_BYTES, folder_at, parse_json, read_at, size_at
+from bench.results.record import SCHEMA_VERSION, Record
+
+RECORD = "record.json"
+
+State = Literal["ok", "failed", "skipped", "absent", "damaged", "newer"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a run is found on disk.
+
+    Attributes:
+        state: The record's status; or ``absent``, ``damaged``, or ``newer``: by a later version of this package.
+        reason: What the damage is.
+        seconds: What the run took, where it has a record.
+        stamp: Of the record's file: a record that is written anew has another.
+    """
+
+    state: State
+    reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
+    stamp: tuple[int, int] = field(default=(0, 0), compare=False)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run ended well."""
+        return self.state in ("ok", "skipped")
+
+
+class DamagedError(Exception):
+    """A record is not as it was written; the message says in what way."""
+
+
+class NewerError(Exception):
+    """A record is by a later version of this package."""
+
+
+def parsed(text: bytes, run_id: str) -> tuple[Record, Seal | None]:
+    """The record that a file holds, and its seal; a `DamagedError` where it is not as it was written."""
+    try:
+        body, seal = opened(text)
+        if seal is not None and _CURRENT in body:  # the usual case, and quick
+            record = Record.model_validate_json(body)
+        else:
+            record = Record.model_validate(_migrated(parse_json(body), seal))
+    except SealError as error:
+        raise DamagedError(f"{RECORD}: {error}") from None
+    except (ValueError, KeyError, TypeError) as error:  # of the last two, what JSON of any other form leads to
+        raise DamagedError(f"{RECORD} cannot be read: {str(error).splitlines()[0]}") from None
+    if record.run_id != run_id:
+        raise DamagedError(f"{RECORD} is of another run, {record.run_id!r}")
+    return record, seal
+
+
+_CURRENT = f'"schema_version": {SCHEMA_VERSION},'.encode()
+
+
+def _migrated(values: dict[str, Any], seal: Seal | None) -> dict[str, Any]:
+    """A record's values in today's version; one of a version that has seals must have one."""
+    version = values["schema_version"]
+    if version > SCHEMA_VERSION:
+        raise NewerError
+    if seal is None and version > 1:
+        raise SealError("its seal is missing")
+    return migrated(values)
+
+
+def whole_run(run_id: str, experiment: int) -> Condition | None:
+    """The condition of a run that is whole; None for any other, of which `Store.condition` says what it lacks.
+
+    Args:
+        run_id: Of the run.
+        experiment: A descriptor of the folder that the run's is in.
+    """
+    try:
+        with folder_at(run_id, experiment) as folder:
+            text, file = read_at(RECORD, folder, JSON_BYTES)
+            record, seal = parsed(text, run_id)
+            if seal is None or any(size_at(name, folder) != made.bytes for name, made in seal.files.items()):
+                return None
+    except (OSError, ValueError, DamagedError, NewerError):  # ValueError: a name that no file can have
+        return None
+    return Condition(record.status, seconds=record.seconds, stamp=stamp_of(file))
+
+
+def stamp_of(file: os.stat_result) -> tuple[int, int]:
+    """What another file, or one that is written anew, has otherwise."""
+    return file.st_ino, file.st_mtime_ns
