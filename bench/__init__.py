@@ -1,7 +1,11 @@
 """adaptbench: which way of adapting a forecaster at test time is worth its cost?
 
-What a plug-in author imports. Importing this package imports neither torch nor any plug-in.
+What authors of plug-ins and users of notebooks import. Importing this package imports neither torch nor any plug-in;
+names that need either are loaded when they are first used.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from bench.contracts.dataset import Dataset, DatasetConfig, register_dataset
 from bench.contracts.discovery import load_dataset
@@ -20,6 +24,9 @@ from bench.contracts.strategy import (
 )
 from bench.results.frame import load_results
 
+if TYPE_CHECKING:
+    from bench.contracts.engine import Engine, EngineConfig, FailedJob, Pool, register_engine
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -28,12 +35,16 @@ __all__ = [
     "DatasetConfig",
     "DriftEvent",
     "DriftSeries",
+    "Engine",
+    "EngineConfig",
+    "FailedJob",
     "Feedback",
     "ForecasterConfig",
     "History",
     "Pairs",
     "PartialLabels",
     "Planned",
+    "Pool",
     "Protocol",
     "Split",
     "Strategy",
@@ -42,6 +53,18 @@ __all__ = [
     "load_dataset",
     "load_results",
     "register_dataset",
+    "register_engine",
     "register_forecaster",
     "register_strategy",
 ]
+
+_LATE = {
+    "bench.contracts.engine": ("Engine", "EngineConfig", "FailedJob", "Pool", "register_engine"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATE.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

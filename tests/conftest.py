@@ -19,20 +19,14 @@ import pytest
 
 from bench import DriftSeries, Protocol
 from bench.cli.main import main
-from bench.contracts.dataset import DATASETS
-from bench.contracts.discovery import load_plugins
-from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.discovery import REGISTRIES, load_plugins
 from bench.contracts.protocol import ProtocolSpec
-from bench.contracts.registry import Registry
-from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run import _loaded
 from bench.testing import small_series
 
 os.environ.setdefault("RAY_AUTH_TOKEN", uuid.uuid4().hex)  # otherwise ray leaves one in the user's home
 hypothesis.settings.register_profile("no wall time", deadline=None)
 hypothesis.settings.load_profile("no wall time")
-
-REGISTRIES: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
 
 Write = Callable[[str, str], Path]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench.contracts.errors import ENDS_SESSION, BenchError, traceback_of, words_of
 
 if TYPE_CHECKING:
-    from bench.execution.engines import Pool
+    from bench.contracts.engine import Pool
     from bench.results.audit import Audit
 
 
@@ -61,7 +61,7 @@ def check_plugin(
         pool: Who carries the checks out.
         timeout: Seconds after which one is given up, where the pool can.
     """
-    from bench.execution.engines import FailedJob
+    from bench.contracts.engine import FailedJob
 
     if kind == "strategy":
         return _verdict_on(_audits(name, plugins, results, pool, timeout))

@@ -50,6 +50,9 @@ Timeout = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Runs at a time; by default as many as cores, or a ray cluster, allow.")
 ]
+Engine = Annotated[
+    str | None, typer.Option(help="Who carries runs out: serial, processes, ray, inline, or one of a plug-in.")
+]
 Address = Annotated[
     str | None, typer.Option(help="Of a ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here.")
 ]
@@ -72,7 +75,7 @@ def run(
             "--set", metavar="NAME.FIELD=VALUE", help="An option of a strategy, forecaster or dataset; may be repeated."
         ),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="serial, processes, ray or inline.")] = None,
+    engine: Engine = None,
     workers: Workers = None,
     address: Address = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
@@ -97,8 +100,9 @@ def run(
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
     from bench.contracts.discovery import user_plugin_names, working_plugins
-    from bench.execution.experiment import at_address, join, leave_out, load_experiment, narrow
+    from bench.execution.experiment import join, leave_out, load_experiment, narrow
     from bench.execution.overrides import Override, override
+    from bench.execution.resources import with_address
     from bench.execution.session import carry_out
     from bench.execution.shard import WHOLE, Shard
     from bench.report import write_report
@@ -110,7 +114,7 @@ def run(
     broken = load_all(paths)
     chosen = join(chosen, *user_plugin_names(paths))
     changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
-    chosen = at_address(narrow(chosen, strategy or (), dataset or (), seed or (), **changes), address)
+    chosen = with_address(narrow(chosen, strategy or (), dataset or (), seed or (), **changes), address)
     chosen, left_out = leave_out(chosen, broken)
     chosen = override(chosen, [Override.parse(text) for text in set_ or ()])
     redo = _redo(always, retry_failed)
@@ -175,7 +179,7 @@ def sweep(
     dataset: Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")] = None,
     plugins: Plugins = None,
-    engine: Annotated[str | None, typer.Option(help="serial, processes, ray or inline.")] = None,
+    engine: Engine = None,
     workers: Workers = None,
     address: Address = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
@@ -189,7 +193,8 @@ def sweep(
 ) -> None:
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
     from bench.contracts.discovery import user_plugin_names, working_plugins
-    from bench.execution.experiment import at_address, join, leave_out, load_experiment, narrow
+    from bench.execution.experiment import join, leave_out, load_experiment, narrow
+    from bench.execution.resources import with_address
     from bench.execution.sweep.grid import parse_grid
     from bench.execution.sweep.sweep import carry_out_sweep, grid_of
     from bench.report import write_report
@@ -200,7 +205,7 @@ def sweep(
     broken = load_all(paths)
     whole, left_out = leave_out(join(whole, *user_plugin_names(paths)), broken)
     changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
-    chosen = at_address(narrow(whole, strategy or (), dataset or (), seed or (), **changes), address)
+    chosen = with_address(narrow(whole, strategy or (), dataset or (), seed or (), **changes), address)
     with kept_when_stopped(err):
         outcome = carry_out_sweep(
             chosen,
@@ -306,8 +311,9 @@ def leaderboard(
 
 @app.command(name="list")
 def list_all(plugins: Plugins = None) -> None:
-    """Strategies, forecasters, datasets, presets and experiments."""
+    """Strategies, forecasters, datasets, engines, presets and experiments."""
     from bench.contracts.dataset import DATASETS
+    from bench.contracts.engine import ENGINES
     from bench.contracts.forecaster import FORECASTERS
     from bench.contracts.protocol import PRESETS
     from bench.contracts.strategy import STRATEGIES
@@ -321,6 +327,7 @@ def list_all(plugins: Plugins = None) -> None:
     )
     print_table("Forecasters", ("name", "what it is"), [(e.name, e.summary) for e in FORECASTERS])
     print_table("Datasets", ("name", "what it is"), [(e.name, e.summary) for e in DATASETS])
+    print_table("Engines", ("name", "needs", "what it is"), [(e.name, e.cls.package, e.summary) for e in ENGINES])
     presets = [(name, f"S = {preset['stride'] or 'H'}, K = {preset['block']}") for name, preset in PRESETS.items()]
     print_table("Protocol presets", ("name", "schedule"), presets)
     print_table("Experiments", ("name", "file"), [(name, str(file)) for name, file in experiment_files().items()])
@@ -338,11 +345,11 @@ def check(
 ) -> None:
     """Check that a plug-in keeps its contract: no leak, deterministic, right shapes. A strategy's audit is kept."""
     from bench.cli.check import check_plugin, kinds_of
-    from bench.execution.engines import engine as engine_called
+    from bench.contracts.engine import ENGINES
 
     paths = tuple(path.resolve() for path in plugins or ())
     load_all(plugins or ())
-    with engine_called(engine)(1, 1) as pool:
+    with ENGINES[engine].cls().pool(1, 1) as pool:
         for kind in kinds_of(name):
             verdict = check_plugin(name, kind, paths, results, pool, timeout)
             if verdict.mistake is not None:
@@ -377,7 +384,7 @@ def env() -> None:
     device = resolve_device("auto")
     known = environment("bench env", str(device), device_name(device), torch.get_num_threads())
     known |= known.pop("packages") | {"data folder": data_folder(), "plug-ins and experiments": home()}
-    rows = [(key, str(value)) for key, value in known.items() if key not in ("command", "started")]
+    rows = [(key, str(value)) for key, value in known.items() if key not in ("command", "engine", "started")]
     print_table("Environment", ("what", "value"), rows)
 
 

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.contracts.dataset import DATASETS, resolve_dataset
+from bench.contracts.engine import ENGINES
 from bench.contracts.errors import BenchError
 from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.plugin_import import forget, line_of, load, loaded, plugins_in
@@ -22,9 +23,14 @@ from bench.contracts.strategy import STRATEGIES
 
 PACKAGE = Path(__file__).resolve().parents[1]
 KINDS = ("adapters", "datasets")
-_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset)\b")
-FORECASTER_MODULES = ("bench.forecasters.linear", "bench.forecasters.titans.config")
-REGISTRIES: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
+_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|engine)\b")
+BUILT_IN = ("bench.forecasters.linear", "bench.forecasters.titans.config", "bench.execution.engines")
+"""Modules that register, beside the folders of plug-ins."""
+
+LISTED: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
+"""Of what an experiment lists."""
+
+REGISTRIES: tuple[Registry[Any], ...] = (*LISTED, ENGINES)
 
 
 def home() -> Path:
@@ -96,7 +102,7 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
         BenchError: A path is missing or registers nothing, a file fails to import, or a name is registered twice.
     """
     failed: dict[Path, str] = {}
-    for module in FORECASTER_MODULES:
+    for module in BUILT_IN:
         importlib.import_module(module)
     own = [(file, kind) for kind in KINDS for file in plugins_in(home() / kind)]
     here = Path.cwd().resolve()
@@ -144,7 +150,7 @@ def _names_in(file: Path) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, 
     """What a file would register, by its text."""
     found = re.findall(r"@register_(\w+)\(\s*[\"']([^\"']+)", file.read_text(encoding="utf-8", errors="replace"))
     strategies, forecasters, datasets = (
-        tuple(name for kind, name in found if kind == registry.kind and name not in registry) for registry in REGISTRIES
+        tuple(name for kind, name in found if kind == registry.kind and name not in registry) for registry in LISTED
     )
     return strategies, forecasters, datasets
 
@@ -156,10 +162,8 @@ def _load_path(path: Path) -> None:
     modules = [_load_file(file, "plugins") for file in files]
     if is_new and _registered() == before:
         forget({module.__name__ for module in modules})  # once mended, it loads
-        raise BenchError(
-            f"--plugins {path}: registers nothing. Put @register_strategy, @register_forecaster or @register_dataset, "
-            "with a name, before a class."
-        )
+        decorators = ", ".join(f"@register_{registry.kind}" for registry in REGISTRIES)
+        raise BenchError(f"--plugins {path}: registers nothing. Put one of {decorators}, with a name, before a class.")
 
 
 def _registered() -> int:
@@ -171,7 +175,7 @@ def user_plugin_names(paths: Iterable[Path | str]) -> tuple[list[str], list[str]
     files = {file.resolve() for path in paths for file in _plugin_files(Path(path))}
     packages = {file.parent for file in files if file.name == "__init__.py"}
     strategies, forecasters, datasets = (
-        [e.name for e in registry if e.file in files or packages & {*e.file.parents}] for registry in REGISTRIES
+        [e.name for e in registry if e.file in files or packages & {*e.file.parents}] for registry in LISTED
     )
     return strategies, forecasters, datasets
 

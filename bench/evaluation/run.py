@@ -43,12 +43,14 @@ class RunPaths:
         checkpoints: Folder of pre-trained forecasters.
         plugins: What ``--plugins`` named.
         command: As the user typed it.
+        engine: Who carries runs out.
     """
 
     results: Path
     checkpoints: Path
     plugins: tuple[Path, ...] = ()
     command: str = ""
+    engine: str = ""
 
     @property
     def root(self) -> Path:
@@ -186,7 +188,7 @@ def describe(run: RunSpec, series: DriftSeries, place: RunPaths, device: torch.d
         protocol=run.protocol,
         seed=run.seed,
         rows=run.rows,
-        environment=environment(place.command, str(device), device_name(device), run.threads),
+        environment=environment(place.command, str(device), device_name(device), run.threads, place.engine),
     )
 
 

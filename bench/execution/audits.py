@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from bench.contracts.discovery import load_plugins
+from bench.contracts.engine import FailedJob, Pool
 from bench.contracts.errors import as_text
 from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.isolation import isolated
 from bench.evaluation.run import RunPaths
 from bench.evaluation.run_spec import RunSpec
-from bench.execution.engines import FailedJob, Pool
 from bench.execution.progress import ProgressDisplay
 from bench.execution.run_log import logged
 from bench.execution.sharing import Claims, Sharing

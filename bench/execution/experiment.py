@@ -7,13 +7,15 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
+import bench.execution.engines  # noqa: F401 - the built-in engines are registered
 from bench.contracts.config import Config, Seed, build
 from bench.contracts.dataset import resolve_dataset
 from bench.contracts.discovery import Broken, home
+from bench.contracts.engine import ENGINES
 from bench.contracts.errors import BenchError
 from bench.contracts.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task
 from bench.contracts.naming import place_of
@@ -31,7 +33,6 @@ from bench.evaluation.run_spec import (
     strategy_config,
     with_titles,
 )
-from bench.execution.engines.cluster import RayOptions
 from bench.results.record import Rows
 
 KINDS = {"strategies": "strategy", "forecasters": "forecaster", "datasets": "dataset"}
@@ -64,9 +65,9 @@ class Experiment(Config):
         seeds: One run for each.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: For each run.
-        engine: ``serial``, ``processes``, ``ray``, or ``inline``.
-        workers: How many runs at a time; by default as many as cores, or the machines of a ray cluster, allow.
-        ray: Which cluster, and what of it.
+        engine: Name of a registered engine.
+        workers: How many runs at a time; by default as many as cores, or the machines of a cluster, allow.
+        engine_options: Options of engines by name. In a file, a table that has the engine's name says the same.
         training: The recipe's settings where they differ from the forecaster's own.
         timeout: Seconds after which a run is given up, and its worker ended; None lets it run on.
         timing_blocks: Blocks that the timing pass measures; 0 leaves it out.
@@ -81,19 +82,24 @@ class Experiment(Config):
     seeds: list[Seed] = Field([0], min_length=1)
     device: str = "auto"
     threads: int = Field(1, gt=0, le=MOST_AT_ONCE)
-    engine: Literal["serial", "processes", "ray", "inline"] = "processes"
+    engine: str = "processes"
     workers: int | None = Field(None, gt=0, le=MOST_AT_ONCE)
-    ray: RayOptions = RayOptions()
+    engine_options: dict[str, dict[str, Any]] = Field({})
     training: dict[str, Any] = Field({})
     timeout: float | None = Field(None, gt=0, le=LONGEST_WAIT)
     timing_blocks: int = Field(50, ge=0)
     sweep: SweepOptions = SweepOptions()
 
-    @model_validator(mode="after")
-    def _can_give_up(self) -> Experiment:
-        if self.timeout and self.engine == "inline":
-            raise ValueError("engine 'inline' has no worker that a timeout could end: leave it out, or take 'serial'")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _tables_of_engines(cls, values: Any) -> Any:
+        """Tables that have an engine's name become `engine_options`."""
+        if not isinstance(values, dict):
+            return values
+        engines = [*(entry.name for entry in ENGINES), values.get("engine")]
+        tables = {key: value for key, value in values.items() if key in engines and key not in cls.model_fields}
+        others = {key: value for key, value in values.items() if key not in tables}
+        return others | {"engine_options": others.get("engine_options", {}) | tables} if tables else others
 
 
 def experiment_files() -> dict[str, Path]:
@@ -190,19 +196,6 @@ def narrow(
     if seeds := list(seeds):
         update["seeds"] = seeds
     return build(Experiment, experiment.model_dump() | update, "command line")
-
-
-def at_address(experiment: Experiment, address: str | None) -> Experiment:
-    """An experiment on the ray cluster that the command line said.
-
-    Raises:
-        BenchError: It is not carried out by ray.
-    """
-    if address is None:
-        return experiment
-    if experiment.engine != "ray":
-        raise BenchError(f"--address is of a ray cluster, and the engine is {experiment.engine!r}: add --engine ray")
-    return experiment.model_copy(update={"ray": experiment.ray.model_copy(update={"address": address})})
 
 
 def protocols_of(experiment: Experiment) -> list[ProtocolSpec]:

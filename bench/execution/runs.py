@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench.contracts.engine import FailedJob, Pool
 from bench.contracts.errors import BenchError
 from bench.evaluation.pretraining import checkpoint_file
 from bench.evaluation.run import checkpoint_of, load_series
 from bench.evaluation.run_spec import RunSpec
-from bench.execution.engines import FailedJob, Pool
 from bench.execution.eta import Kind, RuntimeEstimator, about, kind_of, kinds_of
 from bench.execution.plan import Plan
 from bench.execution.progress import ProgressDisplay

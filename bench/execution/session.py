@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.contracts.engine import Pool
 from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.series import DriftSeries
 from bench.contracts.strategy import STRATEGIES
@@ -16,12 +17,11 @@ from bench.execution.audits import audit_missing
 from bench.execution.changes import keep_code_of
 from bench.execution.console import Screen
 from bench.execution.earlier import find_earlier
-from bench.execution.engines import Pool
 from bench.execution.eta import RuntimeEstimator
 from bench.execution.experiment import Experiment, expand
 from bench.execution.plan import Plan, Redo, plan
 from bench.execution.progress import ProgressDisplay
-from bench.execution.resources import device_of, pool_of, workers_expected
+from bench.execution.resources import device_of, engine_of, pool_of, workers_expected
 from bench.execution.runs import Runs, needed_checkpoints
 from bench.execution.shard import WHOLE, Shard
 from bench.execution.sharing import Sharing
@@ -108,7 +108,8 @@ def carry_out(
     console = console or Screen(stderr=True)
     runs = expand(experiment, device_of(experiment))
     print_notes(runs, console)
-    place = RunPaths(results / experiment.name, results / CHECKPOINTS, tuple(p.resolve() for p in plugins), command)
+    paths = tuple(path.resolve() for path in plugins)
+    place = RunPaths(results / experiment.name, results / CHECKPOINTS, paths, command, experiment.engine)
     with pool_of(experiment, device_of(experiment)) as pool:
         return carry_out_runs(
             runs,
@@ -246,7 +247,7 @@ def carry_out_runs(
             closing(pool),
             Sharing(place.root, sight.say) as sharing,
         ):
-            apart = experiment.engine != "inline"
+            apart = engine_of(experiment).has_workers
             replaced, number = redo == "always" or retrain, number_of(place.results)
             work = Work(place, sight.trails, replaced, apart, experiment.timeout, number)
             with closing(Runs(ahead, work, sight, sharing, pool).carry_out()) as ends:

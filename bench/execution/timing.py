@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterable
 from functools import partial
 
+from bench.contracts.engine import FailedJob, Pool
 from bench.evaluation.run_spec import RunSpec
 from bench.evaluation.timing_pass import time_alone
-from bench.execution.engines import FailedJob, Pool
 from bench.execution.experiment import Experiment
 from bench.execution.progress import ProgressDisplay
 from bench.execution.run_log import logged

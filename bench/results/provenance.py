@@ -38,7 +38,7 @@ def git_state() -> dict[str, Any]:
     return {"commit": commit, "dirty": bool(status)}
 
 
-def environment(command: str, device: str, device_name: str, threads: int) -> dict[str, Any]:
+def environment(command: str, device: str, device_name: str, threads: int, engine: str = "") -> dict[str, Any]:
     """What a record says about the machine.
 
     Args:
@@ -46,6 +46,7 @@ def environment(command: str, device: str, device_name: str, threads: int) -> di
         device: Such as ``cpu`` or ``cuda:0``.
         device_name: Its model.
         threads: That torch was given.
+        engine: Who carried the run out; empty where nobody says.
     """
     return {
         "command": command,
@@ -55,6 +56,7 @@ def environment(command: str, device: str, device_name: str, threads: int) -> di
         "device": device,
         "device_name": device_name,
         "threads": threads,
+        "engine": engine,
         "git": git_state(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -38,7 +38,7 @@ def mistake(bench: Bench, *words: object) -> str:
         (["--dataset", "csv"], "dataset 'csv' needs a path: write 'csv:PATH'"),
         (["--dataset", "csv:none.csv"], "csv:none.csv: there is no such file. Write 'csv:PATH' with the path"),
         (["--seed", "-1"], "command line: option 'seeds.0': input should be greater than or equal to 0 (got -1)"),
-        (["--engine", "processs"], "command line: option 'engine': input should be 'serial', 'processes', 'ray' or "),
+        (["--engine", "processs"], "Unknown engine 'processs'. Did you mean 'processes'? Available: inline, proces"),
         (["--device", "gpu"], "Unknown device 'gpu': use auto, cpu, cuda or mps"),
         (["--device", "hpu"], "Device 'hpu' is not available here; this machine has "),
         (["--plugins", "none.py"], "--plugins none.py: no such file or folder"),

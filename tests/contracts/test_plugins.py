@@ -14,12 +14,12 @@ import pytest
 from bench import BenchError
 from bench.contracts import discovery as plugins
 from bench.contracts.dataset import DATASETS
-from bench.contracts.discovery import home, load_plugins, user_plugin_names
+from bench.contracts.discovery import LISTED, REGISTRIES, home, load_plugins, user_plugin_names
 from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.strategy import STRATEGIES
 from bench.execution.experiment import Experiment, expand
 
-from ..conftest import REGISTRIES, Bench, Write, forgetting
+from ..conftest import Bench, Write, forgetting
 from ..sessions import change
 
 pytestmark = pytest.mark.usefixtures("registries")
@@ -225,7 +225,7 @@ def test_a_file_that_fails_leaves_nothing_behind(write: Write, fault: str, messa
     assert modules() == []
     write("half.py", text)  # mended: it loads without a new process
     load_plugins([path])
-    assert all("half" in registry for registry in REGISTRIES)
+    assert all("half" in registry for registry in LISTED)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_a_file_that_fails_leaves_nothing_behind(write: Write, fault: str, messa
             "@register_strategy('s')\nclass S(Strategy):\n    needs = frozenset({'gradients'})",
             "{file}: strategy 's' needs gradients of a forecaster: say uses_forecaster = True, too",
         ),
-        ("x = 1", "--plugins {file}: registers nothing. Put @register_strategy, @register_forecaster or @register_da"),
+        ("x = 1", "--plugins {file}: registers nothing. Put one of @register_strategy, @register_forecaster, @regis"),
     ],
 )
 def test_a_plug_in_that_cannot_be_one_says_where_and_why(write: Write, tmp_path: Path, text: str, message: str) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.contracts.engine import ENGINES, FailedJob, Pool
 from bench.contracts.errors import BenchError, WorkerLostError
-from bench.execution.engines import FailedJob, Pool, RayOptions, engine
+from bench.execution.engines.cluster import RayOptions
 from bench.execution.engines.connection import connected
 from bench.execution.engines.pool import LIBRARIES
 from bench.execution.engines.processes import MUTE, in_processes
@@ -41,7 +42,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     if request.param == "ray":
         request.getfixturevalue("ray_here")
     before = set(psutil.Process().children())
-    with engine(request.param)(2, 1) as hands:
+    with ENGINES[request.param].cls().pool(2, 1) as hands:
         assert hands.workers == 2
         yield hands
     assert not [child for child in set(psutil.Process().children()) - before if "process-name" in words_of(child)]
@@ -100,7 +101,7 @@ def begun(folder: Path, job: str) -> int:
 def test_every_job_has_one_result(name: str, request: pytest.FixtureRequest) -> None:
     if name == "ray":
         request.getfixturevalue("ray_here")
-    with engine(name)(2, 1) as pool:
+    with ENGINES[name].cls().pool(2, 1) as pool:
         assert sorted(str(one) for one in pool(square, range(20))) == sorted(str(n * n) for n in range(20))
         assert list(pool(square, [])) == []
         (lost,) = pool(refuse, [7])
@@ -183,7 +184,7 @@ def test_a_result_that_cannot_travel_is_a_reason() -> None:
 
 def test_an_unknown_engine_is_a_mistake() -> None:
     with pytest.raises(BenchError, match=r"Unknown engine 'processs'\. Did you mean 'processes'"):
-        engine("processs")
+        ENGINES["processs"]
 
 
 def test_workers_have_their_threads(pool: Pool) -> None:
@@ -299,7 +300,7 @@ SABOTAGE = {
 
 def test_a_job_that_spoils_its_worker_on_ray_is_lost_and_no_other(ray_here: None) -> None:
     jobs = ["forks", "closes", *(f"good {i}" for i in range(4))]
-    with engine("ray")(2, 1) as pool:
+    with ENGINES["ray"].cls().pool(2, 1) as pool:
         ended = list(pool(sabotage, jobs))
     assert [one.job for one in ended if isinstance(one, FailedJob)] == ["closes"]
     assert sorted(one for one in ended if isinstance(one, str)) == sorted({*jobs} - {"closes"})

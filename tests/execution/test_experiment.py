@@ -19,6 +19,7 @@ from bench.contracts.forecaster import TrainingConfig, register_forecaster
 from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run_spec import Choice, RunSpec, forecaster_config
 from bench.execution.experiment import Experiment, expand, experiment_files, join, load_experiment, narrow
+from bench.execution.resources import engine_of
 from bench.testing import small_series
 
 from ..conftest import Write, forgetting
@@ -151,7 +152,6 @@ def test_experiments_of_the_working_folder_win(write: Write, tmp_path: Path, mon
     ("text", "message"),
     [
         ("strategys = []", "unknown option 'strategys'. Did you mean 'strategies'? Options: datasets, device"),
-        ('engine = "slurm"', "option 'engine': input should be 'serial', 'processes', 'ray' or 'inline' (got 'slurm')"),
         ("seeds = []", "option 'seeds': list should have at least 1 item"),
         ("seeds = [-1]", "option 'seeds.0': input should be greater than or equal to 0 (got -1)"),
         ("threads = 0", "option 'threads': input should be greater than 0"),
@@ -432,8 +432,8 @@ def test_narrow_filters_and_adds() -> None:
 
 
 def test_narrow_checks_what_it_is_given() -> None:
-    with pytest.raises(BenchError, match="option 'engine': input should be 'serial', 'processes', 'ray' or 'inline'"):
-        narrow(make(), engine="slurm")
+    with pytest.raises(BenchError, match=r"Unknown engine 'slurm'\. Available: inline, processes, ray, serial"):
+        engine_of(narrow(make(), engine="slurm"))
     with pytest.raises(BenchError, match=r"command line: option 'seeds\.0'"):
         narrow(make(), seeds=[-3])
 
@@ -461,5 +461,5 @@ def test_what_joins_is_not_added_where_it_is_listed() -> None:
 
 
 def test_who_cannot_give_up_takes_no_timeout() -> None:
-    with pytest.raises(BenchError, match="'inline' has no worker that a timeout could end"):
-        narrow(make(), engine="inline", timeout=3.0)
+    with pytest.raises(BenchError, match=r"'inline' has no worker that a timeout could end: .* processes, ray, serial"):
+        engine_of(narrow(make(), engine="inline", timeout=3.0))

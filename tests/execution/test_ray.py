@@ -241,14 +241,14 @@ def test_without_ray_a_line_says_how_to_get_it(tiny: Path, bench: Bench, monkeyp
 def test_an_address_is_of_a_ray_cluster(tiny: Path, bench: Bench) -> None:
     ran = bench("run", tiny, "--address", "auto")
     assert ran.status == 2
-    assert "--address is of a ray cluster, and the engine is 'inline': add --engine ray" in ran.err
+    assert "--address is of a cluster, and the engine 'inline' uses none: add --engine ray" in ran.err
 
 
 @pytest.mark.parametrize("given", ["cuda", "cuda:1"])
 def test_devices_of_other_machines_count_as_they_are_named(given: str, tiny: Path) -> None:
     experiment = load_experiment(str(tiny)).model_copy(update={"engine": "ray", "device": given})
     assert device_of(experiment) == "cuda"
-    auto = experiment.model_copy(update={"device": "auto", "ray": RayOptions(gpus=0.5)})
+    auto = experiment.model_copy(update={"device": "auto", "engine_options": {"ray": {"gpus": 0.5}}})
     assert device_of(auto) == "cuda"
     with pytest.raises(BenchError, match="Unknown device 'gpu'"):
         device_of(experiment.model_copy(update={"device": "gpu"}))

@@ -18,9 +18,9 @@ import pytest
 
 from bench import load_results
 from bench.analysis.sweeps import grid_table
+from bench.contracts.engine import Pool
 from bench.evaluation.run_spec import RunSpec
-from bench.execution.engines import ENGINES, Pool
-from bench.execution.engines.inline import InOrder
+from bench.execution.engines.inline import Inline, InOrder
 from bench.execution.experiment import expand, load_experiment
 from bench.execution.sweep.sweep import plan
 from bench.report.view.loading import read_results
@@ -109,11 +109,11 @@ def test_one_crew_tries_and_serves(swept: Path, bench: Bench, monkeypatch: pytes
             self.closed += 1
 
     @contextmanager
-    def counting(workers: int | None, threads: int) -> Iterator[Pool]:
+    def counting(*_: object) -> Iterator[Pool]:
         pools.append(Counted())
         yield pools[-1]
 
-    monkeypatch.setitem(ENGINES, "inline", counting)
+    monkeypatch.setattr(Inline, "pool", counting)
     assert bench("sweep", swept).status == 0
     (pool,) = pools
     assert isinstance(pool, Counted)

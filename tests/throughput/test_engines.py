@@ -10,7 +10,8 @@ from contextlib import ExitStack
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.execution.engines import Pool, RayOptions, engine
+from bench.contracts.engine import ENGINES, Pool
+from bench.execution.engines.cluster import RayOptions
 from bench.execution.engines.connection import connected
 
 WORKERS, JOBS, MAX_ATTEMPTS = 2, 16, 3
@@ -46,7 +47,7 @@ def pools(request: pytest.FixtureRequest) -> Iterator[Pools]:
         def pool(name: str) -> Pool:
             if name == "ray":
                 request.getfixturevalue("ray_here")
-            hands = stack.enter_context(engine(name)(WORKERS, 1))
+            hands = stack.enter_context(ENGINES[name].cls().pool(WORKERS, 1))
             list(hands(burn, [1] * 2 * WORKERS))
             return hands
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from bench.contracts.config import Config
+from bench.contracts.engine import EngineConfig
 from bench.contracts.errors import BenchError
 
 
-class RayOptions(Config):
+class RayOptions(EngineConfig):
     """How runs are spread over a ray cluster.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import logging
 import os
@@ -20,6 +19,7 @@ from typing import Any, TextIO
 
 import psutil
 
+from bench.contracts.engine import ENGINES
 from bench.contracts.errors import BenchError
 from bench.execution.engines.cluster import Cluster, RayOptions
 from bench.results.plain import remove
@@ -52,7 +52,7 @@ def connected(options: RayOptions, cpus: int) -> Iterator[Cluster]:
     address = options.address or os.environ.get("RAY_ADDRESS") or "local"
     with _termination_later() as raise_pending, ExitStack() as stack:
         stack.enter_context(_environment(QUIET | (LOOPBACK if address == "local" else {})))
-        ray = _imported()
+        ray: Any = ENGINES["ray"].cls.load_package()
         place = "the ray cluster of this session" if address == "local" else f"the ray cluster at {address}"
         if ray.is_initialized():
             yield Cluster(ray, "the ray cluster of this process", raise_pending)
@@ -65,13 +65,6 @@ def connected(options: RayOptions, cpus: int) -> Iterator[Cluster]:
             _init(ray, place, address=address)
         stack.enter_context(contextlib.redirect_stdout(_WithoutRay(sys.stdout)))
         yield Cluster(ray, place, raise_pending)
-
-
-def _imported() -> Any:
-    try:
-        return importlib.import_module("ray")
-    except ImportError:
-        raise BenchError("the engine 'ray' needs ray: pip install 'adaptbench[ray]'") from None
 
 
 def _init(ray: Any, place: str, **how: Any) -> None:

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from bench.contracts.engine import Engine, FailedJob, J, Pool, R, register_engine
 from bench.contracts.errors import ENDS_SESSION
-from bench.execution.engines.pool import FailedJob, J, Pool, R, failure
 
 
-@contextmanager
-def inline(workers: int | None = 1, threads: int = 1) -> Iterator[Pool]:
-    """A pool of this process alone; ``workers`` and ``threads`` change nothing, and no job can be given up.
+@register_engine("inline")
+class Inline(Engine):
+    """One job after the other, in the session's own process: for a debugger or a profiler.
 
     A job that ends its process ends this one.
     """
-    del workers, threads
-    yield InOrder()
+
+    has_workers = False
+    has_timeouts = False
+    one_at_a_time = True
+
+    @contextmanager
+    def pool(self, workers: int | None, threads: int, device: str = "cpu") -> Iterator[Pool]:
+        """This process; the arguments change nothing."""
+        del workers, threads, device
+        yield InOrder()
 
 
 class InOrder:
@@ -35,7 +43,7 @@ class InOrder:
             except ENDS_SESSION:
                 raise
             except BaseException as error:
-                yield failure(error).of(job)
+                yield FailedJob.of(job, error)
             else:
                 yield result
 

@@ -1,4 +1,4 @@
-"""What every engine offers: a pool that applies functions to jobs, for as long as a session needs it."""
+"""What pools share: a queue of jobs, the outcome of one in a worker, and limits on attempts and threads."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, cast
 
+from bench.contracts.engine import FailedJob, J, R
 from bench.contracts.errors import traceback_of, words_of
-
-J = TypeVar("J")
-R = TypeVar("R")
 
 MAX_ATTEMPTS = 2
 """A job whose worker dies is done again once: the worker may have been killed for another's hunger."""
@@ -26,21 +24,6 @@ TRACEBACK_GRACE_S = 0.3
 """What a worker that is late is left to say where it stands."""
 
 LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
-
-
-@dataclass(frozen=True)
-class FailedJob(Generic[J]):
-    """A job that came to no result.
-
-    Attributes:
-        job: As it was given.
-        reason: What became of it: what it raised, or how its worker ended.
-        traceback: Of what it raised.
-    """
-
-    job: J
-    reason: str
-    traceback: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,38 +45,6 @@ class Outcome(Generic[R]):
     def of(self, job: J) -> R | FailedJob[J]:
         """The result, or that the job is lost."""
         return FailedJob(job, self.reason, self.traceback) if self.reason else cast("R", self.result)
-
-
-class Pool(Protocol):
-    """Applies a function to jobs; results come as they are ready, in any order.
-
-    A job whose function raises is `FailedJob`, and the others go on.
-    """
-
-    @property
-    def workers(self) -> int:
-        """How many jobs are under way at a time, at most."""
-        ...
-
-    def __call__(
-        self, function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None
-    ) -> Iterator[R | FailedJob[J]]:
-        """Do all jobs.
-
-        Args:
-            function: What is done to each.
-            jobs: Taken one by one, as there are hands free.
-            timeout: Seconds after which a job is given up, where the engine can.
-        """
-        ...
-
-    def alone(self) -> Pool:
-        """A pool that does one job at a time while the workers of this one are gone: for what is to be timed."""
-        ...
-
-    def close(self) -> None:
-        """End all workers, whatever they are doing; others start when there is more to do."""
-        ...
 
 
 @dataclass

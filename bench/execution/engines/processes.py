@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from multiprocessing import Pipe
@@ -20,16 +20,13 @@ from typing import Any
 
 import psutil
 
+from bench.contracts.engine import Engine, FailedJob, J, Pool, R, register_engine
 from bench.contracts.errors import WorkerLostError
 from bench.execution.engines.pool import (
     MAX_STARTUP_FAILURES,
     TRACEBACK_GRACE_S,
-    FailedJob,
-    J,
     Outcome,
-    Pool,
     Queue,
-    R,
     Task,
     failure,
     outcome,
@@ -73,12 +70,26 @@ def in_processes(workers: int | None, threads: int) -> Iterator[Pool]:
         pool.close()
 
 
-@contextmanager
-def serially(workers: int | None, threads: int) -> Iterator[Pool]:
-    """`in_processes` with one worker, whatever ``workers`` says."""
-    del workers
-    with in_processes(1, threads) as pool:
-        yield pool
+@register_engine("processes")
+class Processes(Engine):
+    """Worker processes of this machine, as many as cores allow."""
+
+    def pool(self, workers: int | None, threads: int, device: str = "cpu") -> AbstractContextManager[Pool]:
+        """See `in_processes`."""
+        del device
+        return in_processes(workers, threads)
+
+
+@register_engine("serial")
+class Serial(Engine):
+    """One job after the other, in one process beside the session's."""
+
+    one_at_a_time = True
+
+    def pool(self, workers: int | None, threads: int, device: str = "cpu") -> AbstractContextManager[Pool]:
+        """See `in_processes`; with one worker, whatever ``workers`` says."""
+        del workers, device
+        return in_processes(1, threads)
 
 
 def cores_for(threads: int) -> int:

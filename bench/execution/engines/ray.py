@@ -10,17 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.contracts.engine import Engine, FailedJob, J, Pool, R, register_engine
 from bench.contracts.errors import BenchError, WorkerLostError
 from bench.execution.engines.cluster import Cluster, RayOptions, Share
 from bench.execution.engines.connection import connected
 from bench.execution.engines.pool import (
     MAX_STARTUP_FAILURES,
     TRACEBACK_GRACE_S,
-    FailedJob,
-    J,
-    Pool,
     Queue,
-    R,
     Task,
     thread_limits,
 )
@@ -31,26 +28,41 @@ LOOK_S = 0.5
 HOPE_S = 60.0
 """After so long without a worker, it is asked whether the cluster could still have one."""
 
-OPTIONS = RayOptions()
 
+@register_engine("ray")
+class Ray(Engine):
+    """Actors of a ray cluster, of one machine or many."""
 
-@contextmanager
-def on_ray(workers: int | None, threads: int, options: RayOptions = OPTIONS) -> Iterator[Pool]:
-    """A pool of actors, which start when they are needed and end with the context, as does a cluster of our own.
+    Config = RayOptions
+    is_remote = True
+    package = "ray"
+    install = "adaptbench[ray]"
 
-    What becomes of jobs whose workers die or hang is as with `in_processes`.
+    @property
+    def wants_gpus(self) -> bool:
+        """Whether each worker is to have a GPU, or a part of one."""
+        return bool(self.config.gpus)
 
-    Args:
-        workers: Actors; None: as many as the cluster has room for.
-        threads: For the numerical libraries of each, and its CPUs.
-        options: Which cluster, and what else of it.
+    @contextmanager
+    def pool(self, workers: int | None, threads: int, device: str = "cpu") -> Iterator[Pool]:
+        """A pool of actors, which start when they are needed and end with the context, as does a cluster of our own.
 
-    Raises:
-        BenchError: ray is not installed, no cluster answers, or none of its machines is large enough; this is found
-            when there is something to do.
-    """
-    with ExitStack() as stack:
-        yield _OnDemand(workers, threads, options, stack)
+        What becomes of jobs whose workers die or hang is as with `in_processes`.
+
+        Args:
+            workers: Actors; None: as many as the cluster has room for.
+            threads: For the numerical libraries of each, and its CPUs.
+            device: On ``cuda`` each has a GPU, unless the options say otherwise.
+
+        Raises:
+            BenchError: ray is not installed, no cluster answers, or none of its machines is large enough; this is
+                found when there is something to do.
+        """
+        options = self.config
+        if options.gpus is None and device.startswith("cuda"):
+            options = options.model_copy(update={"gpus": 1.0})
+        with ExitStack() as stack:
+            yield _OnDemand(workers, threads, options, stack)
 
 
 @dataclass

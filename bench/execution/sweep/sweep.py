@@ -119,7 +119,7 @@ def carry_out_sweep(
     print_notes(runs, console)
     paths = tuple(path.resolve() for path in plugins)
     folder, checkpoints = results / experiment.name, results / CHECKPOINTS
-    place = RunPaths(folder / SWEEP, checkpoints, paths, command)
+    place = RunPaths(folder / SWEEP, checkpoints, paths, command, experiment.engine)
     untimed = experiment.model_copy(update={"timing_blocks": 0})
     cells = _cells(searches, listed_trials(folder) if narrowed else {})
     served = None
@@ -133,7 +133,7 @@ def carry_out_sweep(
                 (search, run) for search, pair in chosen for run in runs_on(experiment, search.dataset, [pair], device)
             ]
             _list_served(experiment, stream, folder, keep=narrowed)
-            place = RunPaths(folder, checkpoints, paths, command)
+            place = RunPaths(folder, checkpoints, paths, command, experiment.engine)
             all_runs = unique(run for _, run in stream)
             served = carry_out_runs(all_runs, experiment, place, pool, console=console, redo=redo, narrowed=narrowed)
     made = {id(search) for search, _ in chosen}

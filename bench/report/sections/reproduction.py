@@ -43,6 +43,7 @@ def _machine(environments: Sequence[dict[str, Any]]) -> list[str]:
         ("platform", "Platform"),
         ("device", "Device"),
         ("threads", "Threads a run"),
+        ("engine", "Engine"),
     ):
         values = [escape(value) for value in _distinct(environments, key)]
         if key == "device":
