@@ -1,18 +1,23 @@
-"""What results mean: pure functions from frames to frames. No torch, no files, no drawing."""
+"""Statistics of results: pure functions from frames to frames. No torch, no drawing.
+
+Arguments of one name mean the same everywhere:
+
+- ``runs``: a row for each run, as `bench.load_results` gives it; with ``scenario`` and ``entry`` of `with_entries`.
+- ``board``: from `leaderboard`.
+- ``errors``: scaled MSE by entry, each ``(origins, seeds)``, index origin, a column for each seed.
+- ``overlap``: origins whose truths overlap, ``ceil(horizon / stride)``: neighbours so near depend on each other.
+"""
 
 from bench.analysis.ablations import MEMORY_QUESTIONS, Question, ablations
-from bench.analysis.breakdown import error_shares, mean_by
 from bench.analysis.cost import cost_table, pareto_front
 from bench.analysis.divergence import divergence_counts, has_diverged
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
-from bench.analysis.forecasts import forecast_line
 from bench.analysis.label_curves import fullest, label_curves, label_gains, label_worth, labels_released
 from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
 from bench.analysis.ratios import exact_stretches, geometric_ratio, median_ratio, stretch_length
 from bench.analysis.recovery import (
     RECOVERED,
     aligned,
-    cost_of_delay,
     excess_area,
     forgetting,
     harm,
@@ -42,81 +47,28 @@ from bench.analysis.statistics.ranks import (
     signed_ranks,
     smallest_signed_rank_p,
 )
-from bench.analysis.streams import Span, around_events, mean_over_seeds, rolling_error, thin
-from bench.analysis.traces import median_trace
+from bench.analysis.streams import (
+    Span,
+    around_events,
+    error_shares,
+    forecast_line,
+    mean_by,
+    mean_over_seeds,
+    median_trace,
+    rolling_error,
+    thin,
+)
 from bench.analysis.win_tie_loss import totals, win_tie_loss
 
 __all__ = [
-    "MEMORY_QUESTIONS",
-    "RECOVERED",
-    "Contest",
-    "Difference",
-    "EqualAccuracy",
-    "Question",
-    "RankTest",
-    "Ratio",
-    "Span",
-    "ablations",
-    "aligned",
-    "alike",
-    "all_pairs",
-    "around_events",
-    "block_length",
-    "block_ranks",
-    "contest",
-    "cost_of_delay",
-    "cost_table",
-    "critical_difference",
-    "dataset_scores",
-    "diebold_mariano",
-    "divergence_counts",
-    "error_shares",
-    "exact_stretches",
-    "excess_area",
-    "forecast_line",
-    "forgetting",
-    "friedman",
-    "fullest",
-    "geometric_ratio",
-    "harm",
-    "has_diverged",
-    "holm",
-    "is_barred",
-    "label_curves",
-    "label_gains",
-    "label_worth",
-    "labels_released",
-    "latest",
-    "leaderboard",
-    "leaky_scenarios",
-    "mean_by",
-    "mean_interval",
-    "mean_over_seeds",
-    "median_ratio",
-    "median_trace",
-    "over_scenarios",
-    "overall",
-    "paired_difference",
-    "paired_ratio",
-    "pareto_front",
-    "peak_excess",
-    "rank_pairs",
-    "recovery_time",
-    "reference_curve",
-    "regret_against_fixed",
-    "regret_against_regimes",
-    "return_time",
-    "rolling_error",
-    "settled_level",
-    "signed_ranks",
-    "skill",
-    "skill_intervals",
-    "smallest_signed_rank_p",
-    "stretch_length",
-    "thin",
-    "totals",
-    "twin_cost",
-    "win_tie_loss",
-    "with_entries",
-    "with_intervals",
-]
+    "MEMORY_QUESTIONS", "RECOVERED", "Contest", "Difference", "EqualAccuracy", "Question", "RankTest", "Ratio", "Span",
+    "ablations", "aligned", "alike", "all_pairs", "around_events", "block_length", "block_ranks", "contest",
+    "cost_table", "critical_difference", "dataset_scores", "diebold_mariano", "divergence_counts", "error_shares",
+    "exact_stretches", "excess_area", "forecast_line", "forgetting", "friedman", "fullest", "geometric_ratio", "harm",
+    "has_diverged", "holm", "is_barred", "label_curves", "label_gains", "label_worth", "labels_released", "latest",
+    "leaderboard", "leaky_scenarios", "mean_by", "mean_interval", "mean_over_seeds", "median_ratio", "median_trace",
+    "over_scenarios", "overall", "paired_difference", "paired_ratio", "pareto_front", "peak_excess", "rank_pairs",
+    "recovery_time", "reference_curve", "regret_against_fixed", "regret_against_regimes", "return_time",
+    "rolling_error", "settled_level", "signed_ranks", "skill", "skill_intervals", "smallest_signed_rank_p",
+    "stretch_length", "thin", "totals", "twin_cost", "win_tie_loss", "with_entries", "with_intervals",
+]  # fmt: skip

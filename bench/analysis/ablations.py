@@ -16,9 +16,7 @@ class Question:
     """What a pair of strategies answers.
 
     Attributes:
-        subject: What the first does and the second does not, as the subject of a sentence.
-        one: Name of the first strategy.
-        other: Name of the second.
+        subject: What strategy ``one`` does and ``other`` does not, as the subject of a sentence.
     """
 
     subject: str
@@ -41,19 +39,14 @@ def ablations(
 ) -> pd.DataFrame:
     """Answer every question that the entries of one scenario can answer.
 
-    Entries are paired on the same forecaster. Where one of the two strategies ran with several options, the entry with
-    the same options is taken, or else the one as registered, or else the first.
+    Entries are paired on the same forecaster. If ``other`` ran with several options, the entry with the options of
+    ``one`` is taken, else the one with defaults, else the first.
 
     Args:
         entries: Columns ``entry, strategy, base, strategy_config``, a row for each entry.
-        errors: For each entry, ``(origins, seeds)`` MSE.
-        overlap: Origins whose truths overlap, ``ceil(H / S)``.
-        questions: What to ask.
 
     Returns:
-        Columns ``subject, one, other`` (entries), ``strategy, against`` (strategies), ``difference, low, high``
-        (scaled MSE; below 0 the first is better), ``percent, percent_low, percent_high`` (of the second's MSE),
-        ``verdict, origins, seeds, block``; see `paired_difference`.
+        Columns ``subject, one, other`` (entries), ``strategy, against`` (strategies) and those of `Difference.row`.
     """
     known: list[dict[Any, Any]] = [row for row in entries.to_dict("records") if row["entry"] in errors]
     rows = []
@@ -62,24 +55,14 @@ def ablations(
             second = _counterpart(first, [row for row in known if row["strategy"] == question.other])
             if second is None:
                 continue
-            found = paired_difference(errors[first["entry"]], errors[second], overlap)
-            if found is None:
-                continue
-            rows.append(
-                {
-                    "subject": question.subject,
-                    "one": first["entry"],
-                    "other": second,
-                    "strategy": question.one,
-                    "against": question.other,
-                    **found.row,
-                }
-            )
+            if found := paired_difference(errors[first["entry"]], errors[second], overlap):
+                named = {"subject": question.subject, "one": first["entry"], "other": second}
+                rows.append(named | {"strategy": question.one, "against": question.other, **found.row})
     return pd.DataFrame(rows)
 
 
 def _counterpart(entry: dict[Any, Any], candidates: Sequence[dict[Any, Any]]) -> str | None:
-    """The entry that differs from one in as little as can be, on the same forecaster."""
+    """The entry on the same forecaster with the most similar options."""
     same = [row for row in candidates if row["base"] == entry["base"]]
     for options in (entry["strategy_config"], "{}"):
         if alike := [row["entry"] for row in same if row["strategy_config"] == options]:

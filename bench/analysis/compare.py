@@ -1,4 +1,4 @@
-"""What got worse or slower from one version to another: runs and benchmarks of A beside those of B."""
+"""Compare two versions: the runs and benchmarks of A with those of B."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Place = Sequence[Hashable]
 
 @dataclass(frozen=True)
 class Bounds:
-    """From where on a change counts, as a share: 0.01 is one percent more error, or time.
+    """The smallest change that counts, as a share: 0.01 is one percent more error, or time.
 
     Attributes:
         worse: Of errors.
-        slower: Of times, and of how many times faster one thing is than another.
+        slower: Of times and of speed ratios.
     """
 
     worse: float = 0.01
@@ -41,27 +41,24 @@ BOUNDS = Bounds()
 
 
 def compare_runs(a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS) -> pd.DataFrame:
-    """What became of each entry (strategy and forecaster, with options) of each scenario (dataset and protocol).
+    """Compare each entry (strategy and forecaster, with options) of each scenario (dataset and protocol) in A and B.
 
     Runs are the same if ``experiment`` and ``cell`` are. Errors are compared over the seeds that ended well in both,
-    if the data are the same; times over those that were timed alone in both, on the same device with as many threads.
+    if the data are the same; times over those that were timed alone in both, on the same device and number of threads.
 
     Args:
-        a: A row for each run, as `with_entries` takes it, with the columns ``experiment``, ``cell`` (what the run is,
-            apart from versions of code and data, as text), ``fingerprint`` (of the data), ``mse``, ``mae``,
+        a: A row for each run, as `with_entries` takes it, with the columns ``experiment``, ``cell`` (text: what the run
+            is, apart from versions of code and data), ``fingerprint`` (of the data), ``mse``, ``mae``,
             ``timed_alone``, ``device``, ``device_name``, ``threads``, ``windows_per_s``, ``predict_p50_ms`` and
             ``adapt_p50_ms``. Of runs with one cell the last counts.
-        b: Likewise.
-        bounds: From where on a change counts.
 
     Returns:
-        A row for each entry and measure, with the columns ``experiment, scenario, entry``; ``measure`` (``status``,
-        ``mse``, ...); ``a`` and ``b``, means over the common seeds; ``change``, the mean over seeds of the ratio B / A
-        of errors or times, less 1 (of the time for a window, where ``measure`` is windows/s), so that above 0 is for
-        the worse; ``worst`` and ``worst_seed``, the largest of those changes and its seed; ``seeds``, a tuple;
-        ``verdict`` (``worse``, ``better``, ``slower``, ``faster``, ``newly failed``, ``newly skipped``,
-        ``no longer failed``, ``no longer skipped``, ``same``, ``not comparable``, ``only in A``, ``only in B``); and
-        ``reason``, text. Each run that both have is in one row with the measure ``status``.
+        A row for each entry and measure: ``experiment, scenario, entry``; ``measure`` (``status``, ``mse``, ...);
+        ``a`` and ``b``, means over the common seeds; ``change``, the mean over seeds of B / A less 1 (of the time for a
+        window, where ``measure`` is ``windows_per_s``), so that above 0 is worse; ``worst`` and ``worst_seed``, the
+        largest of those changes and its seed; ``seeds``, a tuple; ``verdict`` (``worse``, ``better``, ``slower``,
+        ``faster``, ``newly failed``, ``newly skipped``, ``no longer failed``, ``no longer skipped``, ``same``,
+        ``not comparable``, ``only in A``, ``only in B``); and ``reason``. Each common run is in one ``status`` row.
     """
     a, b = _named(a, b)
     rows = []
@@ -77,21 +74,18 @@ def compare_runs(a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS) -> p
 
 
 def compare_benchmarks(a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS) -> pd.DataFrame:
-    """What became of each benchmark.
+    """Compare each benchmark.
 
-    A ratio (how many times faster than something else, both measured in turn in one process) stands on a machine that
-    others use: where both sides have one of the same thing, it decides, on whatever machines. Otherwise medians do, on
-    the same machine.
+    A ratio (how many times faster than something else, both measured in turn in one process) holds on a busy machine:
+    if both sides have one of the same thing, it decides, on any machines. Otherwise medians do, on the same machine.
 
     Args:
-        a: A row for each benchmark, with the columns ``name``, ``median_ms``, ``ratio`` (NaN without), ``against``
-            (what the ratio is to, as text) and ``machine``.
-        b: Likewise.
-        bounds: From where on a change counts.
+        a: A row for each benchmark: columns ``name``, ``median_ms``, ``ratio`` (NaN without), ``against`` (text: what
+            the ratio is to) and ``machine``.
 
     Returns:
         The columns of `compare_runs`; ``entry`` is the benchmark, ``seeds`` is empty, and the verdict may also be
-        ``judged by ratio``. Each benchmark that both have is in one row with the measure ``median_ms``.
+        ``judged by ratio``. Each common benchmark is in one row with the measure ``median_ms``.
     """
     rows = []
     for here, there, side in ((a, b, "A"), (b, a, "B")):
@@ -108,7 +102,7 @@ def is_worse(changes: pd.DataFrame) -> bool:
 
 
 def tally(changes: pd.DataFrame) -> dict[str, int]:
-    """How many runs (or benchmarks) each verdict is about; a run with two rows of one verdict counts once."""
+    """Number of runs (or benchmarks) for each verdict; a run with two rows of one verdict counts once."""
     found = {}
     for verdict, rows in changes.groupby("verdict"):
         seeds = [set[Any]().union(*group) or {None} for _, group in rows.groupby(PLACE)["seeds"]]
@@ -117,22 +111,15 @@ def tally(changes: pd.DataFrame) -> dict[str, int]:
 
 
 def compared(changes: pd.DataFrame, measure: str) -> int:
-    """How many runs (by ``status``) or benchmarks (by ``median_ms``) both sides have."""
+    """Number of runs (by ``status``) or benchmarks (by ``median_ms``) that both sides have."""
     there = changes[(changes["measure"] == measure) & ~changes["verdict"].str.startswith("only in")]
     return sum(max(1, len(seeds)) for seeds in there["seeds"])
 
 
 def cost_ratios(a: pd.Series, b: pd.Series, measure: str) -> pd.Series:
-    """How many times as large an error or a time is in B; above 1 is for the worse.
+    """B / A of an error or time (A / B where more is better), on the common index; above 1 is worse.
 
-    Args:
-        a: Values of a measure.
-        b: Likewise, on the same index.
-        measure: Its name, which says whether more is better, and whether it is in milliseconds.
-
-    Returns:
-        B / A (A / B where more is better). 1 where both are equal or not a number; ∞ where only B is not finite, or
-        only A is 0.
+    1 where both are equal or not a number; ∞ where only B is not finite, or only A is 0.
     """
     with np.errstate(all="ignore"):
         one, other = (_costs(values.to_numpy(dtype=float), measure) for values in (a, b))
@@ -151,7 +138,7 @@ def _costs(values: np.ndarray[Any, np.dtype[np.float64]], measure: str) -> np.nd
 
 
 def _named(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both sides with names that tell entries and scenarios of either apart, and a column ``pair``."""
+    """Both sides with names that are unique over A and B, and a column ``pair``."""
     sides = [side.assign(side=name) for name, side in (("A", a), ("B", b)) if len(side)]
     runs = pd.concat(sides, ignore_index=True)
     # by the data's fingerprint, the same scenario would have another name in A and in B
@@ -192,10 +179,10 @@ def _why_not(pair: dict[Any, Any]) -> str:
     for side in "ab":
         if not pair[f"timed_alone_{side}"]:
             return f"not timed alone in {side.upper()}"
-    for what, key in (("device", "device"), ("device", "device_name"), ("threads", "threads")):
+    for key in ("device", "device_name", "threads"):
         one, other = pair[f"{key}_a"], pair[f"{key}_b"]
         if one != other:
-            return f"{what}: {one} in A, {other} in B"
+            return f"{key.removesuffix('_name')}: {one} in A, {other} in B"
     return ""
 
 
@@ -217,13 +204,9 @@ def _change(place: Place, measure: str, group: pd.DataFrame, bound: float, verdi
     a, b = group[f"{measure}_a"], group[f"{measure}_b"]
     ratios = cost_ratios(a, b, measure).to_numpy()
     mean, worst = float(ratios.mean()), int(ratios.argmax())
-    return _row(place, measure, tuple(sorted(group["seed"])), _verdict(mean, bound, verdicts)) | {
-        "a": float(a.mean()),
-        "b": float(b.mean()),
-        "change": mean - 1,
-        "worst": float(ratios[worst]) - 1,
-        "worst_seed": int(group["seed"].iloc[worst]),
-    }
+    values = {"a": float(a.mean()), "b": float(b.mean()), "change": mean - 1, "worst": float(ratios[worst]) - 1}
+    row = _row(place, measure, tuple(sorted(group["seed"])), _verdict(mean, bound, verdicts))
+    return row | values | {"worst_seed": int(group["seed"].iloc[worst])}
 
 
 def _verdict(ratio: float, bound: float, verdicts: tuple[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""What service costs, and what of it is worth its error."""
+"""What serving costs, and which entries are on the Pareto front of cost and error."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Cost of each entry of each scenario.
 
     Args:
-        runs: A row for each run (see `with_entries`), with the column ``stream_s_per_1000``: seconds of predict and
-            adapt for 1,000 windows over the whole stream, from the accuracy run.
+        runs: With the column ``stream_s_per_1000``: seconds of predict and adapt for 1,000 windows, over the whole
+            stream of the accuracy run.
 
     Returns:
-        Columns ``scenario, entry``, then `COSTS` from the timing pass of the lowest seed that has one which other
-        processes did not disturb (NaN without), then ``stream_s_per_1000``, the mean over seeds.
+        Columns ``scenario, entry``, then `COSTS` from the undisturbed timing pass of the lowest seed (NaN without),
+        then ``stream_s_per_1000``, the mean over seeds.
     """
     runs = with_entries(runs)
     ok = runs[runs["status"] == "ok"]
@@ -31,15 +31,7 @@ def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def pareto_front(cost: pd.Series, error: pd.Series) -> pd.Series:
-    """Which points no other one beats in both cost and error (lower is better).
-
-    Args:
-        cost: One number for each point.
-        error: Likewise, on the same index.
-
-    Returns:
-        Booleans on the same index; False where a number is not finite.
-    """
+    """Booleans: finite points that no other one beats in both cost and error (lower is better)."""
     c, e = cost.to_numpy(dtype=float), error.to_numpy(dtype=float)
     no_worse = (c[None, :] <= c[:, None]) & (e[None, :] <= e[:, None])
     better = (c[None, :] < c[:, None]) | (e[None, :] < e[:, None])

@@ -9,27 +9,21 @@ DIVERGED = r"\bdiverged\b"  # as the stream and the training say it in a run's r
 
 
 def has_diverged(runs: pd.DataFrame) -> pd.Series:
-    """Which runs have an error without bound, or failed because a forecast or a whole training was not finite.
+    """Which runs have an infinite error, or failed because a forecast or a whole training was not finite.
 
     Args:
-        runs: A row for each run: columns ``status, reason, mse``.
-
-    Returns:
-        Booleans on the same index.
+        runs: Columns ``status, reason, mse``.
     """
     endless = (runs["status"] == "ok") & ~np.isfinite(runs["mse"].astype(float))
     return endless | ((runs["status"] == "failed") & runs["reason"].astype(str).str.contains(DIVERGED))
 
 
 def divergence_counts(runs: pd.DataFrame) -> pd.DataFrame:
-    """How many runs of each entry diverged, scenario by scenario.
-
-    Args:
-        runs: As in `has_diverged`, with the columns of `with_entries`.
+    """Number of diverged runs by entry and scenario.
 
     Returns:
         A row for each entry and scenario with such a run: columns ``entry, base`` (its forecaster), ``scenario,
-        diverged, runs`` (those that were not skipped), ``seeds`` (that diverged, in order, as text).
+        diverged, runs`` (not skipped), ``seeds`` (that diverged, in order, as text).
     """
     tried = runs[runs["status"] != "skipped"]
     tried = tried.assign(diverged=has_diverged(tried))

@@ -1,4 +1,4 @@
-"""Which runs belong together: the scenario they ran in, and the entry of the tables that they stand for."""
+"""Which runs belong together: their scenario, and their entry of the tables."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
     """Name what is compared with what.
 
     Runs of one ``scenario`` (dataset and protocol) are comparable. Runs of one ``entry`` (strategy and forecaster,
-    with their options) differ in nothing but the seed. Names are as short as telling them apart allows.
+    with their options) differ only in the seed. Names are as short as uniqueness allows.
 
     Args:
-        runs: A row for each run, as `bench.load_results` gives it. The columns ``dataset_options``, ``fingerprint``
-            and ``forecaster_options`` (each text) tell more runs apart where they are there.
+        runs: As `bench.load_results` gives it. The text columns ``dataset_options``, ``fingerprint`` and
+            ``forecaster_options`` make more runs unequal where they are there.
 
     Returns:
         The same rows with the columns ``scenario``, ``entry``, ``base`` (the forecaster with its options, or
@@ -43,37 +43,26 @@ def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def leaky_scenarios(runs: pd.DataFrame) -> set[str]:
-    """Scenarios in which labels came before they could be known, on purpose; nothing in them is ranked.
-
-    Args:
-        runs: With the columns of `with_entries`; without a column ``labels``, none is.
-    """
+    """Scenarios whose labels came, on purpose, before they could be known; nothing in them is ranked."""
     return set(runs.loc[runs["labels"] == "instant", "scenario"]) if "labels" in runs else set()
 
 
 def is_barred(frame: pd.DataFrame) -> pd.Series:
-    """Which rows are never ranked: leaky on purpose, or of a version that failed the leak canary.
-
-    Args:
-        frame: With the column ``group``, and ``audit`` where it is known.
-
-    Returns:
-        Booleans on the same index.
-    """
+    """Booleans: rows that are never ranked, as their ``group`` is leaky, or their ``audit`` (where known) failed."""
     barred = frame["group"] == "leaky"
     return barred | (frame["audit"] == "failed") if "audit" in frame else barred
 
 
 def latest(runs: pd.DataFrame) -> pd.DataFrame:
-    """Leave out what a later run replaced.
+    """Leave out runs that a later one replaced.
 
     A results folder keeps the runs of plug-ins, recipes and data as they were before an edit. Of each dataset only
     the newest ``fingerprint`` counts, of each entry the newest ``version``, and of several runs with one seed the
     newest, by ``started``.
 
     Args:
-        runs: As `with_entries` takes it, with the text columns ``dataset_options``, ``fingerprint``, ``version`` (of
-            everything but options and seed that decides the outcome) and ``started``.
+        runs: With the text columns ``dataset_options``, ``fingerprint``, ``version`` (of everything but options and
+            seed that decides the outcome) and ``started``.
 
     Returns:
         A subset of the rows, in the same order, with the columns of `with_entries`.
@@ -117,14 +106,7 @@ def _protocol_columns(runs: pd.DataFrame) -> list[str]:
 
 
 def scenario_parts(runs: pd.DataFrame) -> pd.DataFrame:
-    """What a scenario's name can be made of, for `shortest_names`: the dataset, what else it is, and the protocol.
-
-    Args:
-        runs: As `with_entries` takes it.
-
-    Returns:
-        Columns ``dataset, options, fingerprint, protocol, numbers, labels``, each text that follows those before it.
-    """
+    """Parts of a scenario's name, for `shortest_names`."""
     parts = pd.DataFrame({"dataset": runs["dataset"]}, index=runs.index)
     if "dataset_options" in runs:
         parts["options"] = options_text(runs["dataset_options"])
@@ -139,7 +121,7 @@ def scenario_parts(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _regime(label: str, plain: str) -> str:
-    """What a protocol's label says of labels, given the label of the same protocol with all of them in time."""
+    """What a protocol's label says of labels, given the label of the same protocol with every label, undelayed."""
     said = set(plain.removesuffix(")").split(", "))
     own = [part for part in label.removesuffix(")").split(", ") if part not in said]
     return f", {', '.join(own) or 'all labels'}"

@@ -1,6 +1,6 @@
-"""Change points that were estimated, kept by the fingerprint of the data: reports read them without the dataset.
+"""Estimated change points, kept by the fingerprint of the data, so that reports need no dataset.
 
-They are for people's eyes. No strategy is given one, and none counts as a known drift.
+They are for readers of a report only: no strategy sees one, and none counts as a known drift.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ class EstimatedDrift:
     """A change of the level that the data show.
 
     Attributes:
-        row: First row of the new level, as near as it can be told.
+        row: First row of the new level, to a block of `change_points`.
         shift: Of the column that moved most, in its standard deviations, signed.
-        column: That column.
     """
 
     row: int
@@ -41,14 +40,9 @@ class EstimatedDrift:
 
 
 def estimated_drifts(series: DriftSeries, folder: Path) -> list[EstimatedDrift] | None:
-    """The change points of the columns that are used, from the folder where they are kept, else computed and kept.
+    """The change points of a whole series, in order of rows: read from ``folder``, or else computed and kept there.
 
-    Args:
-        series: The whole of it: nothing is hidden from the eye of the reader.
-        folder: Where they are kept, a file for each fingerprint.
-
-    Returns:
-        In order of rows; None where the package that finds them is not installed.
+    None if the package that finds them is not installed.
     """
     from bench.analysis.statistics.change_points import is_available
 
@@ -61,7 +55,7 @@ def estimated_drifts(series: DriftSeries, folder: Path) -> list[EstimatedDrift] 
 
 
 def read_drifts(folder: Path, fingerprint: str) -> list[EstimatedDrift] | None:
-    """What is kept for some data; None where nothing is, or it was estimated in another way."""
+    """What is kept for a fingerprint; None if nothing is, or it was estimated by another method."""
     try:
         kept = read_object(folder / f"{fingerprint}.json", folder.parent) or {}
         return [_drift(point) for point in kept["points"]] if kept["method"] == METHOD else None
@@ -75,10 +69,9 @@ def leave_drifts(
     """Keep the change points of each dataset beside an experiment's results, for its report.
 
     Args:
-        store: The results.
-        datasets: As the experiment gives them: a record does not say where a user's file lies.
-        say: Told what could not be estimated, and why; the report then goes without.
-        again: Whether those that are kept are estimated again.
+        datasets: As in the experiment: a record does not hold the path of a user's file.
+        say: Told what could not be estimated, and why.
+        again: Whether kept ones are estimated again.
     """
     from bench.analysis.statistics.change_points import is_available
 

@@ -10,6 +10,7 @@ import pandas as pd
 from bench.analysis.entries import PLAIN, scenario_parts, shortest_names, with_entries
 from bench.analysis.leaderboard import FROZEN, reference_errors
 from bench.analysis.ratios import geometric_ratio
+from bench.analysis.recovery import mean_interval
 from bench.analysis.statistics.paired import paired_difference
 from bench.contracts.protocol import Protocol
 
@@ -32,19 +33,15 @@ def label_curves(runs: pd.DataFrame) -> pd.DataFrame:
     A family of kind ``share`` differs in ``label_every`` and ``label_rate`` only; one of kind ``delay`` in ``delay``
     and ``labels`` only. Families in which ``x`` takes one value are left out.
 
-    Args:
-        runs: A row for each run (see `with_entries`).
-
     Returns:
-        A row for each entry of each scenario of each family, ``x`` rising, with the columns ``kind, family, scenario,
-        entry, strategy, base, group``; ``x``: the share of labels, ``label_rate / label_every``, or rows from the end
-        of a forecast's truth to its label (``delay``, or ``1 - horizon`` where labels are instant); ``way``: ``all``,
+        A row for each entry of each scenario of each family, ``x`` rising: columns ``kind, family, scenario, entry,
+        strategy, base, group``; ``x``: the share of labels, ``label_rate / label_every``, or rows from the end of a
+        forecast's truth to its label (``delay``, or ``1 - horizon`` if labels are instant); ``way``: ``all``,
         ``every`` (n-th), ``drawn``, ``both``, or ``matured``, ``instant``; ``label_every, label_rate``; ``seeds``
-        (that ended well), ``failed`` (that did not); ``mse``, scaled, mean over seeds (infinite where one diverged),
+        (that ended well), ``failed`` (that did not); ``mse``, scaled, mean over seeds (infinite if one diverged),
         and ``low, high``, its 95 % interval over seeds by Student's distribution (NaN with one seed); ``moves``:
-        whether any seed's error differs within the family, which it does not for what takes no labels; ``no_labels``:
-        MSE of frozen on the same forecaster, NaN where there is none or it moves; ``leaky``: whether nothing there is
-        ranked.
+        whether any seed's error differs within the family; ``no_labels``: MSE of frozen on the same forecaster, NaN if
+        there is none or it moves; ``leaky``: whether nothing there is ranked.
     """
     runs = with_entries(runs)
     runs = runs.assign(**{column: value for column, value in PLAIN.items() if column not in runs})
@@ -56,21 +53,19 @@ def label_curves(runs: pd.DataFrame) -> pd.DataFrame:
 def label_worth(
     curves: pd.DataFrame, errors: Mapping[str, Mapping[str, pd.DataFrame]], overlap: int, stretch: int
 ) -> pd.DataFrame:
-    """What fewer or later labels cost each entry that takes labels, paired by origin and seed.
+    """What fewer or later labels cost each entry that uses labels, paired by origin and seed.
 
-    Compared are the smallest share (of two ways to it, every n-th) with the largest; labels once their truth is over
-    with instant ones; and the longest delay with the shortest: of what the entry has results for.
+    Compared are the smallest share (of two ways to it, every n-th) with the largest; matured labels with instant
+    ones; and the longest delay with the shortest: of what the entry has results for.
 
     Args:
         curves: Of one family, from `label_curves`.
-        errors: For each scenario and entry, ``(origins, seeds)`` MSE.
-        overlap: Origins whose truths overlap, ``ceil(H / S)``.
-        stretch: Least origins in a stretch, for the geometric mean.
+        errors: By scenario, then by entry.
+        stretch: Least origins in a stretch, see `geometric_ratio`.
 
     Returns:
-        Columns ``kind, family, entry, strategy, less, more`` (scenarios), the columns of `Difference.row` for MSE with
-        fewer or later labels less MSE with more or earlier ones (above 0, labels are worth having), and ``ratio``: the
-        geometric mean of the one over the other, see `geometric_ratio`.
+        Columns ``kind, family, entry, strategy, less, more`` (scenarios), those of `Difference.row` for MSE with
+        fewer or later labels less MSE with more or earlier ones, and ``ratio``, `geometric_ratio` of the two.
     """
     rows = []
     for entry, here in curves[curves["moves"].astype(bool)].groupby("entry", sort=False):
@@ -85,17 +80,16 @@ def label_worth(
 
 
 def label_gains(curves: pd.DataFrame, errors: Mapping[str, Mapping[str, pd.DataFrame]], overlap: int) -> pd.DataFrame:
-    """Whether an entry is better with its labels than the forecaster left alone, paired by origin and seed.
+    """Whether an entry is better with its labels than the frozen forecaster, paired by origin and seed.
 
     Args:
         curves: Of one family, from `label_curves`.
-        errors: For each scenario and entry, ``(origins, seeds)`` MSE.
-        overlap: Origins whose truths overlap, ``ceil(H / S)``.
+        errors: By scenario, then by entry.
 
     Returns:
         A row for each scenario and each entry whose error moves: columns ``kind, family, scenario, entry, strategy, x,
-        way, against`` (the entry of frozen on the same forecaster, or the first) and those of `Difference.row`, below 0
-        where the entry is better. Nothing where frozen has no result, or moves.
+        way, against`` (the entry of frozen on the same forecaster, or the first) and those of `Difference.row`.
+        Nothing if frozen has no result, or moves.
     """
     moves = curves["moves"].astype(bool)
     frozen = curves[(curves["strategy"] == FROZEN) & ~moves & (curves["seeds"] > 0)]
@@ -115,17 +109,16 @@ def label_gains(curves: pd.DataFrame, errors: Mapping[str, Mapping[str, pd.DataF
 
 
 def fullest(curves: pd.DataFrame) -> str:
-    """The scenario of one family with most labels, or of those that leak least, the one with the earliest."""
+    """The scenario of one family with most labels, or, if delay varies, with the earliest that do not leak."""
     honest = curves[curves["way"] != INSTANT]
     x = honest["x"]
     return str(honest.loc[x == (x.max() if honest["kind"].iloc[0] == SHARE else x.min()), "scenario"].iloc[0])
 
 
 def labels_released(protocol: Protocol, borders: tuple[int, int, int]) -> int:
-    """How many pairs a strategy is handed until its last forecast, those of a warm start included.
+    """Number of pairs that a strategy gets before its last forecast, those of a warm start included.
 
     Args:
-        protocol: Which pairs are released, and when.
         borders: First validation row, first stream row, end.
     """
     train, start, end = borders
@@ -136,7 +129,7 @@ def labels_released(protocol: Protocol, borders: tuple[int, int, int]) -> int:
 
 
 def _families(runs: pd.DataFrame, kind: str) -> Iterator[tuple[object, pd.DataFrame]]:
-    """Runs that differ in nothing but entry, seed and what is free, by a name as short as telling them apart allows."""
+    """Runs that differ only in entry, seed and what is free, by the shortest unique name."""
     parts = scenario_parts(runs.assign(**{column: PLAIN[column] for column in FREE[kind]}))
     if kind == SHARE:  # the share is what varies
         parts["labels"] = parts["labels"].replace(", all labels", "")
@@ -178,16 +171,13 @@ PLACES = {SHARE: _share_and_way, DELAY: _delay_and_way}
 
 
 def _error(runs: pd.DataFrame) -> dict[str, float]:
-    """Mean over seeds with its interval, of one entry in one scenario."""
-    from scipy.special import stdtrit
-
+    """Mean over seeds of one entry in one scenario, with its interval."""
     values = runs.loc[runs["status"] == "ok", "mse"].to_numpy(dtype=float)
-    n, finite = len(values), bool(np.isfinite(values).all())
-    mean = (float(values.mean()) if finite else float("inf")) if n else float("nan")
-    half = float("nan")
-    if n > 1 and finite:
-        half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
-    return {"seeds": n, "failed": len(runs) - n, "mse": mean, "low": mean - half, "high": mean + half}
+    counts = {"seeds": len(values), "failed": len(runs) - len(values)}
+    if not np.isfinite(values).all():
+        return counts | {"mse": float("inf"), "low": float("nan"), "high": float("nan")}
+    interval = mean_interval(pd.DataFrame([values])).iloc[0]
+    return counts | {"mse": float(interval["mean"]), "low": float(interval["low"]), "high": float(interval["high"])}
 
 
 def _steps(rows: pd.DataFrame) -> Iterator[tuple[pd.Series, pd.Series]]:

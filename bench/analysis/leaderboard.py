@@ -16,19 +16,11 @@ METRICS = ["mse", "mae", "rmse", "mse_original", "mae_original", "rmse_original"
 
 
 def skill(runs: pd.DataFrame, reference: str) -> pd.Series:
-    """By how much each run's MSE is below that of a reference strategy.
+    """Skill of each run against a reference strategy: ``100 * (1 - MSE / MSE of the reference)``, percent.
 
-    A run is compared with the reference on the same scenario, forecaster and seed. Where the reference needs no
-    forecaster, it serves all; where the run has none, the first of the reference's forecasters counts;
-    where the reference lacks the seed, its mean over seeds does.
-
-    Args:
-        runs: A row for each run (see `with_entries`).
-        reference: Name of a strategy.
-
-    Returns:
-        ``100 * (1 - MSE / MSE of the reference)``, percent, for each row of ``runs``; NaN where there is no
-        reference, where it has no error (nothing is a share of 0) or no bound, and where the run has no error known.
+    A run is compared with the reference on the same scenario, forecaster and seed. A reference without a forecaster
+    serves all; a run without one takes the first of the reference's forecasters; if the reference lacks the seed, its
+    mean over seeds counts. NaN if there is no reference, its error is 0 or infinite, or the run's is unknown.
     """
     runs = with_entries(runs)
     return _skill(runs, reference_mse(runs, reference))
@@ -39,12 +31,7 @@ def _skill(runs: pd.DataFrame, against: pd.Series) -> pd.Series:
 
 
 def reference_mse(runs: pd.DataFrame, reference: str) -> pd.Series:
-    """MSE of what each run is measured by in `skill`, on the index of ``runs``; NaN where there is no reference.
-
-    Args:
-        runs: With the columns of `with_entries`.
-        reference: Name of a strategy.
-    """
+    """MSE of the reference of each run, as in `skill`; NaN where there is none."""
     candidates = runs[(runs["strategy"] == reference) & (runs["status"] == "ok")]
     values = pd.Series(np.nan, index=runs.index)
     for scenario, group in runs.groupby("scenario", sort=False):
@@ -60,14 +47,9 @@ def reference_mse(runs: pd.DataFrame, reference: str) -> pd.Series:
 
 
 def reference_base(bases: Iterable[str], base: str) -> str | None:
-    """The forecaster of the reference that entries on ``base`` are compared with.
+    """Which of the reference's forecasters ``bases`` (``none`` if it needs none) serves entries on forecaster ``base``.
 
-    Args:
-        bases: Those that the reference ran on, in order; ``none`` where it needs none.
-        base: An entry's own, or ``none``.
-
-    Returns:
-        The same one, or else ``none``; an entry without a forecaster takes the first. None where nothing fits.
+    The same one, or else ``none``; an entry without a forecaster takes the first. None if nothing fits.
     """
     found = list(dict.fromkeys(bases))
     if base in found:
@@ -78,7 +60,7 @@ def reference_base(bases: Iterable[str], base: str) -> str | None:
 
 
 def reference_errors(candidates: pd.DataFrame, base: str) -> pd.Series:
-    """MSE by seed of the one entry that runs on forecaster ``base`` are measured by; empty where there is none."""
+    """MSE by seed of the reference entry for runs on forecaster ``base``; empty if there is none."""
     same = candidates[candidates["base"] == reference_base(candidates["base"], base)]
     if same.empty:
         return pd.Series(dtype=float)
@@ -90,16 +72,12 @@ def reference_errors(candidates: pd.DataFrame, base: str) -> pd.Series:
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """One row for each entry of each scenario, best first.
 
-    Args:
-        runs: A row for each run (see `with_entries`).
-
     Returns:
         Columns ``scenario, rank, entry, strategy, base, group, audit`` (the worst of its runs' ``failed``,
-        ``unaudited`` and ``passed``, where ``runs`` say), ``seeds`` (that ended well), ``failed, skipped,
-        diverged`` (seeds whose error is not finite), ``windows``, each metric's mean over seeds and ``<metric>_sd``
-        (NaN with one seed), ``skill_persistence, skill_frozen`` (percent), and ``undefined_persistence,
-        undefined_frozen``: whether they are NaN because the reference has no error. A diverged seed makes the mean
-        infinite.
+        ``unaudited`` and ``passed``, if ``runs`` has it), ``seeds`` (that ended well), ``failed, skipped, diverged``
+        (seeds whose error is not finite), ``windows``, each metric's mean over seeds (infinite if one diverged) and
+        ``<metric>_sd`` (NaN with one seed), ``skill_persistence, skill_frozen`` (percent), and ``undefined_persistence,
+        undefined_frozen``: whether they are NaN because the reference has no error.
         ``rank`` is by MSE; leaky entries, those that failed the leak canary, those served with instant labels and
         those without a result have none.
     """
@@ -150,28 +128,22 @@ def _by_entry(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def overall(board: pd.DataFrame) -> pd.DataFrame:
-    """One row for each entry, over all scenarios.
+    """One row for each entry over all scenarios, best mean rank first.
 
-    Args:
-        board: From `leaderboard`.
+    Scenarios in which nothing may be ranked, as labels were instant, count in none of the means.
 
     Returns:
-        Columns ``entry, strategy, group, audit`` (as there), ``scenarios`` (with a result), ``mean_rank`` (NaN unless
-        ranked in every scenario), ``skill_persistence, skill_frozen`` (percent, means over scenarios; NaN unless known
-        in each scenario), ``undefined_persistence, undefined_frozen`` (in any scenario), and a column
-        ``mse <scenario>`` for each one. Scenarios in which nothing may be ranked, as labels were instant, count in none
-        of the means. Best mean rank first.
+        Columns ``entry, strategy, group, audit`` (as in `leaderboard`), ``scenarios`` (with a result), ``mean_rank``
+        (NaN unless ranked in every scenario), ``skill_persistence, skill_frozen`` (percent, means over scenarios; NaN
+        unless known in each), ``undefined_persistence, undefined_frozen`` (in any scenario), each ``mse <scenario>``.
     """
     scenarios = list(dict.fromkeys(board["scenario"]))
     counted = [scenario for scenario in scenarios if not _is_unranked(board[board["scenario"] == scenario])]
     rows = []
     for entry, group in board.groupby("entry", sort=True):
         by_scenario = group.set_index("scenario").reindex(scenarios)
-        row: dict[str, object] = {
-            "entry": entry,
-            "strategy": group["strategy"].iloc[0],
-            "group": group["group"].iloc[0],
-        }
+        one = group.iloc[0]
+        row: dict[str, object] = {"entry": entry, "strategy": one["strategy"], "group": one["group"]}
         if "audit" in group:
             row["audit"] = min(group["audit"], key=STANDINGS.index)
         row["scenarios"] = int((by_scenario["seeds"] > 0).sum())
@@ -197,8 +169,8 @@ class Contest:
 
     Attributes:
         best: Row of the leaderboard with rank 1.
-        next: The row after it; None if it is alone.
-        gap: How much larger the MSE of ``next`` is; NaN without one.
+        next: The row after it; None if there is none.
+        gap: MSE of ``next`` less that of ``best``; NaN without.
     """
 
     best: pd.Series
@@ -207,7 +179,7 @@ class Contest:
 
 
 def contest(board: pd.DataFrame) -> Contest | None:
-    """The best entry and the next one of a single scenario's leaderboard; None where nothing is ranked."""
+    """The best entry and the next one of a single scenario's leaderboard; None if nothing is ranked."""
     ranked = board[board["rank"].notna() & np.isfinite(board["mse"])]
     if ranked.empty:
         return None

@@ -1,4 +1,4 @@
-"""Runs of several sources as those of one experiment, each of them once."""
+"""Pool the runs of several sources as one experiment, each run once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Pool:
 
     Attributes:
         runs: With the columns of `with_entries`; ``entry`` also tells versions apart.
-        doubled: Runs that were in another source too, by their id, or for which a later one of the same version counts.
+        doubled: Runs left out: another source has the same id, or a later one has the same version and seed.
         differing: Of these, the ids with another MSE elsewhere.
     """
 
@@ -31,11 +31,11 @@ def pool(runs: pd.DataFrame) -> Pool:
     Runs belong to one scenario only if dataset, its options, its data's ``fingerprint`` and every number of the
     protocol agree. A run with the id of another one is the same run; one that ended well counts before one that did
     not, then the first source. Runs of one entry in one scenario whose ``version`` differs are different entries,
-    ``name [2]`` by the sources they are from. Of two runs of one version with one seed the newest counts.
+    ``name [2]`` by their sources. Of two runs of one version with one seed the newest counts.
 
     Args:
-        runs: A row for each run, as `with_entries` takes it, with the columns ``source`` (a number), ``fingerprint``,
-            ``version`` (of everything but options and seed that decides the outcome) and ``started``, text.
+        runs: With the columns ``source`` (a number), ``fingerprint``, ``version`` (of everything but options and seed
+            that decides the outcome) and ``started``, text.
     """
     runs = runs.assign(bad=runs["status"] != "ok").sort_values(["bad", "source"], kind="stable")
     ok = runs[~runs["bad"]]
@@ -49,7 +49,7 @@ def pool(runs: pd.DataFrame) -> Pool:
 
 
 def _versions(runs: pd.DataFrame) -> pd.Series:
-    """What is put behind an entry's name to tell its versions apart: nothing where there is one."""
+    """Suffix of an entry's name that tells its versions apart; empty if there is one version."""
     keys = ["scenario", "entry"]
     several = runs.groupby(keys)["version"].transform("nunique") > 1
     sources = runs.groupby([*keys, "version"])["source"].transform(_numbers)

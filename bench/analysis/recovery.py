@@ -1,4 +1,9 @@
-"""What a known drift costs: how long, how high, how much in all, and against what."""
+"""What a known drift costs: duration and size of the excess error, regret, forgetting.
+
+Curves are ``(n,)`` errors by origin, here from the first origin after a drift to the end of its regime. ``reference``
+is the error that can be had in this regime, a level or ``(n,)``, see `reference_curve`. ``window`` is the number of
+steps in a mean: means keep the noise around the reference from adding up.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +22,26 @@ RECOVERED = 1.1
 
 
 def forward_means(errors: Floats, window: int) -> Floats:
-    """``(n - window + 1,)``: mean of each error and the ``window - 1`` that follow it; empty where there are fewer."""
+    """``(n - window + 1,)``: mean of each error and the ``window - 1`` that follow it; empty if there are fewer."""
     if len(errors) < window:
         return np.empty(0)
     return np.asarray(np.lib.stride_tricks.sliding_window_view(errors, window).mean(axis=1))
 
 
 def settled_level(errors: Floats) -> float:
-    """Mean over the second half of a regime: what is left once a drift has been learnt. NaN without an error."""
+    """Mean over the second half of a regime: the error once a drift has been learnt. NaN without an error."""
     return float(errors[len(errors) // 2 :].mean()) if len(errors) else float("nan")
 
 
 def reference_curve(best: Floats, twin: Floats | None = None) -> Floats:
     """The error that can be had after a drift: the settled level of the strategy that is best in the end.
 
-    With its errors on the twin, ``twin(t) * level(best) / level(twin)``: rows that are hard by chance are as hard for
-    the twin, so that noise is no excess. Without, the level itself at every step.
+    With that strategy's errors on the twin at the same origins, ``twin(t) * level(best) / level(twin)``: rows that are
+    hard by chance are as hard for the twin, so that noise is no excess. Without, the level itself at every step.
 
     Args:
-        best: ``(n,)``, over the regime.
-        twin: ``(n,)``, the same strategy's at the same origins of the twin.
-
-    Returns:
-        ``(n,)``.
+        best: ``(n,)``, errors over the regime of the strategy that is best in the end.
+        twin: ``(n,)``, its errors on the twin.
     """
     level = settled_level(best)
     if twin is None or not settled_level(twin) > 0:
@@ -55,20 +57,10 @@ def _excess(errors: Floats, reference: float | Floats, window: int, factor: floa
 def recovery_time(
     errors: Floats, reference: float | Floats, window: int, hold: int, factor: float = RECOVERED
 ) -> float:
-    """Steps until the error is low again, and stays so.
+    """Steps until the error is low again, and stays so; 0 if it never rose, infinite if it does not recover.
 
     The first ``k`` with ``mean(e[j : j + window]) <= factor * mean(reference[j : j + window])`` for each of the
     ``hold`` windows that begin at ``j = k, k + 1, ...``. No window reaches back before the drift.
-
-    Args:
-        errors: ``(n,)``, from the first origin after the drift to the end of its regime.
-        reference: The error that can be had in this regime, a level or ``(n,)``; see `reference_curve`.
-        window: Steps in a mean.
-        hold: Windows that must stay low, one after the other.
-        factor: How near is near enough.
-
-    Returns:
-        Steps, 0 where the error never rose; infinite where it does not recover within the regime.
 
     Source: after Gama et al. (2014), "A survey on concept drift adaptation".
     """
@@ -78,41 +70,20 @@ def recovery_time(
 
 
 def peak_excess(errors: Floats, reference: float | Floats, window: int) -> float:
-    """How high the error rises above what can be had: ``max(0, max_k mean((e - reference)[k : k + window]))``.
-
-    Args:
-        errors: As in `recovery_time`.
-        reference: Likewise.
-        window: Likewise.
-
-    Returns:
-        In the unit of the errors; NaN with fewer than ``window`` of them.
-    """
+    """Largest excess error: ``max(0, max_k mean((e - reference)[k : k + window]))``; NaN if too short."""
     excess = _excess(errors, reference, window)
     return max(0.0, float(excess.max())) if len(excess) else float("nan")
 
 
 def excess_area(errors: Floats, reference: float | Floats, window: int) -> float:
-    """Error above what can be had, times steps: ``sum_k max(0, mean((e - reference)[k : k + window]))``.
-
-    Args:
-        errors: As in `recovery_time`.
-        reference: Likewise.
-        window: Likewise; means let noise around the reference add little.
-
-    Returns:
-        In the unit of the errors times steps.
-    """
+    """Excess error times steps: ``sum_k max(0, mean((e - reference)[k : k + window]))``."""
     return float(np.maximum(_excess(errors, reference, window), 0).sum())
 
 
 def regret_against_fixed(errors: pd.DataFrame) -> pd.Series:
     """Mean error above that of the one strategy that was best over all, known only afterwards.
 
-    ``mean_t e_i(t) - min_j mean_t e_j(t)``; 0 for the best.
-
-    Args:
-        errors: ``(origins, entries)``.
+    ``mean_t e_i(t) - min_j mean_t e_j(t)``; 0 for the best. ``errors`` are ``(origins, entries)``.
 
     Source: regret of online learning, Cesa-Bianchi and Lugosi (2006), "Prediction, Learning, and Games".
     """
@@ -137,14 +108,11 @@ def regret_against_regimes(errors: pd.DataFrame, starts: Sequence[int]) -> pd.Se
 
 
 def forgetting(before: Floats, returned: Floats, span: int) -> float:
-    """What was lost of the first law in A-B-A: mean error on its return less the mean when it was left.
-
-    ``mean(returned[:span]) - mean(before[-span:])``.
+    """Loss of the first law in A-B-A, ``mean(returned[:span]) - mean(before[-span:])``.
 
     Args:
         before: Errors while the first law held, in order.
         returned: Errors from its return on.
-        span: Steps that are compared.
 
     Source: Chaudhry et al. (2018), "Riemannian walk for incremental learning".
     """
@@ -156,15 +124,12 @@ def forgetting(before: Floats, returned: Floats, span: int) -> float:
 def return_time(
     before: Floats, returned: Floats, window: int, hold: int, twin: Floats | None = None, factor: float = RECOVERED
 ) -> float:
-    """Speed of return in A-B-A: the `recovery_time` after the first law's return to what the strategy had under it.
+    """The `recovery_time` after the first law's return in A-B-A, to the strategy's own error under that law.
 
     Args:
-        before: Errors while the first law held; their mean is the reference where there is no twin.
+        before: Errors while the first law held; their mean is the reference if there is no twin.
         returned: Errors from its return on.
-        window: As in `recovery_time`.
-        hold: Likewise.
         twin: The strategy's own errors at the same origins, had the second law never come: the reference.
-        factor: As in `recovery_time`.
     """
     if twin is None and not len(before):
         return float("nan")
@@ -172,39 +137,16 @@ def return_time(
 
 
 def harm(errors: pd.DataFrame, left_alone: pd.DataFrame, overlap: int) -> Ratio | None:
-    """What adapting costs where nothing drifts: error of a strategy over that of the forecaster left alone.
-
-    Args:
-        errors: ``(origins, seeds)`` on a series without drift.
-        left_alone: Likewise.
-        overlap: As in `paired_ratio`, whose interval this has.
-    """
+    """What adapting costs without drift: the `paired_ratio` of a strategy's error to the frozen forecaster's."""
     return paired_ratio(errors, left_alone, overlap)
 
 
 def twin_cost(errors: pd.DataFrame, twin: pd.DataFrame, start: int, overlap: int) -> Difference | None:
-    """What a drift costs: a strategy's error from its first row on, less that on the twin with the same noise.
+    """What a drift costs: `paired_difference` of the error from row ``start`` on, on the series less on its twin.
 
-    ``mean_{t >= start} (e(t) - e_twin(t))``. What makes a row hard to forecast is in both and drops out.
-
-    Args:
-        errors: ``(origins, seeds)`` on the series that drifts.
-        twin: Likewise, on its twin.
-        start: First row that drifts.
-        overlap: As in `paired_difference`, whose interval this has.
+    What makes a row hard to forecast is in both and cancels out.
     """
     return paired_difference(errors[errors.index >= start], twin, overlap)
-
-
-def cost_of_delay(matured: pd.DataFrame, instant: pd.DataFrame, overlap: int) -> Difference | None:
-    """What waiting for labels costs: a strategy's error less its own with labels at once, which leak on purpose.
-
-    Args:
-        matured: ``(origins, seeds)``.
-        instant: Likewise, of the same strategy on the same series with ``labels = "instant"``.
-        overlap: As in `paired_difference`, whose interval this has.
-    """
-    return paired_difference(matured, instant, overlap)
 
 
 def aligned(errors: pd.DataFrame, changes: Sequence[int], window: int) -> pd.DataFrame:
@@ -213,7 +155,7 @@ def aligned(errors: pd.DataFrame, changes: Sequence[int], window: int) -> pd.Dat
     Args:
         errors: ``(origins, columns)``, index the origins.
         changes: First row of the drift, and of each change after it; no mean reaches over one.
-        window: Origins in a mean, the last of them at the index; fewer, where it would reach over a change.
+        window: Origins in a mean, which ends at the index; fewer just after a change.
 
     Returns:
         ``(origins, columns)``, index rows since the first change.
@@ -226,13 +168,9 @@ def aligned(errors: pd.DataFrame, changes: Sequence[int], window: int) -> pd.Dat
 
 
 def mean_interval(values: pd.DataFrame) -> pd.DataFrame:
-    """Mean over columns with its 95 % interval, by Student's distribution.
+    """``mean, low, high`` of each row: mean over columns with its 95 % interval, by Student's distribution.
 
-    Args:
-        values: ``(rows, repetitions)``.
-
-    Returns:
-        Columns ``mean, low, high``; the last two are NaN with a single repetition.
+    The ends are NaN with a single column.
     """
     n = values.shape[1]
     mean, half = values.mean(axis=1), np.full(len(values), np.nan)

@@ -1,4 +1,4 @@
-"""Does adapting pay? The skill of each entry against the frozen forecaster and against persistence, with intervals."""
+"""Skill of each entry against the frozen forecaster and against persistence, with intervals."""
 
 from __future__ import annotations
 
@@ -16,22 +16,18 @@ ANSWERS = {"lower": "pays", "higher": "costs"}
 
 
 def skill_intervals(entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], overlap: int) -> pd.DataFrame:
-    """Skill of every entry of a scenario against each reference, paired by origin and seed.
-
-    Whom an entry is compared with is as in `skill` (see `reference_base`).
+    """Skill of every entry of a scenario against each reference (as in `skill`), paired by origin and seed.
 
     Args:
         entries: Columns ``entry, strategy, base``, a row for each entry; of several references on one forecaster the
             first counts.
-        errors: For each entry, ``(origins, seeds)`` MSE.
-        overlap: Origins whose truths overlap, ``ceil(H / S)``.
 
     Returns:
         Columns ``entry, strategy, reference`` (a strategy), ``against`` (the reference's entry), ``skill, low, high``
-        (1 - MSE / MSE of the reference, geometric mean over seeds, in percent; above 0 the entry is better; the ends
-        of the 95 % interval, NaN where the stream is too short), ``verdict`` (``pays``, ``costs``,
-        ``no clear difference``, ``unknown``, or ``undefined`` where the reference has no error), ``origins, seeds,
-        block``; see `paired_ratio`. Pairs without a common origin and seed, or that diverged, are left out.
+        (1 - MSE / MSE of the reference, geometric mean over seeds, percent; above 0 the entry is better; ends of the
+        95 % interval, NaN if the stream is too short), ``verdict`` (``pays``, ``costs``, ``no clear difference``,
+        ``unknown``, or ``undefined`` if the reference has no error), ``origins, seeds, block``; see `paired_ratio`.
+        Pairs without a common origin and seed, or that diverged, are left out.
     """
     known: list[dict[Any, Any]] = [row for row in entries.to_dict("records") if row["entry"] in errors]
     rows = []
@@ -45,21 +41,9 @@ def skill_intervals(entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], o
             if base is None:
                 continue
             against = candidates[base]
-            found = paired_ratio(errors[entry["entry"]], errors[against], overlap)
-            if found is None:
-                continue
-            values = {
-                "entry": entry["entry"],
-                "strategy": entry["strategy"],
-                "reference": reference,
-                "against": against,
-                "skill": -found.percent(found.mean),
-                "low": -found.percent(found.high),
-                "high": -found.percent(found.low),
-                "verdict": ANSWERS.get(found.verdict, found.verdict),
-                "origins": found.origins,
-                "seeds": found.seeds,
-                "block": found.block,
-            }
-            rows.append(values)
+            if found := paired_ratio(errors[entry["entry"]], errors[against], overlap):
+                skill = (-found.percent(value) for value in (found.mean, found.high, found.low))
+                verdict = ANSWERS.get(found.verdict, found.verdict)
+                named = (entry["entry"], entry["strategy"], reference, against)
+                rows.append((*named, *skill, verdict, found.origins, found.seeds, found.block))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,8 +1,8 @@
-"""Error as time goes by: over the stream, and around known drifts."""
+"""What runs kept of their streams: errors by origin, channel and lead, traces, forecasts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,28 +10,13 @@ import pandas as pd
 
 
 def mean_over_seeds(streams: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Error at every origin.
-
-    Args:
-        streams: For each entry, ``(origins, seeds)`` MSE, scaled, index origin, a column for each seed.
-
-    Returns:
-        Index ``origin``, rising; a column for each entry: the mean MSE over its seeds, NaN where a seed lacks one.
-    """
+    """``(origins, entries)``: each entry's error, mean over seeds, by rising origin; NaN if a seed lacks one."""
     errors = pd.DataFrame({entry: frame.mean(axis=1, skipna=False) for entry, frame in streams.items()})
     return errors.rename_axis(index="origin").sort_index()
 
 
 def rolling_error(errors: pd.DataFrame, window: int) -> pd.DataFrame:
-    """Mean over the last ``window`` origins, that one included; nothing ahead of it.
-
-    Args:
-        errors: ``(origins, entries)``.
-        window: Origins.
-
-    Returns:
-        ``(origins - window + 1, entries)``: it starts where the first window is full.
-    """
+    """Mean over the last ``window`` origins, the own included; starts where the first window is full."""
     return errors.rolling(window).mean().iloc[window - 1 :]
 
 
@@ -44,12 +29,7 @@ def thin(frame: pd.DataFrame, points: int) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of time after a drift.
-
-    Attributes:
-        name: Such as ``7 days``.
-        rows: Its length.
-    """
+    """A stretch of time after a drift: its name, such as ``7 days``, and its length in rows."""
 
     name: str
     rows: int
@@ -61,14 +41,13 @@ def around_events(
     """Mean error before each drift and in the first spans after it.
 
     *After* are origins from the drift's row on; *before* are those whose truth ends by it, over the longest span.
-    Forecasts across the drift are in neither. No span reaches into the neighbouring drift's time: it is cut there,
-    and one that would add nothing to the span before it is NaN.
+    Forecasts across the drift are in neither. Spans are cut at the neighbouring drift; one that would then add nothing
+    to the span before it is NaN.
 
     Args:
         errors: ``(origins, entries)``, index ``origin``.
         events: First row and name of each drift, in order.
         spans: From short to long.
-        horizon: Rows of a forecast.
         end: Row where the stream ends.
 
     Returns:
@@ -96,3 +75,61 @@ def around_events(
         means.insert(0, "row", row)
         rows.append(means.rename_axis("entry").reset_index())
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+
+
+def mean_by(errors: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Means over seeds of ``mse`` and ``mae``, by ``scenario``, ``entry`` and ``part``: ``channel`` or ``lead``."""
+    return errors.groupby(["scenario", "entry", part], sort=False)[["mse", "mae"]].mean().reset_index()
+
+
+def error_shares(by_channel: pd.DataFrame) -> pd.DataFrame:
+    """Add ``share``: percent of the sum over channels, so what each channel adds to an entry's pooled MSE.
+
+    Args:
+        by_channel: Columns ``scenario, entry, channel, mse``.
+    """
+    total = by_channel.groupby(["scenario", "entry"])["mse"].transform("sum")
+    return by_channel.assign(share=100 * by_channel["mse"] / total.where(total > 0))
+
+
+def median_trace(frames: Iterable[pd.DataFrame], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Median over seeds of each reported value at each origin.
+
+    Args:
+        frames: For each seed, columns ``origin, time, name, value``.
+        by: Further columns, of which each combination has a median of its own.
+
+    Returns:
+        Columns ``*by, origin, time, name, value``, sorted by ``by``, ``name`` and ``origin``.
+    """
+    together = pd.concat(list(frames), ignore_index=True)
+    middle = together.groupby([*by, "name", "origin"], sort=True).agg(time=("time", "first"), value=("value", "median"))
+    return middle.reset_index()[[*by, "origin", "time", "name", "value"]]
+
+
+def forecast_line(forecasts: pd.DataFrame, horizon: int) -> pd.DataFrame:
+    """One forecast for each row of the series.
+
+    Where forecasts do not overlap all leads are joined; where they do, the last lead is taken.
+
+    Args:
+        forecasts: Columns ``origin, time, lead, forecast, truth`` of one channel: leads count from 1, ``time`` is the
+            stamp of the row that was forecast.
+
+    Returns:
+        Columns ``row, time, forecast, truth``, in time order, with a row of NaN at each gap.
+    """
+    frame = forecasts.assign(row=forecasts["origin"] + forecasts["lead"] - 1)
+    apart = spacing(forecasts)
+    if apart < horizon:
+        frame = frame[frame["lead"] == frame["lead"].max()]
+    frame = frame.sort_values("row", kind="stable")[["row", "time", "forecast", "truth"]].reset_index(drop=True)
+    usual = 1 if apart >= horizon else apart
+    breaks = frame[frame["row"].diff() > usual].assign(forecast=float("nan"), truth=float("nan"))
+    return pd.concat([breaks, frame]).sort_values("row", kind="stable", ignore_index=True)
+
+
+def spacing(forecasts: pd.DataFrame) -> int:
+    """Rows between one origin and the next; a large number where there is only one."""
+    steps = np.diff(np.unique(forecasts["origin"].to_numpy()))
+    return int(steps.min()) if len(steps) else np.iinfo(np.int64).max

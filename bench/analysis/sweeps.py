@@ -1,4 +1,4 @@
-"""What a sweep found: the grid as a table, the point to choose, and each option on its own."""
+"""Results of a sweep: the grid as a table, the point to choose, and each option on its own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ GROUP = ["strategy", "forecaster", "dataset", "protocol"]
 def grid_table(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each point of each group (strategy, forecaster, dataset and protocol), in the order of the grid.
 
-    The point with the lowest mean is chosen, the first of several; a point of which any seed failed or diverged never
-    is, since a mean over the seeds that survived would flatter it.
+    The point with the lowest mean is chosen, the first of several; never one of which a seed failed or diverged, since
+    the mean over the seeds that remain would flatter it.
 
     Args:
-        trials: A row for each run, with the columns of ``GROUP``, ``point`` (a JSON object of options), ``status``,
-            ``reason`` and ``val_mse``.
+        trials: A row for each run: columns of ``GROUP``, ``point`` (a JSON object of options), ``status``, ``reason``,
+            ``val_mse``.
 
     Returns:
         Columns of ``GROUP``, then ``point, val_mse`` (mean over the seeds with a finite error; NaN without),
@@ -44,14 +44,7 @@ def _point_row(rows: pd.DataFrame) -> dict[str, object]:
 
 
 def spread_options(table: pd.DataFrame) -> pd.DataFrame:
-    """The options of each point as columns of their own.
-
-    Args:
-        table: From `grid_table`; one group, since groups may differ in their options.
-
-    Returns:
-        Only the options, on the same index; a value is what JSON makes of it, None is unset.
-    """
+    """The options of each point of one group of `grid_table` as columns; None is unset."""
     points = [json.loads(point) for point in table["point"]]
     options = list(dict.fromkeys(option for point in points for option in point))
     columns = {
@@ -61,14 +54,11 @@ def spread_options(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_by_option(table: pd.DataFrame) -> pd.DataFrame:
-    """How low each value of each option can get, the other options at their best.
-
-    Args:
-        table: From `grid_table`, one group. Options with a single value are left out.
+    """The lowest error for each value of each option of one group of `grid_table`, the other options at their best.
 
     Returns:
-        Columns ``option, value, val_mse, val_mse_sd, point``, values in the order of the grid; ``val_mse`` is NaN where
-        no point with that value was free of failures.
+        Columns ``option, value, val_mse, val_mse_sd, point`` for options with several values, in the order of the grid;
+        ``val_mse`` is NaN if each point with that value had failures.
     """
     options = spread_options(table)
     rows = []

@@ -1,4 +1,4 @@
-"""How often each entry beats, equals and loses to each other one."""
+"""Wins, ties and losses of each entry against each other one."""
 
 from __future__ import annotations
 
@@ -6,32 +6,22 @@ from itertools import permutations
 
 import pandas as pd
 
-COLUMNS = [
-    "entry",
-    "other",
-    "wins",
-    "ties",
-    "losses",
-    "untested",
-    "seeds_lower",
-    "seeds_equal",
-    "seeds_higher",
-]
+COLUMNS = ["entry", "other", "wins", "ties", "losses", "untested", "seeds_lower", "seeds_equal", "seeds_higher"]
 
 
 def win_tie_loss(pairs: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Count wins, ties and losses of each entry against each other one.
 
     Args:
-        pairs: A row for each pair and scenario: columns ``one, other, difference`` (below 0 ``one`` is better),
-            ``significant`` and ``obstacle`` (see `with_intervals`).
-        runs: A row for each run that counts: columns ``scenario, entry, seed, mse``.
+        pairs: A row for each pair and scenario: columns ``one, other, difference, significant, obstacle``, see
+            `with_intervals`.
+        runs: The runs that count: columns ``scenario, entry, seed, mse``.
 
     Returns:
         A row for each ordered pair of entries, in the order in which they first appear in ``pairs``: columns ``entry,
         other``; ``wins, ties, losses``, scenarios in which ``entry`` is significantly better, neither, or significantly
         worse; ``untested``, those among the ties in which no test could be made; ``seeds_lower, seeds_equal,
-        seeds_higher``, pairs of scenario and seed in which its MSE is lower, the same, or higher.
+        seeds_higher``, pairs of scenario and seed in which its MSE is lower, equal, or higher.
     """
     if pairs.empty:
         return pd.DataFrame(columns=COLUMNS)
@@ -43,42 +33,25 @@ def win_tie_loss(pairs: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         index=["scenario", "seed"], columns="entry", values="mse"
     )
     errors = errors.reindex(columns=names)
-    rows = [
-        {"entry": one, "other": other, **counted.loc[(one, other)], **_by_seed(errors, one, other)}
-        for one, other in permutations(names, 2)
-        if (one, other) in counted.index
-    ]
+    rows = []
+    for one, other in permutations(names, 2):
+        if (one, other) in counted.index:
+            known = errors[[one, other]].dropna()
+            a, b = known[one], known[other]
+            by_seed = (int(part.sum()) for part in (a < b, a == b, a > b))
+            rows.append((one, other, *counted.loc[(one, other)], *by_seed))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _counts(pairs: pd.DataFrame, entry: str, other: str, sign: int) -> pd.DataFrame:
     clear, ahead = pairs["significant"].astype(bool), sign * pairs["difference"]
     better, worse = clear & (ahead < 0), clear & (ahead > 0)
-    return pd.DataFrame(
-        {
-            "entry": pairs[entry],
-            "other": pairs[other],
-            "wins": better.astype(int),
-            "ties": (~better & ~worse).astype(int),
-            "losses": worse.astype(int),
-            "untested": (pairs["obstacle"] != "").astype(int),
-        }
+    counts = {"wins": better, "ties": ~better & ~worse, "losses": worse, "untested": pairs["obstacle"] != ""}
+    return (
+        pd.DataFrame({"entry": pairs[entry], "other": pairs[other]}).assign(**counts).astype(dict.fromkeys(counts, int))
     )
 
 
-def _by_seed(errors: pd.DataFrame, entry: str, other: str) -> dict[str, int]:
-    known = errors[[entry, other]].dropna()
-    return {
-        "seeds_lower": int((known[entry] < known[other]).sum()),
-        "seeds_equal": int((known[entry] == known[other]).sum()),
-        "seeds_higher": int((known[entry] > known[other]).sum()),
-    }
-
-
 def totals(duelled: pd.DataFrame) -> pd.DataFrame:
-    """Wins, ties and losses of each entry (index) against all others together.
-
-    Args:
-        duelled: From `win_tie_loss`.
-    """
+    """Wins, ties and losses of each entry (index) against all others together, from `win_tie_loss`."""
     return duelled.groupby("entry", sort=False)[["wins", "ties", "losses", "untested"]].sum()

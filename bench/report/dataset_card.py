@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.analysis.estimated_drift import EstimatedDrift, estimated_drifts
-from bench.analysis.statistics.drift_evidence import drift_evidence
+from bench.analysis.statistics.change_points import drift_evidence
 from bench.contracts.errors import BenchError
 from bench.data.user_files.timestamps.time_grid import step_in_words
 from bench.report.render.markdown import escape, table

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.analysis.statistics.drift_evidence import drift_evidence, largest_steps
+from bench.analysis.statistics.change_points import drift_evidence, largest_steps
 
 
 def test_shifts_are_in_training_deviations_and_ratios_of_variances() -> None:

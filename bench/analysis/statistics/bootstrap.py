@@ -1,4 +1,4 @@
-"""How sure a mean over a stream and over seeds is: the block bootstrap, stretched where it would be too narrow."""
+"""Intervals of a mean over a stream and over seeds: the block bootstrap, stretched where it would be too narrow."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ FEWEST_BLOCKS = 8  # with fewer, a resampled stream is nearly the stream itself
 def bootstrap_interval(values: Floats, overlap: int, samples: int, seed: int) -> tuple[float, float, int]:
     """The 95 % interval of a mean over origins and seeds, and the length of a block.
 
-    It goes from the 2.5th to the 97.5th percentile of that mean over resampled streams, both moved away from it as far
-    as Student's distribution asks for where blocks or seeds are few, and no nearer than by Student's interval with the
-    long-run variance of `diebold_mariano`: blocks lose what reaches beyond them. A stream is resampled along both of
-    its random parts at once: origins in blocks of neighbours, drawn with replacement from the stream closed to a
+    From the 2.5th to the 97.5th percentile of that mean over resampled streams, both moved away from it as far
+    as Student's distribution asks for where blocks or seeds are few, and no nearer than Student's interval with the
+    long-run variance of `diebold_mariano`: blocks lose dependence that is longer than a block. Both random parts of a
+    stream are resampled at once: origins in blocks of neighbours, drawn with replacement from the stream closed to a
     circle; seeds singly, with replacement, the deviations of their weights from 1 / n widened by
     ``sqrt(n / (n - 1))``, without which the spread of so few would be underestimated. All seeds share the same blocks.
-    A single seed is not resampled: the interval then speaks of that seed.
+    A single seed is not resampled: the interval is then for that seed.
 
     Args:
         values: ``(origins, seeds)``, in order.
-        overlap: Origins whose truths overlap, ``ceil(H / S)``: the least length of a block.
+        overlap: Least length of a block.
         samples: Resampled streams.
         seed: Of the resampling.
 
     Returns:
-        Lower end, upper end, and origins in a block. The ends are NaN where fewer than `FEWEST_BLOCKS` blocks fit, or a
+        Lower end, upper end, and origins in a block. The ends are NaN if fewer than `FEWEST_BLOCKS` blocks fit, or a
         value is not finite.
 
     Source: circular block bootstrap, Politis and Romano (1992); two factors at once, Owen (2007), "The pigeonhole
@@ -54,7 +54,7 @@ def bootstrap_interval(values: Floats, overlap: int, samples: int, seed: int) ->
 
 
 def _resampled_means(errors: Floats, block: int, samples: int, seed: int) -> Floats:
-    """``(samples,)``: the mean of each resampled stream; see `bootstrap_interval`."""
+    """``(samples,)``: the mean of each resampled stream."""
     n, seeds = errors.shape
     closed = np.concatenate([np.zeros((1, seeds)), errors, errors[: block - 1]]).cumsum(axis=0)
     sums = closed[block:] - closed[:-block]  # (n, seeds): of the block that begins at each origin
@@ -66,11 +66,7 @@ def _resampled_means(errors: Floats, block: int, samples: int, seed: int) -> Flo
 
 @lru_cache(maxsize=16)
 def _draws(n: int, blocks: int, seeds: int, samples: int, seed: int) -> tuple[Any, Floats | None]:
-    """How often each resampled stream takes each block, and its weights of seeds: the same for all pairs of a stream.
-
-    Returns:
-        A sparse matrix ``(samples, n)``, and ``(samples, seeds)``, None where there is one seed.
-    """
+    """How often each resampled stream takes each block, ``(samples, n)``; its weights of seeds, None for one seed."""
     from scipy.sparse import csr_array
 
     rng = np.random.default_rng(seed)
@@ -84,13 +80,7 @@ def _draws(n: int, blocks: int, seeds: int, samples: int, seed: int) -> tuple[An
 
 
 def _stretch(errors: Floats, block: int, overlap: int, variance: float) -> float:
-    """How much wider than the resampled means an interval must be: blocks and seeds are few, and blocks end.
-
-    The variance is a sum of two, each with its own degrees of freedom: of the seeds' means, and along the stream.
-    The latter is taken from the resampled means, with the number of blocks; and, since dependence that reaches from
-    one block into the next is lost on these, from the cosines of `diebold_mariano`, where there are enough. The wider
-    of the two counts.
-    """
+    """How much wider than the resampled means an interval must be: blocks and seeds are few, and blocks end."""
     n, seeds = errors.shape
     if variance == 0:
         return 1.0
@@ -116,17 +106,13 @@ def _student(between: float, seeds: int, along: float, freedom: float) -> float:
 
 
 def block_length(values: Floats, overlap: int) -> int:
-    """How many neighbours must be resampled together so that their dependence is kept.
+    """How many neighbours must be resampled together to keep their dependence; at least ``overlap``.
 
     The rule of Politis and White for the circular bootstrap, ``(3 / 2 * (G / g)^2 * n)^(1/3)`` with
     ``g = sum of w(k) R(k)`` and ``G = sum of w(k) |k| R(k)`` over lags ``k`` of both signs, ``R`` the autocovariance
     and ``w`` the flat-top window (1 up to half its width, then falling to 0); the window is twice as wide as the lag
     after which the next few autocorrelations are all within ``2 sqrt(log10(n) / n)``. At least ``n^(1/3)``, at most
-    ``3 sqrt(n)`` and the part of the stream that lets `FEWEST_BLOCKS` blocks fit, but never less than ``overlap``.
-
-    Args:
-        values: ``(n,)``, in order.
-        overlap: Least length.
+    ``3 sqrt(n)`` and the part of the stream that lets `FEWEST_BLOCKS` blocks fit.
 
     Source: Politis and White (2004), "Automatic block-length selection for the dependent bootstrap", with the
         correction by Patton, Politis and White (2009).

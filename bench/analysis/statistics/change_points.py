@@ -1,4 +1,4 @@
-"""Change points of the level, estimated from a series alone: drifts that nobody announced."""
+"""Change points of the level, estimated from a series alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = ("row", "shift", "column")
 
 
 def is_available() -> bool:
-    """Whether the package that searches for change points (``ruptures``, in the extra ``drift``) is installed."""
+    """Whether ``ruptures``, which searches for change points (extra ``drift``), is installed."""
     from importlib.util import find_spec
 
     return find_spec("ruptures") is not None
@@ -34,10 +34,9 @@ def is_available() -> bool:
 def change_points(values: Floats, columns: tuple[str, ...], season: int | None = None) -> pd.DataFrame:
     """Rows at which the level of a multivariate series changes.
 
-    The series is brought to at most `POINTS` means of blocks, its seasonal pattern taken out; the best segmentations
-    into up to ``MOST + 1`` pieces of constant level are found exactly (least squares over all columns, each in its own
-    standard deviations), and their number is chosen by a penalty that grows with the autocorrelation of what is left,
-    so that a slow wave is not a change. A lasting trend is: it comes out as a flight of stairs.
+    The best segmentations of `seasonless_levels` into up to ``MOST + 1`` pieces of constant level are found exactly
+    (least squares over all columns). Their number is chosen by a penalty that grows with the autocorrelation of the
+    residuals, so that a slow wave is not a change. A lasting trend comes out as several.
 
     Args:
         values: ``(T, C)``, finite.
@@ -46,8 +45,8 @@ def change_points(values: Floats, columns: tuple[str, ...], season: int | None =
 
     Returns:
         Columns ``row`` (the first of the new level, to a block), ``shift`` (of the level of the column that moved most,
-        in its standard deviations, signed) and ``column``, in order of rows; empty where nothing changes, or where
-        there are too few rows to tell.
+        in its standard deviations, signed) and ``column``, in order of rows; empty if nothing changes, or there are too
+        few rows to tell.
 
     Source:
         Exact segmentation: Celisse, Marot, Pierre-Jean and Rigaill, "New efficient algorithms for multiple change-point
@@ -62,11 +61,7 @@ def change_points(values: Floats, columns: tuple[str, ...], season: int | None =
 
 
 def seasonless_levels(values: Floats, season: int | None) -> tuple[Floats, int, NDArray[np.bool_]]:
-    """A series as few means, in standard deviations, without its seasonal pattern.
-
-    Args:
-        values: ``(T, C)``, finite.
-        season: Rows in one season, or None.
+    """``(T, C)`` values as means of blocks, in standard deviations, without their seasonal pattern.
 
     Returns:
         ``(N, M)`` means of the columns that move, the rows in a block, and ``(C,)`` whether a column moves.
@@ -79,7 +74,7 @@ def seasonless_levels(values: Floats, season: int | None) -> tuple[Floats, int, 
 
 
 def block_length(rows: int, season: int | None) -> int:
-    """Rows in a block: as many as it takes to have at most `POINTS`, and whole blocks in a season where it can be."""
+    """Least number of rows in a block with at most `POINTS` blocks, and whole blocks in a season where possible."""
     least = max(1, -(-rows // POINTS))
     if season is None or season < least:
         return least
@@ -92,7 +87,7 @@ def _block_means(values: Floats, block: int) -> Floats:
 
 
 def _without_season(scaled: Floats, period: int) -> Floats:
-    """The series less the mean of each phase of its season, where it has four of them or more."""
+    """The series less the mean of each phase of its season, if it has at least four seasons."""
     if period < 2 or len(scaled) < 4 * period:
         return scaled
     left = scaled.copy()
@@ -122,10 +117,7 @@ def _residuals(scaled: Floats, borders: list[int]) -> Floats:
 
 
 def _long_run_variance(residuals: Floats, pieces: int) -> float:
-    """Of a first-order autoregression fitted to each column, summed over columns.
-
-    Residuals of short pieces look less persistent than they are; Kendall's correction (1954) makes up for it.
-    """
+    """Of a first-order autoregression fitted to each column, summed over columns."""
     variance = residuals.var(axis=0)
     lagged = (residuals[1:] * residuals[:-1]).mean(axis=0)
     rho = lagged / np.maximum(variance, 1e-12)
@@ -145,3 +137,51 @@ def _as_frame(scaled: Floats, borders: list[int], block: int, names: list[str]) 
         },
         columns=list(COLUMNS),
     )
+
+
+def drift_evidence(
+    values: Floats, columns: tuple[str, ...], borders: tuple[int, int, int], season: int | None = None
+) -> pd.DataFrame:
+    """Mean and variance of each part against training, and where the level changes most.
+
+    Args:
+        values: ``(T, C)``, finite.
+        borders: First validation row, first stream row, end.
+        season: Rows in one season, or None.
+
+    Returns:
+        A row for each column: ``column``; ``validation_shift`` and ``stream_shift``, the difference of means to the
+        training rows in their standard deviations; ``validation_ratio`` and ``stream_ratio``, of variances; ``row``
+        and ``step`` of `largest_steps`. Unknown values are NaN (row: -1).
+    """
+    train, validation, end = borders
+    parts = {"validation": values[train:validation], "stream": values[validation:end]}
+    mean, variance = values[:train].mean(axis=0), values[:train].var(axis=0)
+    found = pd.DataFrame({"column": columns})
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for name, part in parts.items():
+            found[f"{name}_shift"] = (part.mean(axis=0) - mean) / np.sqrt(variance) if len(part) else np.nan
+            found[f"{name}_ratio"] = part.var(axis=0) / variance if len(part) else np.nan
+    found["row"], found["step"] = largest_steps(values, season)
+    return found.replace([np.inf, -np.inf], np.nan)
+
+
+def largest_steps(values: Floats, season: int | None = None) -> tuple[NDArray[np.int64], Floats]:
+    """For each column, the best division into two levels (least squares).
+
+    Returns:
+        ``(C,)`` first rows of the second level, to a block of `block_length`, and ``(C,)`` its difference to the first
+        in standard deviations of the series; -1 and NaN for constant columns.
+    """
+    scaled, block, moving = seasonless_levels(values, season)
+    rows, steps = np.full(values.shape[1], -1, dtype=np.int64), np.full(values.shape[1], np.nan)
+    count = len(scaled)
+    if count < 2 or not moving.any():
+        return rows, steps
+    sizes = np.arange(1, count)[:, None]
+    sums = np.cumsum(scaled, axis=0)
+    before, after = sums[:-1] / sizes, (sums[-1] - sums[:-1]) / (count - sizes)
+    best = ((after - before) ** 2 * sizes * (count - sizes)).argmax(axis=0)
+    rows[moving] = (best + 1) * block
+    steps[moving] = (after - before)[best, np.arange(scaled.shape[1])]
+    return rows, steps

@@ -1,4 +1,4 @@
-"""Whether two entries are equally accurate: Diebold and Mariano's test, for forecasts that overlap."""
+"""Diebold and Mariano's test of equal accuracy, for forecasts that overlap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Smoothing:
     """How the long-run variance of a stream is estimated.
 
     Attributes:
-        cosines: How many cosine averages; 0 where it cannot be done.
+        cosines: Number of cosine averages; 0 if it cannot be estimated.
         missed: Share of the variance that so many are estimated to miss.
     """
 
@@ -40,12 +40,12 @@ class Smoothing:
 
 @dataclass(frozen=True)
 class EqualAccuracy:
-    """What a test of equal accuracy found.
+    """Result of a test of equal accuracy.
 
     Attributes:
         statistic: Mean difference over its standard error; below 0, the first has the lower loss. NaN if not tested.
         p: Two-sided p-value; NaN if not tested.
-        cosines: How many cosines estimate the long-run variance: the degrees of freedom. 0 if not tested.
+        cosines: Number of cosines in the long-run variance: the degrees of freedom. 0 if not tested.
         obstacle: Why it was not tested; empty if it was.
     """
 
@@ -63,11 +63,11 @@ def diebold_mariano(differences: Floats, overlap: int, cosines: int | None = Non
 
     Args:
         differences: ``(n,)`` loss of the first less loss of the second, a value for each origin, in order.
-        overlap: Origins whose truths overlap, ``ceil(H / S)``: differences less than so far apart depend on each other.
-        cosines: How many; None chooses by the data (see `smoothing`).
+        overlap: Differences closer than so many origins depend on each other.
+        cosines: None chooses by the data (see `smoothing`).
 
     Returns:
-        The result. Where all differences are 0, p is 1. Where fewer than `FEWEST_COSINES` cosines would do it is not
+        If all differences are 0, p is 1. If fewer than `FEWEST_COSINES` cosines may be used it is not
         tested: the differences are near a unit root as far as so short a stream can tell (``too persistent``), or even
         independent forecasts would be too few (``too few forecasts``).
 
@@ -78,16 +78,7 @@ def diebold_mariano(differences: Floats, overlap: int, cosines: int | None = Non
 
 
 def diebold_mariano_columns(differences: Floats, overlap: int, cosines: int | None = None) -> list[EqualAccuracy]:
-    """`diebold_mariano` of many pairs at once.
-
-    Args:
-        differences: ``(n, pairs)``.
-        overlap: As there.
-        cosines: As there, the same for all.
-
-    Returns:
-        A result for each column.
-    """
+    """`diebold_mariano` of each column of ``(n, pairs)`` differences."""
     n, pairs = differences.shape
     found = [EqualAccuracy(float("nan"), float("nan"), 0, "not finite")] * pairs
     finite = np.isfinite(differences).all(axis=0)
@@ -129,16 +120,14 @@ def _student(differences: Floats, overlap: int, cosines: Integers, missed: Float
 
 
 def variance_of_mean(values: Floats, overlap: int, by: Smoothing) -> float:
-    """Variance of the mean of values that depend on their neighbours.
+    """Variance of the mean of ``(n,)`` ordered values that depend on their neighbours.
 
     The long-run variance is the mean square of the first ``B`` weighted cosine averages,
     ``sqrt(2 / n) * sum of d[t] cos(pi j (t + 1/2) / n)``. The share that these are estimated to miss is given back.
-    What overlap takes beyond that, the correction of Harvey, Leybourne and Newbold makes up for, relative to its value
+    The correction of Harvey, Leybourne and Newbold makes up for what overlap takes beyond that, relative to its value
     for forecasts that do not overlap: cosines leave the mean out by themselves.
 
     Args:
-        values: ``(n,)``, in order.
-        overlap: As in `diebold_mariano`.
         by: ``B``, above 0, and the share.
 
     Source: equal-weighted cosines, Lazarus, Lewis, Stock and Watson (2018), "HAR inference: recommendations for
@@ -159,18 +148,14 @@ def _variances(values: Floats, overlap: int, cosines: Integers, missed: Floats) 
 
 
 def smoothing(differences: Floats, overlap: int) -> Smoothing:
-    """How many cosines may estimate the long-run variance of differences whose forecasts overlap, and what they miss.
+    """How many cosines may estimate the long-run variance of ``(n,)`` differences, and what they miss.
 
     Their average over frequencies up to ``pi B / n`` misses the spectrum at 0 by a share of ``(pi B / n)^2 k / 6``, to
-    second order, where ``k = sum of j^2 R(j) / sum of R(j)`` over autocovariances ``R``. For moving sums of ``h``, as
-    overlap makes them, ``k = (h^2 - 1) / 6``. What lasts beyond is taken for an autoregression over steps of ``h`` rows
+    second order, where ``k = sum of j^2 R(j) / sum of R(j)`` over autocovariances ``R``. For moving sums of ``h``
+    (the overlap), ``k = (h^2 - 1) / 6``. Longer dependence is modelled as an autoregression over steps of ``h`` rows
     with coefficient ``r``, which adds ``2 r h^2 / (1 - r)^2``; and, since noise hides slow waves from neighbours, over
-    steps of ``2 h``, ``4 h`` and so on, between means of as many rows as leave no overlap, where ``r`` is above chance.
+    steps of ``2 h``, ``4 h`` and so on, between means of as many rows as leave no overlap, if ``r`` is significant.
     The largest ``k`` counts. ``B`` is the largest number, up to ``0.4 n^(2/3)``, that misses no more than a tenth.
-
-    Args:
-        differences: ``(n,)``, in order.
-        overlap: ``h``.
     """
     cosines, missed = _smoothings(differences[:, None], overlap)
     return Smoothing(int(cosines[0]), float(missed[0]))
@@ -209,7 +194,7 @@ def _overlap_curvature(overlap: int) -> float:
 
 
 def _smoothed(n: int, curvature: Floats) -> tuple[Integers, Floats]:
-    """How many cosines a curvature of the spectrum leaves, and what they miss."""
+    """Number of cosines for a curvature of the spectrum, and the share that they miss."""
     curved = curvature > 0
     bounded = n / np.pi * np.sqrt(6 * LARGEST_BIAS / np.where(curved, curvature, 1.0))
     most = np.where(curved, np.minimum(0.4 * n ** (2 / 3), bounded), 0.4 * n ** (2 / 3))
@@ -218,13 +203,9 @@ def _smoothed(n: int, curvature: Floats) -> tuple[Integers, Floats]:
 
 
 def holm(p: Sequence[float]) -> Floats:
-    """P-values of several tests, adjusted so that any false finding at all among them is as unlikely as one test's.
+    """P-values of several tests, adjusted so that the chance of any false finding among them is that of one test.
 
-    Args:
-        p: One for each test; NaN where there was none, which does not count.
-
-    Returns:
-        Adjusted, in the same order; NaN stays.
+    NaN, where there was no test, does not count and stays.
 
     Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
     """

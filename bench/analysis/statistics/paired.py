@@ -1,4 +1,4 @@
-"""By how much one entry's error differs from another's on the same forecasts, and how sure that is."""
+"""Differences and ratios of two entries' errors on the same forecasts, with intervals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Difference:
 
     Attributes:
         mean: MSE of the first less MSE of the second, scaled; below 0, the first is better.
-        low: Lower end of the 95 % interval; NaN where the stream is too short for one.
+        low: Lower end of the 95 % interval; NaN if the stream is too short for one.
         high: Upper end.
         reference: MSE of the second over the same origins and seeds.
         origins: Forecast origins that both have.
@@ -42,7 +42,7 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the interval lies below 0, above it, holds it, or is unknown."""
+        """Whether the interval is below 0, above it, contains it, or is unknown."""
         if np.isnan(self.low):
             return "unknown"
         if self.high < 0:
@@ -50,19 +50,20 @@ class Difference:
         return "higher" if self.low > 0 else "no clear difference"
 
     def percent(self, value: float) -> float:
-        """A difference as a share of the second's MSE, in percent; NaN where that is 0 or without bound."""
+        """A difference in percent of the second's MSE; NaN if that is 0 or infinite."""
         return 100 * value / self.reference if 0 < self.reference < np.inf else float("nan")
 
     @property
     def row(self) -> dict[str, float | str]:
         """As columns of a table: ``difference, low, high``, each in percent, ``verdict, origins, seeds, block``."""
+        percent, low, high = (self.percent(value) for value in (self.mean, self.low, self.high))
         return {
             "difference": self.mean,
             "low": self.low,
             "high": self.high,
-            "percent": self.percent(self.mean),
-            "percent_low": self.percent(self.low),
-            "percent_high": self.percent(self.high),
+            "percent": percent,
+            "percent_low": low,
+            "percent_high": high,
             "verdict": self.verdict,
             "origins": self.origins,
             "seeds": self.seeds,
@@ -75,13 +76,13 @@ class Ratio(Difference):
     """The ratio of two entries' mean errors, paired by seed; its numbers are logarithms, below 0 the first is better.
 
     Attributes:
-        mean: Mean over seeds of the logarithm of MSE of the first over MSE of the second; minus infinity where the
-            first has no error, NaN where there is no ratio, as the second has none.
+        mean: Mean over seeds of the logarithm of MSE of the first over MSE of the second; minus infinity if the
+            first has no error, NaN if the second has none.
     """
 
     @property
     def verdict(self) -> Verdict:
-        """As of a difference; undefined where there is no ratio."""
+        """As of a difference; undefined if there is no ratio."""
         return "undefined" if np.isnan(self.mean) else super().verdict
 
     def percent(self, value: float) -> float:
@@ -94,19 +95,17 @@ def paired_difference(
 ) -> Difference | None:
     """Mean difference of the errors of two entries over the origins and seeds that both have.
 
-    With ``d[o, s] = MSE of one - MSE of the other`` at origin ``o`` and seed ``s``, the mean is that over seeds, then
+    With ``d[o, s] = MSE of one - MSE of the other`` at origin ``o`` and seed ``s``, the mean is over seeds, then
     over origins, and the interval that of `bootstrap_interval`.
 
     Args:
-        one: ``(origins, seeds)`` MSE, index origin, a column for each seed.
-        other: Likewise.
-        overlap: Origins whose truths overlap, ``ceil(H / S)``: the least length of a block.
+        one: ``(origins, seeds)`` MSE, index origin, a column for each seed; ``other`` too.
+        overlap: Origins whose truths overlap, ``ceil(horizon / stride)``: the least length of a block.
         samples: Resampled streams.
         seed: Of the resampling.
 
     Returns:
-        The difference; None where no origin or no seed is common. The interval is NaN where the stream is too short, or
-        an error without bound.
+        None if no origin or no seed is common. The interval is NaN if the stream is too short, or an error infinite.
     """
     pair = _pair(one, other)
     if pair is None:
@@ -122,22 +121,15 @@ def paired_difference(
 def paired_ratio(
     one: pd.DataFrame, other: pd.DataFrame, overlap: int, samples: int = SAMPLES, seed: int = 0
 ) -> Ratio | None:
-    """Ratio of the mean errors of two entries over the origins and seeds that both have.
+    """Ratio of the mean errors of two entries, with the arguments of `paired_difference`.
 
-    The mean over seeds of ``log(A_s / B_s)``, where ``A_s`` and ``B_s`` are a seed's mean errors: where seeds differ in
-    how much there is to gain, differences are ruled by the largest, and ratios are not. The interval is that of
+    The mean over seeds of ``log(A_s / B_s)``, where ``A_s`` and ``B_s`` are a seed's mean errors: ratios are not
+    dominated by the seeds with most to gain, as differences are. The interval is that of
     `paired_difference` for ``log(A_s / B_s) + a[o, s] / A_s - b[o, s] / B_s``: the logarithm, linear in each error.
 
-    Args:
-        one: As in `paired_difference`.
-        other: Likewise.
-        overlap: Likewise.
-        samples: Likewise.
-        seed: Likewise.
-
     Returns:
-        The ratio; None where no origin or no seed is common, or an error is without bound. Where the first has no error
-        at all it is 0, whatever part of the stream is looked at; where either has none with some seed, there is none.
+        None if no origin or no seed is common, or an error is infinite. If the first has no error at all the ratio is
+        0; if either has none with some seed, there is none.
 
     Source: linearised ratios, Davison and Hinkley (1997), "Bootstrap Methods and their Application", section 2.7.
     """
@@ -155,7 +147,7 @@ def paired_ratio(
 
 
 def _pair(one: pd.DataFrame, other: pd.DataFrame) -> tuple[Floats, Floats] | None:
-    """Errors ``(origins, seeds)`` of both where both have them; None where there are none."""
+    """Errors ``(origins, seeds)`` of both where both have them; None if there are none."""
     if is_aligned(one, other):
         errors, reference = one.to_numpy(dtype=float), other.to_numpy(dtype=float)
         if errors.size and not np.isnan(errors).any() and not np.isnan(reference).any():

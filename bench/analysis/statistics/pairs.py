@@ -1,4 +1,4 @@
-"""Every entry of a scenario against every other: who is ahead, and whether that is more than chance."""
+"""Every entry of a scenario against every other: who is ahead, and whether the difference is significant."""
 
 from __future__ import annotations
 
@@ -12,19 +12,8 @@ from bench.analysis.statistics.equal_accuracy import diebold_mariano_columns, ho
 from bench.analysis.statistics.paired import paired_difference
 
 LEVEL = 0.05
-COLUMNS = [
-    "one",
-    "other",
-    "difference",
-    "percent",
-    "statistic",
-    "cosines",
-    "p",
-    "p_holm",
-    "obstacle",
-    "origins",
-    "seeds",
-]
+TESTED = ["one", "other", "difference", "percent", "statistic", "cosines", "p", "obstacle", "origins", "seeds"]
+COLUMNS = [*TESTED[:7], "p_holm", *TESTED[7:]]
 INTERVAL = ["low", "high", "percent_low", "percent_high", "verdict", "block"]
 
 
@@ -32,39 +21,29 @@ def all_pairs(errors: Mapping[str, pd.DataFrame], entries: Sequence[str], overla
     """Test each pair of entries for equal accuracy, over the origins and seeds that both have.
 
     Args:
-        errors: For each entry, ``(origins, seeds)`` MSE, index origin, a column for each seed.
         entries: Which of them to compare, best first.
-        overlap: Origins whose truths overlap, ``ceil(H / S)``.
 
     Returns:
         A row for each pair: columns ``one, other`` (the earlier in ``entries`` first), ``difference`` (MSE of one less
         MSE of the other, scaled; below 0 ``one`` is better), ``percent`` (of the other's MSE), ``statistic``,
-        ``cosines``, ``p``, ``obstacle`` (of `diebold_mariano` on the mean over seeds), ``p_holm`` (`holm` over all rows
-        that were tested), ``origins`` and ``seeds``. Pairs with no origin or no seed in common are left out.
+        ``cosines``, ``p``, ``obstacle`` (of `diebold_mariano` on the mean over seeds), ``p_holm`` (`holm` over all
+        tested rows), ``origins`` and ``seeds``. Pairs with no origin or no seed in common are left out.
     """
     known = [entry for entry in entries if entry in errors]
-    rows: dict[tuple[int, int], dict[str, object]] = {}
+    rows: dict[tuple[int, int], tuple[object, ...]] = {}
     groups = _alike(known, errors)
     for first, second in combinations_with_replacement(groups, 2):
         places = [(i, j) for i in first for j in second if i < j]
         places += [(j, i) for i in first for j in second if j < i and first is not second]
         rows |= _tests(places, known, errors, overlap)
-    frame = pd.DataFrame(
-        [rows[place] for place in sorted(rows)], columns=[name for name in COLUMNS if name != "p_holm"]
-    )
-    frame.insert(COLUMNS.index("p_holm"), "p_holm", holm(frame["p"].tolist()))
-    return frame
+    frame = pd.DataFrame([rows[place] for place in sorted(rows)], columns=TESTED)
+    return frame.assign(p_holm=holm(frame["p"].tolist()))[COLUMNS]
 
 
 def over_scenarios(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Put the pairs of several scenarios below each other and adjust their p-values for all of them together.
+    """`all_pairs` of several scenarios in one frame, with ``scenario`` in front and ``p_holm`` over all tested rows.
 
-    Args:
-        pairs: From `all_pairs`, by scenario.
-
-    Returns:
-        All rows, with a column ``scenario`` in front and ``p_holm`` over all rows that were tested: of everything that
-        a report calls significant, any at all is false in no more than `LEVEL` of reports on equal entries.
+    So the chance that a report calls any difference of equal entries significant is at most `LEVEL`.
     """
     frames = [frame.assign(scenario=scenario) for scenario, frame in pairs.items()]
     together = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
@@ -73,23 +52,21 @@ def over_scenarios(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _alike(entries: Sequence[str], errors: Mapping[str, pd.DataFrame]) -> list[list[int]]:
-    """Places of the entries, those together that have the same origins and seeds."""
+    """Places of the entries, grouped by common origins and seeds."""
     groups: list[list[int]] = []
     for i, entry in enumerate(entries):
-        own = errors[entry]
-        for group in groups:
-            other = errors[entries[group[0]]]
-            if own.index.equals(other.index) and own.columns.equals(other.columns):
-                group.append(i)
-                break
-        else:
+        axes = errors[entry].axes
+        same = (group for group in groups if all(map(pd.Index.equals, axes, errors[entries[group[0]]].axes)))
+        if (group := next(same, None)) is None:
             groups.append([i])
+        else:
+            group.append(i)
     return groups
 
 
 def _tests(
     places: Sequence[tuple[int, int]], entries: Sequence[str], errors: Mapping[str, pd.DataFrame], overlap: int
-) -> dict[tuple[int, int], dict[str, object]]:
+) -> dict[tuple[int, int], tuple[object, ...]]:
     """Rows for pairs of places, by place; all of them have the same origins and seeds in common, or none."""
     if not places:
         return {}
@@ -107,34 +84,21 @@ def _tests(
         percent = 100 * difference / np.where(reference > 0, reference, np.nan)
     found = diebold_mariano_columns(differences, overlap)
     return {
-        pair: {
-            "one": entries[pair[0]],
-            "other": entries[pair[1]],
-            "difference": float(difference[k]),
-            "percent": float(percent[k]),
-            "statistic": found[k].statistic,
-            "cosines": found[k].cosines,
-            "p": found[k].p,
-            "obstacle": found[k].obstacle,
-            "origins": len(origins),
-            "seeds": len(seeds),
-        }
-        for k, pair in enumerate(places)
+        (i, j): (
+            *(entries[i], entries[j], float(difference[k]), float(percent[k])),
+            *(found[k].statistic, found[k].cosines, found[k].p, found[k].obstacle, len(origins), len(seeds)),
+        )
+        for k, (i, j) in enumerate(places)
     }
 
 
 def with_intervals(pairs: pd.DataFrame, errors: Mapping[str, pd.DataFrame], overlap: int) -> pd.DataFrame:
-    """Add block-bootstrap intervals to pairs, and whether the difference is significant.
-
-    Args:
-        pairs: From `all_pairs`, all rows or some of them.
-        errors: As there.
-        overlap: As there.
+    """Add block-bootstrap intervals to rows of `all_pairs`, and whether the difference is significant.
 
     Returns:
         The same rows with ``low, high, percent_low, percent_high, verdict, block`` of `paired_difference` and
-        ``significant``: the adjusted p-value is below `LEVEL` and the interval does not hold 0. The test speaks of
-        other stretches of the stream with these seeds, the interval of other seeds too: a finding needs both.
+        ``significant``: the adjusted p-value is below `LEVEL` and the interval does not contain 0. The test generalises
+        to other stretches of the stream with these seeds, the interval to other seeds too: a finding needs both.
     """
     rows = []
     for _, pair in pairs.iterrows():

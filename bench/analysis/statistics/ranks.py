@@ -1,4 +1,4 @@
-"""Who is ahead over many datasets: average ranks, and whether they differ by more than chance."""
+"""Average ranks over many datasets, and whether they differ significantly."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RankTest:
 
     @property
     def differ(self) -> bool:
-        """Whether equal entries would hardly have given such ranks: whether p is below `FIRST_LEVEL`."""
+        """Whether p is below `FIRST_LEVEL`."""
         return self.p < FIRST_LEVEL
 
 
@@ -82,7 +82,7 @@ def dataset_scores(board: pd.DataFrame, datasets: Mapping[str, str]) -> pd.DataF
 
 
 def friedman(scores: pd.DataFrame) -> RankTest:
-    """Test whether the entries are alike: whether every order within a block is as likely as any other.
+    """Test whether the entries are alike: whether every order within a block is equally likely.
 
     Args:
         scores: As in `block_ranks`. Blocks are to be independent of each other.
@@ -90,7 +90,7 @@ def friedman(scores: pd.DataFrame) -> RankTest:
     Returns:
         Friedman's statistic and Iman and Davenport's correction of it, ``F = (N - 1) chi2 / (N (k - 1) - chi2)`` with
         ``k - 1`` and ``(k - 1) (N - 1)`` degrees of freedom. Its p-value is never below ``k! ^ (1 - N)``, the chance
-        that all blocks agree, which the F distribution does not know of. Where all are equal everywhere p is 1.
+        that all blocks agree, which the F distribution ignores. If all are equal everywhere p is 1.
         Fewer than `FEWEST_BLOCKS` blocks or `FEWEST_ENTRIES` entries are not tested.
 
     Source: Friedman (1937), "The use of ranks to avoid the assumption of normality"; Iman and Davenport (1980),
@@ -132,7 +132,7 @@ def critical_difference(entries: int, blocks: int, level: float = LEVEL) -> floa
         level: Chance that any two of ``k`` equal entries are told apart.
 
     Returns:
-        ``q sqrt(k (k + 1) / (6 N))``, with ``q`` the studentised range's quantile for ``k`` means and endless degrees
+        ``q sqrt(k (k + 1) / (6 N))``, with ``q`` the studentised range's quantile for ``k`` means and infinite degrees
         of freedom, over the root of 2.
 
     Source: Nemenyi (1963), "Distribution-free multiple comparisons"; Demsar (2006), table 5.
@@ -147,12 +147,12 @@ def rank_pairs(scores: pd.DataFrame) -> pd.DataFrame:
     """Test each pair of entries over the blocks, in two ways.
 
     Args:
-        scores: As in `block_ranks`; above 0 or 0.
+        scores: As in `block_ranks`; not negative.
 
     Returns:
         A row for each pair: columns ``one, other`` (the better average rank first), ``rank_difference`` (average rank
-        of one less that of the other), ``p_nemenyi`` (of the difference in average ranks, for all pairs at once), ``p``
-        (`signed_ranks` of the logarithms of the scores, so that blocks with large scores do not rule), ``p_holm``
+        of one less that of the other), ``p_nemenyi`` (of that difference, for all pairs at once), ``p``
+        (`signed_ranks` of the logarithms of the scores, so that blocks with large scores do not dominate), ``p_holm``
         (adjusted after Holm over all pairs) and ``obstacle``. Fewer than `FEWEST_BLOCKS` blocks are not tested.
     """
     blocks, entries = scores.shape
@@ -171,15 +171,10 @@ def rank_pairs(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def signed_ranks(one: Floats, other: Floats) -> float:
-    """Wilcoxon's signed-rank test of two entries over blocks: the two-sided p-value.
+    """Wilcoxon's signed-rank test of two entries' ``(blocks,)`` scores, which may be infinite: the two-sided p-value.
 
-    Args:
-        one: ``(blocks,)`` scores; may be infinite.
-        other: Likewise.
-
-    Returns:
-        The p-value; 1 where all are equal. Exact without ties, and with ties up to 13 blocks (by permutations).
-        Ranks of zero differences are split evenly between both sides, as Demsar does.
+    1 if all are equal. Exact without ties, and with ties up to 13 blocks (by permutations).
+    Ranks of zero differences are split evenly between both sides, as Demsar does.
 
     Source: Wilcoxon (1945), "Individual comparisons by ranking methods"; Demsar (2006), section 3.1.3.
     """
@@ -195,16 +190,16 @@ def signed_ranks(one: Floats, other: Floats) -> float:
 
 
 def smallest_signed_rank_p(blocks: int, pairs: int) -> float:
-    """The least that Holm's adjustment can make of a signed-rank test over so many blocks: all agree, ``2^(1 - N)``."""
+    """The least p of a signed-rank test over so many blocks after Holm's adjustment: all agree, ``2^(1 - N)``."""
     return min(1.0, pairs * 2.0 ** (1 - blocks))
 
 
 def alike(means: pd.Series, apart: float) -> list[list[str]]:
-    """Largest groups of entries whose average ranks differ by less than what tells them apart.
+    """Largest groups of entries whose average ranks differ by less than ``apart``.
 
     Args:
         means: Average rank of each entry (index).
-        apart: From `critical_difference`; infinite where nothing is told apart.
+        apart: From `critical_difference`; infinite if no two differ significantly.
 
     Returns:
         Groups of two entries and more, best first, none part of another.

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import forecast_line
-from bench.analysis.forecasts import spacing
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.analysis.streams import spacing
 from bench.report.figures.canvas import Drawing, short_name
 from bench.report.figures.contrast import draw_contrasts
 from bench.report.figures.cost import draw_cost
