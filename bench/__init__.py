@@ -26,6 +26,9 @@ from bench.results.frame import load_results
 
 if TYPE_CHECKING:
     from bench.contracts.engine import Engine, EngineConfig, FailedJob, Pool, register_engine
+    from bench.execution.experiment import Experiment, load_experiment
+    from bench.execution.run import run
+    from bench.report.notebook import ExperimentResults
 
 __version__ = "0.1.0"
 
@@ -37,6 +40,8 @@ __all__ = [
     "DriftSeries",
     "Engine",
     "EngineConfig",
+    "Experiment",
+    "ExperimentResults",
     "FailedJob",
     "Feedback",
     "ForecasterConfig",
@@ -51,15 +56,20 @@ __all__ = [
     "StrategyConfig",
     "Task",
     "load_dataset",
+    "load_experiment",
     "load_results",
     "register_dataset",
     "register_engine",
     "register_forecaster",
     "register_strategy",
+    "run",
 ]
 
 _LATE = {
     "bench.contracts.engine": ("Engine", "EngineConfig", "FailedJob", "Pool", "register_engine"),
+    "bench.execution.experiment": ("Experiment", "load_experiment"),
+    "bench.execution.run": ("run",),
+    "bench.report.notebook": ("ExperimentResults",),
 }
 
 

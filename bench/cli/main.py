@@ -12,6 +12,22 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bench.cli.data import data
+from bench.cli.options import (
+    Address,
+    Always,
+    Datasets,
+    Device,
+    Engine,
+    ExperimentName,
+    Plugins,
+    Reports,
+    Results,
+    Retry,
+    Seeds,
+    Threads,
+    Timeout,
+    Workers,
+)
 from bench.cli.results import app as results_app
 from bench.contracts.errors import BenchError, TerminatedError
 from bench.execution.console import err, load_all, out, print_table, say_left_alone
@@ -22,7 +38,6 @@ if TYPE_CHECKING:
     from bench.execution.experiment import Experiment
     from bench.execution.plan import Redo
     from bench.execution.shard import Shard
-    from bench.results.store import Store
 
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, *FULL}
 """What a place is, by number of error, that can be neither read nor written; anything else may be a fault of ours."""
@@ -36,38 +51,13 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 app.add_typer(results_app, name="results")
 
-Plugins = Annotated[
-    list[Path] | None, typer.Option("--plugins", help="A file or folder of plug-ins that joins; may be repeated.")
-]
-Results = Annotated[Path, typer.Option("--results", file_okay=False, help="Folder of results.")]
-Always = Annotated[
-    bool,
-    typer.Option("--always/--only-missing", help="Train and run everything again, or only what is missing or failed."),
-]
-Timeout = Annotated[
-    float | None, typer.Option(help="Seconds after which a run is given up, and its worker ended and replaced.")
-]
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Runs at a time; by default as many as cores, or a ray cluster, allow.")
-]
-Engine = Annotated[
-    str | None, typer.Option(help="Who carries runs out: serial, processes, ray, inline, or one of a plug-in.")
-]
-Address = Annotated[
-    str | None, typer.Option(help="Of a ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here.")
-]
-Retry = Annotated[
-    bool, typer.Option("--retry-failed/--keep-failed", help="Whether runs that failed before are done again.")
-]
-Reports = Annotated[Path, typer.Option("--reports", file_okay=False, help="Folder of reports.")]
-
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="A TOML file, or the name of one in experiments/.")] = "default",
+    experiment: ExperimentName = "default",
     strategy: Annotated[list[str] | None, typer.Option(help="Run these only; may be repeated.")] = None,
-    dataset: Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")] = None,
+    dataset: Datasets = None,
+    seed: Seeds = None,
     plugins: Plugins = None,
     set_: Annotated[
         list[str] | None,
@@ -78,8 +68,8 @@ def run(
     engine: Engine = None,
     workers: Workers = None,
     address: Address = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
+    device: Device = None,
+    threads: Threads = None,
     timeout: Timeout = None,
     results: Results = Path("results"),
     reports: Reports = Path("reports"),
@@ -99,25 +89,29 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
-    from bench.contracts.discovery import user_plugin_names, working_plugins
-    from bench.execution.experiment import join, leave_out, load_experiment, narrow
-    from bench.execution.overrides import Override, override
-    from bench.execution.resources import with_address
+    from bench.execution.experiment import load_experiment
+    from bench.execution.overrides import Override
+    from bench.execution.run import estimate_drifts, prepare
     from bench.execution.session import carry_out
     from bench.execution.shard import WHOLE, Shard
     from bench.report import write_report
-    from bench.results.store import Store
 
-    paths = tuple(plugins or ())
     share = Shard.parse(shard) if shard else WHOLE
-    chosen = load_experiment(experiment)
-    broken = load_all(paths)
-    chosen = join(chosen, *user_plugin_names(paths))
-    changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
-    chosen = with_address(narrow(chosen, strategy or (), dataset or (), seed or (), **changes), address)
-    chosen, left_out = leave_out(chosen, broken)
-    chosen = override(chosen, [Override.parse(text) for text in set_ or ()])
-    redo = _redo(always, retry_failed)
+    ready = prepare(
+        load_experiment(experiment),
+        plugins or (),
+        strategies=strategy or (),
+        datasets=dataset or (),
+        seeds=seed or (),
+        address=address,
+        overrides=[Override.parse(text) for text in set_ or ()],
+        engine=engine,
+        workers=workers,
+        device=device,
+        threads=threads,
+        timeout=timeout,
+    )
+    chosen, redo = ready.experiment, _redo(always, retry_failed)
     if dry_run:
         _print_matrix(chosen, results, redo, share, retrain=retrain)
         return
@@ -125,30 +119,22 @@ def run(
         outcome = carry_out(
             chosen,
             results,
-            plugins=(*paths, *working_plugins(at_hand=True)),
+            plugins=ready.plugins,
             redo=redo,
             retrain=retrain,
             retime=retime,
-            narrowed=bool(strategy or dataset or seed or left_out),
+            narrowed=ready.is_filtered,
             shard=share,
             command=shlex.join(["bench", *sys.argv[1:]]),
-            console=err,
         )
     err.say(outcome.summary())
     if share == WHOLE:
-        _leave_drifts(Store(outcome.folder), chosen, again=always)
-        report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
-        out.say(report)
+        estimate_drifts(outcome.folder, chosen, again=always)
+        out.say(write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT))
     else:
         err.say(f"This was share {shard}. Once all are done: bench report {chosen.name}")
-    if outcome.failed or outcome.given_up or left_out:
+    if outcome.failed or outcome.given_up or ready.left_out:
         raise typer.Exit(1)
-
-
-def _leave_drifts(store: Store, experiment: Experiment, *, again: bool) -> None:
-    from bench.analysis.estimated_drift import leave_drifts
-
-    leave_drifts(store, err.say, experiment.datasets, again=again)
 
 
 def _redo(always: bool, retry_failed: bool) -> Redo:
@@ -167,7 +153,7 @@ def _print_matrix(chosen: Experiment, results: Path, redo: Redo, share: Shard, *
 
 @app.command()
 def sweep(
-    experiment: Annotated[str, typer.Argument(help="A TOML file, or the name of one in experiments/.")] = "default",
+    experiment: ExperimentName = "default",
     grid: Annotated[
         list[str] | None,
         typer.Option(
@@ -176,14 +162,14 @@ def sweep(
         ),
     ] = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Sweep these only; may be repeated.")] = None,
-    dataset: Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")] = None,
+    dataset: Datasets = None,
+    seed: Seeds = None,
     plugins: Plugins = None,
     engine: Engine = None,
     workers: Workers = None,
     address: Address = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads for each run.")] = None,
+    device: Device = None,
+    threads: Threads = None,
     timeout: Timeout = None,
     results: Results = Path("results"),
     reports: Reports = Path("reports"),
@@ -192,33 +178,38 @@ def sweep(
     retry_failed: Retry = True,
 ) -> None:
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
-    from bench.contracts.discovery import user_plugin_names, working_plugins
-    from bench.execution.experiment import join, leave_out, load_experiment, narrow
-    from bench.execution.resources import with_address
+    from bench.execution.experiment import load_experiment
+    from bench.execution.run import estimate_drifts, prepare
     from bench.execution.sweep.grid import parse_grid
     from bench.execution.sweep.sweep import carry_out_sweep, grid_of
     from bench.report import write_report
-    from bench.results.store import Store
 
-    paths = tuple(plugins or ())
-    whole = load_experiment(experiment)
-    broken = load_all(paths)
-    whole, left_out = leave_out(join(whole, *user_plugin_names(paths)), broken)
-    changes = {"engine": engine, "workers": workers, "device": device, "threads": threads, "timeout": timeout}
-    chosen = with_address(narrow(whole, strategy or (), dataset or (), seed or (), **changes), address)
+    ready = prepare(
+        load_experiment(experiment),
+        plugins or (),
+        strategies=strategy or (),
+        datasets=dataset or (),
+        seeds=seed or (),
+        address=address,
+        engine=engine,
+        workers=workers,
+        device=device,
+        threads=threads,
+        timeout=timeout,
+    )
+    chosen = ready.experiment
     with kept_when_stopped(err):
         outcome = carry_out_sweep(
             chosen,
-            parse_grid(grid) if grid else grid_of(whole, chosen),
+            parse_grid(grid) if grid else grid_of(ready.whole, chosen),
             results,
-            plugins=(*paths, *working_plugins(at_hand=True)),
+            plugins=ready.plugins,
             redo=_redo(always, retry_failed),
-            narrowed=bool(strategy or dataset or seed or left_out),
+            narrowed=ready.is_filtered,
             serve=serve,
             command=shlex.join(["bench", *sys.argv[1:]]),
-            console=err,
         )
-    _leave_drifts(Store(outcome.folder), chosen, again=always)
+    estimate_drifts(outcome.folder, chosen, again=always)
     report = write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT)
     for line in outcome.summary():
         err.say(line)
@@ -226,7 +217,7 @@ def sweep(
         out.say(f"# {snippet}")
         out.print(snippet.read_text(encoding="utf-8"))
     out.say(report)
-    if outcome.failed or left_out:
+    if outcome.failed or ready.left_out:
         raise typer.Exit(1)
 
 
@@ -257,15 +248,10 @@ def report(
                 folder, reports / name, throughput=folder.parent / THROUGHPUT, all_figures=all_figures, page=html
             )
             out.say(report)
-            if html:
-                _print_page(report.with_name(PAGE))
-
-
-def _print_page(page: Path) -> None:
-    if page.is_file():
-        out.say(page)
-    else:
-        err.say(f"No {page}: nothing has been served yet, so there is no leaderboard.")
+            if html and (made := report.with_name(PAGE)).is_file():
+                out.say(made)
+            elif html:
+                err.say(f"No {report.with_name(PAGE)}: nothing has been served yet, so there is no leaderboard.")
 
 
 @app.command()

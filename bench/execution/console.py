@@ -51,15 +51,15 @@ def say_left_alone(*folders: Path) -> None:
         err.say(f"{finding.path} {finding.reason}")
 
 
-def load_all(paths: Iterable[Path] = ()) -> list[Broken]:
+def load_all(paths: Iterable[Path] = (), console: Screen = err) -> list[Broken]:
     """Load plug-ins; say which are the working folder's own, and which of those found by folder cannot be loaded."""
     from bench.contracts.discovery import load_plugins, working_plugins
 
     broken, here = load_plugins(paths), Path.cwd().resolve()
     if own := [str(file.relative_to(here)) for file in working_plugins(at_hand=True)]:
-        err.say(f"Plug-ins of this folder: {', '.join(own)}")
+        console.say(f"Plug-ins of this folder: {', '.join(own)}")
     for file in broken:
-        err.say(file, style="red")
+        console.say(file, style="red")
     return broken
 
 

@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 import bench.execution.engines  # noqa: F401 - the built-in engines are registered
 from bench.contracts.config import Config, Seed, build
@@ -52,8 +52,15 @@ class SweepOptions(Config):
     grid: dict[str, list[Any]] = Field({})
 
 
-class Experiment(Config):
-    """An experiment as its file gives it; names may be tables with a plug-in's options.
+class _Checked(type(Config)):  # type: ignore[misc]
+    """Makes ``Experiment(...)`` say what is wrong as the file's reader does."""
+
+    def __call__(cls, **values: Any) -> Any:
+        return build(cast("type[Experiment]", cls), values, "experiment")
+
+
+class Experiment(Config, metaclass=_Checked):
+    """An experiment; where names stand, tables with a plug-in's options may.
 
     Attributes:
         name: Folder of its results and its report.
@@ -72,6 +79,18 @@ class Experiment(Config):
         timeout: Seconds after which a run is given up, and its worker ended; None lets it run on.
         timing_blocks: Blocks that the timing pass measures; 0 leaves it out.
         sweep: What ``bench sweep`` tries; ``bench run`` leaves it alone.
+
+    Raises:
+        BenchError: A key is unknown, or a value does not fit.
+
+    Example:
+        >>> from bench import Experiment
+        >>> Experiment(
+        ...     name="quick",
+        ...     strategies=["persistence", {"name": "rls", "forgetting": 0.99}],
+        ...     datasets=["realistic-drift"],
+        ... ).engine
+        'processes'
     """
 
     name: str
@@ -89,6 +108,13 @@ class Experiment(Config):
     timeout: float | None = Field(None, gt=0, le=LONGEST_WAIT)
     timing_blocks: int = Field(50, ge=0)
     sweep: SweepOptions = SweepOptions()
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"name {name!r} must be lower-case letters, digits, '-', '_' and '.'")
+        return name
 
     @model_validator(mode="before")
     @classmethod
@@ -128,10 +154,7 @@ def load_experiment(name_or_path: str) -> Experiment:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BenchError(f"{path}: not a TOML file: {error}") from None
     values = json.loads(json.dumps(values, default=str))  # TOML's dates become text: what options are stored as
-    experiment = build(Experiment, {"name": path.stem} | values, str(path))
-    if not NAME.fullmatch(experiment.name):
-        raise BenchError(f"{path}: name {experiment.name!r} must be lower-case letters, digits, '-', '_' and '.'")
-    return experiment
+    return build(Experiment, {"name": path.stem} | values, str(path))
 
 
 def join(
@@ -154,19 +177,13 @@ def join(
 
 
 def leave_out(experiment: Experiment, broken: Iterable[Broken]) -> tuple[Experiment, list[str]]:
-    """An experiment without what files that cannot be loaded would have brought, and the names that it lacks now.
-
-    Raises:
-        BenchError: Nothing is left of its strategies, or of its datasets.
-    """
+    """An experiment without what files that cannot be loaded would have brought, and the names that it lacks now."""
     lost = [{name for file in broken for name in file.names[kind]} for kind in range(3)]
     update, names = {}, list[str]()
     for (key, kind), gone in zip(KINDS.items(), lost, strict=True):
         values = getattr(experiment, key)
         update[key] = [value for value in values if _name(value, kind) not in gone]
         names += [_name(value, kind) for value in values if _name(value, kind) in gone]
-        if values and not update[key] and kind != "forecaster":
-            raise BenchError(f"experiment {experiment.name!r}: no {kind} is left: {' '.join(map(str, broken))}")
     if any(isinstance(value, str) and value.startswith("@") for value in experiment.strategies):
         names += sorted(lost[0] - {*names})  # of which group they are, nobody knows
     return experiment.model_copy(update=update), names
