@@ -7,12 +7,13 @@ names that need either are loaded when they are first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bench.contracts.dataset import Dataset, DatasetConfig, register_dataset
-from bench.contracts.discovery import load_dataset
-from bench.contracts.errors import BenchError
-from bench.contracts.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
+from bench.contracts.config import Seed
+from bench.contracts.dataset import Dataset, DatasetConfig, RemoteFile, register_dataset
+from bench.contracts.discovery import load_dataset, load_plugins
+from bench.contracts.errors import BenchError, WorkerLostError
+from bench.contracts.forecaster import Forecaster, ForecasterConfig, Pairs, Task, register_forecaster
 from bench.contracts.protocol import Protocol
-from bench.contracts.series import DriftEvent, DriftSeries, Split
+from bench.contracts.series import DriftEvent, DriftSeries, Floats, Split
 from bench.contracts.strategy import (
     Feedback,
     History,
@@ -26,6 +27,7 @@ from bench.results.frame import load_results
 
 if TYPE_CHECKING:
     from bench.contracts.engine import Engine, EngineConfig, FailedJob, Pool, register_engine
+    from bench.data.download import fetch
     from bench.execution.experiment import Experiment, load_experiment
     from bench.execution.run import run
     from bench.report.notebook import ExperimentResults
@@ -44,6 +46,8 @@ __all__ = [
     "ExperimentResults",
     "FailedJob",
     "Feedback",
+    "Floats",
+    "Forecaster",
     "ForecasterConfig",
     "History",
     "Pairs",
@@ -51,12 +55,17 @@ __all__ = [
     "Planned",
     "Pool",
     "Protocol",
+    "RemoteFile",
+    "Seed",
     "Split",
     "Strategy",
     "StrategyConfig",
     "Task",
+    "WorkerLostError",
+    "fetch",
     "load_dataset",
     "load_experiment",
+    "load_plugins",
     "load_results",
     "register_dataset",
     "register_engine",
@@ -65,8 +74,9 @@ __all__ = [
     "run",
 ]
 
-_LATE = {
+_LATE = {  # modules that cost time to import, or that decide no number
     "bench.contracts.engine": ("Engine", "EngineConfig", "FailedJob", "Pool", "register_engine"),
+    "bench.data.download": ("fetch",),
     "bench.execution.experiment": ("Experiment", "load_experiment"),
     "bench.execution.run": ("run",),
     "bench.report.notebook": ("ExperimentResults",),
@@ -78,3 +88,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

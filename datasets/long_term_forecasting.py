@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from bench import BenchError, Dataset, DatasetConfig, DriftSeries, Split, register_dataset
-from bench.contracts.dataset import RemoteFile
-from bench.data.download import fetch
+from bench import BenchError, Dataset, DatasetConfig, DriftSeries, RemoteFile, Split, fetch, register_dataset
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench import Dataset, DriftEvent, DriftSeries, Split, register_dataset
-from bench.contracts.series import Floats
+from bench import Dataset, DriftEvent, DriftSeries, Floats, Split, register_dataset
 
 SEED = 42
 ROWS = 1000  # of one pattern

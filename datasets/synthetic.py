@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from bench import Dataset, DatasetConfig, DriftSeries, register_dataset
-from bench.contracts.config import Seed, build
+from bench import Dataset, DatasetConfig, DriftSeries, Seed, register_dataset
+from bench.contracts.config import build
 from bench.data.synthetic import MAGNITUDES, Base, Drift, Kind, Magnitude, Shape
 from bench.data.synthetic.series import drifting_series
 

@@ -29,7 +29,7 @@ def forward_means(errors: Floats, window: int) -> Floats:
 
 
 def settled_level(errors: Floats) -> float:
-    """Mean over the second half of a regime: the error once a drift has been learnt. NaN without an error."""
+    """Mean of errors ``(n,)`` over a regime's second half, once its drift has been learnt. NaN without an error."""
     return float(errors[len(errors) // 2 :].mean()) if len(errors) else float("nan")
 
 
@@ -70,13 +70,13 @@ def recovery_time(
 
 
 def peak_excess(errors: Floats, reference: float | Floats, window: int) -> float:
-    """Largest excess error: ``max(0, max_k mean((e - reference)[k : k + window]))``; NaN if too short."""
+    """Largest excess of errors ``(n,)``: ``max(0, max_k mean((e - reference)[k : k + window]))``; NaN if too short."""
     excess = _excess(errors, reference, window)
     return max(0.0, float(excess.max())) if len(excess) else float("nan")
 
 
 def excess_area(errors: Floats, reference: float | Floats, window: int) -> float:
-    """Excess error times steps: ``sum_k max(0, mean((e - reference)[k : k + window]))``."""
+    """Excess of errors ``(n,)`` times steps: ``sum_k max(0, mean((e - reference)[k : k + window]))``."""
     return float(np.maximum(_excess(errors, reference, window), 0).sum())
 
 
@@ -127,7 +127,7 @@ def return_time(
     """The `recovery_time` after the first law's return in A-B-A, to the strategy's own error under that law.
 
     Args:
-        before: Errors while the first law held; their mean is the reference if there is no twin.
+        before: ``(n,)``, errors while the first law held; their mean is the reference if there is no twin.
         returned: Errors from its return on.
         twin: The strategy's own errors at the same origins, had the second law never come: the reference.
     """
