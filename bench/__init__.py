@@ -12,6 +12,7 @@ from bench.contracts.dataset import Dataset, DatasetConfig, RemoteFile, register
 from bench.contracts.discovery import load_dataset, load_plugins
 from bench.contracts.errors import BenchError, WorkerLostError
 from bench.contracts.forecaster import Forecaster, ForecasterConfig, Pairs, Task, register_forecaster
+from bench.contracts.metric import ErrorMeans, Metric, MetricContext, Scored, UndefinedError, register_metric
 from bench.contracts.protocol import Protocol
 from bench.contracts.series import DriftEvent, DriftSeries, Floats, Split
 from bench.contracts.strategy import (
@@ -42,6 +43,7 @@ __all__ = [
     "DriftSeries",
     "Engine",
     "EngineConfig",
+    "ErrorMeans",
     "Experiment",
     "ExperimentResults",
     "FailedJob",
@@ -50,17 +52,21 @@ __all__ = [
     "Forecaster",
     "ForecasterConfig",
     "History",
+    "Metric",
+    "MetricContext",
     "Pairs",
     "PartialLabels",
     "Planned",
     "Pool",
     "Protocol",
     "RemoteFile",
+    "Scored",
     "Seed",
     "Split",
     "Strategy",
     "StrategyConfig",
     "Task",
+    "UndefinedError",
     "WorkerLostError",
     "fetch",
     "load_dataset",
@@ -70,6 +76,7 @@ __all__ = [
     "register_dataset",
     "register_engine",
     "register_forecaster",
+    "register_metric",
     "register_strategy",
     "run",
 ]

@@ -13,14 +13,17 @@ from dataclasses import asdict, replace
 
 from bench.contracts.discovery import home, load_plugins
 from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.metric import METRICS
 from bench.contracts.outcomes import KNOWN, Known, harness, known_subjects
 from bench.contracts.strategy import STRATEGIES
+from bench.results.record import FIELDS
 
 
 def contents() -> dict[str, str]:
     """Hash of the code of each subject that this repository brings along."""
     load_plugins()
-    entries = [entry for registry in (STRATEGIES, FORECASTERS) for entry in registry if home() in entry.file.parents]
+    plugins = [*STRATEGIES, *FORECASTERS, *(metric for metric in METRICS if metric.name not in FIELDS)]
+    entries = [entry for entry in plugins if home() in entry.file.parents]
     return {"harness": harness().content} | {entry.subject: entry.code.content for entry in entries}
 
 

@@ -13,7 +13,7 @@ from bench.analysis.cost import cost_table, pareto_front
 from bench.analysis.divergence import divergence_counts, has_diverged
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
 from bench.analysis.label_curves import fullest, label_curves, label_gains, label_worth, labels_released
-from bench.analysis.leaderboard import Contest, contest, leaderboard, overall, skill
+from bench.analysis.leaderboard import Contest, contest, leaderboard, metrics_of, overall, skill
 from bench.analysis.ratios import exact_stretches, geometric_ratio, median_ratio, stretch_length
 from bench.analysis.recovery import (
     RECOVERED,
@@ -67,8 +67,8 @@ __all__ = [
     "exact_stretches", "excess_area", "forecast_line", "forgetting", "friedman", "fullest", "geometric_ratio", "harm",
     "has_diverged", "holm", "is_barred", "label_curves", "label_gains", "label_worth", "labels_released", "latest",
     "leaderboard", "leaky_scenarios", "mean_by", "mean_interval", "mean_over_seeds", "median_ratio", "median_trace",
-    "over_scenarios", "overall", "paired_difference", "paired_ratio", "pareto_front", "peak_excess", "rank_pairs",
-    "recovery_time", "reference_curve", "regret_against_fixed", "regret_against_regimes", "return_time",
+    "metrics_of", "over_scenarios", "overall", "paired_difference", "paired_ratio", "pareto_front", "peak_excess",
+    "rank_pairs", "recovery_time", "reference_curve", "regret_against_fixed", "regret_against_regimes", "return_time",
     "rolling_error", "settled_level", "signed_ranks", "skill", "skill_intervals", "smallest_signed_rank_p",
     "stretch_length", "thin", "totals", "twin_cost", "win_tie_loss", "with_entries", "with_intervals",
 ]  # fmt: skip

@@ -9,10 +9,24 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.entries import is_barred, leaky_scenarios, with_entries
+from bench.contracts.metric import BUILT_IN
+from bench.results.record import FIELDS
 
 PERSISTENCE, FROZEN = "persistence", "frozen"
 STANDINGS = ("failed", "unaudited", "passed")  # worst first
-METRICS = ["mse", "mae", "rmse", "mse_original", "mae_original", "rmse_original", "val_mse"]
+
+
+def metrics_of(runs: pd.DataFrame) -> list[str]:
+    """Names of the columns that are metrics.
+
+    Args:
+        runs: As `bench.load_results` gives it: metrics stand from ``windows`` to ``val_mse``. Those of this package
+            count wherever they stand.
+    """
+    columns = list(runs.columns)
+    between = columns[columns.index("windows") + 1 : columns.index("val_mse")]
+    known = [name for name in BUILT_IN if name in columns]
+    return [*known, *(name for name in between if name not in known)]
 
 
 def skill(runs: pd.DataFrame, reference: str) -> pd.Series:
@@ -75,9 +89,10 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns ``scenario, rank, entry, strategy, base, group, audit`` (the worst of its runs' ``failed``,
         ``unaudited`` and ``passed``, if ``runs`` has it), ``seeds`` (that ended well), ``failed, skipped, diverged``
-        (seeds whose error is not finite), ``windows``, each metric's mean over seeds (infinite if one diverged) and
-        ``<metric>_sd`` (NaN with one seed), ``skill_persistence, skill_frozen`` (percent), and ``undefined_persistence,
-        undefined_frozen``: whether they are NaN because the reference has no error.
+        (seeds whose error is not finite), ``windows``, the mean over seeds of each of `metrics_of` and of ``val_mse``
+        (infinite if one diverged, NaN if one has no value) and ``<metric>_sd`` (NaN with one seed),
+        ``skill_persistence, skill_frozen`` (percent), and ``undefined_persistence, undefined_frozen``: whether they are
+        NaN because the reference has no error.
         ``rank`` is by MSE; leaky entries, those that failed the leak canary, those served with instant labels and
         those without a result have none.
     """
@@ -107,16 +122,22 @@ def _by_entry(runs: pd.DataFrame) -> pd.DataFrame:
     for status in ("failed", "skipped"):
         counted = runs[runs["status"] == status].groupby(keys).size()
         board[status] = counted.reindex(board.index, fill_value=0)
-    endless = pd.DataFrame(~np.isfinite(ok[METRICS].to_numpy(dtype=float)), columns=METRICS, index=ok.index)
+    always = [*FIELDS, "val_mse"]
+    endless = pd.DataFrame(~np.isfinite(ok[always].to_numpy(dtype=float)), columns=always, index=ok.index)
     endless = endless.groupby([ok[key] for key in keys]).sum().reindex(board.index, fill_value=0)
     board["diverged"] = endless["mse"]
     missing = (by_entry["val_mse"].count() == 0).reindex(board.index, fill_value=True)
-    finite = ok[METRICS].where(np.isfinite(ok[METRICS].to_numpy(dtype=float))).groupby([ok[key] for key in keys])
+    finite = ok[always].where(np.isfinite(ok[always].to_numpy(dtype=float))).groupby([ok[key] for key in keys])
     means, deviations = finite.mean().reindex(board.index), finite.std(ddof=1).reindex(board.index)
-    for metric in METRICS:
-        whole = (endless[metric] == 0) | (missing if metric == "val_mse" else False)
-        board[metric] = means[metric].where(whole, np.inf)
-        board[f"{metric}_sd"] = deviations[metric].where(whole)
+    for metric in [*metrics_of(runs), "val_mse"]:
+        if metric in always:
+            whole = (endless[metric] == 0) | (missing if metric == "val_mse" else False)
+            board[metric] = means[metric].where(whole, np.inf)
+            board[f"{metric}_sd"] = deviations[metric].where(whole)
+        else:
+            known = (by_entry[metric].count() == by_entry.size()).reindex(board.index, fill_value=False)
+            board[metric] = by_entry[metric].mean().reindex(board.index).where(known)
+            board[f"{metric}_sd"] = by_entry[metric].std(ddof=1).reindex(board.index).where(known)
     undefined = {name: by_entry[f"undefined_{name}"].any() for name in (PERSISTENCE, FROZEN)}
     undefined = {name: exact.reindex(board.index, fill_value=False) for name, exact in undefined.items()}
     for name, exact in undefined.items():

@@ -75,6 +75,9 @@ def run(
     reports: Reports = Path("reports"),
     always: Always = False,
     retry_failed: Retry = True,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Run again what lacks the value of a metric, or has it by other code.")
+    ] = False,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train forecasters again, and run again what adapts them.")
     ] = False,
@@ -111,7 +114,8 @@ def run(
         threads=threads,
         timeout=timeout,
     )
-    chosen, redo = ready.experiment, _redo(always, retry_failed)
+    chosen = ready.experiment
+    redo: Redo = "unmeasured" if rescore and not always else _redo(always, retry_failed)
     if dry_run:
         _print_matrix(chosen, results, redo, share, retrain=retrain)
         return

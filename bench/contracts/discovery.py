@@ -16,6 +16,7 @@ from bench.contracts.dataset import DATASETS, resolve_dataset
 from bench.contracts.engine import ENGINES
 from bench.contracts.errors import BenchError
 from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.metric import METRICS
 from bench.contracts.plugin_import import forget, line_of, load, loaded, plugins_in
 from bench.contracts.registry import Registry
 from bench.contracts.series import DriftSeries
@@ -23,14 +24,14 @@ from bench.contracts.strategy import STRATEGIES
 
 PACKAGE = Path(__file__).resolve().parents[1]
 KINDS = ("adapters", "datasets")
-_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|engine)\b")
+_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine)\b")
 BUILT_IN = ("bench.forecasters.linear", "bench.forecasters.titans.config", "bench.execution.engines")
 """Modules that register, beside the folders of plug-ins."""
 
 LISTED: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
 """Of what an experiment lists."""
 
-REGISTRIES: tuple[Registry[Any], ...] = (*LISTED, ENGINES)
+REGISTRIES: tuple[Registry[Any], ...] = (*LISTED, METRICS, ENGINES)
 
 
 def home() -> Path:

@@ -137,6 +137,11 @@ class Registry(Generic[T]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, in the order in which they were registered."""
+        return tuple(self._entries)
+
     @contextmanager
     def undone_on_error(self) -> Iterator[None]:
         """Forget what is registered meanwhile, if it ends with an error: what fails to load leaves nothing behind."""

@@ -1,16 +1,128 @@
-"""Errors of a stream: sums by lead and channel, and a mean for each origin."""
+"""Errors of a stream: sums by lead and channel, a mean for each origin, and the registered metrics."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from bench.contracts.discovery import raised_at
+from bench.contracts.errors import ENDS_SESSION, traceback_of, words_of
+from bench.contracts.metric import BUILT_IN, METRICS, ErrorMeans, Metric, MetricContext, Scored, UndefinedError
+from bench.contracts.registry import Entry
 from bench.contracts.rounding import is_exact
-from bench.results.record import Errors
+from bench.results.record import FIELDS, Errors, MetricRecord
 
+T = TypeVar("T")
 Floats = NDArray[np.float64]
+
+
+@dataclass
+class Accumulator:
+    """One registered metric over one stream. What it raises is kept as the reason why it has no value.
+
+    Attributes:
+        entry: Of the registry.
+        context: What it may use besides forecasts and truths.
+        seconds: What adding took.
+    """
+
+    entry: Entry[Metric]
+    context: MetricContext
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._reason, self._windows = "", 0
+        self._by_origin: list[Floats] = []
+        self._metric: Metric | None = None
+        self.adds = self.entry.cls.add is not Metric.add
+
+    def add(self, scored: Scored) -> None:
+        """Count some forecasts."""
+        begun = time.perf_counter()
+        self._windows += len(scored.error)
+        values = self._asked(lambda metric: _plain(metric.add(scored), len(scored.error)))
+        if values is not None:
+            self._by_origin.append(values)
+        self.seconds += time.perf_counter() - begun
+
+    @property
+    def by_origin(self) -> Floats | None:
+        """``(windows,)`` what it said of each origin; None where it said nothing."""
+        if self._reason or not self._by_origin:
+            return None
+        values = np.concatenate(self._by_origin)
+        if len(values) < self._windows:
+            self._reason = f"add returned values for {len(values):,} of {self._windows:,} forecasts"
+            return None
+        return values
+
+    def record(self, means: ErrorMeans) -> MetricRecord:
+        """Its value for all that was added, or the reason why it has none."""
+        value = self._asked(lambda metric: float(metric.value(means)))
+        if value is not None and np.isnan(value):
+            value, self._reason = None, "not a number"
+        cls = self.entry.cls
+        return MetricRecord(
+            value=value,
+            reason=self._reason,
+            title=cls.title,
+            unit=cls.unit,
+            better=cls.better,
+            summary=self.entry.summary,
+            sha=self.entry.sha,
+        )
+
+    def _asked(self, question: Callable[[Metric], T]) -> T | None:
+        """What the metric answers, warnings and draws of random numbers kept from everyone else; None if it raised."""
+        if self._reason:
+            return None
+        try:
+            with _generators_kept(), np.errstate(all="ignore"):
+                self._metric = self._metric or self.entry.cls(self.context)
+                return question(self._metric)
+        except UndefinedError as error:
+            self._reason = str(error)
+        except ENDS_SESSION:
+            raise
+        except BaseException as error:  # a plug-in may raise anything; the record says what
+            self._reason = words_of(error) + raised_at(traceback_of(error))
+        return None
+
+
+def _plain(values: object, forecasts: int) -> Floats | None:
+    """What a metric's ``add`` returned, as a copy; None if it returned nothing."""
+    if values is None:
+        return None
+    plain = np.array(values, dtype=np.float64)
+    if plain.shape != (forecasts,):
+        raise ValueError(f"add returned shape {plain.shape}, expected (n,) = ({forecasts},), or None")
+    return plain
+
+
+@contextmanager
+def _generators_kept() -> Iterator[None]:
+    """Put the global generators of torch, numpy and Python back: a strategy may draw from them."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def accumulators(context: MetricContext) -> list[Accumulator]:
+    """All registered metrics before the first forecast: those of this package, then others by name."""
+    names = [*BUILT_IN, *(entry.name for entry in METRICS if entry.name not in BUILT_IN)]
+    return [Accumulator(METRICS[name], context) for name in names]
 
 
 @dataclass
@@ -20,10 +132,12 @@ class ErrorSums:
     Attributes:
         std: ``(C,)`` deviation of each target in original units for one scaled unit.
         horizon: ``H``.
+        metrics: Registered metrics; those that add anything are told of each forecast.
     """
 
     std: Floats
     horizon: int
+    metrics: Sequence[Accumulator] = ()
     windows: int = 0
     squares: Floats = field(init=False)
     absolutes: Floats = field(init=False)
@@ -32,6 +146,7 @@ class ErrorSums:
     def __post_init__(self) -> None:
         self.squares = np.zeros((self.horizon, len(self.std)))
         self.absolutes = np.zeros_like(self.squares)
+        self._told = [metric for metric in self.metrics if metric.adds]
 
     def add(self, forecast: NDArray[np.floating], truth: Floats) -> None:
         """Count some forecasts; one that is exact but for the rounding of float32 has no error.
@@ -61,6 +176,10 @@ class ErrorSums:
                 axis=1,
             )
         )
+        if self._told:
+            scored = Scored(np.asarray(forecast, dtype=np.float64), truth, error)
+            for metric in self._told:
+                metric.add(scored)
 
     @property
     def origin_errors(self) -> Floats:
@@ -78,20 +197,18 @@ class ErrorSums:
         Args:
             val_mse: Scaled MSE over the validation rows, where they were streamed.
         """
-        square = self.squares / self.windows
-        absolute = self.absolutes / self.windows
-        mse, mse_original = float(square.mean()), float((square * self.std**2).mean())
+        means = ErrorMeans(self.windows, self.squares / self.windows, self.absolutes / self.windows, self.std)
         return Errors(
             windows=self.windows,
-            mae=float(absolute.mean()),
-            mse=mse,
-            rmse=mse**0.5,
-            mae_original=float((absolute * self.std).mean()),
-            mse_original=mse_original,
-            rmse_original=mse_original**0.5,
+            **{name: METRICS[name].cls(MetricContext(self.std)).value(means) for name in FIELDS},
             val_mse=val_mse,
-            mse_by_channel=square.mean(axis=0).tolist(),
-            mae_by_channel=absolute.mean(axis=0).tolist(),
-            mse_by_lead=square.mean(axis=1).tolist(),
-            mae_by_lead=absolute.mean(axis=1).tolist(),
+            mse_by_channel=means.square.mean(axis=0).tolist(),
+            mae_by_channel=means.absolute.mean(axis=0).tolist(),
+            mse_by_lead=means.square.mean(axis=1).tolist(),
+            mae_by_lead=means.absolute.mean(axis=1).tolist(),
+            metrics={
+                metric.entry.name: metric.record(replace(means, origins=metric.by_origin))
+                for metric in self.metrics
+                if metric.entry.name not in FIELDS
+            },
         )

@@ -24,7 +24,7 @@ from bench.evaluation.profiling.allocator import keep_freed_memory
 from bench.evaluation.profiling.clocks import device_name, resolve_device
 from bench.evaluation.profiling.leftovers import swept
 from bench.evaluation.run_spec import RunSpec, forecaster_config, served_rows, strategy_config
-from bench.evaluation.serving import Progress, serve_stream, untold, warm_up
+from bench.evaluation.serving import Progress, metrics_for, serve_stream, untold, warm_up
 from bench.evaluation.stream import PreparedSeries, Stream
 from bench.results.provenance import environment
 from bench.results.record import DatasetRecord, EventRecord, PluginRecord, Record, Rows, TruthRecord
@@ -211,7 +211,7 @@ def _serve(
     val_mse = warm_up(stream, progress if run.rows == "validation" else untold)  # otherwise it passes unseen
     if run.rows == "validation":
         return {"status": "ok", "val_mse": val_mse}, trained
-    served = serve_stream(stream, progress)
+    served = serve_stream(stream, progress, metrics=metrics_for(stage))
     timing = served.timing(setup_s=setup_s)
     return {"status": "ok", "errors": served.sums.errors(val_mse), "timing": timing}, served.frames() | trained
 

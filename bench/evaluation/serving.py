@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.contracts.metric import MetricContext
 from bench.evaluation.forecast_sample import Excerpt
-from bench.evaluation.metrics import ErrorSums
+from bench.evaluation.metrics import Accumulator, ErrorSums, accumulators
 from bench.evaluation.profiling.profiler import Profiler
 from bench.evaluation.stream import PreparedSeries, Score, Stream
 from bench.evaluation.trace_sampler import TIMES_ASKED, TraceSampler
@@ -61,7 +62,8 @@ class Served:
             load: Busy share of the machine just before.
             alone: Whether this is a timing pass.
         """
-        measured = self.gauge.read(load, traced_s=self.watch.seconds, aside_s=self.aside_s, alone=alone)
+        aside_s = self.aside_s + sum(metric.seconds for metric in self.sums.metrics)
+        measured = self.gauge.read(load, traced_s=self.watch.seconds, aside_s=aside_s, alone=alone)
         return measured.model_copy(update={"setup_s": setup_s})
 
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -111,6 +113,7 @@ def serve_stream(
     score: Score = untold,
     after_block: AfterBlock = untold,
     asked: int = TIMES_ASKED,
+    metrics: Sequence[Accumulator] = (),
 ) -> Served:
     """Serve the stream itself, after any warm start.
 
@@ -121,13 +124,14 @@ def serve_stream(
         score: Told of forecasts as they are scored; see `Stream.run`.
         after_block: Called after each block; what it takes is in no measurement.
         asked: How often the strategy is asked for its trace at most.
+        metrics: Registered ones; what they take is in no measurement.
     """
     stage, split, protocol = stream.stage, stream.stage.series.split, stream.stage.protocol
     total = len(protocol.origins(split.validation, split.end))
     served = Served(
         stream=stream,
         gauge=Profiler(stream),
-        sums=sums_for(stage),
+        sums=sums_for(stage, metrics),
         excerpt=Excerpt.around_strongest_event(stage),
         watch=TraceSampler.over(stream.strategy, protocol, split.validation, split.end, asked),
     )
@@ -157,9 +161,18 @@ def add_errors(sums: ErrorSums, forecasts: NDArray[np.float32], truths: NDArray[
         sums.add(forecasts, truths)
 
 
-def sums_for(stage: PreparedSeries) -> ErrorSums:
+def sums_for(stage: PreparedSeries, metrics: Sequence[Accumulator] = ()) -> ErrorSums:
     """Errors of a stage's forecasts, before the first."""
-    return ErrorSums(stage.series.scaler.select(stage.series.target_column).std, stage.protocol.horizon)
+    std = stage.series.scaler.select(stage.series.target_column).std
+    return ErrorSums(std, stage.protocol.horizon, metrics)
+
+
+def metrics_for(stage: PreparedSeries) -> list[Accumulator]:
+    """The registered metrics of a stage's forecasts, before the first."""
+    series = stage.series
+    columns = list(series.target_column)
+    training = series.values[: series.split.train, columns]
+    return accumulators(MetricContext(series.scaler.std[columns], series.targets, training, series.season))
 
 
 def origins_frame(stage: PreparedSeries, sums: ErrorSums) -> pd.DataFrame:
@@ -171,4 +184,5 @@ def origins_frame(stage: PreparedSeries, sums: ErrorSums) -> pd.DataFrame:
     frame = pd.DataFrame(errors, columns=["mse", "mae", "mse_original", "mae_original"])
     frame.insert(0, "origin", origins)
     frame.insert(1, "time", stage.series.time[origins])
-    return frame
+    more = {metric.entry.name: metric.by_origin for metric in sums.metrics}
+    return frame.assign(**{name: values for name, values in more.items() if values is not None})

@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.contracts.metric import METRICS
 from bench.evaluation.run_spec import RunSpec, cells_of
 from bench.execution.changes import what_changed
 from bench.execution.eta import Kind, is_heavy, kind_of
 from bench.execution.shard import Shard
 from bench.results.condition import Condition
+from bench.results.record import FIELDS, Record
 from bench.results.store import Store
 
-Redo = Literal["only-missing", "keep-failed", "always"]
-"""What is done again: what failed, too; not even that; or everything."""
+Redo = Literal["only-missing", "keep-failed", "unmeasured", "always"]
+"""What is done again: what failed; not even that; what failed or lacks the value of a metric; or everything."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,27 @@ def plan(
     """
     own = [run for run in runs if shard.owns(run.run_id)]
     found = store.conditions(run.run_id for run in own)
-    settled = {"always": (), "only-missing": ("ok", "skipped"), "keep-failed": ("ok", "skipped", "failed")}[redo]
-    missing = [run for run in own if found[run.run_id].state not in settled or (retrain and run.forecaster is not None)]
+    well = ("ok", "skipped")
+    settled = {"always": (), "only-missing": well, "unmeasured": well, "keep-failed": (*well, "failed")}[redo]
+    missing = [
+        run
+        for run in own
+        if found[run.run_id].state not in settled
+        or (retrain and run.forecaster is not None)
+        or (redo == "unmeasured" and _lacks_metric(store.read(run.run_id)))
+    ]
     absent = [run for run in missing if found[run.run_id].state == "absent"]
     cells = cells if cells is not None else cells_of(absent)
     changed = what_changed(absent, cells, store)
     return Plan(own, found, _in_order(missing), changed)
+
+
+def _lacks_metric(record: Record | None) -> bool:
+    """Whether a run that ended well has no value of a metric by the code at hand, nor a reason why."""
+    if record is None or record.errors is None:
+        return False
+    measured = {name: metric.sha for name, metric in record.errors.metrics.items()}
+    return any(measured.get(entry.name) != entry.sha for entry in METRICS if entry.name not in FIELDS)
 
 
 def _in_order(runs: list[RunSpec]) -> list[RunSpec]:

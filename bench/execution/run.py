@@ -119,7 +119,8 @@ def run(
         results: Folder that holds a folder for each experiment.
         plugins: Files, packages or folders of plug-ins, all of which join the experiment.
         progress: Whether progress, notes and failures are written to standard error.
-        redo: ``only-missing`` runs what is missing or failed, ``keep-failed`` only what is missing, ``always`` all.
+        redo: ``only-missing`` runs what is missing or failed, ``keep-failed`` only what is missing, ``unmeasured`` what
+            is missing, failed or lacks the value of a metric, ``always`` all.
         retrain: Whether forecasters are trained again, and what adapts them is run again.
         retime: Whether timing passes are repeated that other processes disturbed.
 

@@ -51,9 +51,9 @@ class Runs:
             yield from self._carry_out()
 
     def _train(self) -> None:
-        """Every checkpoint that runs need and that is not there, once; where runs are replaced, those that are, too."""
+        """Every checkpoint that runs need and that is not there, once; those that are, too, where all are renewed."""
         place, missing = self.work.place, self.ahead.missing
-        for name in needed_checkpoints(missing, place.checkpoints, there=True) if self.work.replace else ():
+        for name in needed_checkpoints(missing, place.checkpoints, there=True) if self.work.retrain else ():
             remove(checkpoint_file(place.checkpoints, name), place.root)
         shared = list(needed_checkpoints(missing, place.checkpoints).values())
         bar = self.sight.stage("pre-training", len(shared)) if shared else None

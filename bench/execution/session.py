@@ -92,8 +92,8 @@ def carry_out(
         experiment: What to run.
         results: Folder that holds a folder for each experiment.
         plugins: Files and folders of plug-ins, for the workers.
-        redo: ``only-missing`` also repeats what failed, which ``keep-failed`` does not; ``always`` trains and runs
-            everything again.
+        redo: ``only-missing`` also repeats what failed, which ``keep-failed`` does not; ``unmeasured``, besides, runs
+            that lack the value of a metric; ``always`` trains and runs everything again.
         retrain: Whether forecasters are trained again, and what adapts them is run again.
         retime: Whether timing passes are repeated that other processes disturbed, or that lack what is measured now.
         narrowed: Whether the experiment was narrowed (to some strategies, say): other rows of its report then stay.
@@ -248,8 +248,9 @@ def carry_out_runs(
             Sharing(place.root, sight.say) as sharing,
         ):
             apart = engine_of(experiment).has_workers
-            replaced, number = redo == "always" or retrain, number_of(place.results)
-            work = Work(place, sight.trails, replaced, apart, experiment.timeout, number)
+            trained, number = redo == "always" or retrain, number_of(place.results)
+            replaced = trained or redo == "unmeasured"
+            work = Work(place, sight.trails, replaced, apart, experiment.timeout, number, trained)
             with closing(Runs(ahead, work, sight, sharing, pool).carry_out()) as ends:
                 for ended in ends:
                     (elsewhere if ended.elsewhere else done)[ended.status] += 1

@@ -54,6 +54,7 @@ class Work:
         own_process: Whether a worker does one run at a time and nothing else.
         timeout: Seconds after which a run is given up.
         folder: Number of the folder of results on its disk: by this it is known again. 0 where nobody looked.
+        retrain: Whether checkpoints that are there are made again.
     """
 
     place: RunPaths
@@ -62,6 +63,7 @@ class Work:
     own_process: bool = False
     timeout: float | None = None
     folder: int = 0
+    retrain: bool = False
 
     @property
     def is_in_place(self) -> bool:

@@ -1,22 +1,26 @@
-"""Records as one tidy frame."""
+"""Records as one tidy frame, and the metrics that they hold."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contracts.errors import BenchError
+from bench.contracts.metric import BUILT_IN, METRICS, Better, Unit, is_free
 from bench.contracts.naming import Called, titles
 from bench.results.audit import Audit, audits_beside
-from bench.results.record import COSTS, Record, Timing
+from bench.results.record import COSTS, FIELDS, Record, Timing
 from bench.results.store import Store, experiments_in
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ORDER = ["experiment", "dataset", "protocol", "strategy", "forecaster", "seed"]
+NOT_RECORDED = "made before it was recorded"
+OTHER_CODE = "measured by other code of it"
 
 
 def load_results(results: Path | str = "results") -> pd.DataFrame:
@@ -26,26 +30,28 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
         results: A results folder, or one experiment's folder in it.
 
     Returns:
-        Columns ``experiment, run_id, strategy, group, forecaster, dataset, protocol, lookback, horizon, stride,
-        block, label_every, label_rate, label_seed, delay, labels, warm_start, seed, status, reason, windows, mae, mse,
-        rmse, mae_original, mse_original, rmse_original, val_mse, windows_per_s, predict_p50_ms, predict_p95_ms,
-        predict_p99_ms, adapt_p50_ms, adapt_p95_ms, adapt_p99_ms, first_predict_ms, setup_s, peak_memory_mb,
-        state_bytes, parameters, trainable, updated, predict_flops, adapt_flops, harness_us, trace_us, timed_alone,
-        disturbed, service_s, seconds, device, threads, strategy_config, audit``. Timings are those of the timing pass
-        where the run has one (``timed_alone``), otherwise of the run itself, and ``disturbed`` where other processes
-        took its cores; ``service_s`` is predict and adapt over the whole stream, as measured in the run itself.
-        ``audit`` says whether this version of strategy and forecaster went through the leak canary, and whether its own
-        run, served again, speaks against it: ``passed``, ``failed`` or ``unaudited``.
+        Columns ``experiment, run_id, strategy, group, forecaster, dataset, protocol, lookback, horizon, stride, block,
+        label_every, label_rate, label_seed, delay, labels, warm_start, seed, status, reason, windows``, each metric
+        (``mse, mae, rmse, mse_original, mae_original, rmse_original, mase, rmsse``, then those of users' files by name;
+        NaN where a run has no value), ``val_mse, windows_per_s, predict_p50_ms, predict_p95_ms, predict_p99_ms,
+        adapt_p50_ms, adapt_p95_ms, adapt_p99_ms, first_predict_ms, setup_s, peak_memory_mb, state_bytes, parameters,
+        trainable, updated, predict_flops, adapt_flops, harness_us, trace_us, timed_alone, disturbed, service_s,
+        seconds, device, threads, strategy_config, audit``. Timings are those of the timing pass where the run has one
+        (``timed_alone``), otherwise of the run itself, and ``disturbed`` where other processes took its cores;
+        ``service_s`` is predict and adapt over the whole stream, as measured in the run itself. ``audit`` says whether
+        this version of strategy and forecaster went through the leak canary, and whether its own run, served again,
+        speaks against it: ``passed``, ``failed`` or ``unaudited``.
 
     Raises:
         BenchError: There are no results.
     """
-    rows = []
+    rows = list[dict[str, Any]]()
     stores = [Store(folder) for folder in experiments_in(Path(results))]
     found = titled([list(store.records()) for store in stores])
+    metrics = metric_columns(record for records in found for record in records.values())
     for store, records in zip(stores, found, strict=True):
         timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
-        rows += _rows(records, timings, audits_beside(store.folder, records, timings))
+        rows += _rows(records, timings, audits_beside(store.folder, records, timings), metrics)
     if not rows:
         raise BenchError(f"No readable results in {results}. Run an experiment first (bench run), or name its folder.")
     return _frame(rows)
@@ -69,9 +75,21 @@ def _titled(record: Record, called: Called, title: Called) -> Record:
     return record.with_dataset(title.name, dict(given)) if called.is_file or called.label else record
 
 
-def tidy(records: Mapping[str, Record], timings: Mapping[str, Timing], audits: Mapping[str, Audit]) -> pd.DataFrame:
-    """`load_results` of what was read already, each by run id; at least one record."""
-    return _frame(_rows(records, timings, audits))
+def tidy(
+    records: Mapping[str, Record],
+    timings: Mapping[str, Timing],
+    audits: Mapping[str, Audit],
+    metrics: Mapping[str, MetricColumn] | None = None,
+) -> pd.DataFrame:
+    """`load_results` of what was read already, each by run id; at least one record.
+
+    Args:
+        records: Of the runs.
+        timings: Of those that were timed alone.
+        audits: Of those that were audited.
+        metrics: From `metric_columns` of these records and others; by default of these.
+    """
+    return _frame(_rows(records, timings, audits, metric_columns(records.values()) if metrics is None else metrics))
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -81,16 +99,19 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _rows(
-    records: Mapping[str, Record], timings: Mapping[str, Timing], audits: Mapping[str, Audit]
+    records: Mapping[str, Record],
+    timings: Mapping[str, Timing],
+    audits: Mapping[str, Audit],
+    metrics: Mapping[str, MetricColumn],
 ) -> list[dict[str, Any]]:
     standing = {run_id: audit.standing for run_id, audit in audits.items()}
     return [
-        _row(record, timings.get(run_id)) | {"audit": standing.get(run_id, "unaudited")}
+        _row(record, timings.get(run_id), metrics) | {"audit": standing.get(run_id, "unaudited")}
         for run_id, record in records.items()
     ]
 
 
-def _row(record: Record, alone: Timing | None) -> dict[str, Any]:
+def _row(record: Record, alone: Timing | None, metrics: Mapping[str, MetricColumn]) -> dict[str, Any]:
     errors, timing = record.errors, alone or record.timing
     protocol = record.protocol
     own = record.timing
@@ -118,12 +139,7 @@ def _row(record: Record, alone: Timing | None) -> dict[str, Any]:
         "status": record.status,
         "reason": record.reason,
         "windows": errors.windows if errors else 0,
-        "mae": errors.mae if errors else nan,
-        "mse": errors.mse if errors else nan,
-        "rmse": errors.rmse if errors else nan,
-        "mae_original": errors.mae_original if errors else nan,
-        "mse_original": errors.mse_original if errors else nan,
-        "rmse_original": errors.rmse_original if errors else nan,
+        **{name: metric.value(record) for name, metric in metrics.items()},
         "val_mse": val_mse if val_mse is not None else nan,
         **_cost(timing),
         "timed_alone": alone is not None,
@@ -159,3 +175,80 @@ def _cost(timing: Timing | None) -> dict[str, float]:
         "harness_us": timing.harness_us,
         "trace_us": timing.trace_us,
     }
+
+
+@dataclass(frozen=True)
+class MetricColumn:
+    """A metric as a column of tables.
+
+    Attributes:
+        name: Of the column.
+        title: Its head.
+        unit: ``scaled``, ``original`` or ``none``.
+        better: Which values are: ``lower``, ``higher`` or ``neither``.
+        summary: What it is, in a line.
+        sha: Identity of the code whose values count; empty for those of `FIELDS`.
+    """
+
+    name: str
+    title: str
+    unit: Unit
+    better: Better
+    summary: str
+    sha: str = ""
+
+    @property
+    def is_shown_first(self) -> bool:
+        """Whether it stands in the first tables: MSE, MAE and RMSE in original units have tables of their own."""
+        return self.unit != "original" or self.name not in FIELDS
+
+    def value(self, record: Record) -> float:
+        """The value of a run; NaN where there is none."""
+        errors = record.errors
+        if errors is None or self.why_missing(record):
+            return float("nan")
+        if self.name in FIELDS:
+            return float(getattr(errors, self.name))
+        value = errors.metrics[self.name].value
+        return float("nan") if value is None else value
+
+    def why_missing(self, record: Record) -> str:
+        """Why a run that has errors has no value; empty where it has one."""
+        if record.errors is None or self.name in FIELDS:
+            return ""
+        found = record.errors.metrics.get(self.name)
+        if found is None:
+            return NOT_RECORDED
+        return found.reason if found.sha == self.sha else OTHER_CODE
+
+
+def metric_columns(records: Iterable[Record]) -> dict[str, MetricColumn]:
+    """The metrics of some records by name: those of this package, then others in the order of their names.
+
+    Of a metric whose values were computed by several versions of its code, that of the latest run counts.
+    """
+    latest = dict[str, tuple[str, MetricColumn]]()
+    for record in records:
+        started = str(record.environment.get("started", ""))
+        for name, found in (record.errors.metrics if record.errors else {}).items():
+            if is_free(name) and name not in FIELDS and (name not in latest or started >= latest[name][0]):
+                latest[name] = (
+                    started,
+                    MetricColumn(name, found.title or name, found.unit, found.better, found.summary, found.sha),
+                )
+    return {name: _built_in(name) for name in BUILT_IN} | {name: latest[name][1] for name in sorted(latest)}
+
+
+def shown_metrics(metrics: Mapping[str, MetricColumn], runs: pd.DataFrame) -> list[MetricColumn]:
+    """Those that tables show: that some run has a value of, and those that every record has.
+
+    Args:
+        metrics: By name.
+        runs: A row for each run that ended well, with a column for each.
+    """
+    return [metric for name, metric in metrics.items() if name in FIELDS or runs[name].notna().any()]
+
+
+def _built_in(name: str) -> MetricColumn:
+    entry = METRICS[name]
+    return MetricColumn(name, entry.cls.title, entry.cls.unit, entry.cls.better, entry.summary)

@@ -20,7 +20,12 @@ def _code_came(values: Values) -> Values:
     return values
 
 
-MIGRATIONS: dict[int, Callable[[Values], Values]] = {1: _seals_came, 2: _code_came}
+def _metrics_came(values: Values) -> Values:
+    """Version 3 held MSE, MAE and RMSE, and no other metrics."""
+    return values
+
+
+MIGRATIONS: dict[int, Callable[[Values], Values]] = {1: _seals_came, 2: _code_came, 3: _metrics_came}
 """From each version to the next."""
 
 

@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from pydantic_core import PydanticSerializationError
 
 from bench.contracts.drift.truth import Drift
+from bench.contracts.metric import BUILT_IN, Better, Unit
 from bench.contracts.naming import Called, plain_command, plain_options, without_places
 from bench.contracts.protocol import Protocol
 from bench.contracts.text import in_json
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of the form of records; `bench.results.migrations` reads earlier ones."""
 
 Rows = Literal["stream", "validation"]
@@ -138,6 +139,33 @@ class DatasetRecord(Part):
         return Called.of(self.name, self.given, self.fingerprint)
 
 
+class MetricRecord(Part):
+    """A metric of one run, and what its author says of it (see `bench.Metric`).
+
+    Attributes:
+        value: For all forecasts of the stream; None where there is none.
+        reason: Why there is none.
+        title: Head of its columns; empty for its name.
+        unit: ``scaled``, ``original`` or ``none``.
+        better: Which values are: ``lower``, ``higher`` or ``neither``.
+        summary: First line of its docstring.
+        sha: Identity of the code behind it (see `bench.contracts.outcomes`): values by other code are another metric's.
+    """
+
+    value: float | None = None
+    reason: str = ""
+    title: str = ""
+    unit: Unit = "scaled"
+    better: Better = "lower"
+    summary: str = ""
+    sha: str = ""
+
+    @field_validator("reason")
+    @classmethod
+    def _no_place(cls, text: str) -> str:
+        return without_places(text)
+
+
 class Errors(Part):
     """Errors of a stream. Every mean runs over windows, leads and target channels alike.
 
@@ -148,6 +176,7 @@ class Errors(Part):
         val_mse: Scaled MSE over the validation rows of a warm start; None without one.
         mse_by_channel: ``(C_out,)`` scaled, in the order of the dataset's targets; ``mae_by_channel`` likewise.
         mse_by_lead: ``(H,)`` scaled, first lead first; ``mae_by_lead`` likewise.
+        metrics: The other metrics that were registered, by name.
     """
 
     windows: int
@@ -162,6 +191,11 @@ class Errors(Part):
     mae_by_channel: list[float]
     mse_by_lead: list[float]
     mae_by_lead: list[float]
+    metrics: dict[str, MetricRecord] = {}
+
+
+FIELDS = tuple(name for name in BUILT_IN if name in Errors.model_fields)
+"""Metrics that every record has, as fields of their own."""
 
 
 class StepTimes(Part):
@@ -307,7 +341,8 @@ COSTS = (
 
 def tampering(left: Iterable[str]) -> list[str]:
     """What of it nobody replaces in good faith: the harness's own code and tables, its rows, and the clock."""
-    own = ("bench.", "time.", "the strategy ", "the forecaster ", "the dataset ", "the list ", "the module bench", ROWS)
+    kinds = ("strategy", "forecaster", "dataset", "metric", "list")
+    own = ("bench.", "time.", "the module bench", ROWS, *(f"the {kind} " for kind in kinds))
     return [what for what in left if what.startswith(own)]
 
 

@@ -49,6 +49,7 @@ EDITS = {
     "bench/evaluation/stream.py": {"harness"},
     "bench/evaluation/metrics.py": {"harness"},
     "bench/evaluation/isolation.py": {"harness"},
+    "bench/contracts/metric.py": {"harness"},
     "bench/forecasters/linear.py": {"rls", "dlinear", "ridge", *TITANS},
     "bench/forecasters/titans/carry.py": STRATEGIES,
     "bench/forecasters/titans/fast_engine/memory.py": TITANS,

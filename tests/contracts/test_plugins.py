@@ -211,9 +211,11 @@ def test_a_file_that_fails_leaves_nothing_behind(write: Write, fault: str, messa
     before = [[entry.name for entry in registry] for registry in REGISTRIES]
     text = """
     import numpy as np
-    from bench import Dataset, Strategy, register_dataset, register_forecaster, register_strategy
+    from bench import Dataset, Metric, Strategy
+    from bench import register_dataset, register_forecaster, register_metric, register_strategy
 
     register_strategy("half")(type("S", (Strategy,), {"__module__": __name__}))
+    register_metric("half")(type("M", (Metric,), {"__module__": __name__, "value": lambda metric, means: 0.0}))
     register_forecaster("half")(type("F", (), {"__module__": __name__}))
     register_dataset("half")(type("D", (Dataset,), {"__module__": __name__}))
     """
@@ -356,7 +358,7 @@ def test_a_file_dropped_into_adapters_is_a_row_of_the_next_experiment(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for registry in REGISTRIES:
-        if registry is not FORECASTERS:
+        if registry in (STRATEGIES, DATASETS):
             monkeypatch.setattr(registry, "_entries", {})
     for name in [name for name in sys.modules if name.startswith("bench_plugins.")]:
         monkeypatch.delitem(sys.modules, name)

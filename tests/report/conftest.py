@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.contracts.metric import METRICS
 from bench.contracts.protocol import Protocol
 from bench.report import write_report
 from bench.results.audit import AUDITS, Audit, AuditStatus, audited_sha, write_audit
@@ -20,6 +21,7 @@ from bench.results.record import (
     Errors,
     EventRecord,
     Flops,
+    MetricRecord,
     Parameters,
     PluginRecord,
     Record,
@@ -248,7 +250,14 @@ def errors(strategy: FakeStrategy, scenario: FakeScenario, origins: pd.DataFrame
         mae_by_channel=(mae * np.sqrt(channels)).tolist(),
         mse_by_lead=(mse * leads).tolist(),
         mae_by_lead=(mae * np.sqrt(leads)).tolist(),
+        metrics={"mase": metric("mase", 1.7 * mae), "rmsse": metric("rmsse", 1.2 * float(np.sqrt(mse)))},
     )
+
+
+def metric(name: str, value: float | None, **changes: Any) -> MetricRecord:
+    cls = METRICS[name].cls
+    values: dict[str, Any] = {"title": cls.title, "unit": cls.unit, "better": cls.better, "sha": "m0"}
+    return MetricRecord(**(values | {"value": value, "summary": METRICS[name].summary} | changes))
 
 
 def run_id(strategy: FakeStrategy, scenario: FakeScenario, seed: int) -> str:

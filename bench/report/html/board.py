@@ -23,6 +23,7 @@ COSTS: tuple[tuple[str, str, str, Better], ...] = (
     ("adapt_p95_ms", "adapt p95", "ms", "lower"),
     ("peak_memory_mb", "peak memory", "MB", "lower"),
 )
+UNITS = {"scaled": "scaled", "original": "original units", "none": ""}
 STATUSES = ("failed", "skipped", "diverged")
 
 
@@ -60,9 +61,11 @@ def _marks(row: pd.Series) -> list[str]:
 def _errors(results: Results, board: pd.DataFrame) -> list[Column]:
     rank = [NONE if np.isnan(value) else f"{value:g}" for value in board["rank"]]
     columns = [Column("rank", "rank", "by MSE", "lower", "error", numbers(board["rank"]), rank)]
-    for metric in ("mse", "mae", "rmse"):
-        texts = spread_texts(board, metric)
-        columns.append(_ranked(board, board[metric], (metric, metric.upper(), "scaled", "lower"), texts))
+    for metric in results.metrics:
+        if metric.is_shown_first:
+            better: Better = "" if metric.better == "neither" else metric.better
+            described = metric.name, metric.title, UNITS[metric.unit], better
+            columns.append(_ranked(board, board[metric.name], described, spread_texts(board, metric.name)))
     columns += [_skill(board, name) for name in measured_by(board)]
     if len(results.ratios):
         columns.append(_ratio(results, board))
@@ -72,7 +75,7 @@ def _errors(results: Results, board: pd.DataFrame) -> list[Column]:
 def _ranked(board: pd.DataFrame, values: pd.Series, head: tuple[str, str, str, Better], texts: list[str]) -> Column:
     key, label, unit, better = head
     family: Any = "cost" if key in {cost[0] for cost in COSTS} else "error"
-    best, second = podium(board, values, better)
+    best, second = podium(board, values, better) if better else ([], [])
     return Column(key, label, unit, better, family, numbers(values), texts, best, second)
 
 

@@ -16,6 +16,7 @@ from bench.contracts.errors import BenchError
 from bench.contracts.naming import shortest
 from bench.report.view.loaded import Results
 from bench.report.view.loading import inspected, read_results
+from bench.results.frame import MetricColumn, metric_columns, shown_metrics
 from bench.results.record import Record
 from bench.results.store import Store, experiments_in
 
@@ -50,6 +51,7 @@ class Standings:
     Attributes:
         board: `pooled_board`: a row for each entry of each scenario, best first.
         overall: `bench.analysis.overall` of it.
+        metrics: Those that some run has a value of, in the order of their columns.
         protocols: What each scenario's protocol is, in full.
         sources: In the order in which they are numbered, from 1.
         doubled: Runs that were there twice.
@@ -58,6 +60,7 @@ class Standings:
 
     board: pd.DataFrame
     overall: pd.DataFrame
+    metrics: list[MetricColumn]
     protocols: dict[str, str]
     sources: tuple[Source, ...]
     doubled: int
@@ -75,13 +78,15 @@ def read_standings(places: Sequence[str]) -> Standings:
     """
     folders = [found for place in places for found in _experiments(place)]
     found = inspected([Store(folder) for _, folder in folders])
+    metrics = metric_columns(record for records, _ in found for record in records.values())
     named = zip(shortest([name for name, _ in folders]), folders, found, strict=True)
-    read = [(name, read_results(folder, here)) for name, (_, folder), here in named]
+    read = [(name, read_results(folder, here, metrics)) for name, (_, folder), here in named]
     pooled = pool(pd.concat([_runs(results, i) for i, (_, results) in enumerate(read, 1)], ignore_index=True))
     board = pooled_board(pooled.runs)
     return Standings(
         board=board,
         overall=overall(board),
+        metrics=shown_metrics(metrics, pooled.runs[pooled.runs["status"] == "ok"]),
         protocols=dict(zip(pooled.runs["scenario"], pooled.runs["protocol_label"], strict=True)),
         sources=tuple(_source(name, results) for name, results in read),
         doubled=pooled.doubled,

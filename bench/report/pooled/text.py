@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.report.render.markdown import NONE, count, escape, marked, table, words
-from bench.report.sections.accuracy import column, measured_by, notes, skill_cell
+from bench.report.sections.accuracy import column, head, measured_by, metric_cells, notes, skill_cell
 
 if TYPE_CHECKING:
     from bench.report.pooled.loading import Standings
 
-METRICS = ("mse", "mae", "rmse")
 LONGEST_LIST = 3
 
 
@@ -20,7 +19,7 @@ def standings(found: Standings) -> list[str]:
     """Blocks of Markdown: the average over datasets, a table for each, where it comes from, what is left out."""
     blocks = [*_together(found)]
     for scenario, board in found.board.groupby("scenario", sort=True):
-        blocks += [f"## {escape(scenario)}", _facts(found, str(scenario), board), _one(board)]
+        blocks += [f"## {escape(scenario)}", _facts(found, str(scenario), board), _one(found, board)]
     return [*blocks, "## Where it comes from", _sources(found), *_left_out(found)]
 
 
@@ -51,11 +50,12 @@ def _facts(found: Standings, scenario: str, board: pd.DataFrame) -> str:
     return f"{escape(found.protocols[scenario])}; data {data}; n = {count(seeds, 'seed')}{fewer}. Scaled, mean ± sd."
 
 
-def _one(board: pd.DataFrame) -> str:
+def _one(found: Standings, board: pd.DataFrame) -> str:
     headers, columns = ["Strategy"], [[_name(row) for _, row in board.iterrows()]]
-    for metric in METRICS:
-        headers.append(f"{metric.upper()} ↓")
-        columns.append(column(board[metric], board["rank"].notna(), None, board[f"{metric}_sd"]))
+    for metric in found.metrics:
+        if metric.is_shown_first:
+            headers.append(head(metric))
+            columns.append(metric_cells(board, metric))
     headers.append("rank")
     columns.append([f"{rank:g}" if pd.notna(rank) else NONE for rank in board["rank"]])
     for name in measured_by(board):

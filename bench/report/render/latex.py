@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import is_barred, leaky_scenarios
+from bench.contracts.metric import Better
 from bench.contracts.text import one_line
 from bench.report.render.markdown import NONE, slug
 from bench.report.render.numbers import MINUS, fixed, places
 from bench.report.sections.accuracy import measured_by, skill_cell
 from bench.report.view.loaded import Results
+from bench.results.frame import MetricColumn
 
-METRICS = ("mse", "mae", "rmse")
+ARROWS: dict[Better, str] = {"lower": " $\\downarrow$", "higher": " $\\uparrow$", "neither": ""}
 MOST_COLUMNS = 4
 """Datasets side by side in one table: more do not fit the width of a page."""
 
@@ -48,16 +50,16 @@ def _together(results: Results) -> str:
     shown, overall = results.in_detail, results.overall.reset_index(drop=True)
     leaky = leaky_scenarios(results.runs)
     rank = _cells(overall["mean_rank"], overall["mean_rank"].notna(), decimals=1)
-    parts: list[str] = []
+    two, parts = results.metrics[:2], list[str]()
     for start in range(0, len(shown), MOST_COLUMNS):
         group = shown[start : start + MOST_COLUMNS]
         columns = [rank]
         for scenario in group:
             board = results.board_of(scenario).set_index("entry").reindex(overall["entry"]).reset_index()
             ranked = ~is_barred(overall) & (scenario not in leaky)
-            columns += [_cells(board[metric], ranked) for metric in METRICS[:2]]
+            columns += [_cells(board[metric.name], ranked, better=metric.better) for metric in two]
         over = [("", 1), ("", 1), *((escape(scenario), 2) for scenario in group)]
-        heads = ["Strategy", "rank $\\downarrow$", *(f"{m.upper()} $\\downarrow$" for _ in group for m in METRICS[:2])]
+        heads = ["Strategy", "rank $\\downarrow$", *(_head(metric) for _ in group for metric in two)]
         caption = (
             f"Error in scaled units, and average rank over the {len(results.scenarios)} datasets; means over seeds."
         )
@@ -69,10 +71,12 @@ def _one(results: Results, scenario: str) -> str:
     """Errors with their spread over seeds, and skill, on one dataset."""
     board = results.board_of(scenario)
     board = board[board["seeds"] > 0].reset_index(drop=True)
-    columns, heads, over = [], ["Strategy"], [("", 1)] * (1 + len(METRICS))
-    for metric in METRICS:
-        heads.append(f"{metric.upper()} $\\downarrow$")
-        columns.append(_cells(board[metric], board["rank"].notna(), board[f"{metric}_sd"]))
+    metrics = [metric for metric in results.metrics if metric.is_shown_first]
+    columns, heads, over = [], ["Strategy"], [("", 1)] * (1 + len(metrics))
+    for metric in metrics:
+        heads.append(_head(metric))
+        spread = board[f"{metric.name}_sd"]
+        columns.append(_cells(board[metric.name], board["rank"].notna(), spread, better=metric.better))
     references = measured_by(board)
     for name in references:
         heads.append(name)
@@ -85,6 +89,10 @@ def _one(results: Results, scenario: str) -> str:
         f"seed{'' if seeds == 1 else 's'}. {escape(first.protocol.label)}."
     )
     return _table(_header(over, heads), _names(board), columns, caption, slug(scenario))
+
+
+def _head(metric: MetricColumn) -> str:
+    return f"{escape(metric.title)}{ARROWS[metric.better]}"
 
 
 def _names(board: pd.DataFrame) -> list[str]:
@@ -129,13 +137,18 @@ def _table(header: list[str], names: list[str], columns: list[list[str]], captio
 
 
 def _cells(
-    values: pd.Series, ranked: pd.Series, spread: pd.Series | None = None, decimals: int | None = None
+    values: pd.Series,
+    ranked: pd.Series,
+    spread: pd.Series | None = None,
+    decimals: int | None = None,
+    better: Better = "lower",
 ) -> list[str]:
-    """Cells of a column where lower is better: of those ranked the lowest in bold, the next underlined."""
+    """Cells of a column: of those ranked the best in bold, the next underlined."""
     decimals = places(values) if decimals is None else decimals
     texts = [_number(fixed(value, decimals)) for value in values]
     finite = ranked.to_numpy(dtype=bool) & np.isfinite(values.to_numpy(dtype=float))
-    levels = np.unique(values.to_numpy(dtype=float)[finite])[:2]
+    levels = np.unique(values.to_numpy(dtype=float)[finite])
+    levels = {"lower": levels[:2], "higher": levels[::-1][:2], "neither": levels[:0]}[better]
     cells = []
     for i, (value, text) in enumerate(zip(values, texts, strict=True)):
         sd = float(spread.iloc[i]) if spread is not None else float("nan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,14 +10,17 @@ import pandas as pd
 
 from bench.analysis import is_barred, leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.contracts.metric import Better
 from bench.report.render.markdown import NONE, count, escape, table, words
 from bench.report.render.numbers import MINUS, UNDEFINED, fixed, percent, places, with_spread
 from bench.report.sections.audits import audited
 from bench.report.view.loaded import Results
+from bench.results.frame import NOT_RECORDED, OTHER_CODE, MetricColumn, metric_columns
+from bench.results.record import FIELDS
 
 MOST_COLUMNS = 6
 RATIOS = {"ratio": "vs persistence (geo. mean) ↓", "median": "vs persistence (median) ↓"}
-SCALED, ORIGINAL = ("mse", "mae", "rmse"), ("mse_original", "mae_original", "rmse_original")
+ARROWS: dict[Better, str] = {"lower": " ↓", "higher": " ↑", "neither": ""}
 
 
 def leaderboard(results: Results) -> list[str]:
@@ -66,10 +70,34 @@ def _measures(results: Results) -> list[str]:
         "pooled over windows (one forecast each), leads and channels; mean ± standard deviation over seeds. "
         "**↓** lower is better, **↑** higher is better, **bold** is the best of those ranked."
     ]
+    for metric in results.metrics:
+        if metric.name not in FIELDS:
+            own = " In the targets' own units." if metric.unit == "original" else ""
+            lines.append(f"{escape(metric.title)}: {escape(metric.summary)}{own}")
+    lines += _unmeasured(results)
     if any(_has_skill(results, name) for name in (PERSISTENCE, FROZEN)):
         lines.append(
             f"Skill is 1 {MINUS} MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the "
             f"reference, below 0 is worse. {_reference(results)}".rstrip()
+        )
+    return lines
+
+
+def _unmeasured(results: Results) -> list[str]:
+    """Of which metrics runs have no value, and why."""
+    ended = [results.records[run_id] for run_id in results.ok["run_id"]]
+    titles: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    for metric in metric_columns(results.records.values()).values():
+        reasons = Counter(reason for record in ended if (reason := metric.why_missing(record)))
+        if reasons:
+            titles.setdefault(tuple(sorted(reasons.items())), []).append(escape(metric.title))
+    lines = []
+    for counted, named in titles.items():
+        said = "; ".join(f"{escape(reason)} ({number:,})" for reason, number in counted)
+        again = {NOT_RECORDED, OTHER_CODE} & {reason for reason, _ in counted}
+        way_out = " `bench run --rescore` makes such runs again." if again else ""
+        lines.append(
+            f"No value of {words(named)} in {sum(n for _, n in counted):,} of {len(ended):,} runs: {said}.{way_out}"
         )
     return lines
 
@@ -196,9 +224,10 @@ def _one(results: Results, scenario: str) -> list[str]:
         return [*blocks, "No run ended well: see [Problems](#problems)."]
     uneven = windows.nunique() > 1
     headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in board.iterrows()]]
-    for metric in SCALED:
-        headers.append(f"{metric.upper()} ↓")
-        columns.append(column(board[metric], board["rank"].notna(), None, board[f"{metric}_sd"]))
+    for metric in results.metrics:
+        if metric.is_shown_first:
+            headers.append(head(metric))
+            columns.append(metric_cells(board, metric))
     for name in measured_by(board):
         headers.append(f"skill against {name}, % ↑")
         columns.append([skill_cell(row, name) for _, row in board.iterrows()])
@@ -231,22 +260,39 @@ def _original(results: Results, scenario: str) -> list[str]:
     if shown.empty:
         return []
     headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in shown.iterrows()]]
-    for metric in ORIGINAL:
-        headers.append(f"{metric.removesuffix('_original').upper()} ↓")
-        columns.append(column(shown[metric], shown["rank"].notna(), None, shown[f"{metric}_sd"]))
+    for metric in results.metrics:
+        if not metric.is_shown_first:
+            headers.append(head(metric))
+            columns.append(metric_cells(shown, metric))
     inner = table(headers, list(zip(*columns, strict=True)))
     note = "The targets' own units (MSE in their squares), pooled over channels; mean ± standard deviation over seeds."
     return [f"<details><summary>The same in original units</summary>\n\n{inner}\n\n{note}\n\n</details>"]
 
 
-def column(values: pd.Series, ranked: pd.Series, decimals: int | None, spread: pd.Series | None = None) -> list[str]:
-    """Cells of one column, lower is better, the lowest of the ranked in bold."""
+def head(metric: MetricColumn) -> str:
+    """A metric as the head of a column."""
+    return f"{escape(metric.title)}{ARROWS[metric.better]}"
+
+
+def metric_cells(board: pd.DataFrame, metric: MetricColumn) -> list[str]:
+    """Cells of a metric's column, with their spread over seeds."""
+    return column(board[metric.name], board["rank"].notna(), None, board[f"{metric.name}_sd"], metric.better)
+
+
+def column(
+    values: pd.Series,
+    ranked: pd.Series,
+    decimals: int | None,
+    spread: pd.Series | None = None,
+    better: Better = "lower",
+) -> list[str]:
+    """Cells of one column, the best of the ranked in bold."""
     decimals = places(values) if decimals is None else decimals
     sds: Sequence[float] = spread.tolist() if spread is not None else [float("nan")] * len(values)
     cells = [with_spread(value, sd, decimals) for value, sd in zip(values, sds, strict=True)]
-    best = values[ranked].min()
-    lowest = (values == best) & ranked & np.isfinite(values.to_numpy(dtype=float))
-    return [f"**{cell}**" if bold else cell for cell, bold in zip(cells, lowest, strict=True)]
+    best = values[ranked].min() if better == "lower" else values[ranked].max()
+    is_best = (values == best) & ranked & np.isfinite(values.to_numpy(dtype=float)) & (better != "neither")
+    return [f"**{cell}**" if bold else cell for cell, bold in zip(cells, is_best, strict=True)]
 
 
 def skill_cell(row: pd.Series, reference: str) -> str:

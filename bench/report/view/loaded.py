@@ -39,6 +39,7 @@ from bench.report.view.rankings import Ranking, ranking
 from bench.report.view.traces import read_traces
 from bench.results.audit import Audit
 from bench.results.disk import CHANGE_POINTS
+from bench.results.frame import MetricColumn, metric_columns, shown_metrics
 from bench.results.record import Record, Timing
 from bench.results.store import FORECASTS, Store
 
@@ -100,6 +101,11 @@ class Results:
     def ok(self) -> pd.DataFrame:
         """The runs that ended well."""
         return self.runs[self.runs["status"] == "ok"]
+
+    @cached_property
+    def metrics(self) -> list[MetricColumn]:
+        """The metrics that some run has a value of, in the order of their columns."""
+        return shown_metrics(metric_columns(self.records.values()), self.ok)
 
     @cached_property
     def board(self) -> pd.DataFrame:

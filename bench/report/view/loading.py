@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,24 @@ from bench.analysis import latest
 from bench.contracts.errors import BenchError
 from bench.report.view.loaded import Lost, Results
 from bench.results.audit import audits_beside
-from bench.results.frame import tidy, titled
+from bench.results.frame import MetricColumn, tidy, titled
 from bench.results.record import Record
 from bench.results.run_key import called, named_in
 from bench.results.store import Store
 from bench.results.trials import Served, read_served
 
 
-def read_results(folder: Path, found: tuple[dict[str, Record], list[Lost]] | None = None) -> Results:
+def read_results(
+    folder: Path,
+    found: tuple[dict[str, Record], list[Lost]] | None = None,
+    metrics: Mapping[str, MetricColumn] | None = None,
+) -> Results:
     """Read one experiment's folder.
 
     Args:
         folder: Which.
         found: Of its runs, where they were looked at already, what `inspected` gives.
+        metrics: As `tidy` takes it.
 
     Raises:
         BenchError: It holds no record that can be read.
@@ -37,7 +42,7 @@ def read_results(folder: Path, found: tuple[dict[str, Record], list[Lost]] | Non
         raise BenchError(f"No readable results in {folder}. Run an experiment first (bench run), or name its folder.")
     timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
     audits = audits_beside(folder, records, timings)
-    runs = tidy(records, timings, audits)
+    runs = tidy(records, timings, audits, metrics)
     runs = runs.set_index("run_id").loc[list(records)].reset_index()  # the experiment's own order
     more = pd.DataFrame([details(records[run_id]) for run_id in runs["run_id"]])
     _name_chosen(runs, more, read_served(folder))
