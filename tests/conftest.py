@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, wraps
+from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -16,13 +18,18 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+import typer.main
 
 from bench import DriftSeries, Protocol
 from bench.cli.main import main
-from bench.contracts.discovery import REGISTRIES, load_plugins
+from bench.contracts.discovery import REGISTRIES, home, load_plugins
+from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.protocol import ProtocolSpec
+from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run import _loaded
-from bench.testing import small_series
+from bench.execution import audits
+from bench.results.audit import Audit
+from bench.testing import AsRun, checks, small_series
 
 os.environ.setdefault("RAY_AUTH_TOKEN", uuid.uuid4().hex)  # otherwise ray leaves one in the user's home
 hypothesis.settings.register_profile("no wall time", deadline=None)
@@ -67,6 +74,39 @@ def forgetting() -> Iterator[None]:
             if name.startswith("bench_plugins."):
                 del sys.modules[name]
         _loaded.cache_clear()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _once_in_a_process() -> Iterator[None]:
+    """Building a command of its functions, looking through installed packages, and auditing what is built in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        patch.setattr("bench.contracts.discovery.entry_points", cache(entry_points))
+        patch.setattr(audits, "_audit", audited_once(audits._audit))
+        yield
+
+
+def audited_once(audit: Callable[[audits.Subject, audits.Asked], Audit]) -> Callable[..., Audit]:
+    """``audit``, which of built-in code remembers what it found: an audit takes a second, and most sessions make two.
+
+    What is remembered is of the same code and options, served alike; what the user's own files hold is always audited.
+    """
+    known: dict[object, Audit] = {}
+
+    @wraps(audit)
+    def remembered(subject: audits.Subject, asked: audits.Asked) -> Audit:
+        entries = [STRATEGIES[subject.strategy], *([FORECASTERS[subject.forecaster]] if subject.forecaster else [])]
+        if not all(entry.file.is_relative_to(home()) for entry in entries):
+            return audit(subject, asked)
+        code = [vars(module)["code_sha"]() for module in (audits, checks)]  # as they have it in this test
+        served = repr(list(map(AsRun.of, subject.runs)))
+        asks = asked.quick, asked.threads, asked.seconds
+        key = subject, subject.sha, served, asks, *code, *(entry.cls for entry in entries)
+        if key not in known:
+            known[key] = audit(subject, asked)
+        return known[key]
+
+    return remembered
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from pathlib import Path
 from bench.results.record import Record
 from bench.results.store import RECORD, Store
 
+from .conftest import Ran
+
 MINE = """
     from bench import Strategy, StrategyConfig, register_strategy
 
@@ -61,15 +63,24 @@ def clean(tiny: Path) -> bool:
     return not stray and all((path / RECORD).is_file() for path in folder.glob("[!.]*") if path.is_dir())
 
 
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-W", "ignore", "-m", "bench", *map(str, words)]
+WITHOUT_REPORT = """
+import bench.report
+bench.report.write_report = lambda _, report, **__: report / "README.md"  # drawing takes seconds
+from bench.cli.main import main
+main()
+"""
+
+
+def command(*words: object, report: bool = False) -> list[str]:
+    """``bench WORDS...`` for a process of its own; without ``report`` it writes none."""
+    return [sys.executable, "-W", "ignore", *(["-m", "bench"] if report else ["-c", WITHOUT_REPORT]), *map(str, words)]
 
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
 
 
-def run_apart(tiny: Path, *words: object) -> subprocess.CompletedProcess[str]:
+def run_apart(tiny: Path, *words: object, report: bool = False) -> Ran:
     """``bench run`` in a process of its own."""
-    return subprocess.run(
-        command("run", tiny, *words), cwd=tiny.parent, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
+    given = command("run", tiny, *words, report=report)
+    ran = subprocess.run(given, cwd=tiny.parent, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    return Ran(ran.returncode, ran.stdout, ran.stderr)

@@ -64,10 +64,10 @@ def plugins_in(folder: Path) -> list[Path]:
 
 def loaded(file: Path) -> ModuleType | None:
     """The module of a plug-in's file that was loaded before, by whatever path."""
-    for name, module in sys.modules.copy().items():  # at once: other threads may import
-        if name.startswith(f"{ROOT}.") and getattr(module, "__file__", None) == str(file.resolve()):
-            return module
-    return None
+    path, start = str(file.resolve()), f"{ROOT}."
+    plugins = [name for name in sys.modules.copy() if name.startswith(start)]  # at once: other threads may import
+    found = (sys.modules.get(name) for name in plugins)
+    return next((module for module in found if getattr(module, "__file__", None) == path), None)
 
 
 def load(file: Path, kind: str) -> ModuleType:

@@ -204,19 +204,19 @@ def test_what_is_held_is_counted() -> None:
     ],
     ids=["b", "b, window", "stale", "shuffled", "c", "c, recent pairs", "c, recent pairs, present memory"],
 )
-def test_five_hundred_windows_later_nothing_more_is_held(name: str, options: dict[str, Any]) -> None:
-    end = START + 500 + H - 1
+def test_a_hundred_windows_later_nothing_more_is_held(name: str, options: dict[str, Any]) -> None:
+    end = START + 164 + H - 1
     stage = PreparedSeries.of(series_to(end), protocol())
     strategy = enlisted(name, stage, **options)
     stream, sizes = Stream(stage, strategy, CPU), {}
     done = 0
-    for windows in (52, 500):  # as many rows wait for their unit
+    for windows in (52, 164):  # as many rows wait for their unit
         stream.run(START + done, START + windows + H - 1, lambda *_: None)
         done = windows
         gc.collect()
         sizes[windows] = held(strategy)
-    assert sizes[52] == sizes[500]
-    assert sizes[500][2] == 0
+    assert sizes[52] == sizes[164]
+    assert sizes[164][2] == 0
     assert strategy.memory._past.maxlen is not None
     assert len(strategy.memory._past) <= strategy.memory._past.maxlen
     assert strategy.memory.position == (START - L if name == "titans-b-stale" else strategy.memory.position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import signal, stats
@@ -132,6 +132,7 @@ def test_overlap_and_persistence_lower_the_number_of_cosines() -> None:
     assert len(set(chosen)) == 4
 
 
+@settings(max_examples=20)  # theirs takes long
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_agrees_with_statsmodels(values: list[float]) -> None:
     np.testing.assert_allclose(holm(values), multipletests(values, method="holm")[1], atol=1e-12)

@@ -66,11 +66,11 @@ def test_two_equally_good_strategies(name: str, origins: int) -> None:
 @pytest.mark.parametrize(
     ("name", "origins", "datasets", "reports"),
     [
-        ("white noise", 400, 1, 300),
-        ("AR(1) 0.5", 400, 5, 80),
-        ("AR(1) 0.8", 400, 1, 300),
-        ("AR(1) 0.8", 2000, 1, 150),
-        ("MA(H - 1), H = 24", 400, 1, 300),
+        ("white noise", 400, 1, 150),
+        ("AR(1) 0.5", 400, 5, 50),
+        ("AR(1) 0.8", 400, 1, 150),
+        ("AR(1) 0.8", 2000, 1, 80),
+        ("MA(H - 1), H = 24", 400, 1, 150),
     ],
 )
 def test_a_whole_report_on_eight_equally_good_strategies(name: str, origins: int, datasets: int, reports: int) -> None:

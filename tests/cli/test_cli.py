@@ -85,7 +85,7 @@ def test_a_missing_experiment(bench: Bench) -> None:
     "words",
     [
         ["run", "tiny.toml", "--results", "taken/results"],
-        ["check", "persistence", "--results", "taken/results"],
+        ["check", "persistence", "--engine", "inline", "--results", "taken/results"],
         ["data", "card", "no-drift", "--folder", "taken/pages"],
     ],
 )

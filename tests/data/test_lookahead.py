@@ -86,7 +86,7 @@ def test_a_file_s_note_and_the_check_name_it(bench: Bench, load: Load, tmp_path:
     table.drop(columns="forecast").to_csv(tmp_path / "plain.csv", index=False)
     said = "input 'forecast' is target 'load' 3 rows ahead: whoever reads it knows the truth before it is forecast"
     assert said in load(f"csv:{tmp_path / 'ahead.csv'}").notes
-    ran = bench("check", f"csv:{tmp_path / 'ahead.csv'}")
+    ran = bench("check", f"csv:{tmp_path / 'ahead.csv'}", "--engine", "inline")
     assert ran.status == 1
     assert said in ran.err.replace("\n", " ")
-    assert bench("check", f"csv:{tmp_path / 'plain.csv'}").status == 0
+    assert bench("check", f"csv:{tmp_path / 'plain.csv'}", "--engine", "inline").status == 0

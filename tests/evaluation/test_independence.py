@@ -113,6 +113,7 @@ DRAWS = """
 """
 
 
+@pytest.mark.usefixtures("without_report")
 def test_other_runs_and_their_order(tiny: Path, bench: Bench, write: Write) -> None:
     """In one process, one after another, beside a run that leaves all global state in disorder."""
     plugins = ["--plugins", write("pollutes.py", POLLUTES), "--plugins", write("draws.py", DRAWS)]

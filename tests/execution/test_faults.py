@@ -28,6 +28,8 @@ from ..execution.test_engines import RAY_LOST
 from ..results.test_store import spoil
 from ..sessions import ENVIRONMENT, change, clean, command, mine, records, run_apart, store_of
 
+pytestmark = pytest.mark.usefixtures("without_report")
+
 TROUBLE = """
     import os, subprocess, sys, time, warnings
     import numpy as np
@@ -113,14 +115,14 @@ DIED = {
 
 
 @pytest.mark.parametrize("engine", ["processes", "ray"])
-def test_trouble_that_takes_a_process_with_it(engine: str, tiny: Path, write: Write) -> None:
+def test_trouble_that_takes_a_process_with_it(engine: str, tiny: Path, bench: Bench, write: Write) -> None:
     if engine == "ray":
         pytest.importorskip("ray", reason="the extra [ray] is not installed")
-    change(tiny, timing_blocks="0", engine=f'"{engine}"', seeds="[0, 1]")
-    path = write("trouble.py", TROUBLE + WORSE)
-    ran = run_apart(tiny, "--plugins", path, "--timeout", 10)  # imports count too
-    assert ran.returncode == 1, ran.stderr
-    assert "Now: 10 failed, 4 ok" in ran.stderr
+    change(tiny, timing_blocks="0", engine=f'"{engine}"')
+    words = ("--plugins", write("trouble.py", TROUBLE + WORSE), "--timeout", 10)  # imports count too
+    ran = run_apart(tiny, *words) if engine == "ray" else bench("run", tiny, *words)
+    assert ran.status == 1, ran.err
+    assert "Now: 5 failed, 2 ok" in ran.err
     assert reasons(tiny) == CAUGHT | {
         "exits": DIED[engine],
         "hangs": "timed out after 10 s",
@@ -136,10 +138,11 @@ def test_trouble_that_takes_a_process_with_it(engine: str, tiny: Path, write: Wr
     assert check(tiny.parent / "results") == []
 
 
-def test_a_timeout_holds_where_runs_are_serial(tiny: Path, write: Write) -> None:
+def test_a_timeout_holds_where_runs_are_serial(tiny: Path, bench: Bench, write: Write) -> None:
     change(tiny, timing_blocks="0", timeout="8.0", engine="'serial'", strategies='["hangs", "rls"]')
-    ran = run_apart(tiny, "--plugins", write("trouble.py", TROUBLE + WORSE), "--strategy", "hangs", "--strategy", "rls")
-    assert "Now: 1 failed, 1 ok" in ran.stderr
+    plugins = ("--plugins", write("trouble.py", TROUBLE + WORSE))
+    ran = bench("run", tiny, *plugins, "--strategy", "hangs", "--strategy", "rls")
+    assert "Now: 1 failed, 1 ok" in ran.err
     assert reasons(tiny) == {"hangs": "timed out after 8 s"}
 
 

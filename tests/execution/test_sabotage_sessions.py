@@ -130,16 +130,16 @@ def test_what_is_done_in_an_audit_or_a_timing_pass_ends_no_session(tiny: Path, w
     """No report is without the honest; what was printed is in the log, and nowhere else."""
     change(tiny, timing_blocks="2", engine="'processes'", workers="2")
     text = saboteurs(LATE).replace("(Saboteur):\n    def act", "(Later):\n    def act").replace(HEAD, HEAD + LATER)
-    ran = run_apart(tiny, "--plugins", write("saboteurs.py", text), "--timeout", 10)
-    assert ran.returncode == 0, ran.stderr
-    assert "Now: 6 ok; 0 kept from before; 3 timed alone." in ran.stderr
-    assert "Traceback" not in ran.stdout + ran.stderr
-    assert "library" not in ran.stdout + ran.stderr
+    ran = run_apart(tiny, "--plugins", write("saboteurs.py", text), "--timeout", 10, report=True)
+    assert ran.status == 0, ran.err
+    assert "Now: 6 ok; 0 kept from before; 3 timed alone." in ran.err
+    assert "Traceback" not in ran.out + ran.err
+    assert "library" not in ran.out + ran.err
     audits = {file.name.rpartition("-")[0]: json.loads(file.read_text()) for file in audits_in(tiny)}
     for name, (_, reason) in LATE.items():
         assert audits[name]["status"] == ("unknown" if reason else "passed")
         assert audits[name]["reason"][: len(reason)] == reason
-        assert (f"not timed: {name} on csv:waves.csv, seed 0: {reason}" in ran.stderr) == bool(reason)
+        assert (f"not timed: {name} on csv:waves.csv, seed 0: {reason}" in ran.err) == bool(reason)
     assert "a library was here, and so was act" in audits["prints"]["printed"]
     log = (store_of(tiny).folder / records(tiny)["prints"].run_id / LOG).read_text()
     assert log.startswith("In the timing pass:\na library was here, and so was act")
@@ -157,13 +157,14 @@ def audits_in(tiny: Path) -> list[Path]:
 CHECKED = {
     "exits": ("sys.exit(0)", "SystemExit: 0"),
     "leaves": ("os._exit(0)", DIED.format("exit status 0")),
-    "loops": ("while True: pass", "timed out after 5 s"),
+    "loops": ("while True: pass", "timed out after 2 s"),
 }
 
 
 @pytest.mark.parametrize("name", CHECKED)
 def test_a_check_never_ends_without_a_word(name: str, tiny: Path, bench: Bench, write: Write) -> None:
-    ran = bench("check", name, "--plugins", write("saboteurs.py", saboteurs(CHECKED)), "--timeout", 5)
+    late = ["--timeout", 2] if name == "loops" else []
+    ran = bench("check", name, "--plugins", write("saboteurs.py", saboteurs(CHECKED)), *late)
     assert (ran.status, ran.out) == (1, "")
     assert ran.err.startswith(f"strategy {name!r} FAILED: {CHECKED[name][1]}")
     (audit,) = audits_in(tiny)

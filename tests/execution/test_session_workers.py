@@ -46,17 +46,10 @@ def test_engines_give_the_same_bits(engine: str, tiny: Path, bench: Bench, write
         timing_blocks="0",
     )
     bench("run", tiny, "--plugins", path, "--engine", "inline", "--results", "serial")
-    run = subprocess.run(
-        command("run", tiny, "--plugins", path, "--engine", engine, "--results", "apart"),
-        cwd=tiny.parent,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    assert "Now: 8 ok; 0 kept from before; 0 timed alone." in run.stderr
-    stores = [Store(tiny.parent / engine / "tiny") for engine in ("serial", "apart")]
+    ran = run_apart(tiny, "--plugins", path, "--engine", engine, "--results", "apart")
+    assert ran.status == 0, ran.err
+    assert "Now: 8 ok; 0 kept from before; 0 timed alone." in ran.err
+    stores = [Store(tiny.parent / results / "tiny") for results in ("serial", "apart")]
     ids = stores[0].run_ids()
     assert len(ids) == 8
     assert stores[1].run_ids() == ids
@@ -115,9 +108,9 @@ def test_what_was_done_before_a_kill_is_kept(tiny: Path, write: Write) -> None:
     before = stamps(results)
     kept = {name: at for name, at in before.items() if not any(part.startswith(".") for part in Path(name).parts)}
     assert {Path(name).name for name in kept} >= {RECORD, ORIGINS}
-    run = run_apart(tiny, "--plugins", path)
-    assert run.returncode == 0, run.stderr
-    assert "Now: 2 ok; 1 kept from before; 0 timed alone." in run.stderr
+    ran = run_apart(tiny, "--plugins", path, report=True)
+    assert ran.status == 0, ran.err
+    assert "Now: 2 ok; 1 kept from before; 0 timed alone." in ran.err
     assert stamps(results).items() >= kept.items()
     assert {record.status for record in store_of(tiny).records()} == {"ok"}
     assert len(finished()) == 3
@@ -138,20 +131,20 @@ DIES = """
 """
 
 
-def test_a_run_that_kills_its_worker_is_recorded_and_the_others_go_on(tiny: Path, write: Write) -> None:
+def test_a_run_that_kills_its_worker_is_recorded_and_the_others_go_on(tiny: Path, bench: Bench, write: Write) -> None:
     path = write("dies.py", DIES)
-    change(tiny, seeds="[0, 1, 2]", timing_blocks="0")
-    run = run_apart(tiny, "--plugins", path, "--engine", "processes")
-    assert run.returncode == 1
-    assert "a worker process died" in run.stderr
-    assert "Traceback" not in run.stderr
+    change(tiny, timing_blocks="0")
+    ran = bench("run", tiny, "--plugins", path, "--engine", "processes")
+    assert ran.status == 1
+    assert "a worker process died" in ran.err
+    assert "Traceback" not in ran.err
     done = list(store_of(tiny).records())
-    assert len(done) == 9  # a run that shared the pool with it may have failed too, and is then done again
+    assert len(done) == 3  # a run that shared the pool with it may have failed too, and is then done again
     assert {record.status for record in done if record.strategy.name == "dies"} == {"failed"}
     assert all("worker process died" in record.reason for record in done if record.status == "failed")
     kept = [record for record in done if record.status == "ok"]
     assert kept
-    without = run_apart(tiny, "--engine", "inline")
-    assert without.returncode == 0
-    assert f"; {len(kept)} kept from before" in without.stderr
+    without = bench("run", tiny, "--engine", "inline")
+    assert without.status == 0
+    assert f"; {len(kept)} kept from before" in without.err
     assert clean(tiny)

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -74,19 +73,10 @@ def watched(tiny: Path, bench: Bench, write: Write) -> Path:
     return tiny
 
 
-QUICK = """
-import bench.report
-bench.report.write_report = lambda _, report, **__: report / "README.md"  # drawing takes seconds
-from bench.cli.main import main
-main()
-"""
-
-
 def start(tiny: Path, *words: object, report: bool = False) -> subprocess.Popen[str]:
     words = ("run", tiny, "--plugins", tiny.parent / "watched.py", *words)
-    quick = [sys.executable, "-W", "ignore", "-c", QUICK, *map(str, words)]
     return subprocess.Popen(
-        command(*words) if report else quick,
+        command(*words, report=report),
         cwd=tiny.parent,
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
