@@ -24,7 +24,7 @@ import psutil
 from bench.contracts.discovery import load_plugins
 from bench.execution.console import Screen
 from bench.execution.experiment import Experiment
-from bench.execution.session import carry_out
+from bench.execution.session import run_experiment
 from bench.results.audit import AUDITS
 from bench.results.disk import WORK
 from bench.results.maintenance import check
@@ -99,7 +99,7 @@ class Torture:
             engine=self.engine,
             timing_blocks=0,
         )
-        carry_out(experiment, self._results, console=Screen(file=io.StringIO()))
+        run_experiment(experiment, self._results, console=Screen(file=io.StringIO()))
 
     def _kill(self, child: int) -> None:
         """The session and its workers, or the session alone: its workers then end by themselves, a little later."""

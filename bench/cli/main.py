@@ -95,7 +95,7 @@ def run(
     from bench.execution.experiment import load_experiment
     from bench.execution.overrides import Override
     from bench.execution.run import estimate_drifts, prepare
-    from bench.execution.session import carry_out
+    from bench.execution.session import run_experiment
     from bench.execution.shard import WHOLE, Shard
     from bench.report import write_report
 
@@ -120,14 +120,14 @@ def run(
         _print_matrix(chosen, results, redo, share, retrain=retrain)
         return
     with kept_when_stopped(err):
-        outcome = carry_out(
+        outcome = run_experiment(
             chosen,
             results,
             plugins=ready.plugins,
             redo=redo,
             retrain=retrain,
             retime=retime,
-            narrowed=ready.is_filtered,
+            is_filtered=ready.is_filtered,
             shard=share,
             command=shlex.join(["bench", *sys.argv[1:]]),
         )
@@ -137,7 +137,7 @@ def run(
         out.say(write_report(outcome.folder, reports / chosen.name, throughput=results / THROUGHPUT))
     else:
         err.say(f"This was share {shard}. Once all are done: bench report {chosen.name}")
-    if outcome.failed or outcome.given_up or ready.left_out:
+    if outcome.failed or outcome.unfinished or ready.left_out:
         raise typer.Exit(1)
 
 
@@ -146,13 +146,13 @@ def _redo(always: bool, retry_failed: bool) -> Redo:
 
 
 def _print_matrix(chosen: Experiment, results: Path, redo: Redo, share: Shard, *, retrain: bool) -> None:
-    from bench.execution.dry_run import COLUMNS, lines, matrix, outlook
-    from bench.execution.session import print_unread, prospect
+    from bench.execution.dry_run import COLUMNS, lines, matrix, summary
+    from bench.execution.session import preview, print_unread
 
-    ahead, training, pace, workers = prospect(chosen, results, redo, share, retrain=retrain)
-    print_table(chosen.name, COLUMNS, lines(matrix(ahead), pace))
+    ahead, training, estimator, workers = preview(chosen, results, redo, share, retrain=retrain)
+    print_table(chosen.name, COLUMNS, lines(matrix(ahead), estimator))
     print_unread(ahead.runs, err)
-    out.say(outlook(ahead, training, pace, workers))
+    out.say(summary(ahead, training, estimator, workers))
 
 
 @app.command()
@@ -185,7 +185,7 @@ def sweep(
     from bench.execution.experiment import load_experiment
     from bench.execution.run import estimate_drifts, prepare
     from bench.execution.sweep.grid import parse_grid
-    from bench.execution.sweep.sweep import carry_out_sweep, grid_of
+    from bench.execution.sweep.sweep import grid_of, run_sweep
     from bench.report import write_report
 
     ready = prepare(
@@ -203,13 +203,13 @@ def sweep(
     )
     chosen = ready.experiment
     with kept_when_stopped(err):
-        outcome = carry_out_sweep(
+        outcome = run_sweep(
             chosen,
             parse_grid(grid) if grid else grid_of(ready.whole, chosen),
             results,
             plugins=ready.plugins,
             redo=_redo(always, retry_failed),
-            narrowed=ready.is_filtered,
+            is_filtered=ready.is_filtered,
             serve=serve,
             command=shlex.join(["bench", *sys.argv[1:]]),
         )

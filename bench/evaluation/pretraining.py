@@ -31,7 +31,7 @@ from bench.contracts.forecaster import (
 from bench.contracts.outcomes import harness_sha
 from bench.evaluation.hidden_rows import hidden
 from bench.evaluation.stream import PreparedSeries
-from bench.results.file_lock import held
+from bench.results.file_lock import file_lock
 from bench.results.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -183,7 +183,8 @@ def pretrain(recipe: Recipe, stage: PreparedSeries, device: torch.device, cache:
     path = checkpoint_file(cache, recipe.key(stage.series.training_fingerprint, device))
     forecaster = _load(recipe, path, device)
     if forecaster is None:
-        with held(path.with_suffix(".lock"), cache.parent):  # of all who need it, one trains it, and the others wait
+        # of all who need it, one trains it, and the others wait
+        with file_lock(path.with_suffix(".lock"), cache.parent):
             forecaster = _load(recipe, path, device)
             if forecaster is None:
                 forecaster = train_blind(recipe, stage, device)

@@ -80,7 +80,7 @@ def audits_folder(place: RunPaths) -> Path:
 def audit_missing(
     runs: Iterable[RunSpec],
     place: RunPaths,
-    sight: ProgressDisplay,
+    display: ProgressDisplay,
     sharing: Sharing,
     pool: Pool,
     threads: int,
@@ -96,7 +96,7 @@ def audit_missing(
     Args:
         runs: Those of an experiment that ended well; those over validation rows only count for nothing.
         place: Where audits and plug-ins are.
-        sight: Where progress is drawn.
+        display: Where progress is drawn.
         sharing: With other sessions.
         pool: Who carries the audits out.
         threads: For each.
@@ -120,16 +120,16 @@ def audit_missing(
         return read_audit(folder, subject.strategy, subject.forecaster, subject.sha) if changed else None
 
     def audits(subjects: Iterable[Subject]) -> Iterator[Audit]:
-        asked = Asked(place.plugins, threads, SECONDS, sight.trails, quick=True, own_process=own_process)
+        asked = Asked(place.plugins, threads, SECONDS, display.progress_folder, quick=True, own_process=own_process)
         for audit in audits_of(subjects, asked, pool, timeout):
             write_audit(folder, audit)
             yield audit
 
-    bar = sight.stage("leak canary", len(missing))
+    bar = display.stage("leak canary", len(missing))
     claims = Claims(lock_of, found, lambda audit: Subject(audit.strategy, audit.forecaster, audit.options))
     with sharing.running():
         for audit in sharing.shared(missing, audits, claims):
-            sight.advance(bar, _remark(audit))
+            display.advance(bar, _remark(audit))
 
 
 def subjects_of(runs: Iterable[RunSpec]) -> list[Subject]:

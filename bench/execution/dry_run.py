@@ -41,18 +41,18 @@ def matrix(ahead: Plan) -> dict[Kind, Row]:
     return rows
 
 
-def lines(rows: dict[Kind, Row], pace: RuntimeEstimator) -> list[tuple[str, ...]]:
+def lines(rows: dict[Kind, Row], estimator: RuntimeEstimator) -> list[tuple[str, ...]]:
     """The matrix as text, in the order of `COLUMNS`."""
     found = list[tuple[str, ...]]()
     for kind, row in rows.items():
         missing = row.missing.total()
         states = ", ".join(f"{count} {state}" for state, count in row.missing.items() if state != "absent")
-        time = "cannot be: " + row.skip if row.skip else about(missing * pace.expect(kind)) if missing else ""
+        time = "cannot be: " + row.skip if row.skip else about(missing * estimator.expect(kind)) if missing else ""
         found.append((*kind, str(row.runs), str(row.runs - missing), str(missing), states, time))
     return found
 
 
-def outlook(ahead: Plan, training: list[RunSpec], pace: RuntimeEstimator, workers: int) -> str:
+def summary(ahead: Plan, training: list[RunSpec], estimator: RuntimeEstimator, workers: int) -> str:
     """In a line: what would be done, and how long it may take."""
     kinds = kinds_of(run for run in ahead.missing if not run.skip)
     total, done = len(ahead.runs), len(ahead.runs) - len(ahead.missing)
@@ -60,6 +60,6 @@ def outlook(ahead: Plan, training: list[RunSpec], pace: RuntimeEstimator, worker
     if not kinds:
         return said
     trained = f" {len(training)} to pre-train first." if training else ""
-    time = about(pace.left(kinds, workers))
+    time = about(estimator.left(kinds, workers))
     known = f"{time}, by the runs that were, with {workers} at a time" if time else "former runs do not say how long"
     return f"{said}{trained} Estimate: {known}."

@@ -46,11 +46,11 @@ class RuntimeEstimator:
     @classmethod
     def of(cls, store: Store) -> RuntimeEstimator:
         """What all runs of a store that ended well took, listed or not."""
-        pace = cls()
+        estimator = cls()
         for run_id in store.found():
             if (record := store.read(run_id)) is not None and record.status == "ok":
-                pace.learn(kind_of_record(record), record.seconds)
-        return pace
+                estimator.learn(kind_of_record(record), record.seconds)
+        return estimator
 
     def learn(self, kind: Kind, seconds: float) -> None:
         """A run took so long."""

@@ -157,7 +157,7 @@ def load_experiment(name_or_path: str) -> Experiment:
     return build(Experiment, {"name": path.stem} | values, str(path))
 
 
-def join(
+def with_plugins(
     experiment: Experiment, strategies: Iterable[str], forecasters: Iterable[str], datasets: Iterable[str]
 ) -> Experiment:
     """An experiment with what came by ``--plugins``; a name that it lists already, with options or not, stays as it is.
@@ -189,7 +189,7 @@ def leave_out(experiment: Experiment, broken: Iterable[Broken]) -> tuple[Experim
     return experiment.model_copy(update=update), names
 
 
-def narrow(
+def filtered(
     experiment: Experiment,
     strategies: Iterable[str] = (),
     datasets: Iterable[str] = (),

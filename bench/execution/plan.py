@@ -59,7 +59,7 @@ def plan(
         redo: What is done again.
         shard: Which runs are this session's.
         retrain: Whether runs that adapt a forecaster are done again.
-        cells: What the runs are apart from versions; see `carry_out_runs`.
+        cells: What the runs are apart from versions; see `run_all`.
     """
     own = [run for run in runs if shard.owns(run.run_id)]
     found = store.conditions(run.run_id for run in own)

@@ -57,7 +57,7 @@ class ProgressDisplay:
     """A progress bar over all runs, and one for each that is under way.
 
     Attributes:
-        folder: Where sessions have their trails, each in a folder of its own.
+        folder: Where sessions have their progress files, each in a folder of its own.
         console: Where to draw; nothing moves on one that is not a terminal: there it is a line now and then.
     """
 
@@ -70,12 +70,12 @@ class ProgressDisplay:
     _name: str = field(default_factory=unique_name)
 
     @property
-    def trails(self) -> Path:
+    def progress_folder(self) -> Path:
         """Where the runs of this session say how far they are, and what they print until they are over."""
         return self.folder / self._name
 
     def __enter__(self) -> ProgressDisplay:
-        make_folder(self.trails, self.folder.parent)
+        make_folder(self.progress_folder, self.folder.parent)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -93,7 +93,7 @@ class ProgressDisplay:
         self._watcher.join()
         self._progress.stop()
         for path in self.folder.glob("*"):
-            if path == self.trails or is_stale(path):  # of a session that was killed
+            if path == self.progress_folder or is_stale(path):  # of a session that was killed
                 with contextlib.suppress(NotPlainError):
                     remove(path, self.folder.parent)
         remove_if_empty(self.folder, self.folder.parent)  # otherwise another session is there
@@ -125,7 +125,7 @@ class ProgressDisplay:
     def _watch(self) -> None:
         while not self._stop.wait(EVERY):
             seen = set()
-            for path in self.trails.glob("[!.]*"):
+            for path in self.progress_folder.glob("[!.]*"):
                 try:
                     line = json.loads(path.read_text())
                 except (OSError, ValueError):  # just erased, or not yet whole

@@ -16,11 +16,11 @@ from bench.contracts.discovery import LISTED, user_plugin_names, working_plugins
 from bench.contracts.errors import BenchError
 from bench.contracts.plugin_import import ROOT
 from bench.execution.console import Screen, err, load_all
-from bench.execution.experiment import Experiment, join, leave_out, load_experiment, narrow
+from bench.execution.experiment import Experiment, filtered, leave_out, load_experiment, with_plugins
 from bench.execution.overrides import Override, override
 from bench.execution.plan import Redo
 from bench.execution.resources import engine_of, with_address
-from bench.execution.session import carry_out
+from bench.execution.session import run_experiment
 from bench.report.notebook import ExperimentResults
 from bench.results.store import Store
 
@@ -63,7 +63,7 @@ def prepare(
     Args:
         experiment: As its file gives it.
         plugins: Files and folders.
-        strategies: As `narrow` takes them, like ``datasets``, ``seeds`` and ``changes``.
+        strategies: As `filtered` takes them, like ``datasets``, ``seeds`` and ``changes``.
         datasets: See there.
         seeds: See there.
         address: Of a cluster.
@@ -76,8 +76,8 @@ def prepare(
     """
     paths, script = tuple(plugins), _script()
     broken = load_all([path for path in paths if path.resolve() != script], console)
-    joined = join(experiment, *user_plugin_names(paths))
-    chosen = with_address(narrow(joined, strategies, datasets, seeds, **changes), address)
+    joined = with_plugins(experiment, *user_plugin_names(paths))
+    chosen = with_address(filtered(joined, strategies, datasets, seeds, **changes), address)
     chosen, left_out = leave_out(chosen, broken)
     for key, kind in (("strategies", "strategy"), ("datasets", "dataset")):
         if not getattr(chosen, key):
@@ -145,11 +145,11 @@ def run(
         raise BenchError(f"{loading}: this file is loaded as a plug-in, and calls bench.run. {GUARD}")
     console = _console(progress)
     prepared = prepare(_given(experiment), [Path(path) for path in plugins], console=console)
-    outcome = carry_out(
+    outcome = run_experiment(
         prepared.experiment,
         Path(results),
         plugins=prepared.plugins,
-        narrowed=prepared.is_filtered,
+        is_filtered=prepared.is_filtered,
         redo=redo,
         retrain=retrain,
         retime=retime,

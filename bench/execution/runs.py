@@ -17,7 +17,7 @@ from bench.execution.eta import Kind, RuntimeEstimator, about, kind_of, kinds_of
 from bench.execution.plan import Plan
 from bench.execution.progress import ProgressDisplay
 from bench.execution.sharing import Claims, Sharing
-from bench.execution.worker import Ended, Work, carry_out_run, give_up, train_shared
+from bench.execution.worker import Ended, Work, record_failure, run_one, train_shared
 from bench.results.disk import WORK
 from bench.results.plain import remove
 from bench.results.record import left_behind
@@ -31,24 +31,24 @@ class Runs:
     Attributes:
         ahead: What the session is to do.
         work: What is asked of whoever carries them out.
-        sight: Where progress is drawn.
+        display: Where progress is drawn.
         sharing: With other sessions.
         pool: Who carries them out.
     """
 
     ahead: Plan
     work: Work
-    sight: ProgressDisplay
+    display: ProgressDisplay
     sharing: Sharing
     pool: Pool
 
-    def carry_out(self) -> Generator[Ended]:
+    def ended(self) -> Generator[Ended]:
         """Each run as it ends."""
         if not self.ahead.missing:
             return
         with self.sharing.running():
             self._train()
-            yield from self._carry_out()
+            yield from self._run()
 
     def _train(self) -> None:
         """Every checkpoint that runs need and that is not there, once; those that are, too, where all are renewed."""
@@ -56,29 +56,29 @@ class Runs:
         for name in needed_checkpoints(missing, place.checkpoints, there=True) if self.work.retrain else ():
             remove(checkpoint_file(place.checkpoints, name), place.root)
         shared = list(needed_checkpoints(missing, place.checkpoints).values())
-        bar = self.sight.stage("pre-training", len(shared)) if shared else None
+        bar = self.display.stage("pre-training", len(shared)) if shared else None
         for _ in self.pool(partial(train_shared, work=self.work), shared, self.work.timeout):
             assert bar is not None
-            self.sight.advance(bar)
+            self.display.advance(bar)
 
-    def _carry_out(self) -> Iterator[Ended]:
-        left, failed, pace = kinds_of(self.ahead.missing), 0, self._pace()
-        bar = self.sight.stage("runs", left.total())
+    def _run(self) -> Iterator[Ended]:
+        left, failed, estimator = kinds_of(self.ahead.missing), 0, self._estimator()
+        bar = self.display.stage("runs", left.total())
         claims = Claims(self._lock_of, self._found, lambda ended: ended.run)
         for ended in self.sharing.shared(self.ahead.missing, self._ended, claims):
             left[kind_of(ended.run)] -= 1
             failed += ended.status == "failed"
             if ended.status == "ok":
-                pace.learn(kind_of(ended.run), ended.seconds)
+                estimator.learn(kind_of(ended.run), ended.seconds)
             lines = [f"{ended.status}: {ended.run.label}: {ended.reason}"] if ended.reason else []
             lines += [f"{ended.run.label} {left_behind(ended.left)}"] if ended.left else []
-            self.sight.advance(bar, "\n".join(lines), self._note(left, failed, pace))
+            self.display.advance(bar, "\n".join(lines), self._note(left, failed, estimator))
             yield ended
 
     def _ended(self, runs: Iterator[RunSpec]) -> Iterator[Ended]:
-        for ended in self.pool(partial(carry_out_run, work=self.work), runs, self.work.timeout):
+        for ended in self.pool(partial(run_one, work=self.work), runs, self.work.timeout):
             if isinstance(ended, FailedJob):
-                ended = give_up(ended.job, self.work, ended.reason, ended.traceback)
+                ended = record_failure(ended.job, self.work, ended.reason, ended.traceback)
             yield ended
 
     def _lock_of(self, run: RunSpec) -> Path:
@@ -99,16 +99,16 @@ class Runs:
         reason = record.reason if record else ""
         return Ended(run, now.state, reason, now.seconds, elsewhere=True)
 
-    def _pace(self) -> RuntimeEstimator:
-        pace = RuntimeEstimator()
+    def _estimator(self) -> RuntimeEstimator:
+        estimator = RuntimeEstimator()
         for run in self.ahead.runs:
             if (found := self.ahead.found[run.run_id]).state == "ok":
-                pace.learn(kind_of(run), found.seconds)
-        return pace
+                estimator.learn(kind_of(run), found.seconds)
+        return estimator
 
-    def _note(self, left: Counter[Kind], failed: int, pace: RuntimeEstimator) -> str:
+    def _note(self, left: Counter[Kind], failed: int, estimator: RuntimeEstimator) -> str:
         running = min(self.pool.workers, left.total())
-        time_left = about(pace.left(left, self.pool.workers)) if running else ""
+        time_left = about(estimator.left(left, self.pool.workers)) if running else ""
         parts = [f"{running} running", f"{failed} failed" if failed else "", f"{time_left} left" if time_left else ""]
         return ", ".join(part for part in parts if part)
 

@@ -47,7 +47,7 @@ class Outcome:
         elsewhere: Runs that other sessions carried out meanwhile, by status.
         kept: Runs that were there already.
         timed: Timing passes made now.
-        given_up: Runs that other sessions still had under way when this one had waited for long.
+        unfinished: Runs that other sessions still had under way when this one had waited for long.
     """
 
     folder: Path
@@ -55,16 +55,15 @@ class Outcome:
     elsewhere: Counter[str]
     kept: int
     timed: int
-    given_up: int
+    unfinished: int
 
     def summary(self) -> str:
         """One line for the terminal."""
         now = ", ".join(f"{count} {status}" for status, count in sorted(self.done.items())) or "nothing to do"
         others = f" {self.elsewhere.total()} by other sessions;" if self.elsewhere else ""
         failed = " Failed runs are in the report, with their reasons." if self.failed else ""
-        left = (
-            f" {self.given_up} still under way in another session: run the same command again." if self.given_up else ""
-        )
+        left = f" {self.unfinished} still under way in another session: run the same command again."
+        left = left if self.unfinished else ""
         return f"Now: {now}; {self.kept} kept from before;{others} {self.timed} timed alone.{failed}{left}"
 
     @property
@@ -73,7 +72,7 @@ class Outcome:
         return bool(self.done["failed"] or self.elsewhere["failed"])
 
 
-def carry_out(
+def run_experiment(
     experiment: Experiment,
     results: Path,
     *,
@@ -81,7 +80,7 @@ def carry_out(
     redo: Redo = "only-missing",
     retrain: bool = False,
     retime: bool = False,
-    narrowed: bool = False,
+    is_filtered: bool = False,
     shard: Shard = WHOLE,
     command: str = "",
     console: Screen | None = None,
@@ -96,7 +95,7 @@ def carry_out(
             that lack the value of a metric; ``always`` trains and runs everything again.
         retrain: Whether forecasters are trained again, and what adapts them is run again.
         retime: Whether timing passes are repeated that other processes disturbed, or that lack what is measured now.
-        narrowed: Whether the experiment was narrowed (to some strategies, say): other rows of its report then stay.
+        is_filtered: Whether only a part of the experiment is run: other rows of its report then stay.
         shard: Which share of the runs is carried out; the report is about all of them.
         command: As the user typed it, for the records.
         console: Where progress is drawn.
@@ -111,7 +110,7 @@ def carry_out(
     paths = tuple(path.resolve() for path in plugins)
     place = RunPaths(results / experiment.name, results / CHECKPOINTS, paths, command, experiment.engine)
     with pool_of(experiment, device_of(experiment)) as pool:
-        return carry_out_runs(
+        return run_all(
             runs,
             experiment,
             place,
@@ -119,20 +118,20 @@ def carry_out(
             redo=redo,
             retrain=retrain,
             retime=retime,
-            narrowed=narrowed,
+            is_filtered=is_filtered,
             shard=shard,
             console=console,
         )
 
 
-def prospect(
+def preview(
     experiment: Experiment, results: Path, redo: Redo, shard: Shard, *, retrain: bool = False
 ) -> tuple[Plan, list[RunSpec], RuntimeEstimator, int]:
-    """What `carry_out` would do, while nothing is changed.
+    """What `run_experiment` would do, while nothing is changed.
 
     Args:
         experiment: What would be run.
-        results: As `carry_out` takes it, like what follows.
+        results: As `run_experiment` takes it, like what follows.
         redo: What would be done again.
         shard: Which share.
         retrain: Whether forecasters would be trained again.
@@ -197,7 +196,7 @@ def _reads_exogenous(run: RunSpec) -> bool:
     return any(getattr(cls, "reads_exogenous", True) for cls in classes)
 
 
-def carry_out_runs(
+def run_all(
     runs: list[RunSpec],
     experiment: Experiment,
     place: RunPaths,
@@ -207,7 +206,7 @@ def carry_out_runs(
     redo: Redo = "only-missing",
     retrain: bool = False,
     retime: bool = False,
-    narrowed: bool = False,
+    is_filtered: bool = False,
     shard: Shard = WHOLE,
     cells: dict[str, str] | None = None,
 ) -> Outcome:
@@ -219,10 +218,10 @@ def carry_out_runs(
         place: Where results and checkpoints are.
         pool: Of the experiment's `pool_of`; its workers have ended when this returns.
         console: Where progress is drawn.
-        redo: As `carry_out` takes it.
+        redo: As `run_experiment` takes it.
         retrain: Likewise.
         retime: Likewise.
-        narrowed: Likewise.
+        is_filtered: Likewise.
         shard: Likewise.
         cells: What the manifest says of each run id; by default what the run is, apart from versions.
     """
@@ -236,22 +235,22 @@ def carry_out_runs(
     if _keep_earlier(ahead, store, console):
         ahead = plan(runs, store, redo, shard, retrain=retrain, cells=cells)
     keep_code_of(runs, store)
-    store.write_manifest(cells, keep=narrowed)
+    store.write_manifest(cells, keep=is_filtered)
     _say_what_changed(ahead, console)
     _set_damaged_aside(ahead, store, console)
     done, elsewhere = Counter[str](), Counter[str]()
     well = {run_id for run_id, found in ahead.found.items() if found.state == "ok"} - {r.run_id for r in ahead.missing}
     try:
         with (
-            ProgressDisplay(place.results / PROGRESS, console) as sight,
+            ProgressDisplay(place.results / PROGRESS, console) as display,
             closing(pool),
-            Sharing(place.root, sight.say) as sharing,
+            Sharing(place.root, display.say) as sharing,
         ):
             apart = engine_of(experiment).has_workers
             trained, number = redo == "always" or retrain, number_of(place.results)
             replaced = trained or redo == "unmeasured"
-            work = Work(place, sight.trails, replaced, apart, experiment.timeout, number, trained)
-            with closing(Runs(ahead, work, sight, sharing, pool).carry_out()) as ends:
+            work = Work(place, display.progress_folder, replaced, apart, experiment.timeout, number, trained)
+            with closing(Runs(ahead, work, display, sharing, pool).ended()) as ends:
                 for ended in ends:
                     (elsewhere if ended.elsewhere else done)[ended.status] += 1
                     well |= {ended.run.run_id} if ended.status == "ok" else set()
@@ -259,7 +258,7 @@ def carry_out_runs(
             audit_missing(
                 served,
                 place,
-                sight,
+                display,
                 sharing,
                 pool,
                 experiment.threads,
@@ -267,11 +266,11 @@ def carry_out_runs(
                 own_process=apart,
                 again=redo == "always",
             )
-            timed = time_each(served, experiment, work, sight, sharing, pool, retime=retime)
+            timed = time_each(served, experiment, work, display, sharing, pool, retime=retime)
     finally:
         store.sweep()
-    given_up = len(ahead.missing) - done.total() - elsewhere.total()
-    return Outcome(place.results, done, elsewhere, len(ahead.runs) - len(ahead.missing), timed, given_up)
+    unfinished = len(ahead.missing) - done.total() - elsewhere.total()
+    return Outcome(place.results, done, elsewhere, len(ahead.runs) - len(ahead.missing), timed, unfinished)
 
 
 def _require_plain(place: RunPaths, console: Screen) -> None:

@@ -25,7 +25,7 @@ def time_each(
     served: Iterable[RunSpec],
     experiment: Experiment,
     work: Work,
-    sight: ProgressDisplay,
+    display: ProgressDisplay,
     sharing: Sharing,
     pool: Pool,
     *,
@@ -37,7 +37,7 @@ def time_each(
         served: That ended well; those that `untimed` chooses are timed.
         experiment: For seeds and the timing pass.
         work: Where results and plug-ins are.
-        sight: Where progress is drawn.
+        display: Where progress is drawn.
         sharing: With other sessions.
         pool: Whose workers end first.
         retime: As `untimed` takes it.
@@ -50,18 +50,18 @@ def time_each(
         return 0
     with sharing.alone() as is_alone:
         runs = untimed(served, experiment, store, retime=retime)  # another session may have timed them meanwhile
-        return _time_all(runs, work, experiment.timing_blocks, pool, sight) if runs and is_alone else 0
+        return _time_all(runs, work, experiment.timing_blocks, pool, display) if runs and is_alone else 0
 
 
-def _time_all(runs: list[RunSpec], work: Work, blocks: int, pool: Pool, sight: ProgressDisplay) -> int:
-    timed, bar = 0, sight.stage("timing, one at a time", len(runs))
+def _time_all(runs: list[RunSpec], work: Work, blocks: int, pool: Pool, display: ProgressDisplay) -> int:
+    timed, bar = 0, display.stage("timing, one at a time", len(runs))
     timing = pool.alone()(partial(_time, work=work, blocks=blocks), runs, work.timeout)
     for run, ended in zip(runs, timing, strict=True):
         if isinstance(ended, FailedJob):
-            sight.advance(bar, f"not timed: {run.label}: {ended.reason}")
+            display.advance(bar, f"not timed: {run.label}: {ended.reason}")
         else:
             timed += 1
-            sight.advance(bar)
+            display.advance(bar)
         _keep_printed(run, work, ended.traceback if isinstance(ended, FailedJob) else "")
     return timed
 

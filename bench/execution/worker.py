@@ -49,7 +49,7 @@ class Work:
 
     Attributes:
         place: Where results, checkpoints and plug-ins are.
-        trails: Where a run says how far it is, and what it prints until it is over.
+        progress_folder: Where a run says how far it is, and what it prints until it is over.
         replace: Whether runs that ended well are replaced.
         own_process: Whether a worker does one run at a time and nothing else.
         timeout: Seconds after which a run is given up.
@@ -58,7 +58,7 @@ class Work:
     """
 
     place: RunPaths
-    trails: Path
+    progress_folder: Path
     replace: bool = False
     own_process: bool = False
     timeout: float | None = None
@@ -72,7 +72,7 @@ class Work:
 
     def log(self, run: RunSpec) -> Path:
         """Where a run prints while it is under way."""
-        return self.trails / f".{run.run_id}.txt"
+        return self.progress_folder / f".{run.run_id}.txt"
 
 
 @dataclass(frozen=True)
@@ -96,17 +96,17 @@ class Ended:
     left: tuple[str, ...] = ()
 
 
-def carry_out_run(run: RunSpec, work: Work) -> Ended:
+def run_one(run: RunSpec, work: Work) -> Ended:
     """One run, whose record is on disk when this returns."""
     prepare(work)
     if not work.replace and (found := Store(work.place.results).condition(run.run_id)).is_done:
         return Ended(run, found.state, elsewhere=True)
     if work.own_process and run_id(run, load_series(run)) != run.run_id:
-        return give_up(run, work, OTHERWISE)
-    trail = ProgressFile(work.trails, run.run_id, run.label)
-    trail(0, 1, lambda: float("nan"))
+        return record_failure(run, work, OTHERWISE)
+    progress_file = ProgressFile(work.progress_folder, run.run_id, run.label)
+    progress_file(0, 1, lambda: float("nan"))
     with logged(work.log(run), own_process=work.own_process):
-        record, frames = execute(run, work.place, trail)
+        record, frames = execute(run, work.place, progress_file)
         if record.traceback:
             print(record.placeless.traceback, file=sys.stderr)  # noqa: T201 - into the run's own log
     if not work.is_in_place:
@@ -114,14 +114,14 @@ def carry_out_run(run: RunSpec, work: Work) -> Ended:
     try:
         Store(work.place.results).write(record, frames, log=work.log(run), replace=work.replace)
     except Exception as error:  # the disk is full, say, or a name is no text: a record alone may still fit
-        return give_up(run, work, f"not written: {words_of(error)}")
+        return record_failure(run, work, f"not written: {words_of(error)}")
     finally:
-        trail.erase()
+        progress_file.erase()
     reason = record.reason + raised_at(record.traceback)
     return Ended(run, record.status, reason, record.seconds, left=tuple(record.left))
 
 
-def give_up(run: RunSpec, work: Work, reason: str, traceback: str = "") -> Ended:
+def record_failure(run: RunSpec, work: Work, reason: str, traceback: str = "") -> Ended:
     """Record that a run came to nothing; where no record can be made, it is done again next time.
 
     Args:
@@ -135,7 +135,7 @@ def give_up(run: RunSpec, work: Work, reason: str, traceback: str = "") -> Ended
     with contextlib.suppress(Exception):
         record = failure(run, work.place, reason).model_copy(update={"traceback": traceback})
         Store(work.place.results).write(record, {}, log=work.log(run), replace=work.replace)
-    ProgressFile(work.trails, run.run_id, run.label).erase()
+    ProgressFile(work.progress_folder, run.run_id, run.label).erase()
     return Ended(run, "failed", reason)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.results.disk import sweep
-from bench.results.file_lock import held
+from bench.results.file_lock import file_lock
 from bench.results.owner import unique_name
 from bench.results.plain import is_file, make_folder, remove, require_plain
 
@@ -99,7 +99,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
     work.mkdir()
     try:
         yield work
-        with held(within / f".{folder.name}.lock", within):
+        with file_lock(within / f".{folder.name}.lock", within):
             _require_plain(folder)
             make_folder(folder, within)
             if (folder / TEXT).exists():

@@ -27,7 +27,7 @@ LOCKS = (".lock", ".break")
 
 
 @contextmanager
-def held(path: Path, within: Path) -> Iterator[None]:
+def file_lock(path: Path, within: Path) -> Iterator[None]:
     """Hold a lock; wait for whoever holds it now.
 
     Args:

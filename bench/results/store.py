@@ -18,7 +18,7 @@ from bench.results.checksums import Seal, SealError, broken_file, opened, sealed
 from bench.results.condition import RECORD as RECORD
 from bench.results.condition import Condition, DamagedError, NewerError, parsed, stamp_of, whole_run
 from bench.results.disk import WORK, replace_whole, sweep, work_folder, write_durably
-from bench.results.file_lock import held
+from bench.results.file_lock import file_lock
 from bench.results.plain import (
     FRAME_BYTES,
     JSON_BYTES,
@@ -218,7 +218,7 @@ class Store:
             keep: Whether other cells that were listed before stay.
         """
         fresh = set(cells.values())
-        with held(self.folder / WORK / f"{MANIFEST}.lock", self.folder):
+        with file_lock(self.folder / WORK / f"{MANIFEST}.lock", self.folder):
             listed = self.read_manifest()
             before = {run_id: cell for run_id, cell in listed.items() if keep and cell not in fresh}
             if list((before | cells).items()) != list(listed.items()):

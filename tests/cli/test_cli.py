@@ -222,7 +222,7 @@ def test_an_interruption_says_that_nothing_is_lost(tiny: Path, bench: Bench, mon
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.execution.session.carry_out", interrupt)
+    monkeypatch.setattr("bench.execution.session.run_experiment", interrupt)
     ran = bench("run", tiny)
     assert ran.status == 130
     assert "What was done is kept" in ran.err

@@ -21,7 +21,7 @@ from bench.contracts.outcomes import known, known_subjects
 from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run import RunPaths, execute, load_series
 from bench.evaluation.run_spec import RunSpec, earlier_run_id, run_id, run_id_of_path
-from bench.execution.experiment import Experiment, expand, narrow
+from bench.execution.experiment import Experiment, expand, filtered
 from bench.execution.sweep.sweep import plan
 from bench.report import write_report
 from bench.results.merging import merge
@@ -84,7 +84,7 @@ def test_a_file_is_one_dataset_however_it_is_written(tmp_path: Path, monkeypatch
     grid = plan(experiment(*family), {"rls.ridge": [1.0, 2.0]}, "cpu")
     assert {search.title for search in grid} == {"Waves"}
     assert sum(len(search.trials) for search in grid) == 2
-    kept = narrow(experiment({"name": "csv:waves.csv", "horizon": 2}), datasets=[f"csv:{tmp_path}/link.csv"])
+    kept = filtered(experiment({"name": "csv:waves.csv", "horizon": 2}), datasets=[f"csv:{tmp_path}/link.csv"])
     assert kept.datasets == [{"name": "csv:waves.csv", "horizon": 2}]
 
 

@@ -42,9 +42,9 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     if request.param == "ray":
         request.getfixturevalue("ray_here")
     before = set(psutil.Process().children())
-    with ENGINES[request.param].cls().pool(2, 1) as hands:
-        assert hands.workers == 2
-        yield hands
+    with ENGINES[request.param].cls().pool(2, 1) as pool:
+        assert pool.workers == 2
+        yield pool
     assert not [child for child in set(psutil.Process().children()) - before if "process-name" in words_of(child)]
     assert not actors()
 
@@ -327,13 +327,13 @@ def test_what_is_timed_is_alone(pool: Pool) -> None:
     workers = {pid for pid in pool(process_here, range(20)) if not isinstance(pid, FailedJob)}
     alone = pool.alone()
     assert alone.workers == 1
-    (timekeeper,) = set(alone(process_here, range(3)))
-    assert timekeeper not in workers
+    (timed_by,) = set(alone(process_here, range(3)))
+    assert timed_by not in workers
     gone = [psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)]
     assert not psutil.wait_procs(gone, timeout=10)[1]
 
 
-def test_a_crew_that_was_closed_does_more(pool: Pool) -> None:
+def test_a_pool_that_was_closed_does_more(pool: Pool) -> None:
     """Its workers have ended, also who was alone; others do what comes next."""
     before = [*pool(process_here, [0]), *pool.alone()(process_here, [0])]
     pool.close()

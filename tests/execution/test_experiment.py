@@ -18,7 +18,7 @@ from bench.contracts.discovery import home, load_plugins
 from bench.contracts.forecaster import TrainingConfig, register_forecaster
 from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run_spec import Choice, RunSpec, forecaster_config
-from bench.execution.experiment import Experiment, expand, experiment_files, join, load_experiment, narrow
+from bench.execution.experiment import Experiment, expand, experiment_files, filtered, load_experiment, with_plugins
 from bench.execution.resources import engine_of
 from bench.testing import small_series
 
@@ -419,33 +419,33 @@ def test_ids_follow_the_plug_in_s_file(strategy_file: Path) -> None:
 
 def test_narrow_filters_and_adds() -> None:
     full = make(strategies=["@core", {"name": "rls", "ridge": 2.0}], datasets=["small", "etth2"], seeds=[0, 1])
-    assert narrow(full) == full
-    found = narrow(full, ["rls", "titans-b-stale", "persistence"], ["small"], [7], device="cpu", threads=None)
+    assert filtered(full) == full
+    found = filtered(full, ["rls", "titans-b-stale", "persistence"], ["small"], [7], device="cpu", threads=None)
     assert found.strategies == [{"name": "rls", "ridge": 2.0}, "titans-b-stale", "persistence"]
     assert found.datasets == ["small"]
     assert found.seeds == [7]
     assert found.device == "cpu"
     assert found.threads == full.threads
-    assert narrow(full, datasets=["csv:new.csv"]).datasets == ["csv:new.csv"]
-    assert narrow(full, ["@control"]).strategies == ["@control"]
+    assert filtered(full, datasets=["csv:new.csv"]).datasets == ["csv:new.csv"]
+    assert filtered(full, ["@control"]).strategies == ["@control"]
     assert full.seeds == [0, 1]
 
 
 def test_narrow_checks_what_it_is_given() -> None:
     with pytest.raises(BenchError, match=r"Unknown engine 'slurm'\. Available: inline, processes, ray, serial"):
-        engine_of(narrow(make(), engine="slurm"))
+        engine_of(filtered(make(), engine="slurm"))
     with pytest.raises(BenchError, match=r"command line: option 'seeds\.0'"):
-        narrow(make(), seeds=[-3])
+        filtered(make(), seeds=[-3])
 
 
 def test_what_comes_by_plugins_joins_and_can_be_filtered() -> None:
     plain = make(strategies=["rls"], datasets=["small"])
-    joined = join(plain, ["mine"], ["wide"], ["walk"])
+    joined = with_plugins(plain, ["mine"], ["wide"], ["walk"])
     assert joined.strategies == ["rls", "mine"]
     assert joined.forecasters == ["wide"]
     assert joined.datasets == ["small", "walk"]
-    assert narrow(join(plain, ["mine"], [], ["walk"]), ["rls"], ["small"]) == plain
-    assert narrow(joined, ["mine"]).strategies == ["mine"]
+    assert filtered(with_plugins(plain, ["mine"], [], ["walk"]), ["rls"], ["small"]) == plain
+    assert filtered(joined, ["mine"]).strategies == ["mine"]
     assert plain.strategies == ["rls"]
 
 
@@ -455,11 +455,11 @@ def test_what_joins_is_not_added_where_it_is_listed() -> None:
         forecasters=["wide", {"name": "deep"}],
         datasets=["walk", {"name": "small"}],
     )
-    assert join(listed, ["mine"], ["deep", "wide"], ["walk", "small"]) == listed
+    assert with_plugins(listed, ["mine"], ["deep", "wide"], ["walk", "small"]) == listed
     with pytest.raises(BenchError, match="a strategy given as a table needs a name"):
-        join(make(strategies=[{"rate": 0.1}]), [], [], [])
+        with_plugins(make(strategies=[{"rate": 0.1}]), [], [], [])
 
 
 def test_who_cannot_give_up_takes_no_timeout() -> None:
     with pytest.raises(BenchError, match=r"'inline' has no worker that a timeout could end: .* processes, ray, serial"):
-        engine_of(narrow(make(), engine="inline", timeout=3.0))
+        engine_of(filtered(make(), engine="inline", timeout=3.0))

@@ -18,7 +18,7 @@ import pytest
 
 from bench.evaluation.run import RunPaths
 from bench.execution.experiment import expand, load_experiment
-from bench.execution.worker import Work, carry_out_run
+from bench.execution.worker import Work, run_one
 from bench.results.maintenance import check
 from bench.results.record import Record
 from bench.results.store import DAMAGED, LOG, ORIGINS, RECORD, Store
@@ -344,9 +344,9 @@ def test_what_another_session_did_meanwhile_is_not_done_again(tiny: Path, bench:
     (run, *_) = expand(load_experiment(str(tiny)), "cpu")
     before = (folder / run.run_id / RECORD).read_bytes()
     place = RunPaths(folder, folder.parent / ".checkpoints")
-    assert carry_out_run(run, Work(place, folder / ".progress" / "x")).elsewhere
+    assert run_one(run, Work(place, folder / ".progress" / "x")).elsewhere
     assert (folder / run.run_id / RECORD).read_bytes() == before
-    assert carry_out_run(run, Work(place, folder / ".progress" / "x", replace=True)).status == "ok"
+    assert run_one(run, Work(place, folder / ".progress" / "x", replace=True)).status == "ok"
     assert (folder / run.run_id / RECORD).read_bytes() != before
 
 

@@ -26,7 +26,7 @@ from bench.evaluation.run import RunPaths
 from bench.execution.engines.cluster import Cluster, RayOptions, Share
 from bench.execution.experiment import expand, load_experiment
 from bench.execution.resources import device_of
-from bench.execution.worker import OTHERWISE, Work, carry_out_run
+from bench.execution.worker import OTHERWISE, Work, run_one
 from bench.results.maintenance import check
 from bench.results.store import FORECASTS, ORIGINS, Store
 
@@ -259,9 +259,9 @@ def test_a_worker_declines_what_would_be_another_run_there(tiny: Path, bench: Be
     change(tiny, datasets=f'["csv:{tiny.parent / "waves.csv"}"]')
     run = expand(load_experiment(str(tiny)), "cpu")[0]
     place = RunPaths(tiny.parent / "results" / "tiny", tiny.parent / "checkpoints")
-    work = Work(place, tiny.parent / "trails", own_process=True)
-    assert carry_out_run(run, work).status == "ok"
-    ended = carry_out_run(replace(run, run_id="0" * 20), work)
+    work = Work(place, tiny.parent / "progress_folder", own_process=True)
+    assert run_one(run, work).status == "ok"
+    ended = run_one(replace(run, run_id="0" * 20), work)
     assert (ended.status, ended.reason) == ("failed", OTHERWISE)
     record = Store(place.results).read("0" * 20)
     assert record is not None

@@ -366,16 +366,16 @@ def test_a_run_that_cannot_be_timed_alone_keeps_its_result(tiny: Path, bench: Be
 
 def test_progress_that_cannot_be_shown_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "occupied").write_text("")  # as where another session swept the folder away at the wrong moment
-    trail = ProgressFile(tmp_path / "occupied", "id", "label")
-    trail(1, 10, lambda: 0.5)
+    progress_file = ProgressFile(tmp_path / "occupied", "id", "label")
+    progress_file(1, 10, lambda: 0.5)
     (tmp_path / "free").mkdir()
-    trail = ProgressFile(tmp_path / "free", "id", "label")
-    trail(1, 10, lambda: 0.5)
+    progress_file = ProgressFile(tmp_path / "free", "id", "label")
+    progress_file(1, 10, lambda: 0.5)
     assert json.loads((tmp_path / "free" / "id").read_text())["done"] == 1
-    trail(2, 10, lambda: 0.5)  # a moment later: not worth a line
+    progress_file(2, 10, lambda: 0.5)  # a moment later: not worth a line
     assert json.loads((tmp_path / "free" / "id").read_text())["done"] == 1
-    trail.erase()
-    trail.erase()
+    progress_file.erase()
+    progress_file.erase()
     assert list((tmp_path / "free").iterdir()) == []
 
 

@@ -98,7 +98,7 @@ def test_the_grid_is_tried_chosen_and_served(swept: Path, bench: Bench) -> None:
     assert set(again["run_id"]) == set(load_results(folder_of(swept))["run_id"])
 
 
-def test_one_crew_tries_and_serves(swept: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_pool_tries_and_serves(swept: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster of the session's own starts once; no worker of the trials is left when the stream is served."""
     pools: list[InOrder] = []
 

@@ -49,10 +49,10 @@ def test_a_hostile_file_name_is_printed_as_it_is_and_names_no_file(
 
 def test_a_hostile_label_is_drawn_as_it_is(tmp_path: Path) -> None:
     drawn = io.StringIO()
-    with ProgressDisplay(tmp_path / "trails", Screen(file=drawn, force_terminal=True, width=200)) as sight:
-        ProgressFile(sight.trails, "id", "[/nope] :x: [bold]b")(1, 10, lambda: 0.5)
+    with ProgressDisplay(tmp_path / "progress_folder", Screen(file=drawn, force_terminal=True, width=200)) as display:
+        ProgressFile(display.progress_folder, "id", "[/nope] :x: [bold]b")(1, 10, lambda: 0.5)
         time.sleep(3 * EVERY)
-        sight.advance(sight.stage("runs", 2), "[/nope] line", "[/nope] note")
+        display.advance(display.stage("runs", 2), "[/nope] line", "[/nope] note")
     for text in ("[/nope] :x: [bold]b", "[/nope] line", "[/nope] note"):
         assert text in drawn.getvalue()
     assert list(tmp_path.iterdir()) == []

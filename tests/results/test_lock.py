@@ -12,7 +12,7 @@ from textwrap import dedent
 import pytest
 
 from bench.results import file_lock as lock
-from bench.results.file_lock import break_left, held
+from bench.results.file_lock import break_left, file_lock
 from bench.results.owner import process_name
 
 ROOT = Path(__file__).parents[2]
@@ -20,11 +20,11 @@ ROOT = Path(__file__).parents[2]
 COUNTS = """
     import sys
     from pathlib import Path
-    from bench.results.file_lock import held
+    from bench.results.file_lock import file_lock
 
     folder = Path(sys.argv[1])
     for _ in range(50):
-        with held(folder / "lock", folder):
+        with file_lock(folder / "lock", folder):
             count = int((folder / "count").read_text())
             (folder / "count").write_text(str(count + 1))
 """
@@ -48,9 +48,9 @@ def test_what_is_read_and_written_under_a_lock_is_counted_right(tmp_path: Path) 
 HOLDS = """
     import sys, time
     from pathlib import Path
-    from bench.results.file_lock import held
+    from bench.results.file_lock import file_lock
 
-    with held(Path(sys.argv[1]), Path(sys.argv[1]).parent):
+    with file_lock(Path(sys.argv[1]), Path(sys.argv[1]).parent):
         print("held", flush=True)
         time.sleep(60)
 """
@@ -66,7 +66,7 @@ def test_a_lock_of_a_process_that_was_killed_is_broken_at_once(tmp_path: Path) -
         process.kill()
         process.wait()
         begun = time.monotonic()
-        with held(path, path.parent):
+        with file_lock(path, path.parent):
             assert process_name() in path.read_text()
         assert time.monotonic() - begun < 5
     assert list(tmp_path.iterdir()) == []
@@ -81,7 +81,7 @@ def test_a_lock_of_another_machine_is_broken_after_silence_only(
     assert path.exists()
     monkeypatch.setattr(lock, "SILENT_S", 0.5)
     begun = time.monotonic()
-    with held(path, path.parent):
+    with file_lock(path, path.parent):
         assert time.monotonic() - begun > 0.5
     assert list(tmp_path.iterdir()) == []
 
@@ -89,7 +89,7 @@ def test_a_lock_of_another_machine_is_broken_after_silence_only(
 def test_a_lock_that_is_touched_is_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lock"
     monkeypatch.setattr(lock, "BEAT_S", 0.05)
-    with held(path, path.parent):
+    with file_lock(path, path.parent):
         first = path.stat().st_mtime_ns
         time.sleep(0.3)
         assert path.stat().st_mtime_ns > first

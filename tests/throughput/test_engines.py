@@ -47,9 +47,9 @@ def pools(request: pytest.FixtureRequest) -> Iterator[Pools]:
         def pool(name: str) -> Pool:
             if name == "ray":
                 request.getfixturevalue("ray_here")
-            hands = stack.enter_context(ENGINES[name].cls().pool(WORKERS, 1))
-            list(hands(burn, [1] * 2 * WORKERS))
-            return hands
+            made = stack.enter_context(ENGINES[name].cls().pool(WORKERS, 1))
+            list(made(burn, [1] * 2 * WORKERS))
+            return made
 
         yield pool
 

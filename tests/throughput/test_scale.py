@@ -18,7 +18,7 @@ from bench.evaluation.run import RunPaths, describe, load_series
 from bench.evaluation.run_spec import RunSpec
 from bench.execution.console import Screen
 from bench.execution.experiment import Experiment
-from bench.execution.session import carry_out
+from bench.execution.session import run_experiment
 from bench.results.record import Record
 from bench.results.store import FORECASTS, ORIGINS
 
@@ -72,7 +72,7 @@ def test_ten_thousand_runs(benchmark: BenchmarkFixture, tmp_path: Path, monkeypa
 
     def session() -> Any:
         begun = time.perf_counter()
-        outcome = carry_out(many, tmp_path / "results", console=Screen(file=io.StringIO()))
+        outcome = run_experiment(many, tmp_path / "results", console=Screen(file=io.StringIO()))
         made[0] = time.perf_counter() - begun
         return outcome
 

@@ -18,7 +18,7 @@ from bench.execution.console import Screen
 from bench.execution.experiment import Experiment, expand, pairs_of, protocols_of, runs_on, stated_options, unique
 from bench.execution.plan import Redo
 from bench.execution.resources import device_of, pool_of
-from bench.execution.session import Outcome, carry_out_runs, print_notes
+from bench.execution.session import Outcome, print_notes, run_all
 from bench.execution.sweep.grid import Axis, Point, axes_of, points_of
 from bench.execution.sweep.snippets import write_snippets
 from bench.results.disk import replace_whole
@@ -82,14 +82,14 @@ class SweepOutcome:
         return bool(self.unchosen or (self.served and self.served.failed))
 
 
-def carry_out_sweep(
+def run_sweep(
     experiment: Experiment,
     grid: Mapping[str, Sequence[Any]],
     results: Path,
     *,
     plugins: tuple[Path, ...] = (),
     redo: Redo = "only-missing",
-    narrowed: bool = False,
+    is_filtered: bool = False,
     serve: bool = True,
     command: str = "",
     console: Screen | None = None,
@@ -102,7 +102,7 @@ def carry_out_sweep(
         results: Folder that holds a folder for each experiment.
         plugins: Files and folders of plug-ins, for the workers.
         redo: ``only-missing`` also repeats what failed; ``always`` runs everything again.
-        narrowed: Whether the experiment was narrowed: what was swept before and is not swept now then stays.
+        is_filtered: Whether only a part of the experiment is swept: what was swept before then stays.
         serve: Whether the stream is served with what was chosen.
         command: As the user typed it, for the records.
         console: Where progress is drawn.
@@ -121,32 +121,32 @@ def carry_out_sweep(
     folder, checkpoints = results / experiment.name, results / CHECKPOINTS
     place = RunPaths(folder / SWEEP, checkpoints, paths, command, experiment.engine)
     untimed = experiment.model_copy(update={"timing_blocks": 0})
-    cells = _cells(searches, listed_trials(folder) if narrowed else {})
+    cells = _cells(searches, listed_trials(folder) if is_filtered else {})
     served = None
     with pool_of(experiment, device) as pool:
-        tried = carry_out_runs(runs, untimed, place, pool, console=console, redo=redo, cells=cells)
+        tried = run_all(runs, untimed, place, pool, console=console, redo=redo, cells=cells)
         chosen = choose(searches, folder)
         choices = [(search.title, search.dataset, pair) for search, pair in chosen]
-        snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, results, keep=narrowed)
+        snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, results, keep=is_filtered)
         if serve:
             stream = [
                 (search, run) for search, pair in chosen for run in runs_on(experiment, search.dataset, [pair], device)
             ]
-            _list_served(experiment, stream, folder, keep=narrowed)
+            _list_served(experiment, stream, folder, keep=is_filtered)
             place = RunPaths(folder, checkpoints, paths, command, experiment.engine)
             all_runs = unique(run for _, run in stream)
-            served = carry_out_runs(all_runs, experiment, place, pool, console=console, redo=redo, narrowed=narrowed)
+            served = run_all(all_runs, experiment, place, pool, console=console, redo=redo, is_filtered=is_filtered)
     made = {id(search) for search, _ in chosen}
     unchosen = [_name(search) for search in searches if id(search) not in made]
     return SweepOutcome(folder, tried, served, snippets, unchosen)
 
 
-def grid_of(whole: Experiment, narrowed: Experiment) -> dict[str, list[Any]]:
+def grid_of(whole: Experiment, filtered: Experiment) -> dict[str, list[Any]]:
     """The grid of an experiment's ``[sweep]``, without the axes of strategies that were left out on the command line.
 
     Args:
         whole: As its file gives it.
-        narrowed: What is left to sweep.
+        filtered: What is left to sweep.
 
     Raises:
         BenchError: It has no grid, an axis is none of the whole experiment's, or none is left.
@@ -158,7 +158,7 @@ def grid_of(whole: Experiment, narrowed: Experiment) -> dict[str, list[Any]]:
         )
     grid = whole.sweep.grid
     axes = axes_of(grid, _plugins(whole))
-    left = set(_plugins(narrowed))
+    left = set(_plugins(filtered))
     kept = {key: values for (key, values), axis in zip(grid.items(), axes, strict=True) if axis.plugin in left}
     if not kept:
         raise BenchError(

@@ -23,17 +23,17 @@ def kind(strategy: str, dataset: str = "a") -> Kind:
 
 
 def test_a_kind_is_known_by_itself_then_by_its_strategy_then_by_those_as_heavy() -> None:
-    pace = RuntimeEstimator()
-    assert math.isnan(pace.expect(kind("rls")))
-    pace.learn(kind("rls"), 1.0)
-    pace.learn(kind("rls"), 3.0)
-    pace.learn(kind("rls", "b"), 8.0)
-    assert pace.expect(kind("rls")) == 2.0
-    assert pace.expect(kind("rls", "c")) == pace.expect(kind("frozen")) == 4.0
-    assert math.isnan(pace.expect(kind("retrain")))  # a hundred times as long, maybe: nobody knows yet
-    pace.learn(kind("retrain"), 100.0)
-    assert pace.expect(kind("retrain", "b")) == pace.expect(kind("titans-c")) == 100.0
-    assert pace.expect(kind("frozen")) == 4.0
+    estimator = RuntimeEstimator()
+    assert math.isnan(estimator.expect(kind("rls")))
+    estimator.learn(kind("rls"), 1.0)
+    estimator.learn(kind("rls"), 3.0)
+    estimator.learn(kind("rls", "b"), 8.0)
+    assert estimator.expect(kind("rls")) == 2.0
+    assert estimator.expect(kind("rls", "c")) == estimator.expect(kind("frozen")) == 4.0
+    assert math.isnan(estimator.expect(kind("retrain")))  # a hundred times as long, maybe: nobody knows yet
+    estimator.learn(kind("retrain"), 100.0)
+    assert estimator.expect(kind("retrain", "b")) == estimator.expect(kind("titans-c")) == 100.0
+    assert estimator.expect(kind("frozen")) == 4.0
 
 
 def test_a_strategy_that_is_gone_is_light() -> None:
@@ -41,12 +41,12 @@ def test_a_strategy_that_is_gone_is_light() -> None:
 
 
 def test_no_time_is_told_while_a_kind_is_not_known() -> None:
-    pace, left = RuntimeEstimator(), Counter({kind("rls"): 6, kind("retrain"): 2})
-    pace.learn(kind("rls"), 1.0)
-    assert about(pace.left(left, 2)) == ""
-    pace.learn(kind("retrain"), 57.0)
-    assert about(pace.left(left, 2)) == "about 60 s"
-    assert pace.left(left, 100) == 15.0  # no more at a time than there are
+    estimator, left = RuntimeEstimator(), Counter({kind("rls"): 6, kind("retrain"): 2})
+    estimator.learn(kind("rls"), 1.0)
+    assert about(estimator.left(left, 2)) == ""
+    estimator.learn(kind("retrain"), 57.0)
+    assert about(estimator.left(left, 2)) == "about 60 s"
+    assert estimator.left(left, 100) == 15.0  # no more at a time than there are
 
 
 @pytest.mark.parametrize(
