@@ -26,11 +26,7 @@ def cache_folder() -> Path:
 
 
 def data_folder() -> Path | None:
-    """The folder that ``BENCH_DATA_DIR`` names, or None where it is not set.
-
-    Raises:
-        BenchError: It names no folder.
-    """
+    """The folder that ``BENCH_DATA_DIR`` names, None if it is not set; `BenchError` if there is no such folder."""
     named = os.environ.get(FOLDER_VARIABLE)
     if not named:
         return None
@@ -41,10 +37,10 @@ def data_folder() -> Path | None:
 
 
 def locate(file: RemoteFile) -> Path | None:
-    """Where ``file`` is on this machine: in ``BENCH_DATA_DIR``, then in the cache; None where it is in neither.
+    """Where ``file`` is: in ``BENCH_DATA_DIR``, then in the cache; None if in neither.
 
     Raises:
-        BenchError: A file of that name is there, with other contents than the accepted ones.
+        BenchError: A file of that name has other contents than the accepted ones.
     """
     for folder in (data_folder(), cache_folder()):
         if folder is not None and (path := folder / file.filename).is_file():
@@ -80,11 +76,7 @@ def fetch(file: RemoteFile, progress: bool = True) -> Path:
 
 
 def _download(url: str, file: RemoteFile, progress: bool) -> Path:
-    """Fetch ``url`` into the cache.
-
-    Raises:
-        OSError: It does not send the whole of an accepted file. Part of one stays, for the next try.
-    """
+    """Fetch ``url`` into the cache; after an `OSError`, a part of the file stays for the next try."""
     from bench.data.transfer import Partial, TransferError, only_one, require_safe, transfer
 
     require_safe(url)

@@ -18,16 +18,11 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from bench.results.plain import remove
 
-TIMEOUT_S = 30.0
-"""Longest silence of a server; also how often its speed is looked at."""
-SLOWEST = 256
-"""Bytes a second that a server must send, over `TIMEOUT_S`."""
-MAX_ATTEMPTS = 5
-"""At one address, as long as each brings something or the server is only busy."""
-PAUSE_S = 1.0
-"""Before the second try; doubled before each further one."""
-LARGEST = 4 << 30
-"""Bytes: no file of ours is larger, so what goes on sending is not one of them."""
+TIMEOUT_S = 30.0  # longest silence of a server; also how often its speed is looked at
+SLOWEST = 256  # bytes a second that a server must send, over `TIMEOUT_S`
+MAX_ATTEMPTS = 5  # at one address, as long as each brings something or the server is only busy
+PAUSE_S = 1.0  # before the second try; doubled before each further one
+LARGEST = 4 << 30  # bytes: no file of ours is larger, so what goes on sending is not one of them
 CHUNK_BYTES = 1 << 18
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -45,17 +40,11 @@ class UnsafeAddressError(TransferError):
 
 @dataclass(frozen=True)
 class Version:
-    """Which version of a file has begun to arrive, as its server named it.
+    """Which version of a file has begun to arrive, as its server named it."""
 
-    Attributes:
-        url: Where it comes from.
-        validator: Its strong ``ETag``, or else its ``Last-Modified``; empty where the server gave neither.
-        total: Bytes of the whole file, where the server said.
-    """
-
-    url: str
-    validator: str
-    total: int | None
+    url: str  # where it comes from
+    validator: str  # its strong ETag, or else its Last-Modified; empty where the server gave neither
+    total: int | None  # bytes of the whole file, where the server said
 
 
 @dataclass(frozen=True)
@@ -91,18 +80,11 @@ class Partial:
 
 
 def transfer(url: str, partial: Partial, advance: Advance) -> bool:
-    """Complete ``partial`` with what ``url`` sends.
+    """Complete ``partial`` with what ``url`` sends; returns whether bytes of an earlier try are part of the file.
 
-    A server that knows byte ranges is asked for the missing ones, on the condition that its file is still the one
-    that began to arrive; from any other server, or another address, everything comes again.
-
-    Args:
-        url: https, or http on this machine.
-        partial: What has arrived so far.
-        advance: Called with the bytes that are here and the total, where that is known.
-
-    Returns:
-        Whether bytes of an earlier try are part of the file.
+    A server that supports byte ranges is asked for the missing ones, on the condition that its file is still the one
+    that began to arrive; from any other server, or another address, everything comes again. ``advance`` gets the bytes
+    that have arrived and the total, if it is known.
 
     Raises:
         UnsafeAddressError: The address, or one that it leads to, is not https.
@@ -129,11 +111,7 @@ def transfer(url: str, partial: Partial, advance: Advance) -> bool:
 
 
 def require_safe(url: str) -> None:
-    """Refuse an address that anyone on the way could answer for.
-
-    Raises:
-        UnsafeAddressError: It is not https (http is good enough on this machine).
-    """
+    """Raise `UnsafeAddressError` for an address that is not https; http is allowed on this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise UnsafeAddressError(f"{url}: data are fetched over https only. Give an https address.")
@@ -227,11 +205,7 @@ def _validator(headers: HTTPMessage) -> str:
 
 
 def _chunks(response: HTTPResponse) -> Iterator[bytes]:
-    """The body as it comes in.
-
-    Raises:
-        TransferError: Over a whole `TIMEOUT_S` it came slower than `SLOWEST`.
-    """
+    """The body as it arrives; raises `TransferError` if it came slower than `SLOWEST` over a whole `TIMEOUT_S`."""
     looked, since = time.monotonic(), 0
     while chunk := response.read1(CHUNK_BYTES):
         yield chunk

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import BenchError
-from bench.data.user_files.gaps import fill, longest_run
-from bench.data.user_files.sentinels import suspects
+from bench.data.user_files.gaps import fill, longest_run, suspects
 
 from .conftest import Load
 

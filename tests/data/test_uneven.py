@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench import BenchError
 from bench.data.user_files.timestamps.time_grid import first_irregular
-from bench.data.user_files.timestamps.uneven import resampled, suited_step
+from bench.data.user_files.timestamps.time_order import resampled, suited_step
 
 STEPS = {step: step for step in ("30s", "7min", "10min", "5h", "7D")}
 STEPS |= {"s": "1s", "min": "1min", "h": "1h", "D": "1D", "B": "1D"}

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from bench import BenchError, DriftSeries
 from bench.contracts.dataset import resolve_dataset
-from bench.data.user_files.timestamps.time_grid import fill_forward, first_irregular, resample_mean
+from bench.data.user_files.gaps import fill
+from bench.data.user_files.timestamps.time_grid import first_irregular, resample_mean
 
 from .conftest import Load
 
@@ -167,11 +168,12 @@ def test_missing_cells_are_refused_or_filled(load: Load, save: Save) -> None:
 
 
 def test_filling_looks_back_only() -> None:
-    values = np.array([[np.nan, 1.0], [2.0, np.nan], [np.nan, np.nan], [5.0, 6.0]])
-    np.testing.assert_array_equal(fill_forward(values), [[np.nan, 1], [2, 1], [2, 1], [5, 6]])
+    values = np.array([[2.0, 1.0], [2.5, np.nan], [np.nan, np.nan], [5.0, 6.0]])
+    filled = fill(values, np.arange(4), ("a", "b")).values
+    np.testing.assert_array_equal(filled, [[2, 1], [2.5, 1], [2.5, 1], [5, 6]])
     changed = values.copy()
     changed[3] = 99
-    np.testing.assert_array_equal(fill_forward(changed)[:3], fill_forward(values)[:3])
+    np.testing.assert_array_equal(fill(changed, np.arange(4), ("a", "b")).values[:3], filled[:3])
 
 
 def test_resampled_rows_know_nothing_later_than_their_stamp() -> None:

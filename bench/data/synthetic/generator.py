@@ -113,14 +113,7 @@ def generate(base: Base, drifts: Sequence[Drift], rows: int, seed: int = 0, *, t
 
 
 def weight(drift: Drift, number: int, rows: int, seed: int) -> Floats:
-    """``(rows,)``: how far the law at each row has come: ``a(t)``, or for a gradual drift what was drawn with it.
-
-    Args:
-        drift: Which.
-        number: Its place among the drifts of the series.
-        rows: ``T``.
-        seed: Of the series.
-    """
+    """``(rows,)``: how far the law has come for the drift ``number``: ``a(t)``, or blocks drawn by it."""
     a = drift.activation(rows)
     if drift.mode == "incremental":
         return a
@@ -128,14 +121,7 @@ def weight(drift: Drift, number: int, rows: int, seed: int) -> Floats:
 
 
 def law_of(base: Base, drifts: Sequence[Drift], weights: Sequence[Floats], rows: int) -> Law:
-    """The law at each row.
-
-    Args:
-        base: The series before.
-        drifts: What happens to it.
-        weights: ``(T,)`` for each drift: how far it has come.
-        rows: ``T``.
-    """
+    """The law at each row, given for each drift how far it has come, ``(T,)``."""
     law, sigma = base.law(rows), np.full(base.channels, base.sigma)
     for drift, own in zip(drifts, weights, strict=True):
         if change := EFFECTS[drift.kind].change:
@@ -144,16 +130,10 @@ def law_of(base: Base, drifts: Sequence[Drift], weights: Sequence[Floats], rows:
 
 
 def autoregress(law: Law, noise: Floats) -> Floats:
-    """``x(t) = Phi x(t-1) + Lambda e(t)``, its variance that of the law at each row, whatever ``Phi`` does.
+    """``(T, C)``: ``x(t) = Phi x(t-1) + Lambda e(t)`` of independent noise ``(T, C)`` with variance 1.
 
-    Innovations are ``scale * sqrt(1 - phi^2)`` times correlated noise of variance 1.
-
-    Args:
-        law: At each row.
-        noise: ``(T, C)``, independent, of variance 1.
-
-    Returns:
-        ``(T, C)``.
+    Innovations are ``scale * sqrt(1 - phi^2)`` times correlated noise of variance 1, so that the variance is that of
+    the law at each row, whatever ``Phi`` does.
     """
     phi = law.autoregression
     drawn = law.scale * correlate(law.correlation, noise)
@@ -166,17 +146,10 @@ def autoregress(law: Law, noise: Floats) -> Floats:
 
 
 def correlate(correlation: Floats, noise: Floats) -> Floats:
-    """Independent noise made to correlate, ``Lambda e`` with ``Lambda Lambda' = correlation`` (Cholesky).
-
-    Args:
-        correlation: ``(T, C, C)``.
-        noise: ``(T, C)``.
-
-    Returns:
-        ``(T, C)``.
+    """``(T, C)``: independent noise made to correlate, ``Lambda e`` with ``Lambda Lambda' = correlation`` (Cholesky).
 
     Raises:
-        BenchError: A matrix is not positive definite.
+        BenchError: A matrix of ``correlation``, ``(T, C, C)``, is not positive definite.
     """
     channels = noise.shape[1]
     factor, out = np.zeros_like(correlation), np.zeros_like(noise)

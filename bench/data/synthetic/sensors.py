@@ -12,18 +12,15 @@ Floats = NDArray[np.float64]
 
 
 def misread(values: Floats, drift: Drift, weight: Floats, level: float, sigma: Floats, uniform: Floats) -> Floats:
-    """What a faulty sensor makes of its channel; other kinds of drift leave readings as they are.
+    """``(T, C)``: what a faulty sensor reads of its channel; other kinds of drift leave readings as they are.
 
     Args:
         values: ``(T, C)``, as sensors without this fault read them.
         drift: The fault.
         weight: ``(T, C)``: how far it has come.
-        level: Of all channels before any drift.
-        sigma: ``(C,)``: their deviations before any drift.
+        level: Mean level of all channels before any drift.
+        sigma: ``(C,)``: standard deviations before any drift.
         uniform: ``(blocks, C)``, from 0 to 1: which blocks are faulty.
-
-    Returns:
-        ``(T, C)``.
     """
     d = drift.magnitude
     if drift.kind == "gain":

@@ -1,4 +1,4 @@
-"""What the cells of a file mean: numbers in some format, marks of missing values, and hints at what was not said."""
+"""What the cells of a file mean: formats of numbers, marks of missing values, and hints at what was not said."""
 
 from __future__ import annotations
 
@@ -12,31 +12,96 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts.series import Floats
-from bench.data.user_files.number_text import MARKS, PLAIN, NumberFormat, fitting_formats
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MISSING = re.compile(
+MARKS = {",": "comma", ".": "point", " ": "blank", "'": "apostrophe"}
+"""What may stand in a number, and what it is called."""
+
+ALIKE = {" ": " \u00a0\u202f", "'": "'\u2019"}
+"""Characters that are read as one of `MARKS`: blanks that do not break, and the curly apostrophe."""
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """How numbers are written."""
+
+    decimal: str = "."
+    thousands: str | None = None  # what parts groups of three digits before it; None for nothing
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        decimal = re.escape(self.decimal)
+        digits = r"\d+"
+        if self.thousands is not None:
+            digits = rf"(?:\d{{1,3}}(?:[{re.escape(ALIKE.get(self.thousands, self.thousands))}]\d{{3}})+|\d+)"
+        number = rf"(?:{digits}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d+)?"
+        return re.compile(rf"[ \t]*[+-]?{number}[ \t]*", re.ASCII)
+
+    def matches(self, text: str) -> bool:
+        """Whether a text is a number in this format; groups that do not have three digits make it none."""
+        return self._pattern.fullmatch(text) is not None
+
+    def parse(self, text: str) -> float:
+        """The number that a text stands for, to the last bit; NaN where it is none."""
+        return float(self._plain(text)) if self.matches(text) else float("nan")
+
+    def column(self, cells: pd.Series[Any]) -> pd.Series[Any]:
+        """A column of text as numbers, whole ones as integers; as it is where a cell is neither empty nor a number."""
+        known = cells.dropna()
+        texts = known.tolist()  # columns are slow to go through
+        if not texts or not all(map(self.matches, texts)):
+            return cells
+        plain = [self._plain(text) for text in texts]
+        if len(texts) == len(cells) and all(text.lstrip("+-").isdecimal() and len(text) < 19 for text in plain):
+            return cells.__class__([int(text) for text in plain], index=cells.index, dtype="int64")
+        return cells.__class__([float(text) for text in plain], index=known.index).reindex(cells.index)
+
+    def _plain(self, text: str) -> str:
+        text = text.strip()
+        for mark in ALIKE.get(self.thousands, self.thousands) if self.thousands else "":
+            text = text.replace(mark, "")
+        return text.replace(self.decimal, ".")
+
+    def includes(self, other: NumberFormat) -> bool:
+        """Whether this format is another one with no mark less."""
+        return other.decimal in (".", self.decimal) and other.thousands in (None, self.thousands)
+
+    @property
+    def options(self) -> str:
+        """As options of a file, those that are not the plain format's."""
+        said = [f"decimal = {self.decimal!r}"] if self.decimal != PLAIN.decimal else []
+        return ", ".join(said + ([f"thousands = {self.thousands!r}"] if self.thousands else []))
+
+
+PLAIN = NumberFormat()
+OTHERS = tuple(
+    NumberFormat(decimal, thousands)
+    for decimal, thousands in ((",", None), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
+)
+
+
+def fitting_formats(cells: Iterable[str], now: NumberFormat = PLAIN) -> list[NumberFormat]:
+    """The formats, at least as rich as ``now``, that read all these texts, each with no mark that it can do without."""
+    texts = list(cells)
+    found = [other for other in OTHERS if other.includes(now) and texts and all(map(other.matches, texts))]
+    return [one for one in found if not any(one != other and one.includes(other) for other in found)]
+
+
+MISSING = re.compile(  # what people write where there is no value
     r"#?n[./]?a\.?|nan|null|nil|none|missing|void|[-\u2013\u2014.?*_]+|#[a-z/0]+[!?]?", re.ASCII | re.IGNORECASE
 )
-"""What people write where there is no value."""
 
-FIRST_ROWS = 100
-"""Rows that are looked at to tell whether the first one is unlike them."""
+FIRST_ROWS = 100  # rows that are looked at to tell whether the first one is unlike them
 
 
 @dataclass(frozen=True)
 class Cells:
-    """How the cells of a file are read.
+    """How the cells of a file are read."""
 
-    Attributes:
-        numbers: How numbers are written.
-        na_values: What stands where a value is missing: texts, and numbers that mark it.
-    """
-
-    numbers: NumberFormat = PLAIN
-    na_values: tuple[str | float, ...] = ()
+    numbers: NumberFormat = PLAIN  # how numbers are written
+    na_values: tuple[str | float, ...] = ()  # what stands where a value is missing: texts, and numbers that mark it
 
     @cached_property
     def _marks(self) -> tuple[frozenset[str], tuple[float, ...]]:
@@ -44,12 +109,7 @@ class Cells:
         return texts, tuple(number for text in texts if not np.isnan(number := PLAIN.parse(text)))
 
     def are_missing(self, column: pd.Series[Any], numbers: Floats) -> NDArray[np.bool_]:
-        """``(T,)``: whether each cell of a column is empty or marks a missing value.
-
-        Args:
-            column: As it was read.
-            numbers: ``(T,)``, its cells as numbers, NaN where they are none.
-        """
+        """``(T,)``: whether each cell is empty or marks a missing value; ``numbers`` are the cells as numbers."""
         texts, marks = self._marks
         missing = column.isna().to_numpy() | np.isin(numbers, marks)
         if texts and not is_numeric(column):
@@ -89,14 +149,7 @@ class Cells:
         return words > 0
 
     def hint(self, frame: pd.DataFrame, name: str, row: int, *, may_be_empty: bool) -> str:
-        """A sentence with the options that read a cell which is no number so far; empty where none does.
-
-        Args:
-            frame: All columns.
-            name: That of the cell.
-            row: Likewise.
-            may_be_empty: Whether a missing value has a meaning in the column.
-        """
+        """A sentence with the options that would read a cell which is not a number so far; empty if none would."""
         cell = str(frame[name].iloc[row]).strip()
         if may_be_empty and MISSING.fullmatch(cell):
             return (

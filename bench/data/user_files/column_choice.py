@@ -10,14 +10,69 @@ import numpy as np
 
 from bench.contracts.errors import BenchError
 from bench.data.user_files.cells import is_numeric
-from bench.data.user_files.measurement import PARTS, why_not_measured
-from bench.data.user_files.timestamps.counters import Numbers, as_numbers, counts_rows, rises, says_counter
-from bench.data.user_files.timestamps.numeric_times import UNIX, number_readings, says_time
+from bench.data.user_files.timestamps.numeric_times import (
+    UNIX,
+    Numbers,
+    as_numbers,
+    counts_rows,
+    number_readings,
+    rises,
+    says_counter,
+    says_time,
+)
 from bench.data.user_files.timestamps.time_column import Clock, TimeOptions
 from bench.data.user_files.timestamps.time_order import read_clock
 from bench.data.user_files.timestamps.time_recognition import holds_dates, holds_number_times, unread_hint
 from bench.data.user_files.user_options import UserOptions
 from bench.data.user_files.user_table import UNNAMED, UserTable, first_cell, is_numbered
+
+PARTS = {
+    r"years?|yr|yyyy": ("year",),
+    r"months?|mon|mo|mnth|mm|quarters?|qtr|weeks?|wk": ("month", "quarter", "week"),
+    r"days?|dom|dd": ("day",),
+    r"hours?|hrs?|hh": ("hour",),
+    r"minutes?|mins?|mi": ("minute",),
+    r"seconds?|secs?|ss": ("second",),
+}
+"""What columns are called that hold a part of the time each, the longest first, and what pandas calls those parts."""
+
+
+def why_not_measured(table: UserTable, name: str, clock: Clock) -> str:
+    """Why a column is no measurement, to stand behind its name; empty if it may be one."""
+    column = table.frame[name]
+    numbers = as_numbers(column)
+    if numbers is None:
+        if is_numeric(column):
+            return "counts the rows" if _counts_with_gaps(column.to_numpy("float64")) else ""
+        return "holds one date" if holds_dates(column) and column.nunique() == 1 else ""
+    if form := holds_number_times(column, name):
+        return f"says the time ({form})"
+    if counts_rows(numbers):
+        return "counts the rows"
+    if says_counter(name) and numbers.dtype.kind == "i" and rises(numbers):
+        return "counts rows, of which some are left out"
+    return "says a part of the time" if _is_part(clock, name, numbers) else ""
+
+
+def _counts_with_gaps(numbers: Numbers) -> bool:
+    """Whether the numbers that are there count the rows; some are missing."""
+    known = np.flatnonzero(np.isfinite(numbers))
+    if len(known) < 3:
+        return False
+    between = np.arange(known[0], known[-1] + 1)
+    return counts_rows(np.interp(between, known, numbers[known]))
+
+
+def _is_part(clock: Clock, name: str, numbers: Numbers) -> bool:
+    """Whether the numbers are the clock's year, month and so on, and the column is called so."""
+    import pandas as pd
+
+    parts = next((parts for called, parts in PARTS.items() if re.fullmatch(called, name, re.IGNORECASE)), ())
+    if not parts or clock.values.dtype.kind != "M":
+        return False
+    times = pd.DatetimeIndex(clock.values)
+    found = [times.isocalendar()["week"] if part == "week" else getattr(times, part) for part in parts]
+    return any((np.asarray(values, dtype=int) == numbers).all() for values in found)
 
 
 def choose_clock(table: UserTable, options: UserOptions) -> Clock:
@@ -137,17 +192,14 @@ def choose_columns(
             f"{table.path}: no columns to forecast but {_listed(list(left))}, whose numbers count the rows or say the "
             f"time. If that is meant, name them: inputs = {list(left)}"
         )
-    notes = [f"{_who(name)} {reason}: left out" for name, reason in left.items()]
+    who = {UNNAMED: "the first column has no name and"}
+    notes = [f"{who.get(name, f'column {name!r}')} {reason}: left out" for name, reason in left.items()]
     if is_numbered(list(table.frame.columns)):
         notes.insert(0, "columns are called 0, 1, ...: a first row of these numbers is a header")
     apart = " and ".join(["the time column"] * bool(clock.columns) + ["what is left out"] * bool(left))
     others = f" but {apart}" if apart else ""
     notes.append(f"{'inputs' if targets else 'inputs and targets'}: all columns{others}: {listed(chosen)}")
     return tuple(chosen), tuple(chosen) if targets is None else targets, notes
-
-
-def _who(name: str) -> str:
-    return "the first column has no name and" if name == UNNAMED else f"column {name!r}"
 
 
 def _listed(names: list[str]) -> str:
@@ -161,13 +213,7 @@ def listed(names: list[str]) -> str:
 
 
 def drop_option(columns: Sequence[str], options: UserOptions, names: Sequence[str]) -> str:
-    """The options that leave columns out, beside what the user gave; empty where no column would be left.
-
-    Args:
-        columns: Those that are used.
-        options: What the user gave.
-        names: Which of them to leave out.
-    """
+    """The options that leave columns out, beside what the user gave; empty if no column would be left."""
     given = {"inputs": options.inputs, "targets": options.targets}
     left = {role: [name for name in said or () if name not in names] for role, said in given.items()}
     if not set(columns) - set(names) or any(said and not left[role] for role, said in given.items()):

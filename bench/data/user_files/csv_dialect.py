@@ -11,7 +11,7 @@ from itertools import islice, product
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.user_files.number_text import PLAIN, NumberFormat, fitting_formats
+from bench.data.user_files.cells import PLAIN, NumberFormat, fitting_formats
 from bench.data.user_files.user_table import is_number, is_numbered
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "strokes"}
@@ -19,41 +19,27 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "strokes"}
 
 COMMENTS = ("#", "%", "//", "!", "*", "--")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", re.ASCII)
-SAYS_SEPARATOR = re.compile(r"sep=.\s*", re.IGNORECASE)
-"""A first line for a spreadsheet program."""
+SAYS_SEPARATOR = re.compile(r"sep=.\s*", re.IGNORECASE)  # a first line for a spreadsheet program
 
-SAMPLE = 1000
-"""Lines that are looked at to find out how a file is written."""
-MOST = 0.9
-"""Share of the lines below a header that must have as many cells as it has."""
+SAMPLE = 1000  # lines that are looked at to find out how a file is written
+MOST = 0.9  # share of the lines below a header that must have as many cells as it has
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV file is written.
+    """How a CSV file is written."""
 
-    Attributes:
-        sep: What stands between cells.
-        comment: What lines begin with that are none of the table; None for nothing.
-        skiprows: Lines above the header.
-    """
-
-    sep: str = ","
-    comment: str | None = None
-    skiprows: int = 0
+    sep: str = ","  # what stands between cells
+    comment: str | None = None  # what lines begin with that are none of the table; None for nothing
+    skiprows: int = 0  # lines above the header
 
 
 @dataclass(frozen=True)
 class Body:
-    """The lines of a file that are its table.
-
-    Attributes:
-        text: These lines.
-        skipped: For each other line, how many of these precede it.
-    """
+    """The lines of a file that are its table."""
 
     text: str
-    skipped: NDArray[np.int64]
+    skipped: NDArray[np.int64]  # for each other line, how many of these precede it
 
     def row_number(self, place: int) -> int:
         """The row of the file that the table's row at a place is; the header is at 1."""
@@ -85,14 +71,11 @@ def holds_values(names: list[str]) -> bool:
 
 
 def found_dialect(text: str, said: Dialect) -> tuple[Dialect, int] | None:
-    """The dialect in which the most lines of a file are a table, and the row of its header; None where it is none.
+    """The dialect in which the most lines of a file are a table, and the row of its header; None if it is not a table.
 
-    A table has a header and as many cells, at least two, in nearly all lines below it. Of dialects that suit as many
-    lines the first table of the file counts, and then the usual separator.
-
-    Args:
-        text: Of the file.
-        said: What the user said: no line is looked at that it leaves out.
+    A table has a header and as many cells, at least two, in nearly all lines below it. Among dialects that fit as many
+    lines the first table of the file wins, and then the usual separator. Lines that the user (``said``) leaves out do
+    not count.
     """
     lines = list(islice(io.StringIO(text, newline=""), said.skiprows + SAMPLE))
     marks = [mark for mark in COMMENTS if any(_is_comment(line, mark) for line in lines)]
@@ -126,11 +109,7 @@ def _is_comment(line: str, mark: str | None) -> bool:
 
 
 def _fit(lines: list[str], least: Dialect) -> tuple[tuple[float, ...], Dialect, int] | None:
-    """How well lines make a table, with or without more lines above it left out; None where they do not.
-
-    Returns:
-        What to compare by, the larger the better; the dialect; and the row of the header.
-    """
+    """How well lines form a table (larger is better), its dialect and the row of its header; None if they do not."""
     rows = [
         (number, next(csv.reader([line], delimiter=least.sep), []))
         for number, line in enumerate(lines)

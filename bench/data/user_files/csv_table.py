@@ -1,4 +1,4 @@
-"""A CSV file as a `UserTable`: read once for its shape, strictly, and once for its values."""
+"""A CSV file as a `UserTable`: decoded, read once for its shape, strictly, and once for its values."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.contracts.errors import BenchError
-from bench.data.user_files.cells import Cells
+from bench.data.user_files.cells import PLAIN, Cells
 from bench.data.user_files.csv_dialect import (
     COMMENTS,
     SEPARATORS,
@@ -22,12 +22,46 @@ from bench.data.user_files.csv_dialect import (
     found_numbers,
     holds_values,
 )
-from bench.data.user_files.csv_text import decode
-from bench.data.user_files.number_text import PLAIN
 from bench.data.user_files.user_table import UNNAMED, UserTable, is_numbered
 
 if TYPE_CHECKING:
     import pandas as pd
+
+WIDE_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
+KINDS = {  # what files begin with that are taken for CSV, and what to do with them
+    b"\x1f\x8b": "a gzip archive, not text. Unpack it: gunzip",
+    b"PK\x03\x04": "a zip archive, as spreadsheets are, not text. Unpack it, or save the sheet as CSV, UTF-8",
+    b"BZh": "a bzip2 archive, not text. Unpack it: bunzip2",
+    b"\xfd7zXZ\x00": "an xz archive, not text. Unpack it: unxz",
+    b"\x28\xb5\x2f\xfd": "a zstd archive, not text. Unpack it: unzstd",
+    b"PAR1": "a Parquet file, not text. Write 'parquet:' before its path, in place of 'csv:'",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls), not text. Save the sheet as CSV, UTF-8",
+}
+
+
+def decode(path: Path) -> str:
+    """The text of a UTF-8 file; raises with row and column if it is not one."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    for start, kind in KINDS.items():
+        if content.startswith(start):
+            raise BenchError(f"{path}: {kind}.")
+    if content.startswith(WIDE_ENCODINGS):
+        raise BenchError(f"{path}: row 1, column 1: UTF-16 text. Save it as CSV, UTF-8.")
+    bad, fault = content.find(b"\0"), "a NUL byte"
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        start_of_text = 3 if content.startswith(b"\xef\xbb\xbf") else 0
+        if bad < 0 or error.start + start_of_text < bad:
+            bad, fault = error.start + start_of_text, f"not UTF-8 text ({error.reason})"
+    if bad >= 0:
+        line = content[content.rfind(b"\n", 0, bad) + 1 : bad]
+        row, column = content.count(b"\n", 0, bad) + 1, line.count(b",") + 1
+        raise BenchError(f"{path}: row {row:,}, column {column}: {fault}. Save it as CSV, UTF-8.")
+    return text
 
 
 def read_csv(
@@ -44,8 +78,8 @@ def read_csv(
         text: Columns that are read as text, such as the names of series: ``001`` stays ``001``.
 
     Raises:
-        BenchError: It is not there, is not such a file, or has no rows; the row at fault is named, and the options that
-            read the file where it is written in another way.
+        BenchError: It is missing, is not such a file, or has no rows; the row at fault is named, and the options that
+            read the file if it is written in another way.
     """
     if not path.is_file():
         fault = "is a folder" if path.is_dir() else "there is no such file"
@@ -62,7 +96,8 @@ def read_csv(
     frame = _values(path, body, shape, dialect.sep, cells, text)
     if is_numbered(list(frame.columns)) and frame.iloc[:, 0].head(2).tolist() == [1, 2]:  # its 0 begins a count of rows
         raise BenchError(f"{path}: {_no_header(list(frame.columns), body.first_row)}")
-    frame = frame.iloc[: _rows_until_blank_end(frame)]
+    filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
+    frame = frame.iloc[: filled[-1] + 1 if filled.size else 0]
     if frame.empty:
         raise BenchError(f"{path}: a header and no rows. Add a row for each time step.")
     if cells.begins_with_words(frame):
@@ -81,17 +116,11 @@ class _ShapeError(Exception):
 
 @dataclass(frozen=True)
 class _Shape:
-    """What a table is before its cells are read.
+    """What a table is before its cells are read."""
 
-    Attributes:
-        header: Names of all columns.
-        places: Columns that have a name or a value.
-        rows: How many there are, without blank ones at the end.
-    """
-
-    header: list[str]
-    places: list[int]
-    rows: int
+    header: list[str]  # names of all columns
+    places: list[int]  # columns that have a name or a value
+    rows: int  # how many there are, without blank ones at the end
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -101,11 +130,9 @@ class _Shape:
 
 
 def _scan(body: Body, sep: str) -> _Shape:
-    """The shape of a table; a first column without a name is called ``Unnamed: 0``, as pandas does.
+    """The shape of a table; raises `_ShapeError` if header, rows or quotes are wrong.
 
-    Raises:
-        _ShapeError: The header holds values, repeats a name or lacks one; a row has more or fewer cells than it; or
-            quotes do not match.
+    A nameless first column gets a name.
     """
     reader = csv.reader(io.StringIO(body.text, newline=""), delimiter=sep, strict=True)
     count = 0
@@ -198,6 +225,7 @@ def _values(path: Path, body: Body, shape: _Shape, sep: str, cells: Cells, text:
     import pandas as pd
 
     names = [name or f"Unnamed: {place}" for place, name in enumerate(shape.header)]
+    version = tuple(map(int, pd.__version__.split(".")[:2]))
     kinds: Any = {name: "str" for name in text if name in names} if cells.numbers == PLAIN else "str"
     try:
         frame = pd.read_csv(
@@ -211,22 +239,10 @@ def _values(path: Path, body: Body, shape: _Shape, sep: str, cells: Cells, text:
             na_values=[""],
             dtype=kinds,
             low_memory=False,
-            float_precision=_exact(pd.__version__),
+            float_precision="round_trip" if version < (3, 1) else None,  # later versions always are, and warn
         ).iloc[: shape.rows, shape.places]
     except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
         raise BenchError(f"{path}: not a table of cells between {SEPARATORS.get(sep, repr(sep))} ({error}).") from None
     if cells.numbers != PLAIN:
         frame = frame.apply(lambda column: column if column.name in text else cells.numbers.column(column))
     return frame
-
-
-def _exact(version: str) -> Literal["round_trip"] | None:
-    """What makes pandas read decimals to the last bit; from 3.1 on it always does, and warns of being told."""
-    major, minor = version.split(".")[:2]
-    return "round_trip" if (int(major), int(minor)) < (3, 1) else None
-
-
-def _rows_until_blank_end(frame: pd.DataFrame) -> int:
-    """How many rows there are without those at the end that hold nothing."""
-    filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
-    return int(filled[-1]) + 1 if filled.size else 0

@@ -1,4 +1,4 @@
-"""Cells that were never measured: filled forward within bounds, counted, and told.
+"""Cells that were never measured: filled forward within bounds and counted, and values that may stand for them.
 
 A filled cell of the stream is scored as if it had been measured. A mask would keep it out of the scores, but would have
 to go with every window to every strategy, and errors over unlike parts of the truth cannot be compared pair by pair. So
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from bench.contracts.errors import BenchError
 from bench.contracts.series import Floats, Split
-from bench.data.user_files.timestamps.time_grid import Times, fill_forward
+from bench.data.user_files.cells import Cells
+from bench.data.user_files.timestamps.time_grid import Times
 
 LeaveOut = Callable[[list[str]], str]
 """The option that leaves columns out, such as ``drop = ['b']``; empty where nothing would be left."""
@@ -23,33 +24,16 @@ LeaveOut = Callable[[list[str]], str]
 
 @dataclass(frozen=True)
 class Filled:
-    """Values without gaps.
+    """Values without gaps."""
 
-    Attributes:
-        values: ``(T, C)``.
-        time: ``(T,)``.
-        missing: ``(T, C)``, which of them were filled.
-        notes: What was done.
-    """
-
-    values: Floats
-    time: Times
-    missing: NDArray[np.bool_]
+    values: Floats  # (T, C)
+    time: Times  # (T,)
+    missing: NDArray[np.bool_]  # (T, C), which of them were filled
     notes: tuple[str, ...]
 
 
 def require_some(values: Floats, columns: Sequence[str], where: str, leave_out: LeaveOut) -> None:
-    """Refuse columns that hold nothing.
-
-    Args:
-        values: ``(T, C)``, NaN where a cell is empty.
-        columns: Names.
-        where: The file, for the message.
-        leave_out: The option that leaves columns out.
-
-    Raises:
-        BenchError: Names them.
-    """
+    """Raise if a column of ``(T, C)`` holds nothing but NaN."""
     if empty := [columns[c] for c in map(int, np.flatnonzero(np.isnan(values).all(axis=0)))]:
         shown = ", ".join(map(repr, empty[:8])) + (", ..." if len(empty) > 8 else "")
         way = f"Leave them out: {leave_out(empty)}" if leave_out(empty) else "Give a file with measurements"
@@ -59,17 +43,7 @@ def require_some(values: Floats, columns: Sequence[str], where: str, leave_out: 
 def require_complete(
     values: Floats, columns: Sequence[str], place: Callable[[int, int], str], leave_out: LeaveOut
 ) -> None:
-    """Refuse empty cells.
-
-    Args:
-        values: ``(T, C)``, NaN where a cell is empty.
-        columns: Names.
-        place: The words for where a row and column are.
-        leave_out: The option that leaves columns out.
-
-    Raises:
-        BenchError: Names the first, and the options that there are.
-    """
+    """Raise for the first NaN of ``(T, C)``, with the options that deal with it; ``place`` words a row and column."""
     missing = np.isnan(values)
     if not missing.any():
         return
@@ -83,13 +57,9 @@ def require_complete(
 
 
 def fill(values: Floats, time: Times, columns: Sequence[str]) -> Filled:
-    """Fill each gap with the last value before it in its column; rows before the first value of each are dropped.
+    """Fill each NaN of ``(T, C)`` with the last value before it; rows before a column's first value go."""
+    import pandas as pd
 
-    Args:
-        values: ``(T, C)``, NaN where a cell is empty; no column is empty throughout.
-        time: ``(T,)``.
-        columns: ``C`` names.
-    """
     missing = np.isnan(values)
     starts = np.argmin(missing, axis=0)
     first, late = int(starts.max()), int(starts.argmax())
@@ -102,25 +72,13 @@ def fill(values: Floats, time: Times, columns: Sequence[str]) -> Filled:
             f"{first:,} rows dropped at the start ({100 * first / len(values):.3g} %): {columns[late]!r} has no value "
             f"before {time[first]}"
         )
-    return Filled(fill_forward(values)[first:], time[first:], kept, tuple(notes))
+    return Filled(pd.DataFrame(values).ffill().to_numpy()[first:], time[first:], kept, tuple(notes))
 
 
 def require_short(
     filled: Filled, columns: Sequence[str], where: str, longest: int | None, horizon: int, leave_out: LeaveOut
 ) -> None:
-    """Refuse runs of filled cells that are too long.
-
-    Args:
-        filled: Rows and columns as they will be streamed.
-        columns: Names.
-        where: The file, for the message.
-        longest: What the user bears; None for a forecast's rows.
-        horizon: Rows of a forecast.
-        leave_out: The option that leaves columns out.
-
-    Raises:
-        BenchError: Names the column, where its longest run lies, and the options that there are.
-    """
+    """Raise for a run of filled cells longer than the user bears, or than a forecast if ``longest`` is None."""
     runs = [longest_run(filled.missing[:, c]) for c in range(filled.missing.shape[1])]
     most = horizon if longest is None else longest
     too_long = [columns[c] for c, (_, length) in enumerate(runs) if length > most]
@@ -159,3 +117,36 @@ def longest_run(missing: NDArray[np.bool_]) -> tuple[int, int]:
 
 def _told(column: str, missing: NDArray[np.bool_]) -> str:
     return f"{column} {100 * missing.mean():.3g} % of its rows, up to {longest_run(missing)[1]:,} in a row"
+
+
+FEWEST = 3  # times that such a value must come
+FAR = 3.0  # its distance from the next value, in spreads of the others
+MIDDLE = (0.01, 0.99)  # quantiles between which the others are spread
+
+
+def sentinel_notes(values: Floats, columns: Sequence[str], cells: Cells) -> list[str]:
+    """A note for each column of ``(T, C)`` with a value that may mark a missing one, and the option that reads it."""
+    notes = []
+    for name, column in zip(columns, values.T, strict=True):
+        known = column[~np.isnan(column)]
+        if found := suspects(known):
+            counts = {value: int((known == value).sum()) for value in found}
+            rest = known[~np.isin(known, found)]
+            told = " and ".join(f"{value:.10g} ({count:,} times)" for value, count in counts.items())
+            notes.append(
+                f"column {name!r}: {told} is far from all other values, {rest.min():.4g} to {rest.max():.4g}. If it "
+                f"marks a missing value give {cells.with_marks(found)} and missing = 'ffill'"
+            )
+    return notes
+
+
+def suspects(values: Floats) -> list[float]:
+    """The lowest and the highest of finite values ``(n,)``, if they come again and are far from all others."""
+    levels, counts = np.unique(values, return_counts=True)
+    ends = [end for end in (0, -1) if len(levels) > 2 and counts[end] >= FEWEST]
+    others = values[~np.isin(values, levels[ends])] if ends else values
+    if not ends or not len(others):
+        return []
+    low, high = np.quantile(others, MIDDLE)
+    gaps = {0: levels[1] - levels[0], -1: levels[-1] - levels[-2]}
+    return [float(levels[end]) for end in ends if high > low and gaps[end] > FAR * (high - low)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,30 +12,11 @@ from bench.data.user_files.timestamps.time_grid import MOST_CELLS, Times
 from bench.data.user_files.user_table import UserTable, is_whole
 
 
-@dataclass(frozen=True)
-class Pivot:
-    """Series side by side.
-
-    Attributes:
-        values: ``(T, C)``; NaN where a series has no row, or an empty cell.
-        time: ``(T,)``, every stamp that some series has.
-        columns: The names of the series, in the order in which the file first names them.
-    """
-
-    values: Floats
-    time: Times
-    columns: tuple[str, ...]
-
-
 def series_of_rows(table: UserTable, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Which series each row belongs to, and the series' names.
-
-    Args:
-        table: The file.
-        name: The column that says so.
+    """The number of each row's series, ``(R,)``, and the names of the series, by a column.
 
     Raises:
-        BenchError: A cell is empty, or two names cannot be told apart.
+        BenchError: A cell is empty, or two names differ only in blanks.
     """
     import pandas as pd
 
@@ -56,58 +35,51 @@ def series_of_rows(table: UserTable, name: str) -> tuple[NDArray[np.int64], tupl
 
 
 def rows_of_series(series: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The rows of each series, in the file's order.
-
-    Args:
-        series: ``(R,)``, as `series_of_rows` gives it.
-    """
+    """The rows of each series, in the file's order."""
     order = np.argsort(series, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
 
 
 def pivot(
     table: UserTable, values: Floats, time: Times, series: NDArray[np.int64], names: tuple[str, ...], column: str
-) -> Pivot:
-    """Put series side by side. They share one clock, so that a forecast of one may read the others.
+) -> tuple[Floats, Times]:
+    """Series side by side, ``(T, C)``, NaN where one has no row or an empty cell; and every time that some series has.
+
+    They share one clock, so that a forecast of one may read the others.
 
     Args:
         table: The file, for messages.
         values: ``(R,)``, one for each row of the file; NaN where a cell is empty.
         time: ``(R,)``.
         series: ``(R,)``, which series a row belongs to.
-        names: Of the series.
+        names: ``C``, of the series.
         column: The time column's name.
 
     Raises:
         BenchError: A series has two rows for one time, or the grid would not fit into memory.
     """
-    grid, first_of, row_of = np.unique(time, return_index=True, return_inverse=True)
-    if len(grid) * len(names) > MOST_CELLS:
+    import pandas as pd
+
+    rows = pd.DataFrame({"time": time, "series": series, "value": values})
+    times = rows["time"].nunique()
+    if times * len(names) > MOST_CELLS:
         raise BenchError(
-            f"{table.path}: {len(names):,} series over {len(grid):,} times are too many for one table. "
+            f"{table.path}: {len(names):,} series over {times:,} times are too many for one table. "
             "Give a file with fewer series."
         )
-    cells = row_of * len(names) + series
-    _, first, counts = np.unique(cells, return_index=True, return_counts=True)
-    if (counts > 1).any():
-        repeated = int(np.setdiff1d(np.arange(len(cells)), first)[0])
-        before = int(np.flatnonzero(cells == cells[repeated])[0])
+    if (repeated := rows.duplicated(["time", "series"]).to_numpy()).any():
+        row = int(repeated.argmax())
+        before = int(((time == time[row]) & (series == series[row])).argmax())
         raise BenchError(
-            f"{table.where(repeated, column)}: the series {names[series[repeated]]!r} has a row for this time already, "
+            f"{table.where(row, column)}: the series {names[series[row]]!r} has a row for this time already, "
             f"row {table.row_number(before):,}. Keep one of the two."
         )
-    wide = np.full(len(grid) * len(names), np.nan)
-    wide[cells] = values
-    return Pivot(wide.reshape(len(grid), len(names)), time[first_of], names)
+    wide = rows.pivot(index="time", columns="series", values="value")
+    return wide.to_numpy(), wide.index.to_numpy()
 
 
 def long_file_hint(table: UserTable, time: str) -> str:
-    """A sentence on long files, with the options that read this one, where its times repeat and a column says why.
-
-    Args:
-        table: A file that was read as a wide one.
-        time: Its time column.
-    """
+    """The options that read this file as a long one, if its times repeat and a column says why; else empty."""
     names = [column for column in table.frame.columns if column != time and _names_series(table, column, time)]
     values = [
         column for column in table.frame.columns if column not in (time, *names[:1]) and is_numeric(table.frame[column])

@@ -9,46 +9,36 @@ import numpy as np
 from bench.contracts.rounding import is_flat
 from bench.contracts.series import DriftSeries, Floats
 
-SAMPLE = 512
-"""Rows by which all pairs of columns are compared; those that look alike are compared by all rows."""
+SAMPLE = 512  # rows by which all pairs of columns are compared; those that look alike are compared by all rows
 
-LEFT = 1e-5
-"""Share of a target's variance that a straight line through the input may leave."""
+LEFT = 1e-5  # share of a target's variance that a straight line through the input may leave
 
-CLEARER = 0.01
-"""Factor by which that share must be below the one at the same row: what only moves together is no copy."""
+CLEARER = 0.01  # factor by which that share must be below the one at the same row: what only moves together is no copy
 
 
 MOST_NAMED = 5
-ROUNDING = 1e-12
-"""Share that is left of a column by itself, or by a copy of it, at most."""
+ROUNDING = 1e-12  # share that is left of a column by itself, or by a copy of it, at most
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """An input that is a target of later rows, but for its unit.
-
-    Attributes:
-        input: Which input.
-        target: Which target.
-        rows: How many rows later.
-    """
+    """An input that is a target of later rows, but for its unit."""
 
     input: int
     target: int
-    rows: int
+    rows: int  # how many rows later
 
 
 def targets_ahead(inputs: Floats, targets: Floats, most: int) -> list[Ahead]:
-    """Find inputs of which a straight line gives a target ``rows`` later, for 1 to ``most`` rows.
+    """Inputs of which a straight line gives a target 1 to ``most`` rows later.
 
     Args:
         inputs: ``(T, C_in)``, finite.
         targets: ``(T, C_out)``, finite; they may be among the inputs.
-        most: Rows ahead that are looked at.
+        most: Rows ahead that are compared.
 
     Returns:
-        One for each input and target, the lead that fits best; in the order of inputs and targets.
+        The best lead for each input and target, in their order.
     """
     found: dict[tuple[int, int], tuple[float, int]] = {}
     most = min(most, len(inputs) // 2)

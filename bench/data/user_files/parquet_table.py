@@ -17,7 +17,7 @@ OLD_LETTERS = {"A": "Y", "H": "h", "T": "min", "S": "s", "L": "ms", "U": "us", "
 
 
 def read_parquet(path: Path, cells: Cells | None = None, *, text: tuple[str, ...] = ()) -> UserTable:
-    """The rows of a Parquet file; checksums of its pages are verified where it has them.
+    """The rows of a Parquet file; checksums of its pages are verified if it has them.
 
     Decimals and flags come as numbers, dates as times, categories as what they stand for, periods (months, quarters) as
     their first moment. An index that pandas wrote is a column like any other.
@@ -28,7 +28,7 @@ def read_parquet(path: Path, cells: Cells | None = None, *, text: tuple[str, ...
         text: Columns that are read as text, such as the names of series.
 
     Raises:
-        BenchError: It is not there, is not such a file, or has no rows.
+        BenchError: It is missing, is not such a file, or has no rows.
     """
     import pandas as pd
     import pyarrow as pa
@@ -65,8 +65,8 @@ def _checked_names(path: Path, header: list[str]) -> list[str]:
 def _cells(column: Any, field: Any, as_text: bool) -> Any:
     """The cells of a column as pandas holds them; periods, such as months, as their first moment.
 
-    Arrow knows the types of pandas once pandas has read or written such a file in this process, and otherwise leaves
-    their names and options with the field.
+    Arrow knows pandas' types once pandas has read or written such a file in this process; until then, name and options
+    of the type are in the field's metadata.
     """
     import pyarrow as pa
 
@@ -98,12 +98,7 @@ def _first_moments(ordinals: Any, freq: str) -> Any:
 
 
 def _plain(column: Any, as_text: bool) -> Any:
-    """A column in a type that pandas takes as numbers, times or text, where there is one.
-
-    Args:
-        column: Of the file.
-        as_text: Whether numbers are wanted as their digits.
-    """
+    """A column in a type that pandas reads as numbers, times or text; numbers as digits if ``as_text``."""
     import pyarrow as pa
 
     kind = column.type

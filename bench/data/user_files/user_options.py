@@ -8,9 +8,8 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from bench.contracts.dataset import DatasetConfig
-from bench.data.user_files.cells import Cells
+from bench.data.user_files.cells import Cells, NumberFormat
 from bench.data.user_files.csv_dialect import Dialect
-from bench.data.user_files.number_text import NumberFormat
 from bench.data.user_files.timestamps import numeric_times, text_times
 from bench.data.user_files.timestamps.numeric_times import SINCE
 
@@ -177,11 +176,7 @@ class CsvOptions(UserOptions):
 
 
 def step_of(text: str) -> np.timedelta64:
-    """The length that ``1h``, ``15min`` or ``1D`` stands for, in whole seconds.
-
-    Raises:
-        ValueError: It is none, or not fixed (a month).
-    """
+    """The length that ``1h``, ``15min`` or ``1D`` stands for, in whole seconds; `ValueError` if it is not fixed."""
     import pandas as pd
 
     try:

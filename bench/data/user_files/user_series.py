@@ -20,14 +20,20 @@ from bench.contracts.registry import unknown
 from bench.contracts.rounding import is_flat
 from bench.contracts.series import DriftSeries, Floats
 from bench.data.user_files.column_choice import choose_clock, choose_columns, drop_option, listed, unlike_numbers
-from bench.data.user_files.gaps import Filled, fill, require_complete, require_short, require_some, stream_shares
+from bench.data.user_files.gaps import (
+    Filled,
+    fill,
+    require_complete,
+    require_short,
+    require_some,
+    sentinel_notes,
+    stream_shares,
+)
 from bench.data.user_files.long_table import pivot, rows_of_series, series_of_rows
 from bench.data.user_files.lookahead import told_ahead
-from bench.data.user_files.sentinels import sentinel_notes
 from bench.data.user_files.timestamps.time_column import Clock, TimeOptions
 from bench.data.user_files.timestamps.time_grid import first_irregular
-from bench.data.user_files.timestamps.time_order import read_clock
-from bench.data.user_files.timestamps.uneven import resampled, uneven_steps
+from bench.data.user_files.timestamps.time_order import read_clock, resampled, uneven_steps
 from bench.data.user_files.user_options import UserOptions
 from bench.data.user_files.user_table import UserTable
 from bench.data.user_files.window_sizes import choose_sizes, choose_split
@@ -38,27 +44,16 @@ FEWEST_ROWS = 40  # 20/5/75 of it leaves 8 training and 2 validation rows
 
 @dataclass(frozen=True)
 class Rows:
-    """What a file holds, before it is cut.
+    """What a file holds, before it is cut."""
 
-    Attributes:
-        values: ``(T, C)``; NaN where something is missing.
-        clock: The time of each row.
-        columns: Names.
-        inputs: Columns to read.
-        targets: Columns to forecast.
-        notes: What was guessed or mended.
-        place: The words for where a row and column are in the file.
-        leave_out: The option that leaves columns out; empty where none would be left.
-    """
-
-    values: Floats
-    clock: Clock
+    values: Floats  # (T, C); NaN where something is missing
+    clock: Clock  # the time of each row
     columns: tuple[str, ...]
     inputs: tuple[str, ...]
     targets: tuple[str, ...]
-    notes: tuple[str, ...]
-    place: Callable[[int, int], str]
-    leave_out: Callable[[list[str]], str]
+    notes: tuple[str, ...]  # what was guessed or mended
+    place: Callable[[int, int], str]  # the words for where a row and column are in the file
+    leave_out: Callable[[list[str]], str]  # the option that leaves columns out; empty where none would be left
 
 
 class UserFile(Dataset):
@@ -67,11 +62,7 @@ class UserFile(Dataset):
     Config = UserOptions
 
     def read(self, path: Path) -> UserTable:
-        """The rows of the file.
-
-        Raises:
-            BenchError: It is not there, or not of the kind.
-        """
+        """The rows of the file; `BenchError` if it is missing or not of the kind."""
         raise NotImplementedError
 
     def load(self) -> DriftSeries:
@@ -179,37 +170,33 @@ def _long_rows(table: UserTable, options: UserOptions) -> Rows:
     said = TimeOptions(options.time_format, options.timezone)
     clock = read_clock(table, options.time_columns, said, groups=rows_of_series(series))
     numbers = table.numbers(options.value, "name another column of values, value = '...'")
-    wide = pivot(table, numbers, clock.values, series, names, clock.name)
-    inputs = options.inputs or tuple(name for name in wide.columns if name not in options.drop)
+    values, time = pivot(table, numbers, clock.values, series, names, clock.name)
+    inputs = options.inputs or tuple(name for name in names if name not in options.drop)
     targets = options.targets or inputs
     for name in (*inputs, *targets, *options.drop):
-        if name not in wide.columns:
-            raise BenchError(f"{table.path}: {unknown('series', name, wide.columns)}")
-    kept = [place for place, name in enumerate(wide.columns) if name in {*inputs, *targets}]
-    columns = tuple(wide.columns[place] for place in kept)
+        if name not in names:
+            raise BenchError(f"{table.path}: {unknown('series', name, names)}")
+    kept = [place for place, name in enumerate(names) if name in {*inputs, *targets}]
+    columns, values = tuple(names[place] for place in kept), values[:, kept]
     note = f"{len(columns)} series of column {options.id!r} side by side: {listed(list(columns))}"
 
     def place(row: int, column: int) -> str:
-        return f"{table.path}: series {columns[column]!r} at {wide.time[row]}"
+        return f"{table.path}: series {columns[column]!r} at {time[row]}"
 
     return Rows(
-        wide.values[:, kept],
-        replace(clock, values=wide.time),
+        values,
+        replace(clock, values=time),
         columns,
         inputs,
         targets,
-        (note, *sentinel_notes(wide.values[:, kept], columns, options.cells)),
+        (note, *sentinel_notes(values, columns, options.cells)),
         place,
         partial(drop_option, columns, options),
     )
 
 
 def _mended(path: Path, rows: Rows, options: UserOptions) -> Filled:
-    """Values without gaps on even steps, and a note for each thing that was done to them.
-
-    Raises:
-        BenchError: Something is missing or uneven, and nothing was said of it.
-    """
+    """Values without gaps on even steps, and a note for each change; raises for what the options do not allow."""
     values, time, notes = rows.values, rows.clock.values, list[str]()
     require_some(values, rows.columns, str(path), rows.leave_out)
     if options.missing == "refuse":

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from bench.contracts.errors import BenchError
 from bench.contracts.registry import unknown
 from bench.contracts.series import Floats
-from bench.data.user_files.cells import Cells
-from bench.data.user_files.number_text import PLAIN
+from bench.data.user_files.cells import PLAIN, Cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,23 +24,15 @@ LARGEST = 1e150  # its square is still a number
 
 @dataclass(frozen=True)
 class UserTable:
-    """The rows of a file.
-
-    Attributes:
-        path: The file.
-        frame: Columns of numbers as numbers, of times as times, others as text; empty cells as missing.
-        first_row: What the file calls its first row: 2 below a header, 1 where there is none.
-        skipped: For each line of the file that is none of the table, how many of the table's lines precede it.
-        cells: How cells are read.
-        notes: What reading it did to the file.
-    """
+    """The rows of a file."""
 
     path: Path
-    frame: pd.DataFrame
-    first_row: int
+    frame: pd.DataFrame  # columns of numbers as numbers, of times as times, others as text; empty cells as missing
+    first_row: int  # what the file calls its first row: 2 below a header, 1 where there is none
+    # for each line of the file that is none of the table, how many of the table's lines precede it
     skipped: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     cells: Cells = field(default_factory=Cells)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what reading it did to the file
 
     def row_number(self, row: int) -> int:
         """What the file calls a row of the frame."""
@@ -53,11 +44,7 @@ class UserTable:
         return f"{self.path}: row {self.row_number(row):,}, column {str(column)!r}"
 
     def require_columns(self, names: tuple[str, ...]) -> None:
-        """Check that columns are there.
-
-        Raises:
-            BenchError: One is not; the nearest is suggested.
-        """
+        """Raise if a column is missing; the nearest name is suggested."""
         for name in names:
             if name not in self.frame.columns:
                 raise BenchError(f"{self.path}: {unknown('column', name, map(str, self.frame.columns))}")
@@ -65,17 +52,14 @@ class UserTable:
     def require_all(
         self, name: str, good: NDArray[np.bool_], wanted: str, otherwise: str, *, may_be_empty: bool = False
     ) -> None:
-        """Raise for the first cell of a column that is not what is wanted.
+        """Raise for the first cell of a column that is not ``good``, ``(T,)``; file, row, column and cell are named.
 
         Args:
             name: The column.
-            good: ``(T,)``, for each cell whether it is.
+            good: For each cell, whether it is what is wanted.
             wanted: Such as ``a number``.
             otherwise: What else the user may do; empty for nothing.
             may_be_empty: Whether an empty cell has a meaning here.
-
-        Raises:
-            BenchError: File, row, column and cell are named.
         """
         if good.all():
             return
@@ -90,15 +74,10 @@ class UserTable:
         raise BenchError(f"{self.where(row, name)} is not {wanted} ({_shown(cell)}).{hint} {_ways(mend, otherwise)}")
 
     def numbers(self, name: str, otherwise: str, *, may_be_empty: bool = True) -> Floats:
-        """One column as ``(T,)`` float64.
-
-        Args:
-            name: The column.
-            otherwise: What else the user may do where a cell is no number; empty for nothing.
-            may_be_empty: Whether a missing value has a meaning in it: an empty cell, or one that marks it, is then NaN.
+        """One column as ``(T,)`` float64; a missing value is NaN if it ``may_be_empty``.
 
         Raises:
-            BenchError: A cell is neither missing nor a finite number.
+            BenchError: A cell is neither missing nor a finite number; ``otherwise`` is what else the user may do.
         """
         column = self.frame[name]
         numbers = self.cells.to_numbers(column)

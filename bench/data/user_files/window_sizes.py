@@ -20,11 +20,7 @@ NO_DATES = "usual where time is not in dates"
 
 
 def choose_split(path: Path, rows: int, options: UserOptions) -> tuple[Split, list[str]]:
-    """Borders from fractions or counts; 20/5/75 for what is not given.
-
-    Raises:
-        BenchError: A part would be empty.
-    """
+    """Borders from fractions or counts, 20/5/75 by default; raises if a part would be empty."""
     train = 0.20 if options.train is None else options.train
     validation = 0.05 if options.validation is None else options.validation
     if train < 1 and validation < 1:
@@ -47,13 +43,7 @@ def choose_split(path: Path, rows: int, options: UserOptions) -> tuple[Split, li
 
 
 def choose_sizes(time: Times, split: Split, options: UserOptions) -> tuple[int, int, int | None, list[str]]:
-    """Lookback, horizon, season, and the reasons for those that were not given.
-
-    Args:
-        time: ``(T,)``, the time of each row.
-        split: The borders that the windows must fit into.
-        options: What the user gave.
-    """
+    """Lookback, horizon and season that fit the split, and a note for each that was not given."""
     season, why_season = usual_season(time) if options.season is None else (options.season, "")
     usual_lookback, usual_horizon, why = usual_sizes(step_seconds(time), season)
     # Training keeps half of its rows to slide the window over; every part holds one horizon.
@@ -75,13 +65,10 @@ def choose_sizes(time: Times, split: Split, options: UserOptions) -> tuple[int, 
 
 
 def usual_season(time: Times) -> tuple[int | None, str]:
-    """After how many rows most rows come again a day, a week or a year later, if any, and the words for it.
+    """After how many rows most rows are a day, a week or a year later, if any, and the words for it.
 
-    Rows are counted, not steps divided, so that a season is guessed of uneven rows only where it is one: trading days
+    Rows are counted, not steps divided, so that a season is guessed for uneven rows only where it is one: trading days
     make five a week, hours of trading as many as a day has of them.
-
-    Args:
-        time: ``(T,)``, rising.
     """
     if time.dtype.kind != "M":
         return None, NO_DATES
@@ -99,12 +86,7 @@ def usual_season(time: Times) -> tuple[int | None, str]:
 
 
 def usual_sizes(step: float | None, season: int | None) -> tuple[int, int, str]:
-    """Lookback and horizon that suit rows ``step`` seconds apart, and the words for it.
-
-    Args:
-        step: Seconds from one row to the next, or None where time is not in dates.
-        season: Rows in one season, or None.
-    """
+    """Lookback and horizon that suit rows ``step`` seconds apart (None: not in dates), and the words for it."""
     if step is None:
         return 96, 24, NO_DATES
     per_day = DAY / step

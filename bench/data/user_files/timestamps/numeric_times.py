@@ -1,21 +1,84 @@
-"""Numbers as times: seconds since 1970, spreadsheet days, decimal years, the digits of dates."""
+"""Numbers as times (seconds since 1970, spreadsheet days, decimal years, digits of dates), or as a count of rows."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.contracts.series import Floats
-from bench.data.user_files.timestamps.counters import Numbers, counts_rows, last_decimal
+from bench.data.user_files.cells import is_numeric
 from bench.data.user_files.timestamps.text_times import FIRST, LAST, PERIOD, Reading, Stamps, read_texts
+from bench.data.user_files.user_table import first_cell, is_number, is_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Numbers = NDArray[np.int64] | Floats
+
+COUNTER_NAME = re.compile(  # what such columns are called, without blanks and marks
+    r"#|index|idx|id|no|nr|s?no|slno|row(s|names?|no|nr|num|number|id|index)?|instant|obs(no|num)?|observation|counter"
+    r"|rec(no|ord|ordid|ordno)|seq(no|uence)?|serialno|unnamed0|indexlevel0|level0",
+    re.IGNORECASE,
+)
+
+
+def says_counter(name: str) -> bool:
+    """Whether a column's name is one of a count of rows: ``index``, ``No``, ``rownames``, ``Unnamed: 0``."""
+    return COUNTER_NAME.fullmatch(re.sub(r"[\s_.:-]", "", name)) is not None
+
+
+def as_numbers(column: pd.Series[Any]) -> Numbers | None:
+    """``(T,)`` cells as numbers: integers exactly, others as float64; None if a cell is not a number."""
+    if column.dtype.kind == "b" or column.isna().any() or not len(column):
+        return None
+    if column.dtype.kind in "iu":
+        return column.to_numpy("int64") if column.max() < 2**63 else None
+    if not is_numeric(column):
+        cells = [str(cell).strip() for cell in column] if is_number(first_cell(column)) else []
+        if not cells or not all(map(is_number, cells)):
+            return None
+        if all(cell.lstrip("+-").isdecimal() and len(cell) < 19 for cell in cells):
+            return np.array([int(cell) for cell in cells], dtype=np.int64)
+        numbers = np.array([float(cell) for cell in cells])
+    else:
+        numbers = column.to_numpy("float64")
+    if not np.isfinite(numbers).all():
+        return None
+    return numbers.astype("int64") if is_whole(numbers) else numbers
+
+
+def counts_rows(numbers: Numbers) -> bool:
+    """Whether numbers rise, or fall, by one same step from row to row, but for the rounding of their decimals."""
+    if len(numbers) < 3 or numbers[0] == numbers[-1]:
+        return False
+    if numbers.dtype.kind == "i":
+        return bool((np.diff(numbers) == numbers[1] - numbers[0]).all())
+    steps = np.diff(numbers)
+    line = np.linspace(numbers[0], numbers[-1], len(numbers))
+    one_way = (steps > 0).all() or (steps < 0).all()
+    return bool(one_way and (np.abs(numbers - line) <= last_decimal(numbers)).all())
+
+
+def rises(numbers: Numbers) -> bool:
+    """Whether each number is above the one before."""
+    return len(numbers) > 1 and bool((np.diff(numbers) > 0).all())
+
+
+def last_decimal(numbers: Numbers) -> float:
+    """Half of the last decimal that numbers are written with, up to eleven; beyond, the rounding of float64."""
+    rounding = 4 * float(np.spacing(np.abs(numbers).max(initial=0.0)))
+    places = next((k for k in range(12) if (np.round(numbers, k) == numbers).all()), None)
+    return rounding if places is None else 0.505 * 10.0**-places + rounding
+
 
 COUNT = "count"
 DECIMAL_YEAR = "decimal-year"
-WORDS = (COUNT, DECIMAL_YEAR)
-"""Forms of numbers beside ``UNIT since DATE``."""
+WORDS = (COUNT, DECIMAL_YEAR)  # forms of numbers beside UNIT since DATE
 
-UNITS = {
+UNITS = {  # nanoseconds in each unit that times may be counted in
     "days": 86_400 * 10**9,
     "hours": 3_600 * 10**9,
     "minutes": 60 * 10**9,
@@ -24,16 +87,14 @@ UNITS = {
     "microseconds": 10**3,
     "nanoseconds": 1,
 }
-"""Nanoseconds in each unit that times may be counted in."""
 
 SINCE = re.compile(rf"({'|'.join(UNITS)}) since (.+)")
 UNIX = "since 1970-01-01"
 SPREADSHEET = "days since 1899-12-30"
-PLAUSIBLE = (
+PLAUSIBLE = (  # what times may be counted in without being said so, and from which number to which
     *((f"{unit} {UNIX}", 3e17 / UNITS[unit], 2.5e18 / UNITS[unit]) for unit in list(UNITS)[3:]),  # 1979 to 2049
     (SPREADSHEET, 25_569, 54_789),  # 1970 to 2049
 )
-"""What times may be counted in without being said so, and from which number to which."""
 
 DIGITS = {4: "%Y", 6: "%Y%m", 7: "%Y%j", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 """Dates written as one whole number, by its digits."""
@@ -64,11 +125,7 @@ def is_of_numbers(form: str) -> bool:
 
 
 def number_readings(numbers: Numbers) -> list[Reading]:
-    """Ways to read numbers as times, the best first; none that fails for a number, or gives a year that nobody means.
-
-    Args:
-        numbers: ``(T,)``.
-    """
+    """Ways to read numbers as times, the best first; each reads all of them, as years that someone may mean."""
     low, high = float(numbers.min()), float(numbers.max())
     forms = [form for form, first, last in PLAUSIBLE if first <= low and high < last]
     digits = len(str(int(high)))
@@ -83,15 +140,13 @@ def number_readings(numbers: Numbers) -> list[Reading]:
 
 
 def read_numbers(numbers: Numbers, form: str) -> Stamps:
-    """``(T,)`` times; NaT for a number that is not of the form.
+    """``(T,)`` times; NaT for a number that does not have the format.
 
-    Args:
-        numbers: ``(T,)``.
-        form: ``UNIT since DATE``, `DECIMAL_YEAR`, `PERIOD` for years and weeks (202453), or the letters of ``strptime``
-            that its digits are of.
+    Formats are ``UNIT since DATE``, `DECIMAL_YEAR`, `PERIOD` for years and weeks (202453), and those of ``strptime``
+    for dates written as digits.
 
     Raises:
-        ValueError: It is no form.
+        ValueError: The format is invalid.
     """
     import pandas as pd
 
@@ -112,16 +167,11 @@ def read_numbers(numbers: Numbers, form: str) -> Stamps:
 
 
 def clock_reading(numbers: Numbers, name: str, *, chosen: bool) -> Reading | None:
-    """How the numbers of a column say the time, or None where they may as well be measured, or count.
+    """How the numbers of a column say the time, or None if they may as well be measurements or a count.
 
-    Even steps speak for a time. Without them, it has to be the column's name or the user; what numbers allow by chance
-    (`WEAK`) needs even steps and, where it could be a count of rows, the name; and that many different numbers all have
-    the digits of dates is no chance.
-
-    Args:
-        numbers: ``(T,)``.
-        name: Of the column.
-        chosen: Whether the user says that it is the time.
+    Even steps speak for a time. Without them, the column's name or the user (``chosen``) must say so. Readings that
+    numbers allow by chance (`WEAK`) need even steps and, if they could be a count of rows, the name. Many different
+    numbers that all have the digits of dates are no chance.
     """
     named = says_time(name)
     for reading in number_readings(numbers):

@@ -26,11 +26,10 @@ PERIOD = "period"
 BY_CELL = {"month-first": False, "day-first": True}
 """Forms in which each cell is read by itself, by dateutil, and whether 01/02 is the first of February."""
 
-WORDS = (ISO, PERIOD, *BY_CELL)
-"""Forms that are not in the letters of ``strptime``."""
+WORDS = (ISO, PERIOD, *BY_CELL)  # forms that are not in the letters of strptime
 
 NO_FORM = re.compile(r"%Y\W*%d|.*%[zZ]")  # nobody writes years before days, and zones are off already
-OTHER_DATES = (
+OTHER_DATES = (  # dates whose form pandas does not guess: years of two digits, months without a day
     *(
         form.replace("-", mark)
         for mark in "-/. "
@@ -38,7 +37,6 @@ OTHER_DATES = (
     ),
     *("%Y/%m", "%Y.%m", "%Y %m", "%b, %Y", "%b%Y", "%Y%b", "%d%b%Y", "%d%b%y"),
 )
-"""Dates whose form pandas does not guess: years of two digits, months without a day."""
 
 JOINED = ("%Y %m %d %H %M", "%Y %m %d %H %M %S")
 TIME_OF_DAY = re.compile(
@@ -56,8 +54,7 @@ YEAR = re.compile(r"(?<!\d)(?:1[5-9]|2[01])\d\d(?!\d)")
 MONTH = re.compile(r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
 MONTHS = {"Q": 3, "H": 6, "S": 6, "M": 1}
 WEEK = r"(?P<year>\d{4})\W?W(?P<week>\d\d)(?:-?(?P<day>[1-7]))?"
-BETWEEN = (" - ", " \u2013 ", " to ", "/")
-"""What stands between the first and the last moment of a span."""
+BETWEEN = (" - ", " \u2013 ", " to ", "/")  # what stands between the first and the last moment of a span
 
 FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what nanoseconds hold
 CENTURY = 2050  # years of two digits are 1950 to 2049
@@ -65,15 +62,10 @@ CENTURY = 2050  # years of two digits are 1950 to 2049
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a column.
+    """One way to read a column."""
 
-    Attributes:
-        form: Its name, as ``time_format`` takes it.
-        stamps: ``(T,)``; NaT where a cell is not of that form.
-    """
-
-    form: str
-    stamps: Stamps
+    form: str  # its name, as time_format takes it
+    stamps: Stamps  # (T,); NaT where a cell is not of that form
 
     @cached_property
     def fit(self) -> tuple[int, bool, bool]:
@@ -85,11 +77,7 @@ class Reading:
 
 
 def span_starts(texts: pd.Series[str]) -> pd.Series[str] | None:
-    """The first moments of spans such as ``2024-01-05/2024-01-11``; None where texts are none.
-
-    Args:
-        texts: ``(T,)``; both ends are written alike, with a year.
-    """
+    """The first moments of spans such as ``2024-01-05/2024-01-11``; None if the texts are not spans."""
     first = next(iter(texts.dropna()), "")
     for mark in BETWEEN:
         shapes = [re.sub(r"\d", "9", end) for end in first.split(mark)]
@@ -99,11 +87,7 @@ def span_starts(texts: pd.Series[str]) -> pd.Series[str] | None:
 
 
 def text_readings(texts: pd.Series[str]) -> list[Reading]:
-    """Ways to read texts as times, the best first; none that fails for most cells.
-
-    Args:
-        texts: ``(T,)``, without their zones.
-    """
+    """Ways to read texts ``(T,)`` without zones as times, the best first; each reads most cells."""
     first = next(iter(texts.dropna()), "").strip()
     if not any(letter.isdigit() for letter in first):
         return []
@@ -116,14 +100,10 @@ def text_readings(texts: pd.Series[str]) -> list[Reading]:
 
 
 def read_texts(texts: pd.Series[str], form: str) -> Stamps:
-    """``(T,)`` times; NaT for a cell that is not of the form.
-
-    Args:
-        texts: ``(T,)``, without their zones unless the form has ``%z``.
-        form: In the letters of ``strptime``, or one of `WORDS`.
+    """``(T,)`` times; NaT where a text does not have the format, which is one of ``strptime`` or of `WORDS`.
 
     Raises:
-        ValueError: It is no form; or `re.error`.
+        ValueError: The format is invalid; or `re.error`.
     """
     import pandas as pd
 

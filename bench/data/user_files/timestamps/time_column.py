@@ -1,9 +1,10 @@
-"""A user's time column, or several that make one, as time stamps: forms found, zones converted, what is odd named."""
+"""A user's time column, or several joined, as time stamps: formats found, zones converted, faults named."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,16 @@ from numpy.typing import NDArray
 
 from bench.contracts.errors import BenchError
 from bench.data.user_files.cells import is_numeric
-from bench.data.user_files.timestamps.counters import Numbers, as_numbers, counts_rows
-from bench.data.user_files.timestamps.joined_columns import joined
-from bench.data.user_files.timestamps.numeric_times import COUNT, UNIX, clock_reading, is_of_numbers, read_numbers
+from bench.data.user_files.timestamps.numeric_times import (
+    COUNT,
+    UNIX,
+    Numbers,
+    as_numbers,
+    clock_reading,
+    counts_rows,
+    is_of_numbers,
+    read_numbers,
+)
 from bench.data.user_files.timestamps.text_times import (
     ISO,
     Stamps,
@@ -30,23 +38,49 @@ from bench.data.user_files.user_table import OTHER_TIME, UserTable, first_cell, 
 if TYPE_CHECKING:
     import pandas as pd
 
+LETTERS = {"Q": "quarters?|qtr", "W": "weeks?|wk"}  # what stands before a number whose column is called so
+
+MIDNIGHT = r"[ T]00:00(?::00(?:\.0+)?)?$"
+
+
+def joined(table: UserTable, names: tuple[str, ...]) -> tuple[UserTable, str]:
+    """The table with one more column, the cells of several joined by blanks, and its name; one column stays as it is.
+
+    Whole numbers are padded, so that 30 and 930 are 0030 and 0930, or ``Q1`` and ``W05`` in a column of that name; a
+    date loses its midnight.
+    """
+    import pandas as pd
+
+    if len(names) == 1:
+        return table, names[0]
+    text = reduce(lambda left, right: left + " " + right, (_cells(table.frame[name], name) for name in names))
+    name = " + ".join(names)
+    return replace(table, frame=pd.concat([table.frame, text.rename(name)], axis=1)), name
+
+
+def _cells(column: pd.Series[Any], name: str) -> pd.Series[str]:
+    numbers = as_numbers(column)
+    if numbers is not None and numbers.dtype.kind == "i" and numbers.min() >= 0:
+        letter = next((letter for letter, called in LETTERS.items() if re.fullmatch(called, name, re.IGNORECASE)), "")
+        width = 1 if letter == "Q" else max(2, len(str(int(numbers.max()))))
+        cells = [f"{letter}{number:0{width}d}" for number in numbers.tolist()]
+        return column.__class__(cells, index=column.index, dtype="str")
+    text = column.map(str, na_action="ignore").astype("str").str.strip()
+    is_date = bool(text.str.contains(MIDNIGHT, na=False).all())
+    return text.str.replace(MIDNIGHT, "", regex=True) if is_date else text
+
+
 Rows = NDArray[np.int64]
 SAY_FORMAT = "Say its format, time_format = '%Y-%m-%d %H:%M'"
 
 
 @dataclass(frozen=True)
 class Clock:
-    """The time of each row.
+    """The time of each row."""
 
-    Attributes:
-        columns: Those it was read from; none where rows are only counted.
-        values: ``(T,)`` ``datetime64`` (UTC where a zone is known, unless rows are days) or integers.
-        notes: How it was found, and what was done to it.
-    """
-
-    columns: tuple[str, ...]
-    values: Times
-    notes: tuple[str, ...]
+    columns: tuple[str, ...]  # those it was read from; none where rows are only counted
+    values: Times  # (T,) datetime64 (UTC where a zone is known, unless rows are days) or integers
+    notes: tuple[str, ...]  # how it was found, and what was done to it
 
     @property
     def name(self) -> str:
@@ -56,15 +90,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class TimeOptions:
-    """What the user said of the time column; None is found out.
+    """What the user said of the time column; None is found out."""
 
-    Attributes:
-        form: Its format, as ``time_format`` takes it.
-        zone: The zone of times that do not say theirs, such as ``Europe/Berlin``.
-    """
-
-    form: str | None = None
-    zone: str | None = None
+    form: str | None = None  # its format, as time_format takes it
+    zone: str | None = None  # the zone of times that do not say theirs, such as Europe/Berlin
 
 
 def spelled(names: tuple[str, ...]) -> str:
@@ -75,17 +104,17 @@ def spelled(names: tuple[str, ...]) -> str:
 def read_times(
     table: UserTable, names: tuple[str, ...], options: TimeOptions, reason: str = "", groups: list[Rows] | None = None
 ) -> Clock:
-    """Time from a column, or from several side by side. It may not rise.
+    """Time from a column, or from several side by side. It need not rise.
 
     Args:
         table: The file.
         names: The columns.
         options: What the user said of them.
-        reason: Why they were chosen, for the notes; empty where the user named them.
-        groups: The rows of each series, in the file's order; None where there is one.
+        reason: Why they were chosen, for the notes; empty if the user named them.
+        groups: The rows of each series, in the file's order; None for one series.
 
     Raises:
-        BenchError: A cell is not a time, or its format or zone leaves a choice.
+        BenchError: A cell is not a time, or its format or zone is ambiguous.
     """
     whole, name = joined(table, names)
     groups = [np.arange(len(table.frame))] if groups is None else groups
@@ -97,25 +126,15 @@ def read_times(
 
 @dataclass(frozen=True)
 class _TimeColumn:
-    """A column on its way to be a clock; `notes` grows with what is found and done.
-
-    Attributes:
-        table: The file.
-        name: What messages call the column.
-        names: The columns that it was made of.
-        options: What the user said of it.
-        groups: The rows of each series.
-        chosen: Whether the user named it.
-        notes: What was found and done.
-    """
+    """A column on its way to be a clock; `notes` grows with what is found and done."""
 
     table: UserTable
-    name: str
-    names: tuple[str, ...]
-    options: TimeOptions
+    name: str  # what messages call the column
+    names: tuple[str, ...]  # the columns that it was made of
+    options: TimeOptions  # what the user said of it
     groups: list[Rows]
-    chosen: bool
-    notes: list[str]
+    chosen: bool  # whether the user named it
+    notes: list[str]  # what was found and done
 
     @property
     def cells(self) -> pd.Series[Any]:
@@ -203,11 +222,7 @@ class _TimeColumn:
         return self._placed(stamps, self._offset(zoned))
 
     def _found_form(self, local: pd.Series[str]) -> str:
-        """The form that suits texts without their zones.
-
-        Raises:
-            BenchError: None does, or days could be months and nothing in the file decides.
-        """
+        """The format of texts without zones; raises if none fits, or if days could be months."""
         readings = text_readings(local.iloc[self.rows])
         if not readings:
             raise BenchError(
@@ -230,11 +245,7 @@ class _TimeColumn:
         return best.form
 
     def _offset(self, zoned: ZonedTexts) -> NDArray[np.float64] | None:
-        """Minutes ahead of UTC; None where no zone is written.
-
-        Raises:
-            BenchError: Some cells say their zone and some do not, or only by a name that places share.
-        """
+        """Minutes ahead of UTC, None if no zone is written; raises if only some cells have one."""
         if zoned.named.any() and self.options.zone is None:
             row = int(np.argmax(zoned.named))
             raise BenchError(

@@ -24,25 +24,17 @@ def seconds(stamps: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
 
 @dataclass(frozen=True)
 class Step:
-    """What lies between two rows.
+    """What lies between two rows."""
 
-    Attributes:
-        words: The kind: ``1 h``, ``3 months``, ``1 working day``.
-        broken: ``(T - 1,)``, whether a row is not one step after the row before.
-    """
-
-    words: str
-    broken: NDArray[np.bool_]
+    words: str  # the kind: 1 h, 3 months, 1 working day
+    broken: NDArray[np.bool_]  # (T - 1,), whether a row is not one step after the row before
 
 
 def find_step(times: Times) -> Step:
-    """The kind of step that suits most rows.
+    """The kind of step that fits most rows of rising times ``(T,)``, two or more.
 
     It is a fixed length; a number of calendar months (on the same day, or always on the last one); or the next of those
     days of the week that rows are of, at the same hour.
-
-    Args:
-        times: ``(T,)``, rising, two or more.
     """
     rules: list[Callable[[Times], Step]] = [_same_length]
     if times.dtype.kind == "M":
@@ -56,11 +48,7 @@ def is_regular(times: Times) -> bool:
 
 
 def first_irregular(times: Times) -> int | None:
-    """The first row that is not one step after the row before, or None; see `find_step`.
-
-    Args:
-        times: ``(T,)``, rising.
-    """
+    """The first row that is not one step after the row before, or None; see `find_step`."""
     if len(times) < 3:
         return None
     broken = find_step(times).broken
@@ -86,11 +74,7 @@ def spell(step: np.timedelta64 | np.int64) -> str:
 
 
 def step_in_words(times: Times) -> str:
-    """The usual step, and how many others there are: ``1 h, no gaps``, ``3 months, no gaps``, ``1 h, 2 irregular``.
-
-    Args:
-        times: ``(T,)``, rising.
-    """
+    """The usual step, and how many others there are: ``1 h, no gaps``, ``3 months, no gaps``, ``1 h, 2 irregular``."""
     if len(times) < 2:
         return "one row"
     step = find_step(times)
@@ -99,7 +83,7 @@ def step_in_words(times: Times) -> str:
 
 
 def rows_apart(times: Times, later: Times) -> int | None:
-    """How many rows after most rows there is one at exactly a later time; None where most have none, or not so many.
+    """After how many rows most rows are followed by one at exactly a later time; None if most are not.
 
     Args:
         times: ``(T,)``, rising.
@@ -158,41 +142,20 @@ def _days_of_week(times: Times) -> Step:
 def resample_mean(
     values: Floats, times: NDArray[np.datetime64], step: np.timedelta64
 ) -> tuple[Floats, NDArray[np.datetime64]]:
-    """Means over even steps, each known by its own stamp.
+    """Means ``(S, C)`` over even steps, NaN where nothing was measured, and their ``(S,)`` stamps, which rise.
 
-    The row stamped ``s`` is the mean of what was measured after ``s - step`` and up to ``s``: nothing later. A last
-    step that had not ended is left out.
-
-    Args:
-        values: ``(T, C)``; NaN where there is none, and means are over the others.
-        times: ``(T,)``, rising.
-        step: Of the new rows; stamps are whole steps since 1970.
-
-    Returns:
-        ``(S, C)`` means, NaN where nothing was measured, and their ``(S,)`` stamps.
+    The row stamped ``s`` is the mean of what was measured after ``s - step`` and up to ``s``: nothing later. Stamps are
+    whole steps since 1970; a last step that had not ended is left out.
 
     Raises:
         BenchError: There would be no row, or more than fit.
     """
-    length = int(step.astype("timedelta64[ns]").astype("int64"))
-    counted = times.astype("datetime64[ns]").astype("int64")
-    bins = -(-counted // length)
-    first, last = int(bins[0]), int(counted[-1] // length)
-    count = last - first + 1
+    import pandas as pd
+
+    length, index = pd.Timedelta(step), pd.DatetimeIndex(times)
+    count = index[-1].value // length.value + -index[0].value // length.value + 1
     if count < 1 or count * values.shape[1] > MOST_CELLS:
         raise BenchError(f"{max(count, 0):,} rows of {values.shape[1]:,} columns; give a step that suits the data")
-    inside = bins <= last
-    sums, known = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]))
-    good = np.isfinite(values[inside])
-    np.add.at(sums, bins[inside] - first, np.where(good, values[inside], 0.0))
-    np.add.at(known, bins[inside] - first, good.astype("float64"))
-    means = np.divide(sums, known, out=np.full_like(sums, np.nan), where=known > 0)
-    return means, seconds(((first + np.arange(count)) * length).astype("datetime64[ns]"))
-
-
-def fill_forward(values: Floats) -> Floats:
-    """``(T, C)`` with each NaN replaced by the last number before it in its column; NaN where there is none."""
-    row = np.where(np.isfinite(values), np.arange(len(values))[:, None], -1)
-    last = np.maximum.accumulate(row, axis=0)
-    filled = np.take_along_axis(values, np.maximum(last, 0), axis=0)
-    return np.where(last >= 0, filled, np.nan)
+    bins = pd.DataFrame(values, index=index).resample(length, closed="right", label="right", origin="epoch")
+    means = bins.mean()[:count]
+    return means.to_numpy(), seconds(means.index.to_numpy())

@@ -1,16 +1,20 @@
-"""A clock that rises from row to row; where a column does not, what the user may have meant."""
+"""Time that rises from row to row, in even steps; where it does not, what the user may have meant."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 
 from bench.contracts.errors import BenchError
+from bench.contracts.series import Floats
 from bench.data.user_files.cells import is_numeric
 from bench.data.user_files.long_table import long_file_hint
 from bench.data.user_files.timestamps.time_column import Clock, Rows, TimeOptions, read_times, spelled
+from bench.data.user_files.timestamps.time_grid import Times, find_step, resample_mean, spell, step_seconds
 from bench.data.user_files.timestamps.time_recognition import holds_dates, holds_number_times
+from bench.data.user_files.user_options import step_of
 from bench.data.user_files.user_table import UserTable
 
 HOUR = np.timedelta64(3600, "s")
@@ -21,14 +25,7 @@ SAYS_HOUR = re.compile(r"time|hours?|hr|hh|hhmm|hhmmss|stunde|uhrzeit|zeit|heure
 def read_clock(
     table: UserTable, names: tuple[str, ...], options: TimeOptions, reason: str = "", groups: list[Rows] | None = None
 ) -> Clock:
-    """Time from a column, or from several side by side, that rises from row to row (of one series).
-
-    Args:
-        table: The file.
-        names: The columns.
-        options: What the user said of them.
-        reason: Why they were chosen, for the notes; empty where the user named them.
-        groups: The rows of each series, in the file's order; None where there is one.
+    """The time of each row, as `read_times`, if it rises from row to row (of each series).
 
     Raises:
         BenchError: As `read_times`; or the times do not rise.
@@ -66,27 +63,18 @@ def _fall(
 
 def _meant(table: UserTable, clock: Clock, options: TimeOptions, groups: list[Rows] | None) -> str:
     """Sentences with options that give a clock that rises: another column, one more, or one series for each name."""
-    others = [name for name in table.frame.columns if name not in clock.columns]
+    others = {str(name): cells for name, cells in table.frame.items() if name not in clock.columns}
+    of_day = (name for name, cells in others.items() if all(TIME_OF_DAY.fullmatch(str(c).strip()) for c in cells[:100]))
     zone = TimeOptions(zone=options.zone)
-    hours = [name for name in others if _is_of_day(table, name) and _rises(table, (*clock.columns, name), zone, groups)]
-    sentences = [
-        f" If {name!r} is the time of day, say time = {spelled((*clock.columns, name))}." for name in hours[:1]
-    ]
+    hour = next((name for name in of_day if _rises(table, (*clock.columns, name), zone, groups)), "")
+    hint = f" If {hour!r} is the time of day, say time = {spelled((*clock.columns, hour))}." if hour else ""
     if groups is None:
-        clocks = [name for name in others if _holds_times(table, name) and _rises(table, (name,), zone, groups)]
-        sentences += [f" If {name!r} is the time, say time = {name!r}." for name in clocks[:1]]
-        if not any(not is_numeric(table.frame[name]) or SAYS_HOUR.fullmatch(name) for name in hours[:1]):
-            sentences.append(long_file_hint(table, clock.columns[0]))
-    return "".join(sentences)
-
-
-def _is_of_day(table: UserTable, name: str) -> bool:
-    return all(TIME_OF_DAY.fullmatch(str(cell).strip()) for cell in table.frame[name].iloc[:100])
-
-
-def _holds_times(table: UserTable, name: str) -> bool:
-    column = table.frame[name]
-    return holds_dates(column) or bool(holds_number_times(column, name))
+        times = (name for name, cells in others.items() if holds_dates(cells) or holds_number_times(cells, name))
+        if when := next((name for name in times if _rises(table, (name,), zone, groups)), ""):
+            hint += f" If {when!r} is the time, say time = {when!r}."
+        if not hour or (is_numeric(others[hour]) and not SAYS_HOUR.fullmatch(hour)):
+            hint += long_file_hint(table, clock.columns[0])
+    return hint
 
 
 def _rises(table: UserTable, names: tuple[str, ...], options: TimeOptions, groups: list[Rows] | None) -> bool:
@@ -105,3 +93,60 @@ def clock_change_hint(before: np.datetime64, after: np.datetime64) -> str:
     if not (night and sunday and back_or_on):
         return ""
     return " This looks like a change to or from daylight saving: say where the clock hung, timezone = 'Europe/Berlin'."
+
+
+STEPS = (1, 2, 5, 10, 15, 20, 30, *(60 * n for n in (1, 2, 3, 5, 6, 10, 12, 15, 20, 30)))
+STEPS += tuple(3600 * n for n in (1, 2, 3, 4, 6, 8, 12)) + tuple(86_400 * n for n in (*range(1, 8), 14, 28))
+"""Seconds of the steps that are proposed: parts of a minute, an hour, a day; days and weeks."""
+
+NEAR = 1.1  # factor within which a step of these suits rows that are usually so far apart
+
+
+def suited_step(time: Times) -> str:
+    """A step for ``resample`` that fits the data; empty if none does (below a second, or months)."""
+    usual = step_seconds(time)
+    if usual is None or usual < 1 / NEAR or "month" in find_step(time).words:
+        return ""
+    nearest = min(STEPS, key=lambda step: abs(np.log(step / usual)))
+    step = nearest if max(nearest / usual, usual / nearest) <= NEAR else int(np.ceil(usual))
+    unit, name = next(
+        (size, name) for size, name in ((86_400, "D"), (3600, "h"), (60, "min"), (1, "s")) if step % size == 0
+    )
+    return f"{step // unit}{name}"
+
+
+def uneven_steps(where: str, time: Times, row: int) -> BenchError:
+    """The error for a row that is not one step after the row before; ``where`` names file, row and column."""
+    steps, counts = np.unique(np.diff(time), return_counts=True)
+    ways, hint = ["irregular = 'keep' takes rows as if they were even"], ""
+    if time.dtype.kind == "M":
+        if step := suited_step(time):
+            ways.append(f"resample = {step!r}, missing = 'ffill' takes means over even steps and fills the empty ones")
+        hint = clock_change_hint(time[row - 1], time[row])
+    return BenchError(
+        f"{where}: {time[row]} is {spell(time[row] - time[row - 1])} after the row before, where the usual step is "
+        f"{spell(steps[counts.argmax()])}. Mend the file, or say what to do: {'; '.join(ways)}.{hint}"
+    )
+
+
+def resampled(path: Path, values: Floats, time: Times, step: str) -> tuple[Floats, Times]:
+    """Means over even steps; see `resample_mean`.
+
+    Raises:
+        BenchError: Time is not in dates; or the step is so short that most rows would hold nothing that was measured,
+            or so long that there would be none.
+    """
+    if time.dtype.kind != "M":
+        raise BenchError(f"{path}: resample = {step!r} needs a time column of dates. Name it, time = '...'")
+    length, usual = step_of(step), step_seconds(time)
+    if usual is not None and 2 * (length / np.timedelta64(1, "s")) < usual:
+        better = suited_step(time)
+        raise BenchError(
+            f"{path}: resample = {step!r} is finer than the rows, which are {spell(np.median(np.diff(time)))} apart: "
+            "most of its rows would hold nothing that was measured. "
+            f"{f'Give resample = {better!r}' if better else 'Leave it out'}."
+        )
+    try:
+        return resample_mean(values, time.astype("datetime64[ns]"), length)
+    except BenchError as error:
+        raise BenchError(f"{path}: resample = {step!r} makes {error}.") from None

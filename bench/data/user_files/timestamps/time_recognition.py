@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from bench.data.user_files.timestamps.counters import as_numbers
-from bench.data.user_files.timestamps.numeric_times import clock_reading, says_time
+from bench.data.user_files.timestamps.numeric_times import as_numbers, clock_reading, says_time
 from bench.data.user_files.timestamps.text_times import (
     BY_CELL,
     Reading,

@@ -26,25 +26,15 @@ FARTHEST = 14 * 60  # minutes: Kiribati
 
 @dataclass(frozen=True)
 class ZonedTexts:
-    """Times apart from their zones.
+    """Times apart from their zones."""
 
-    Attributes:
-        local: ``(T,)``, the texts without their zones.
-        offset: ``(T,)``, minutes that the written zone is ahead of UTC; NaN where none is written.
-        named: ``(T,)``, whether the zone is written in letters that do not say an offset, such as ``CET``.
-    """
-
-    local: pd.Series[str]
-    offset: NDArray[np.float64]
-    named: NDArray[np.bool_]
+    local: pd.Series[str]  # (T,), the texts without their zones
+    offset: NDArray[np.float64]  # (T,), minutes that the written zone is ahead of UTC; NaN where none is written
+    named: NDArray[np.bool_]  # (T,), whether the zone is written in letters that do not say an offset, such as CET
 
 
 def split_zones(texts: pd.Series[str]) -> ZonedTexts:
-    """Take zones off: ``Z``, ``UTC``, ``+01``, ``+0100``, ``+01:00``, ``GMT+0100``, ``CET``.
-
-    Args:
-        texts: ``(T,)``, times as they are written; cells that are none come back as they are.
-    """
+    """Texts ``(T,)`` without their zones: ``Z``, ``UTC``, ``+01``, ``+0100``, ``+01:00``, ``GMT+0100``, ``CET``."""
     offset, named = np.full(len(texts), np.nan), np.zeros(len(texts), dtype=bool)
     tails = texts.str.slice(-8).str.contains(MAY_BE_ZONE, na=False)
     rows = np.flatnonzero(tails.to_numpy(dtype=bool))
@@ -74,20 +64,15 @@ def _split(text: str) -> tuple[str, float, bool]:
 
 
 def to_utc(local: NDArray[np.datetime64], offset: NDArray[np.float64]) -> NDArray[np.datetime64]:
-    """Times of written zones as UTC.
-
-    Args:
-        local: ``(T,)``, as they are written.
-        offset: ``(T,)``, minutes that each zone is ahead.
-    """
+    """Local times ``(T,)`` as UTC, given how many minutes each zone is ahead."""
     ahead: NDArray[np.timedelta64] = (offset * 60).astype("timedelta64[s]")
     return np.subtract(local, ahead)
 
 
 def are_dates(local: NDArray[np.datetime64]) -> bool:
-    """Whether times are days or longer: all at one hour of the local clock, and no two on one day.
+    """Whether times are days or longer: all at one hour, no two on one day.
 
-    The clock of a place makes such days 23 or 25 hours long twice a year; as UTC they would not be even.
+    In local time such days have 23 or 25 hours twice a year; as UTC they would not be even.
     """
     days = np.unique(local).astype("datetime64[D]")
     within = local - local.astype("datetime64[D]")
@@ -97,17 +82,12 @@ def are_dates(local: NDArray[np.datetime64]) -> bool:
 def from_place(
     local: NDArray[np.datetime64], zone: str, groups: list[NDArray[np.int64]]
 ) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
-    """What the clock of a place shows as UTC, and which times it shows twice.
+    """Local times ``(T,)`` of a zone as UTC, NaT if the clock never shows them; and which it shows twice.
 
-    Within the hour that comes twice, the order of rows tells the two apart.
-
-    Args:
-        local: ``(T,)``; NaT in the result where the clock never shows it.
-        zone: Such as ``Europe/Berlin``.
-        groups: The rows of each series, in the file's order.
+    Within the hour that comes twice, the order of rows in each of ``groups`` tells the two apart.
 
     Raises:
-        ValueError: No such zone is known; or `KeyError`, or `OSError`.
+        ValueError: The zone is unknown; or `KeyError`, or `OSError`.
     """
     import pandas as pd
 
