@@ -21,8 +21,19 @@ from bench.evaluation.run_spec import RunSpec
 from bench.execution.progress import ProgressDisplay
 from bench.execution.run_log import logged
 from bench.execution.sharing import Claims, Sharing
-from bench.results.audit import AUDITS, Audit, audit_file, audited_sha, code_sha, read_audit, subject_of, write_audit
-from bench.results.audit_scope import NO_OPTIONS, Options, service_of
+from bench.results.audit import (
+    AUDITS,
+    NO_OPTIONS,
+    Audit,
+    Options,
+    audit_file,
+    audited_sha,
+    code_sha,
+    read_audit,
+    service_of,
+    subject_of,
+    write_audit,
+)
 from bench.results.disk import SESSIONS
 from bench.results.plain import is_file, read_file, remove
 from bench.results.provenance import packages

@@ -12,7 +12,7 @@ from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run import load_series
 from bench.evaluation.run_spec import RunSpec
 from bench.execution.eta import Kind, kind_of
-from bench.results.code import code_folder, keep_code, read_code
+from bench.results.provenance import code_folder, keep_code, read_code
 from bench.results.record import Record
 from bench.results.store import Store
 

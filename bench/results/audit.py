@@ -3,88 +3,113 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
-
-from bench.contracts.naming import plain_options, without_places
+from bench.contracts.naming import plain_options
 from bench.contracts.protocol import Protocol
-from bench.results.audit_scope import Options, service_of, traits_of
 from bench.results.disk import replace_whole
 from bench.results.plain import JSON_BYTES, read_file
-from bench.results.record import Part, Record, Timing, tampering
+from bench.results.record import Part, PlacelessOptions, PlacelessText, Record, Timing, tampering
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options that were given to a strategy and to its forecaster: other options are audited apart."""
+
+    # both as JSON, paths by their last parts; without a forecaster's training settings, which are the harness's
+    text: str = "[{}, {}]"
+    given: str = field(default="[{}, {}]", compare=False)  # the same with whole paths
+
+    @classmethod
+    def of(cls, strategy: Mapping[str, Any], forecaster: Mapping[str, Any] | None = None) -> Options:
+        """The options of a run or a record."""
+        other = {key: value for key, value in (forecaster or {}).items() if key != "training"}
+        both = [dict(strategy), other]
+        plain = [plain_options(options) for options in both]
+        return cls(*(json.dumps(options, sort_keys=True) for options in (plain, both)))
+
+    @property
+    def strategy(self) -> dict[str, Any]:
+        """The strategy's."""
+        options: dict[str, Any] = json.loads(self.given)[0]
+        return options
+
+    @property
+    def forecaster(self) -> dict[str, Any]:
+        """The forecaster's."""
+        options: dict[str, Any] = json.loads(self.given)[1]
+        return options
+
+    def join(self, sha: str) -> str:
+        """One hash for a version and these options; that of the version where none were given."""
+        return sha if self == NO_OPTIONS else hashlib.sha256(f"{sha} {self.text}".encode()).hexdigest()
+
+
+NO_OPTIONS = Options()
+
+
+def service_of(protocol: Protocol, *, hidden: bool) -> str:
+    """What a run serves, in a line; ``hidden`` says that targets are not among the inputs."""
+    return f"{protocol.label}, targets {'hidden' if hidden else 'among the inputs'}"
+
+
+def traits_of(protocol: Protocol, *, hidden: bool) -> frozenset[str]:
+    """What a strategy may refuse to serve: an audit without a trait says nothing of runs that have it."""
+    traits = {
+        "targets hidden": hidden,
+        "targets among the inputs": not hidden,
+        "warm start": protocol.warm_start,
+        "cold start": not protocol.warm_start,
+        "blocks of one": protocol.block == 1,
+        "blocks of several": protocol.block > 1,
+        "every n-th label": protocol.label_every > 1,
+        "a share of labels": protocol.label_rate < 1,
+        "late labels": protocol.delay > 0,
+        "partial labels": protocol.labels == "partial",
+    }
+    return frozenset(name for name, is_so in traits.items() if is_so)
+
 
 AUDITS = ".audits"  # beside the experiments' results: what was audited once holds for all of them
 PACKAGE = Path(__file__).resolve().parents[1]
-LONGEST = 100
-"""Letters of a subject in a file's name."""
+LONGEST = 100  # letters of a subject in a file's name
 
-READERS = ("analysis", "report", "_builtin")
-"""Folders of the package whose code decides no forecast."""
+READERS = ("analysis", "report", "_builtin")  # folders of the package whose code decides no forecast
 
 AuditStatus = Literal["passed", "failed", "unknown"]
 Standing = Literal["passed", "failed", "unaudited"]
 
 
 class Audit(Part):
-    """What the leak canary said of a strategy on a forecaster.
+    """What the leak canary said of a strategy on a forecaster."""
 
-    Attributes:
-        strategy: Registered name.
-        forecaster: Likewise; empty for a strategy that adapts none.
-        sha: Of the code of both (see `audited_sha`), and of the options.
-        strategy_options: Those that were given, as `Options` has them; ``forecaster_options`` likewise.
-        status: ``unknown`` where the check could not end; ``reason`` says why, or what was found.
-        checks: What was passed, a line each.
-        served: What was served: traits, and whole services of runs as they were (see `traits_of`, `service_of`); None
-            in an audit of before this was noted.
-        refused: Services of runs that were refused.
-        as_run: Whether the options of the run were audited as they are, too, and not only with those that are `tiny`.
-        beside: What earlier runs had left in the process that it was made in (see `Record`): nothing is known then.
-        quick: Whether it was made in passing rather than by `bench check`.
-        code: Hash of this package's own code at the time: it hands the rows over.
-        packages: Versions.
-        date: When, UTC.
-        seconds: How long it took.
-        printed: What it printed, by whatever way, where it was made in passing.
-    """
-
-    strategy: str
-    forecaster: str = ""
-    sha: str
-    status: AuditStatus
-    reason: str = ""
-    checks: tuple[str, ...] = ()
-    strategy_options: dict[str, Any] = Field({})
-    forecaster_options: dict[str, Any] = Field({})
+    strategy: str  # registered name
+    forecaster: str = ""  # likewise; empty for a strategy that adapts none
+    sha: str  # of the code of both (see `audited_sha`), and of the options
+    status: AuditStatus  # unknown where the check could not end; reason says why, or what was found
+    reason: PlacelessText = ""
+    checks: tuple[PlacelessText, ...] = ()  # what was passed, a line each
+    strategy_options: PlacelessOptions = {}  # those that were given, as `Options` has them
+    forecaster_options: PlacelessOptions = {}
+    # what was served: traits, and whole services of runs as they were (see `traits_of`, `service_of`); None in
+    # an audit of before this was noted
     served: tuple[str, ...] | None = None
-    refused: tuple[str, ...] = ()
+    refused: tuple[PlacelessText, ...] = ()  # services of runs that were refused
+    # whether the options of the run were audited as they are, too, and not only with those that are `tiny`
     as_run: bool = False
+    # what earlier runs had left in the process that it was made in (see `Record`): nothing is known then
     beside: tuple[str, ...] = ()
-    quick: bool
-    code: str
-    packages: dict[str, str]
-    date: str
-    seconds: float
-    printed: str = ""
-
-    @field_validator("strategy_options", "forecaster_options")
-    @classmethod
-    def _options_name_no_place(cls, options: dict[str, Any]) -> dict[str, Any]:
-        return plain_options(options)
-
-    @field_validator("reason")
-    @classmethod
-    def _reason_names_no_place(cls, text: str) -> str:
-        return without_places(text)
-
-    @field_validator("checks", "refused")
-    @classmethod
-    def _lines_name_no_place(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(without_places, lines))
+    quick: bool  # whether it was made in passing rather than by `bench check`
+    code: str  # hash of this package's own code at the time: it hands the rows over
+    packages: dict[str, str]  # versions
+    date: str  # when, UTC
+    seconds: float  # how long it took
+    printed: str = ""  # what it printed, by whatever way, where it was made in passing
 
     @property
     def subject(self) -> str:
@@ -103,12 +128,7 @@ class Audit(Part):
         return Options.of(self.strategy_options, self.forecaster_options)
 
     def covers(self, protocol: Protocol, *, hidden: bool) -> bool:
-        """Whether it speaks of a service: it was served, or all that may be refused of it was, and it was not refused.
-
-        Args:
-            protocol: The schedule.
-            hidden: Whether targets are not among the inputs.
-        """
+        """Whether it speaks of a service: the service was audited, or all its traits were and it was not refused."""
         service = service_of(protocol, hidden=hidden)
         if self.served is None or service in self.served:
             return True
@@ -159,15 +179,10 @@ def read_audit(folder: Path, strategy: str, forecaster: str, sha: str) -> Audit 
 
 
 def audits_beside(experiment: Path, records: Mapping[str, Record], timings: Mapping[str, Timing]) -> dict[str, Audit]:
-    """What is known of the records of an experiment, by run id; those of which nothing is are left out.
+    """What is known of the records of an experiment, by run id; records without an audit are left out.
 
-    An audit that could not serve what a run serves is none for it. A run that was served again and speaks against a
-    version, or replaced parts of the harness, fails all of that version.
-
-    Args:
-        experiment: Its folder; audits lie beside it, and each file is read once.
-        records: By run id.
-        timings: Likewise, with what came of serving a run again.
+    An audit that could not serve what a run serves does not count for it. A run that differed when it was served again,
+    or replaced parts of the harness, fails all runs of its version.
     """
     found: dict[tuple[str, ...], Audit | None] = {}
     against = _against(records, timings)
@@ -179,11 +194,11 @@ def audits_beside(experiment: Path, records: Mapping[str, Record], timings: Mapp
         key = options.join(audited_sha(sha, other))
         if (*version, key) not in found:
             found[*version, key] = read_audit(experiment.parent / AUDITS, strategy, forecaster, key)
-        audit = found[*version, key]
+        audit, hidden = found[*version, key], not set(record.dataset.targets) <= set(record.dataset.inputs)
         if version in against:
             audit = _unmade(record, key, "failed", against[version])
-        elif audit is not None and audit.status == "passed" and not _covers(audit, record):
-            reason = f"it could not serve, when it was audited: {_service(record)}"
+        elif audit is not None and audit.status == "passed" and not audit.covers(record.protocol, hidden=hidden):
+            reason = f"it could not serve, when it was audited: {service_of(record.protocol, hidden=hidden)}"
             audit = audit.model_copy(update={"status": "unknown", "reason": reason})
         if audit is not None:
             kept[run_id] = audit
@@ -208,18 +223,6 @@ def _against(records: Mapping[str, Record], timings: Mapping[str, Timing]) -> di
 def replaced(own: list[str]) -> str:
     """What is said of who replaced what is the harness's own; see `tampering`."""
     return f"tampers: it replaced {', '.join(own)}"
-
-
-def _covers(audit: Audit, record: Record) -> bool:
-    return audit.covers(record.protocol, hidden=_is_hidden(record))
-
-
-def _service(record: Record) -> str:
-    return service_of(record.protocol, hidden=_is_hidden(record))
-
-
-def _is_hidden(record: Record) -> bool:
-    return not set(record.dataset.targets) <= set(record.dataset.inputs)
 
 
 def _unmade(record: Record, sha: str, status: AuditStatus, reason: str) -> Audit:

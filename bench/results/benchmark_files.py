@@ -14,32 +14,20 @@ THROUGHPUT = "throughput"  # folder beside the experiments' results
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark of a session.
+    """One benchmark of a session."""
 
-    Attributes:
-        name: With its file, where that is known.
-        median_ms: Median of its rounds.
-        extra: Its ``extra_info``.
-    """
-
-    name: str
-    median_ms: float
-    extra: dict[str, Any]
+    name: str  # with its file, where that is known
+    median_ms: float  # median of its rounds
+    extra: dict[str, Any]  # its extra_info
 
 
 @dataclass(frozen=True)
 class Session:
-    """One session of benchmarks.
+    """One session of benchmarks."""
 
-    Attributes:
-        date: When it ended or began, as the file says; empty where it does not.
-        machine: Its processor; empty where it is not named.
-        benchmarks: In the file's order.
-    """
-
-    date: str
-    machine: str
-    benchmarks: list[Benchmark]
+    date: str  # when it ended or began, as the file says; empty where it does not
+    machine: str  # its processor; empty where it is not named
+    benchmarks: list[Benchmark]  # in the file's order
 
 
 def read_session(file: Path) -> Session | None:

@@ -27,14 +27,14 @@ def write_durably(path: Path, content: str | bytes) -> None:
 
 
 def replace_whole(path: Path, content: str | bytes, within: Path) -> None:
-    """Write a file beside where it belongs, then put it there in one step, in place of an earlier one.
+    """Write a file beside its place, then rename it into place, over an earlier one.
 
-    What processes that were killed left half-written in its folder goes.
+    What killed processes left half-written in its folder is removed.
 
     Args:
-        path: Where it belongs; its folder is made.
+        path: Its place; the folder is made.
         content: Text in UTF-8, or bytes.
-        within: The folder that was named; below it, nothing is written through a link.
+        within: The folder that the user named; below it, nothing is written through a link.
 
     Raises:
         NotPlainError: A step of the path is a link, say.
@@ -53,11 +53,7 @@ def replace_whole(path: Path, content: str | bytes, within: Path) -> None:
 
 
 def work_folder(folder: Path) -> Path:
-    """A new folder for what is being written, under ``<folder>/.tmp``.
-
-    Raises:
-        NotPlainError: ``.tmp`` is a link, say.
-    """
+    """A new folder for what is being written, under ``<folder>/.tmp``; `NotPlainError` if that is a link."""
     work = make_folder(folder / WORK, folder) / unique_name()
     work.mkdir()
     return work
@@ -69,14 +65,7 @@ def left_in(folder: Path) -> list[Path]:
 
 
 def sweep(folder: Path, *, own: bool = True) -> None:
-    """Remove what processes that are gone left half-written or locked in a folder.
-
-    What is no file and no folder, but a link, say, is left alone.
-
-    Args:
-        folder: Where they wrote.
-        own: Whether what this process began there is removed, too.
-    """
+    """Remove what dead processes, and this one if ``own``, left half-written or locked in a folder; links stay."""
     for path in left_in(folder):
         _remove(path, folder)
     for path in _inside(folder) if own else ():

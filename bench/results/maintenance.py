@@ -11,10 +11,10 @@ from pathlib import Path
 from bench.contracts.errors import BenchError
 from bench.results.audit import AUDITS, Audit
 from bench.results.checksums import SealError, opened
-from bench.results.code import CODE
 from bench.results.disk import CHANGE_POINTS, HERE, RUNNING, SESSIONS, left_in, replace_whole
 from bench.results.owner import is_stale
 from bench.results.plain import JSON_BYTES, is_file, is_folder, kind_of, read_file, read_object, remove, strangers
+from bench.results.provenance import CODE
 from bench.results.record import left_behind, made_beside
 from bench.results.store import (
     CHECKPOINTS,
@@ -33,8 +33,6 @@ from bench.results.trials import SERVED
 
 LOST = f"is listed in {MANIFEST}, and is not there: not run yet, moved or lost"
 
-_ID = re.compile(r"[0-9a-f]{20}")
-"""What runs are called."""
 
 OWN = {MANIFEST, SWEEP, CHOSEN, SERVED, DAMAGED, CHANGE_POINTS, ".progress"}
 
@@ -48,14 +46,10 @@ class Finding:
 
 
 def stores_in(results: Path, *, needed: bool = True) -> list[Store]:
-    """The store of each experiment, and that of its sweep if it has one; a list of runs makes an experiment, too.
-
-    Args:
-        results: A results folder, or one experiment's folder in it.
-        needed: Whether it is a mistake that there is none.
+    """The store of each experiment, and of its sweep; a list of runs makes an experiment, too.
 
     Raises:
-        BenchError: There is none, and that is a mistake.
+        BenchError: There is none, and one is ``needed``.
     """
     try:
         experiments = experiments_in(results, listed=True)
@@ -69,9 +63,6 @@ def stores_in(results: Path, *, needed: bool = True) -> list[Store]:
 
 def check(results: Path) -> list[Finding]:
     """Everything that is damaged or stray; checksums of records and frames are recomputed.
-
-    Args:
-        results: A results folder, or one experiment's folder in it.
 
     Raises:
         BenchError: There are no results.
@@ -87,12 +78,7 @@ def check(results: Path) -> list[Finding]:
 
 
 def not_ours(results: Path, only: Container[str] = ()) -> list[Finding]:
-    """Whatever is neither a file nor a folder: it is left alone by all commands.
-
-    Args:
-        results: A results folder, or one experiment's folder in it.
-        only: What in it counts, by name; all of it by default.
-    """
+    """Whatever is neither a file nor a folder, among the names in ``only``: all commands leave it alone."""
     return [Finding(path, f"is {kind}; it is left alone") for path, kind in strangers(results, only)]
 
 
@@ -157,16 +143,10 @@ def _is_audit(path: Path, within: Path) -> bool:
 
 
 def prune(results: Path, *, dry_run: bool = False) -> list[Finding]:
-    """Remove the runs that no report is about (of superseded versions, or listed no longer), and damaged ones.
-
-    Of a whole results folder, checkpoints go too that none of the runs that stay was made with.
-
-    Args:
-        results: A results folder, or one experiment's folder in it.
-        dry_run: Whether to say only what would go.
+    """Remove superseded, unlisted and damaged runs; from a whole results folder also checkpoints that no run uses.
 
     Returns:
-        What went, or would.
+        What went, or would go in a ``dry_run``.
 
     Raises:
         BenchError: There are no results, or no list says what the report is about.
@@ -180,7 +160,8 @@ def prune(results: Path, *, dry_run: bool = False) -> list[Finding]:
 
 
 def _superfluous(store: Store) -> Iterator[Finding]:
-    listed, found = store.read_manifest(), [run_id for run_id in store.found() if _is_ours(store.folder / run_id)]
+    listed = store.read_manifest()  # other folders than those of runs are the user's own
+    found = [one for one in store.found() if is_file(store.folder / one / RECORD) or re.fullmatch("[0-9a-f]{20}", one)]
     if found and not listed:
         raise BenchError(
             f"{store.folder}: no {MANIFEST} says which runs the report is about. Run the experiment first; it does."
@@ -193,11 +174,6 @@ def _superfluous(store: Store) -> Iterator[Finding]:
             yield Finding(path, "was damaged, and set aside")
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder is a run's, and not the user's own."""
-    return is_file(folder / RECORD) or _ID.fullmatch(folder.name) is not None
-
-
 def _unused_checkpoints(folder: Path, stores: Iterable[Store]) -> Iterator[Finding]:
     used = {record.checkpoint for store in stores for record in store.records()}
     for path in _inside(folder, "*.safetensors"):
@@ -208,12 +184,8 @@ def _unused_checkpoints(folder: Path, stores: Iterable[Store]) -> Iterator[Findi
 def export(results: Path, file: Path) -> tuple[int, int]:
     """Write one tidy frame of all runs, as `bench.load_results` gives it, to a ``.parquet`` or ``.csv`` file.
 
-    Args:
-        results: A results folder, or one experiment's folder in it.
-        file: Where to; its ending says in which format.
-
     Returns:
-        How many runs are in it, and how many that are listed could not be.
+        How many runs are in it, and how many listed runs are not.
 
     Raises:
         BenchError: There are no results, or the ending is another.

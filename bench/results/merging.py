@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.results.audit import AUDITS
-from bench.results.code import CODE
 from bench.results.disk import CHANGE_POINTS, replace_whole, work_folder, write_durably
 from bench.results.maintenance import Finding, files_of
 from bench.results.plain import FRAME_BYTES, JSON_BYTES, is_file, is_folder, make_folder, read_file, read_object, remove
+from bench.results.provenance import CODE
 from bench.results.record import Record
 from bench.results.store import CHOSEN, SWEEP, Store, experiments_in
 from bench.results.trials import SERVED
@@ -27,29 +27,19 @@ OF_A_COPY = ("name", "given", "source", "notes")
 
 @dataclass
 class Merged:
-    """What a merge did.
+    """What a merge did."""
 
-    Attributes:
-        taken: Runs that were copied.
-        same: Runs that were there already, or in more than one source, with the same content.
-        conflicts: Runs of one id whose contents differ; what was there first stays.
-        damaged: Runs that were left out.
-    """
-
-    taken: int = 0
-    same: int = 0
+    taken: int = 0  # runs that were copied
+    same: int = 0  # runs that were there already, or in more than one source, with the same content
+    # runs of one id whose contents differ; what was there first stays
     conflicts: list[Finding] = field(default_factory=list)
-    damaged: list[Finding] = field(default_factory=list)
+    damaged: list[Finding] = field(default_factory=list)  # runs that were left out
 
 
 def merge(sources: Iterable[Path], target: Path) -> Merged:
-    """Copy results of several folders into one, which may hold some already.
+    """Copy results folders, or folders of experiments, into one, which may hold results already.
 
-    Nothing there is overwritten, but that a run that ended well takes the place of one that failed.
-
-    Args:
-        sources: Results folders, or experiments' folders; one of a share without runs may be among them.
-        target: The results folder that they become.
+    Nothing there is overwritten, except that a run that ended well replaces one that failed.
 
     Raises:
         BenchError: A source holds no results.
@@ -78,7 +68,9 @@ def _merge_store(source: Store, target: Store, merged: Merged) -> None:
             _merge_run(source, target, run_id, merged)
     listed = target.read_manifest()
     target.write_manifest(listed | source.read_manifest(), keep=False)
-    _merge_served(source, target)
+    if (served := read_object(source.folder / SERVED, source.folder)) is not None:
+        before = read_object(target.folder / SERVED, target.folder) or {}
+        replace_whole(target.folder / SERVED, json.dumps(before | served, indent=1), target.folder)
     for folder in (CHOSEN, CHANGE_POINTS):
         _copy_new(source.folder / folder, target.folder / folder, target.folder, merged)
 
@@ -136,12 +128,6 @@ def _outcome(record: Record) -> dict[str, Any]:
     if record.dataset.called.is_file:
         values["dataset"] = {key: value for key, value in values["dataset"].items() if key not in OF_A_COPY}
     return {key: json.dumps(value, sort_keys=True) for key, value in values.items()}
-
-
-def _merge_served(source: Store, target: Store) -> None:
-    if (served := read_object(source.folder / SERVED, source.folder)) is not None:
-        before = read_object(target.folder / SERVED, target.folder) or {}
-        replace_whole(target.folder / SERVED, json.dumps(before | served, indent=1), target.folder)
 
 
 def _copy_new(source: Path, target: Path, within: Path, merged: Merged) -> None:

@@ -30,14 +30,7 @@ MIGRATIONS: dict[int, Callable[[Values], Values]] = {1: _seals_came, 2: _code_ca
 
 
 def migrated(values: Values) -> Values:
-    """A record's values in today's version.
-
-    Args:
-        values: As they are on disk, of today's version or an earlier one.
-
-    Raises:
-        KeyError: There was never such a version.
-    """
+    """A record's values in today's version; `KeyError` for a version that never was."""
     for version in range(values["schema_version"], SCHEMA_VERSION):
         values = MIGRATIONS[version](values) | {"schema_version": version + 1}
     return values

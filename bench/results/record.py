@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator, model_validator
 from pydantic_core import PydanticSerializationError
 
 from bench.contracts.drift.truth import Drift
@@ -16,8 +16,7 @@ from bench.contracts.naming import Called, plain_command, plain_options, without
 from bench.contracts.protocol import Protocol
 from bench.contracts.text import in_json
 
-SCHEMA_VERSION = 4
-"""Of the form of records; `bench.results.migrations` reads earlier ones."""
+SCHEMA_VERSION = 4  # of the form of records; `bench.results.migrations` reads earlier ones
 
 Rows = Literal["stream", "validation"]
 """What a run serves: the stream, after a warm start if any, or the validation rows and nothing after them."""
@@ -38,31 +37,21 @@ class Part(BaseModel):
         return in_json(text)
 
 
+PlacelessText = Annotated[str, AfterValidator(without_places)]
+PlacelessOptions = Annotated[dict[str, Any], AfterValidator(plain_options)]
+"""What a record or an audit says without the paths of the machine that it was made on."""
+
+
 class PluginRecord(Part):
-    """A plug-in as it ran.
+    """A plug-in as it ran."""
 
-    Attributes:
-        name: Registered name.
-        summary: First line of its docstring.
-        given: Options as the user gave them.
-        config: Options as resolved, defaults included.
-        sha: Identity of the code and data behind it (see `bench.contracts.outcomes`).
-        group: A strategy's group; empty for a forecaster.
-        carries: What a strategy carries over; empty for a forecaster.
-    """
-
-    name: str
-    summary: str = ""
-    given: dict[str, Any] = {}
-    config: dict[str, Any] = {}
-    sha: str = ""
-    group: str = ""
-    carries: str = ""
-
-    @field_validator("given", "config")
-    @classmethod
-    def _names_no_place(cls, options: dict[str, Any]) -> dict[str, Any]:
-        return plain_options(options)
+    name: str  # registered name
+    summary: str = ""  # first line of its docstring
+    given: PlacelessOptions = {}  # options as the user gave them
+    config: PlacelessOptions = {}  # options as resolved, defaults included
+    sha: str = ""  # identity of the code and data behind it (see `bench.contracts.outcomes`)
+    group: str = ""  # a strategy's group; empty for a forecaster
+    carries: str = ""  # what a strategy carries over; empty for a forecaster
 
 
 class EventRecord(Part):
@@ -75,60 +64,36 @@ class EventRecord(Part):
 
 
 class TruthRecord(Part):
-    """What is known of a series that was made.
+    """What is known of a series that was made."""
 
-    Attributes:
-        drifts: All of its drifts, as they were set.
-        twin: Fingerprint of the same series had nothing drifted; its own where nothing does.
-    """
-
-    drifts: list[Drift] = []
-    twin: str
+    drifts: list[Drift] = []  # all of its drifts, as they were set
+    twin: str  # fingerprint of the same series had nothing drifted; its own where nothing does
 
 
 class DatasetRecord(Part):
-    """A dataset as it ran.
+    """A dataset as it ran."""
 
-    Attributes:
-        name: Its name; of a user's file ``csv:`` and the file's own, without folders.
-        given: Options as the user gave them, but for a path; ``label`` is what reports call it.
-        fingerprint: Hash of values, time stamps and layout.
-        rows: Rows of the series.
-        inputs: Names of the columns read.
-        targets: Names of the columns forecast.
-        borders: First validation row, first stream row, end.
-        events: Known drifts within the series.
-        season: Rows in a season, or None.
-        source: Where the data come from.
-        licence: Under which terms.
-        notes: What the loader guessed or mended.
-        filled: For each column with values in the stream that were never measured but filled in, their share of it.
-        truth: Of a series that was made; None for others.
-    """
-
-    name: str
-    given: dict[str, Any] = {}
-    fingerprint: str
-    rows: int
-    inputs: list[str]
-    targets: list[str]
-    borders: tuple[int, int, int]
-    events: list[EventRecord] = []
-    season: int | None = None
-    source: str = ""
-    licence: str = ""
-    notes: list[str] = []
+    name: str  # its name; of a user's file csv: and the file's own, without folders
+    given: dict[str, Any] = {}  # options as the user gave them, but for a path; label is what reports call it
+    fingerprint: str  # hash of values, time stamps and layout
+    rows: int  # rows of the series
+    inputs: list[str]  # names of the columns read
+    targets: list[str]  # names of the columns forecast
+    borders: tuple[int, int, int]  # first validation row, first stream row, end
+    events: list[EventRecord] = []  # known drifts within the series
+    season: int | None = None  # rows in a season, or None
+    source: str = ""  # where the data come from
+    licence: str = ""  # under which terms
+    notes: list[str] = []  # what the loader guessed or mended
+    # for each column with values in the stream that were never measured but filled in, their share of it
     filled: dict[str, float] = {}
-    truth: TruthRecord | None = None
+    truth: TruthRecord | None = None  # of a series that was made; None for others
 
     @model_validator(mode="before")
     @classmethod
     def _names_no_place(cls, values: Any) -> Any:
-        if (
-            isinstance(values, dict)
-            and isinstance(values.get("name"), str)
-            and isinstance(values.get("given", {}), dict)
-        ):
+        of_names = isinstance(values, dict) and isinstance(values.get("name"), str)
+        if of_names and isinstance(values.get("given", {}), dict):
             called = Called.of(values["name"], values.get("given", {}), "")
             return values | {"name": called.name, "given": called.given}
         return values
@@ -224,19 +189,14 @@ class Flops(Part):
 
 
 class Replay(Part):
-    """What came of serving a run's first blocks again, each while the rows behind it were out of reach.
+    """What came of serving a run's first blocks again, each while the rows behind it were out of reach."""
 
-    Attributes:
-        verdict: ``same``: each forecast was as good as the run's, to rounding. ``leaks``: not all were, and all are
-            where the rows can be found. ``differs``: not even then; the run cannot be repeated. ``unclear``: likewise,
-            on an accelerator, or elsewhere than the run was made, where a repetition proves nothing.
-        origins: Forecasts that were compared.
-        reason: What was found; empty where all was the same.
-    """
-
+    # same: each forecast was as good as the run's, to rounding. leaks: not all were, and all are where the rows
+    # can be found. differs: not even then; the run cannot be repeated. unclear: likewise, on an accelerator, or
+    # elsewhere than the run was made, where a repetition proves nothing
     verdict: Literal["same", "leaks", "differs", "unclear"]
-    origins: int
-    reason: str = ""
+    origins: int  # forecasts that were compared
+    reason: str = ""  # what was found; empty where all was the same
 
     @property
     def is_held_against(self) -> bool:
@@ -244,69 +204,41 @@ class Replay(Part):
         return self.verdict in ("leaks", "differs")
 
 
-SLACK = 0.2
-"""Cores that others may keep busy, beyond those that a run leaves free, before it counts as disturbed."""
+SLACK = 0.2  # cores that others may keep busy, beyond those that a run leaves free, before it counts as disturbed
 
-STALL = 20
-"""Times that the 99th percentile of forecasts may be their median."""
+STALL = 20  # times that the 99th percentile of forecasts may be their median
 
 
 class Timing(Part):
-    """What service cost, without the harness's own work.
+    """What service cost, without the harness's own work."""
 
-    Attributes:
-        alone: True for a timing pass (the run had the machine to itself); False for an accuracy run.
-        windows: Forecasts made within the measured steps.
-        windows_per_s: Forecasts over the time of predict and adapt together.
-        predict: Times of a block's forecast, transfers to the device included.
-        adapt: Times of a block's ``observe`` and ``adapt`` together.
-        warmup: First blocks that were left out.
-        first_predict_ms: The very first forecast, left out above.
-        peak_memory_mb: Largest memory in use: the device allocator's, or the process's growth on a CPU.
-        threads: Threads that torch had at the end: those that it was given, unless the strategy changed them.
-        device: Such as ``cpu`` or ``cuda:0``; ``device_name`` is its model.
-        clock: ``perf_counter`` or ``torch.Event``.
-        load: Busy share of the machine just before, 0 to 1.
-        cores: Logical cores of the machine; 0 where it was not recorded, as in what follows.
-        others: Cores that other processes kept busy meanwhile.
-        power: Supply and clock governor, where the system says.
-        harness_us: The harness's own time for each block, in microseconds: cutting windows, scoring, progress.
-        trace_us: What the strategy's ``trace`` took, a mean over blocks, in microseconds.
-        own: Cores that this process kept busy meanwhile, all its threads together.
-        setup_s: Seconds that the strategy's ``setup`` took, before its first block.
-        first_adapt_ms: The very first `observe` and `adapt`.
-        state_bytes: What the strategy carries, besides history and the forecaster's weights.
-        parameters: Of the forecaster; only of a timing pass, as the next.
-        flops: Of the blocks that follow the measured ones.
-        replay: Of a timing pass: how its forecasts agree with those of the run.
-        left: Of a timing pass: what it left behind in its process; ``beside`` what was there before (see `Record`).
-    """
-
-    alone: bool
-    windows: int
-    windows_per_s: float
-    predict: StepTimes
-    adapt: StepTimes
-    warmup: int
-    first_predict_ms: float
-    peak_memory_mb: float
-    threads: int
-    device: str
+    alone: bool  # true for a timing pass (the run had the machine to itself); False for an accuracy run
+    windows: int  # forecasts made within the measured steps
+    windows_per_s: float  # forecasts over the time of predict and adapt together
+    predict: StepTimes  # times of a block's forecast, transfers to the device included
+    adapt: StepTimes  # times of a block's observe and adapt together
+    warmup: int  # first blocks that were left out
+    first_predict_ms: float  # the very first forecast, left out above
+    peak_memory_mb: float  # largest memory in use: the device allocator's, or the process's growth on a CPU
+    threads: int  # threads that torch had at the end: those that it was given, unless the strategy changed them
+    device: str  # such as cpu or cuda:0; device_name is its model
     device_name: str
-    clock: str
-    load: float
-    cores: int = 0
-    others: float = float("nan")
-    power: str = ""
+    clock: str  # perf_counter or torch.Event
+    load: float  # busy share of the machine just before, 0 to 1
+    cores: int = 0  # logical cores of the machine; 0 where it was not recorded, as in what follows
+    others: float = float("nan")  # cores that other processes kept busy meanwhile
+    power: str = ""  # supply and clock governor, where the system says
+    # the harness's own time for each block, in microseconds: cutting windows, scoring, progress
     harness_us: float = float("nan")
-    trace_us: float = float("nan")
-    own: float = float("nan")
-    setup_s: float = float("nan")
-    first_adapt_ms: float = float("nan")
-    state_bytes: int | None = None
-    parameters: Parameters | None = None
-    flops: Flops | None = None
-    replay: Replay | None = None
+    trace_us: float = float("nan")  # what the strategy's trace took, a mean over blocks, in microseconds
+    own: float = float("nan")  # cores that this process kept busy meanwhile, all its threads together
+    setup_s: float = float("nan")  # seconds that the strategy's setup took, before its first block
+    first_adapt_ms: float = float("nan")  # the very first `observe` and `adapt`
+    state_bytes: int | None = None  # what the strategy carries, besides history and the forecaster's weights
+    parameters: Parameters | None = None  # of the forecaster; only of a timing pass, as the next
+    flops: Flops | None = None  # of the blocks that follow the measured ones
+    replay: Replay | None = None  # of a timing pass: how its forecasts agree with those of the run
+    # of a timing pass: what it left behind in its process; beside what was there before (see `Record`)
     left: list[str] = []
     beside: list[str] = []
 
@@ -321,7 +253,7 @@ class Timing(Part):
         return self.predict.p99_ms > STALL * self.predict.p50_ms
 
 
-COSTS = (
+COSTS = (  # what a timing says, by its names in `bench.load_results`
     "windows_per_s",
     *(f"{step}_{quantile}_ms" for step in ("predict", "adapt") for quantile in ("p50", "p95", "p99")),
     "first_predict_ms",
@@ -336,7 +268,6 @@ COSTS = (
     "harness_us",
     "trace_us",
 )
-"""What a timing says, by its names in `bench.load_results`."""
 
 
 def tampering(left: Iterable[str]) -> list[str]:
@@ -360,47 +291,29 @@ def made_beside(beside: Iterable[str]) -> str:
 
 
 class Record(Part):
-    """One run: one strategy x forecaster x dataset x protocol x seed.
-
-    Attributes:
-        run_id: Hash of everything that decides the outcome.
-        status: ``ok``, ``failed`` or ``skipped``; ``reason`` says why it is not ``ok``.
-        traceback: Of a failed run.
-        forecaster: None for a strategy that adapts no forecaster (reported as ``none``).
-        rows: What was served: a run of ``validation`` rows has neither ``errors`` nor ``timing``.
-        harness: Identity of the harness's code, likewise; empty in a record of an earlier version.
-        checkpoint: Name of the forecaster's checkpoint; empty where it has none.
-        errors: Of the stream; None unless ``ok``.
-        val_mse: Scaled MSE over the validation rows of a run that served no others; those of a stream have it in
-            ``errors``.
-        timing: Of the accuracy run itself (the machine may have been shared).
-        seconds: Wall time of the whole run, pre-training of its own included.
-        environment: Versions, device, threads, git state, time of day.
-        left: What the run left behind in its process (see `profiling.leftovers`); no other was carried out there,
-            or it was put back.
-        beside: What earlier runs had left there, and was not put back: this run's numbers may be their doing.
-    """
+    """One run: one strategy x forecaster x dataset x protocol x seed."""
 
     schema_version: int = SCHEMA_VERSION
-    run_id: str
+    run_id: str  # hash of everything that decides the outcome
     experiment: str
-    status: Literal["ok", "failed", "skipped"]
-    reason: str = ""
-    traceback: str = ""
+    status: Literal["ok", "failed", "skipped"]  # ok, failed or skipped; reason says why it is not ok
+    reason: PlacelessText = ""
+    traceback: PlacelessText = ""  # of a failed run
     strategy: PluginRecord
-    forecaster: PluginRecord | None = None
+    forecaster: PluginRecord | None = None  # none for a strategy that adapts no forecaster (reported as none)
     training: dict[str, Any] | None = None
     dataset: DatasetRecord
     protocol: Protocol
     seed: int
-    rows: Rows = "stream"
-    harness: str = ""
-    checkpoint: str = ""
-    errors: Errors | None = None
+    rows: Rows = "stream"  # what was served: a run of validation rows has neither errors nor timing
+    harness: str = ""  # identity of the harness's code; empty in a record of an earlier version
+    checkpoint: str = ""  # name of the forecaster's checkpoint; empty where it has none
+    errors: Errors | None = None  # of the stream; None unless ok
+    # scaled MSE over the validation rows of a run that served no others; those of a stream have it in errors
     val_mse: float | None = None
-    timing: Timing | None = None
-    seconds: float = 0.0
-    environment: dict[str, Any] = {}
+    timing: Timing | None = None  # of the accuracy run itself (the machine may have been shared)
+    seconds: float = 0.0  # wall time of the whole run, pre-training of its own included
+    environment: dict[str, Any] = {}  # versions, device, threads, git state, time of day
 
     @property
     def contradiction(self) -> str:
@@ -414,13 +327,11 @@ class Record(Part):
         found = {(by, len(getattr(self.errors, f"{m}_by_{by}"))) for m in ("mse", "mae") for by in of}
         return "" if found == set(of.items()) else "its errors are not of its channels and leads"
 
+    # what the run left behind in its process (see `profiling.leftovers`); no other was carried out there, or it
+    # was put back
     left: list[str] = []
+    # what earlier runs had left there, and was not put back: this run's numbers may be their doing
     beside: list[str] = []
-
-    @field_validator("reason", "traceback")
-    @classmethod
-    def _no_place(cls, text: str) -> str:
-        return without_places(text)
 
     @field_validator("environment")
     @classmethod

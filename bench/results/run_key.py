@@ -18,12 +18,7 @@ Named = tuple[str, dict[str, Any]]
 
 
 def called(record: Record, cell: str) -> Record:
-    """A record whose dataset is called as a list of runs has it: its file may have another name now, or a label.
-
-    Args:
-        record: Of a run.
-        cell: Of the same, from `bench.evaluation.run_spec.cells_of`; any other text says nothing.
-    """
+    """A record whose dataset is called as a list of runs has it: its file may have another name now, or a label."""
     now = record.dataset.called
     try:
         _, _, _, name, options, *_ = parse_json(cell)

@@ -17,16 +17,7 @@ CHECKSUM = "sha256"
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
-    """Write a file whole, or not at all.
-
-    Args:
-        path: In a folder that is no link, made if need be.
-        tensors: By name.
-        notes: Texts that lie beside them.
-
-    Raises:
-        OSError: The disk does not take it.
-    """
+    """Write a file whole, or not at all; its folder is made if need be."""
     whole = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
     _, values = _parts(save(whole))
     notes = notes or {}
@@ -35,13 +26,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] 
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor] | None, dict[str, str]]:
-    """The tensors of such a file, on the CPU, and its notes; None where it is damaged.
-
-    One that states no checksum is believed.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+    """The tensors of such a file, on the CPU, and its notes; None if it is damaged. No checksum is accepted."""
     file = read_file(path, path.parent.parent)
     try:
         tensors: dict[str, Tensor] = load(file)

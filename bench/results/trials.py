@@ -17,28 +17,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SERVED = "served.json"
-NONE = "none"
-"""In a grid, the text for an option that is left unset, where unset is its default."""
+NONE = "none"  # in a grid, the text for an option that is left unset, where unset is its default
 
 
 class Trial(Part):
-    """One run of a sweep, as the sweep's ``runs.json`` describes it.
+    """One run of a sweep, as the sweep's ``runs.json`` describes it."""
 
-    Attributes:
-        strategy: Name, with the options that the experiment gives it whatever the grid says.
-        forecaster: Likewise; ``none`` for a strategy that adapts none.
-        dataset: Likewise.
-        protocol: In one line.
-        seed: Of the run.
-        point: The grid's options and their values.
-    """
-
-    strategy: str
-    forecaster: str
-    dataset: str
-    protocol: str
-    seed: int
-    point: dict[str, Any]
+    strategy: str  # name, with the options that the experiment gives it whatever the grid says
+    forecaster: str  # likewise; none for a strategy that adapts none
+    dataset: str  # likewise
+    protocol: str  # in one line
+    seed: int  # of the run
+    point: dict[str, Any]  # the grid's options and their values
 
     @property
     def group(self) -> tuple[str, str, str, str]:
@@ -47,28 +37,18 @@ class Trial(Part):
 
 
 class Served(Part):
-    """A run over the stream with chosen options: what it is called, whatever was chosen for its dataset.
+    """A run over the stream with chosen options: what it is called, whatever was chosen for its dataset."""
 
-    Attributes:
-        group: As `Trial.group` has it.
-        strategy_options: The strategy's options apart from what was chosen.
-        forecaster_options: Likewise.
-    """
-
-    group: tuple[str, str, str, str]
-    strategy_options: dict[str, Any]
-    forecaster_options: dict[str, Any]
+    group: tuple[str, str, str, str]  # as `Trial.group` has it
+    strategy_options: dict[str, Any]  # the strategy's options apart from what was chosen
+    forecaster_options: dict[str, Any]  # likewise
 
 
 SERVED_RUNS = TypeAdapter(dict[str, Served])
 
 
 def read_served(results_folder: Path) -> dict[str, Served]:
-    """Runs over the stream with chosen options, by run id; none where there was no sweep, or none served.
-
-    Args:
-        results_folder: ``results/<experiment>``.
-    """
+    """Runs over the stream with chosen options, by run id, from ``results/<experiment>``; empty without a sweep."""
     try:
         return SERVED_RUNS.validate_json(read_file(results_folder / SWEEP / SERVED, results_folder, JSON_BYTES))
     except (OSError, ValueError):
@@ -76,11 +56,7 @@ def read_served(results_folder: Path) -> dict[str, Served]:
 
 
 def listed_trials(results_folder: Path) -> dict[str, Trial]:
-    """Trials of an experiment's sweep by run id, in the order of its grid; what the list says of no trial is left out.
-
-    Args:
-        results_folder: ``results/<experiment>``.
-    """
+    """Trials of an experiment's sweep by run id, in the order of its grid; other entries are left out."""
     manifest = Store(results_folder / SWEEP).read_manifest()
     return {run_id: trial for run_id, cell in manifest.items() if (trial := _trial(cell)) is not None}
 
@@ -94,9 +70,6 @@ def _trial(cell: str) -> Trial | None:
 
 def read_trials(results_folder: Path) -> pd.DataFrame:
     """A row for each trial that left a record, in the order of the grid.
-
-    Args:
-        results_folder: ``results/<experiment>``.
 
     Returns:
         Columns ``strategy, forecaster, dataset, protocol, point`` (a JSON object), ``seed, status, reason, val_mse``

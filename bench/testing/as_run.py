@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.contracts.protocol import Protocol
 from bench.contracts.series import DriftSeries, Split
 from bench.evaluation.run_spec import RunSpec
-from bench.results.audit_scope import service_of, traits_of
+from bench.results.audit import service_of, traits_of
 from bench.testing.tiny import small_series
 
 MOST = 3

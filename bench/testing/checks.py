@@ -28,8 +28,7 @@ from bench.evaluation.pretraining import Recipe, pretrain, task_of
 from bench.evaluation.profiling.leftovers import swept
 from bench.evaluation.run_spec import Choice, forecaster_config
 from bench.evaluation.stream import PreparedSeries, plain_array
-from bench.results.audit import Audit, AuditStatus, audited_sha, code_sha, replaced
-from bench.results.audit_scope import NO_OPTIONS, Options, traits_of
+from bench.results.audit import NO_OPTIONS, Audit, AuditStatus, Options, audited_sha, code_sha, replaced, traits_of
 from bench.results.provenance import packages
 from bench.results.record import made_beside, tampering
 from bench.testing.as_run import AsRun, distinct

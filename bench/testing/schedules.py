@@ -11,7 +11,7 @@ from bench.contracts.forecaster import FORECASTERS, Task, check_task
 from bench.contracts.protocol import Protocol
 from bench.contracts.series import DriftSeries
 from bench.evaluation.run_spec import Choice, forecaster_config
-from bench.results.audit_scope import service_of
+from bench.results.audit import service_of
 from bench.testing.canary import DISTURBANCES, Disturbance
 from bench.testing.findings import NotReadyError, becoming_ready
 from bench.testing.passes import CPU

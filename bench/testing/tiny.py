@@ -15,7 +15,7 @@ from bench.contracts.strategy import STRATEGIES, Strategy
 from bench.evaluation.run import make_strategy
 from bench.evaluation.run_spec import Choice, RunSpec
 from bench.evaluation.stream import PreparedSeries
-from bench.results.audit_scope import NO_OPTIONS, Options
+from bench.results.audit import NO_OPTIONS, Options
 from bench.testing.findings import CheckError
 from bench.testing.passes import CPU, MakeStrategy
 

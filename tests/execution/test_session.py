@@ -14,8 +14,8 @@ import pytest
 from bench import load_results
 from bench.evaluation.pretraining import Recipe
 from bench.execution.progress import ProgressFile
-from bench.results.code import CODE
 from bench.results.owner import process_name
+from bench.results.provenance import CODE
 from bench.results.store import FORECASTS, ORIGINS, RECORD, TIMING, TRAINING, Store
 
 from ..conftest import Bench, Write

@@ -20,10 +20,10 @@ from bench.report import _replacing, write_report
 from bench.report.sections.problems import problem_rows
 from bench.report.view.loading import read_results
 from bench.results.audit import AUDITS
-from bench.results.code import CODE
 from bench.results.disk import CHANGE_POINTS
 from bench.results.maintenance import check
 from bench.results.owner import machine
+from bench.results.provenance import CODE
 from bench.results.record import Record
 from bench.results.store import CHOSEN, FORECASTS, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, TRACE, Store
 from bench.results.trials import SERVED, Trial

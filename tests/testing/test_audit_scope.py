@@ -26,8 +26,7 @@ from bench import (
 from bench.evaluation.run_spec import Choice, RunSpec
 from bench.evaluation.stream import PreparedSeries
 from bench.execution.audits import Subject, subjects_of
-from bench.results.audit import Audit
-from bench.results.audit_scope import NO_OPTIONS, Options, service_of, traits_of
+from bench.results.audit import NO_OPTIONS, Audit, Options, service_of, traits_of
 from bench.testing import AsRun, OutOfTimeError, audit_strategy, checks, small_series
 
 from ..cheats import Cheat, Honest, LooksUpTheStack
