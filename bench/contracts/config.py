@@ -24,12 +24,12 @@ C = TypeVar("C", bound=BaseModel)
 
 
 def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
-    """Validate ``values`` as a ``cls``; what is written to it later does not reach them.
+    """Validate ``values`` as a ``cls``; later changes to ``values`` do not reach the result.
 
     Args:
         cls: The model to build.
         values: Options as the user gave them.
-        where: Whose options they are, such as ``"strategy 'rls'"``; it opens the message.
+        where: Whose options they are, such as ``"strategy 'rls'"``; the message begins with it.
 
     Raises:
         BenchError: A key is unknown (the nearest is suggested) or a value does not fit.
@@ -48,12 +48,11 @@ def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
 LARGEST_INT, LARGEST_FLOAT = 2**31 - 1, 1e15
 """Of an option that does not say its own bound: what is beyond means nothing, or overflows where it is used."""
 
-Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""What a generator starts from."""
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]  # what a generator starts from
 
 
 def _no_numbers(cls: type[BaseModel], values: Mapping[str, Any], before: str = "") -> Iterator[str]:
-    """What is given for a number and is none, or for a whole number and is not whole in its writing."""
+    """Values that should be numbers and are not, or whole numbers that are written with a fraction."""
     for name, field in cls.model_fields.items():
         value, kinds = values.get(name), kinds_of(field)
         inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
@@ -69,7 +68,7 @@ def _no_numbers(cls: type[BaseModel], values: Mapping[str, Any], before: str = "
 
 
 def _too_large(built: BaseModel, before: str = "") -> Iterator[str]:
-    """Numbers beyond any use, where their option does not say its own bound."""
+    """Numbers that are too large to be useful, for options without a bound of their own."""
     for name, field in type(built).model_fields.items():
         value, kinds = getattr(built, name), kinds_of(field)
         for one in value if isinstance(value, list | tuple) else [value]:
@@ -83,7 +82,7 @@ def _too_large(built: BaseModel, before: str = "") -> Iterator[str]:
 
 
 def kinds_of(field: FieldInfo) -> frozenset[Any]:
-    """The plain types among what an option may be, or hold."""
+    """The plain types that an option may be, or contain."""
     return _kinds(field.annotation)
 
 
@@ -100,7 +99,7 @@ FORMS = {"string_type": "text", "list_type": "a list", "tuple_type": "a list", "
 
 
 def _one_each(errors: Iterable[Any]) -> list[Any]:
-    """One error for each value, where pydantic has one for each form that the value might have had."""
+    """One error for each value; pydantic gives one for each type that the value might have had."""
     merged: dict[tuple[Any, ...], list[Any]] = {}
     for error in errors:
         loc = tuple(error["loc"])
@@ -135,7 +134,7 @@ def _explain(error: Any, cls: type[BaseModel]) -> str:
 
 
 def _fields_at(cls: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """Names of the fields of the model found by following ``path`` from ``cls``."""
+    """Names of the fields of the model at ``path`` in ``cls``."""
     for part in path:
         field = cls.model_fields.get(str(part))
         inner = field.annotation if field else None

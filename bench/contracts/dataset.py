@@ -12,8 +12,7 @@ from bench.contracts.errors import BenchError
 from bench.contracts.registry import Registry, not_a, not_a_config
 from bench.contracts.series import DriftSeries
 
-LONGEST_LABEL = 60
-"""Letters."""
+LONGEST_LABEL = 60  # letters
 
 
 class DatasetConfig(Config):
@@ -88,22 +87,18 @@ class Dataset:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a file that the user names: then its content alone tells it from others, not its name."""
+        """Whether the user names its file: then its content identifies it, not its name."""
         return "path" in type(self.config).model_fields
 
     def series(self) -> DriftSeries:
-        """What `chosen` gives, checked.
-
-        Raises:
-            BenchError: As `chosen` and `DriftSeries.validated`.
-        """
+        """`chosen`, validated; raises as `chosen` and `DriftSeries.validated`."""
         return self.chosen().validated()
 
     def chosen(self) -> DriftSeries:
-        """What `load` gives, with the inputs and targets that were asked for; not yet checked.
+        """What `load` gives, with the inputs and targets that were asked for; not yet validated.
 
         Raises:
-            BenchError: As `load`; or what it gave is no series, or a column is not there.
+            BenchError: As `load`; or it returned no series, or a column is missing.
         """
         series: object = self.load()
         if not isinstance(series, DriftSeries):
@@ -120,12 +115,7 @@ register_dataset = DATASETS.register
 
 
 def resolve_dataset(name: str, options: dict[str, Any] | None = None) -> Dataset:
-    """The dataset called ``name``, with its options validated.
-
-    Args:
-        name: A registered name, or ``"scheme:argument"``, which is the dataset ``scheme`` with its option
-            ``path`` set to the argument (``csv:counts.csv``).
-        options: Values for the fields of the dataset's ``Config``.
+    """The dataset called ``name``, with its options validated; ``scheme:argument`` sets the option ``path``.
 
     Raises:
         BenchError: The name or an option is unknown, or a value does not fit.

@@ -28,17 +28,13 @@ _REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine
 BUILT_IN = ("bench.forecasters.linear", "bench.forecasters.titans.config", "bench.execution.engines")
 """Modules that register, beside the folders of plug-ins."""
 
-LISTED: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)
-"""Of what an experiment lists."""
+LISTED: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)  # of what an experiment lists
 
 REGISTRIES: tuple[Registry[Any], ...] = (*LISTED, METRICS, ENGINES)
 
 
 def home() -> Path:
-    """The folder that holds ``adapters/``, ``datasets/`` and ``experiments/``.
-
-    The repository's own, where they stand beside ``bench/``; otherwise the copies inside the wheel.
-    """
+    """The folder of ``adapters/``, ``datasets/`` and ``experiments/``: the checkout's, or the wheel's copies."""
     beside = PACKAGE.parent
     in_checkout = (beside / "pyproject.toml").is_file() and (beside / "adapters").is_dir()
     return beside if in_checkout else PACKAGE / "_builtin"
@@ -46,14 +42,10 @@ def home() -> Path:
 
 @dataclass(frozen=True)
 class Broken:
-    """A file of ``adapters/`` or ``datasets/`` that cannot be loaded: nothing of it is registered.
+    """A file of ``adapters/`` or ``datasets/`` that cannot be loaded: nothing of it is registered."""
 
-    Attributes:
-        reason: What went wrong, and where.
-        names: Of the strategies, forecasters and datasets that its text speaks of, and that nobody else registers.
-    """
-
-    reason: str
+    reason: str  # what went wrong, and where
+    # of the strategies, forecasters and datasets that its text speaks of, and that nobody else registers
     names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
     def __str__(self) -> str:
@@ -62,12 +54,10 @@ class Broken:
 
 
 def working_plugins(*, at_hand: bool = False) -> list[Path]:
-    """Plug-ins in ``adapters/`` and ``datasets/`` of the working folder, where that is no checkout.
+    """Plug-ins of the working folder's ``adapters/`` and ``datasets/``, unless it is a checkout; or loaded ones.
 
-    Both names are other tools' too: a file or a package that registers nothing here is none.
-
-    Args:
-        at_hand: Whether only those count that are loaded, and so not broken.
+    Both names are used by other tools too: a file or a package that registers nothing does not count. ``at_hand``
+    leaves out what is not loaded, and so may be broken.
     """
     if Path("bench", "__main__.py").is_file():  # a checkout, of this version or another
         return []
@@ -77,7 +67,7 @@ def working_plugins(*, at_hand: bool = False) -> list[Path]:
 
 
 def _others(file: Path) -> Iterable[Path]:
-    """The other files of a package; none of a plug-in that is one file."""
+    """The other files of a package; none for a plug-in that is one file."""
     return file.parent.rglob("*.py") if file.name == "__init__.py" else ()
 
 
@@ -89,9 +79,7 @@ def _registers(file: Path) -> bool:
 
 
 def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
-    """Register everything that is built in, of the working folder or installed, then what ``paths`` name.
-
-    Doing it twice does nothing.
+    """Register everything built in, in the working folder or installed, then what ``paths`` name; repeatable.
 
     Args:
         paths: Files, packages, or folders of them; names in a folder that start with ``_`` do not count.
@@ -148,7 +136,7 @@ def load_dataset(name: str, **options: Any) -> DriftSeries:
 
 
 def _names_in(file: Path) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """What a file would register, by its text."""
+    """What a file would register, read from its text."""
     found = re.findall(r"@register_(\w+)\(\s*[\"']([^\"']+)", file.read_text(encoding="utf-8", errors="replace"))
     strategies, forecasters, datasets = (
         tuple(name for kind, name in found if kind == registry.kind and name not in registry) for registry in LISTED
@@ -157,7 +145,7 @@ def _names_in(file: Path) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, 
 
 
 def _load_path(path: Path) -> None:
-    """Load what a path names; where all of it is new, it has to register something, or a library that it imports."""
+    """Load what a path names; if all of it is new, it must register something."""
     files, before = _plugin_files(path), _registered()
     is_new = not any(map(loaded, files))
     modules = [_load_file(file, "plugins") for file in files]
@@ -182,7 +170,7 @@ def user_plugin_names(paths: Iterable[Path | str]) -> tuple[list[str], list[str]
 
 
 def _plugin_files(path: Path) -> list[Path]:
-    """The plug-ins that a path names; of a folder that is a package itself, the package first."""
+    """The plug-ins that a path names; if a folder is a package itself, the package first."""
     if path.is_dir():
         package = [path / "__init__.py"] if (path / "__init__.py").is_file() else []
         if files := [*package, *plugins_in(path)]:
@@ -208,11 +196,7 @@ def _load_file(file: Path, kind: str) -> ModuleType:
 
 
 def raised_at(text: str) -> str:
-    """Where in a plug-in's files a traceback leads, such as `` (mine.py, line 7)``; empty where it passes through none.
-
-    Args:
-        text: The traceback, as ``traceback.format_exc`` gives it.
-    """
+    """Where in a plug-in's files a formatted traceback leads, such as `` (mine.py, line 7)``; or empty."""
     folders = {str(entry.file.parent) for registry in REGISTRIES for entry in registry}
     steps = re.findall(r'^ *File "(.+)", line (\d+)', text, re.M)
     found = [(Path(file), line) for file, line in steps if str(Path(file).parent) in folders]

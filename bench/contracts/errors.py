@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-LONGEST = 20_000
-"""Characters of an error's message, or of its traceback, that are kept."""
+LONGEST = 20_000  # characters of an error's message, or of its traceback, that are kept
 
 
 class BenchError(Exception):
@@ -28,11 +27,7 @@ ENDS_SESSION = (KeyboardInterrupt, TerminatedError)
 
 
 def words_of(error: BaseException) -> str:
-    """An error's type and message, as text that any file takes.
-
-    Args:
-        error: Whatever a plug-in raised: its message may hold anything, or fail to be made.
-    """
+    """An error's type and message, as text that any file takes: a plug-in's message may hold anything, or fail."""
     try:
         message = str(error)
     except Exception as other:
@@ -41,7 +36,7 @@ def words_of(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Its traceback, likewise."""
+    """An error's traceback, as text that any file takes."""
     try:
         return as_text("".join(traceback.format_exception(error)))
     except Exception:  # of an error that was made to fail here too
@@ -49,7 +44,7 @@ def traceback_of(error: BaseException) -> str:
 
 
 def as_text(text: str) -> str:
-    """Text that UTF-8 can hold: lone surrogates are spelled out, and what is very long is cut in its middle."""
+    """Text that UTF-8 can hold: lone surrogates are escaped, and the middle of very long text is cut."""
     if len(text) > LONGEST:
         half = LONGEST // 2
         text = f"{text[:half]} ... ({len(text) - 2 * half:,} characters left out) ... {text[-half:]}"

@@ -180,18 +180,12 @@ def fits_itself(cls: type[Any]) -> bool:
 
 
 def seed_for(function: Callable[..., Any], seed: int) -> dict[str, int]:
-    """The keyword ``seed`` for a part of a forecaster that takes one; none for a part that does not."""
+    """``{"seed": seed}`` if a part of a forecaster takes a seed; otherwise empty."""
     return {"seed": seed} if "seed" in inspect.signature(function).parameters else {}
 
 
 def check_task(cls: type[Any], config: Any, task: Task, device: str) -> None:
-    """Ask a forecaster whether its options can serve a task, where it has a ``check_task`` to say so.
-
-    Args:
-        cls: The forecaster.
-        config: Its options.
-        task: The shapes to serve.
-        device: Kind of device, such as ``cpu``.
+    """Ask a forecaster whether its options can serve a task, if it has a ``check_task``.
 
     Raises:
         BenchError: They cannot; the message says why, and the way out.

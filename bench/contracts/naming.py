@@ -25,29 +25,23 @@ _BARE = re.compile(r"""(?:~|(?<![\w.~/\\-]))/(?:[^\s/"'`<>|*?:;,()\[\]{}=]+/)+(?
 _ABSOLUTE = re.compile(r"(?:~?/|[A-Za-z]:[\\/])[^/\\]+[/\\].*[^/\\]")
 """A value that is an absolute path of at least one folder."""
 
-_WORD = re.compile(
+_WORD = re.compile(  # a word of a command that is an absolute path, or ends in one, or in one of a file of data
     r"(?P<before>(?:[^/\\]*?[=:])?)(?!//)(?:~?/|[A-Za-z]:[\\/]|(?<=:))(?:.*[/\\])?(?P<name>[^/\\]+)[/\\]*"
 )
-"""A word of a command that is an absolute path, or ends in one, or in one of a file of data."""
 
 
 def file_name(path: str) -> str:
-    """The last part of a path, written in the way of any system."""
+    """The last part of a path of any operating system."""
     return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
 
 
 def is_of_file(name: str) -> bool:
-    """Whether a dataset's name is that of a file of the user's own: ``csv:counts.csv``."""
+    """Whether a dataset's name is that of a user's file: ``csv:counts.csv``."""
     return ":" in name
 
 
 def published(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and options of a dataset as they are recorded: of a file's path, its last part alone.
-
-    Args:
-        name: As the experiment gives it: ``csv:PATH``, or a name with the option ``path`` beside it.
-        options: As the experiment gives them.
-    """
+    """Name and options of a dataset as they are recorded: of a file's path only the last part."""
     scheme, colon, path = name.partition(":")
     path = path if colon else str(options.get("path", ""))
     kept = {key: value for key, value in options.items() if key not in PLACES}
@@ -55,7 +49,7 @@ def published(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any
 
 
 def place_of(name: str, options: Mapping[str, Any]) -> str:
-    """Twelve digits that stand for where a dataset's file lies, links followed; empty for a dataset without a file."""
+    """A 12-digit hash of the resolved path of a dataset's file; empty for a dataset without a file."""
     path = name.partition(":")[2] or options.get("path")
     if not path:
         return ""
@@ -69,12 +63,12 @@ def place_of(name: str, options: Mapping[str, Any]) -> str:
 
 @cache
 def _place(file: Path, *_: Path | int) -> str:
-    """By the file as it is written, the working folder, and what file it is: a link may lead elsewhere tomorrow."""
+    """The hash, cached by the path as written, the working folder and the inode: a link may change its target."""
     return hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
 
 
 def without_places(text: str) -> str:
-    """A text in which no absolute path stands: of those of modules, the module's file; of others, the last part."""
+    """A text without absolute paths: a module's path becomes its file, another path its last part."""
     if "/" not in text and "\\" not in text:
         return text
     for folder in _known_folders():
@@ -84,7 +78,7 @@ def without_places(text: str) -> str:
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options without folders: of an absolute path its last part, and eight digits to tell it from others so called."""
+    """Options without folders: an absolute path becomes its last part and an 8-digit hash of the whole."""
     return {key: _plain(value) for key, value in options.items()}
 
 
@@ -99,7 +93,7 @@ def _plain(value: Any) -> Any:
 
 
 def plain_command(command: str) -> str:
-    """A command without the folders of the absolute paths, and of the files of data, that it names."""
+    """A command without the folders of absolute paths and of data files."""
     try:
         words = shlex.split(command)
     except ValueError:  # typed by nobody
@@ -110,7 +104,7 @@ def plain_command(command: str) -> str:
 
 @cache
 def _known_folders() -> tuple[str, ...]:
-    """Folders that modules lie in, and the user's home; those within others first."""
+    """Folders of installed modules, and the user's home; inner folders first."""
     found = {str(Path(__file__).resolve().parents[2]), *site.getsitepackages(), sysconfig.get_path("stdlib")}
     found |= {sys.prefix, sys.base_prefix, str(Path.home())}
     return tuple(sorted((folder for folder in found if len(Path(folder).parts) > 2), key=len, reverse=True))
@@ -118,18 +112,12 @@ def _known_folders() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Called:
-    """What a dataset is called.
+    """What a dataset is called."""
 
-    Attributes:
-        name: Its name as it is recorded.
-        fingerprint: Of its data.
-        label: What the user calls it; empty where that was not said.
-        options: That were given to it, as they are recorded.
-    """
-
-    name: str
-    fingerprint: str
-    label: str = ""
+    name: str  # its name as it is recorded
+    fingerprint: str  # of its data
+    label: str = ""  # what the user calls it; empty where that was not said
+    # that were given to it, as they are recorded
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -140,7 +128,7 @@ class Called:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a file of the user's own."""
+        """Whether it is a user's file."""
         return is_of_file(self.name)
 
     @property
@@ -150,15 +138,15 @@ class Called:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What is the same for one dataset: of a file the data, of any other its name and label."""
+        """What identifies a dataset: for a file its data, for any other its name and label."""
         return ("", self.fingerprint) if self.is_file else (self.name, self.label)
 
 
 def titles(datasets: Iterable[Called]) -> dict[tuple[str, str], Called]:
     """What each dataset is called in tables, by its key: no two have the same name.
 
-    Of a file, the label that was given to it first, else the name that came first; where another dataset is called so
-    too, its options or else the start of its fingerprint stand behind it. Its options are those that came with that.
+    A file has the label that was given to it first, else the name that came first. If another dataset has that name
+    too, its options or the start of its fingerprint follow. Its options are those that came with that name.
     """
     first: dict[tuple[str, str], Called] = {}
     for dataset in datasets:
@@ -185,7 +173,7 @@ def _mark(dataset: Called) -> str:
 
 
 def shortest(paths: Sequence[str]) -> list[str]:
-    """Of each path its last parts, as many as tell it from the others; none of them absolute."""
+    """The last parts of each path, as many as tell it from the others; never absolute."""
     parts = [[part for part in re.split(r"[/\\]", path) if part not in ("", ".", "..")] or ["here"] for path in paths]
     found = []
     for own in parts:

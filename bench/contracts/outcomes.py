@@ -18,10 +18,9 @@ from typing import Any
 from bench.contracts.sources import Module, Sources, modules_behind, sources_of
 
 KNOWN = Path(__file__).with_name("outcomes.json")
-HARNESS = "bench.evaluation.run"
-"""The module that carries out a run. With all that it imports, it is the harness."""
+HARNESS = "bench.evaluation.run"  # the module that carries out a run. With all that it imports, it is the harness
 
-NO_OUTCOME = (
+NO_OUTCOME = (  # modules and packages that the harness imports, and that decide no number
     *("bench.data.user_files", "bench.data.synthetic"),  # data count by a hash of their own
     *(
         "bench.contracts.discovery",
@@ -32,46 +31,33 @@ NO_OUTCOME = (
     ),
     *("bench.results.store", "bench.results", "bench.results.frame", "bench.contracts.naming", "bench.results.run_key"),
 )
-"""Modules and packages that the harness imports, and that decide no number."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What ``outcomes.json`` says of a subject, such as ``harness`` or ``strategy rls``.
+    """What ``outcomes.json`` says of a subject, such as ``harness`` or ``strategy rls``."""
 
-    Attributes:
-        number: Stands for the code in identities.
-        content: Hash of the code.
-        earlier: What versions before identities of code called the same code.
-        draws: Whether it takes random numbers in service.
-    """
-
-    number: int
-    content: str
-    earlier: tuple[str, ...] = ()
-    draws: bool = False
+    number: int  # stands for the code in identities
+    content: str  # hash of the code
+    earlier: tuple[str, ...] = ()  # what versions before identities of code called the same code
+    draws: bool = False  # whether it takes random numbers in service
 
 
 def known(subject: str, code: Sources) -> Known | None:
-    """What the file says of a subject; None where it does not know this code of it."""
+    """What the file says of a subject; None if it does not know this code of it."""
     entry = known_subjects().get(subject)
     return entry if entry and entry.content == code.content else None
 
 
 @cache
 def known_subjects() -> dict[str, Known]:
-    """All of the file."""
+    """All entries of the file."""
     entries = json.loads(KNOWN.read_bytes()) if KNOWN.is_file() else {}
     return {subject: Known(**entry) for subject, entry in entries.items()}
 
 
 def identity(subject: str, code: Sources) -> str:
-    """Identity of code, 64 hexadecimal digits; distributions that it imports are in it by version.
-
-    Args:
-        subject: ``harness``, or kind and name of a plug-in: ``strategy rls``.
-        code: All that decides what it computes.
-    """
+    """Identity of code, 64 hexadecimal digits; the versions of distributions that it imports are part of it."""
     entry = known(subject, code)
     decides = [f"{subject} {entry.number}" if entry else code.content, sorted(code.packages.items())]
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
@@ -90,11 +76,7 @@ def harness_sha() -> str:
 
 
 def code_of(cls: type[Any]) -> Sources:
-    """The code and data behind a plug-in, without the harness, which all have in common.
-
-    Raises:
-        BenchError: A file in its ``depends_on`` cannot be read.
-    """
+    """The code and data behind a plug-in, without the harness; raises if a file in ``depends_on`` cannot be read."""
     return sources_of(cls, lambda name: name in _harness_modules())
 
 

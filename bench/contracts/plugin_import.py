@@ -16,11 +16,7 @@ ROOT = "bench_plugins"
 
 
 class TextLoader(importlib.machinery.SourceFileLoader):
-    """Runs a file's text as it is now; cached bytecode may be of an earlier one, and none is left behind.
-
-    Attributes:
-        text: What was run last, as bytes.
-    """
+    """Runs a file's text as it is now: cached bytecode may be of an earlier one. ``text`` is what it ran last."""
 
     text = b""
 
@@ -32,12 +28,12 @@ class TextLoader(importlib.machinery.SourceFileLoader):
 
 
 class _SiblingFinder(importlib.abc.MetaPathFinder):
-    """Finds the modules beside a plug-in, and below it, for `TextLoader`."""
+    """Finds modules beside and below a plug-in, for `TextLoader`."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """The module's spec; None for what is no module of a plug-in's."""
+        """The module's spec; None if no plug-in has such a module."""
         del target
         if not name.startswith(f"{ROOT}."):
             return None
@@ -53,11 +49,7 @@ sys.meta_path.insert(0, _SiblingFinder())
 
 
 def plugins_in(folder: Path) -> list[Path]:
-    """The plug-ins of a folder: its ``*.py`` files and its packages; names that start with ``_`` or ``.`` are none.
-
-    Returns:
-        Sorted; a package by its ``__init__.py``.
-    """
+    """The plug-ins of a folder, sorted: its ``*.py`` files, and packages by ``__init__.py``; none begins with ``_``."""
     files = [*folder.glob("*.py"), *folder.glob("*/__init__.py")]
     return sorted(file for file in files if not file.relative_to(folder).parts[0].startswith(("_", ".")))
 
@@ -73,15 +65,8 @@ def loaded(file: Path) -> ModuleType | None:
 def load(file: Path, kind: str) -> ModuleType:
     """Import a file, or a package by its ``__init__.py``, once for each resolved path.
 
-    Its module is ``bench_plugins.<kind>.<name>``; plug-ins of one folder are modules of one package. Of one that
-    raises, no module stays, nor of what it imported from its folder.
-
-    Args:
-        file: The file.
-        kind: Name of the package, where no other folder has it.
-
-    Raises:
-        BaseException: Whatever the file raises.
+    Its module is ``bench_plugins.<kind>.<name>``; plug-ins of one folder are modules of one package. If one raises, its
+    module and those that it imported from its folder are forgotten.
     """
     file = file.resolve()
     if (module := loaded(file)) is not None:
@@ -104,17 +89,14 @@ def load(file: Path, kind: str) -> ModuleType:
 
 
 def forget(names: set[str]) -> None:
-    """Forget modules of plug-ins: they load anew where they are asked for again."""
+    """Forget modules of plug-ins, so that they are loaded again when imported again."""
     for name in names:
         if name.startswith(f"{ROOT}."):
             sys.modules.pop(name, None)
 
 
 def line_of(error: BaseException, file: Path) -> str:
-    """The line of a plug-in, or of its siblings, that an error came from, as `` (line 7)`` or `` (helper.py, line 7)``.
-
-    Empty where the error says it, or it is not known.
-    """
+    """The line in a plug-in's folder that an error came from, as `` (line 7)``; empty if the error says it."""
     if isinstance(error, SyntaxError):
         return "" if error.filename in (None, str(file)) else f" ({Path(str(error.filename)).name})"
     folders = {str(file.parent), str(file.parent.parent) if file.name == "__init__.py" else ""}
@@ -127,7 +109,7 @@ def line_of(error: BaseException, file: Path) -> str:
 
 
 def _package(folder: Path, kind: str) -> ModuleType:
-    """The package whose modules are a folder's plug-ins."""
+    """The package of all plug-ins in a folder."""
     for module in sys.modules.copy().values():
         if getattr(module, "__name__", "").startswith(f"{ROOT}.") and list(getattr(module, "__path__", ())) == [
             str(folder)

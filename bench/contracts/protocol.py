@@ -71,7 +71,7 @@ class Protocol(Config):
     def is_labelled(self, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pairs are ever released, ``(n,)``, given how many rows after the very first pair each begins.
 
-        Whether a pair is does not depend on the others: the draw is a hash of its offset and of ``label_seed``.
+        One pair does not depend on others: the draw is a hash of its offset and of ``label_seed``.
         """
         chosen: NDArray[np.bool_] = offsets % self.label_every == 0
         return chosen if self.label_rate == 1 else chosen & (_uniform(offsets, self.label_seed) < self.label_rate)
@@ -83,7 +83,9 @@ class Protocol(Config):
     @property
     def label(self) -> str:
         """One line for tables."""
-        sparse = f", every {_ordinal(self.label_every)} label" if self.label_every > 1 else ""
+        n = self.label_every
+        ending = "th" if n // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+        sparse = f", every {n}{ending} label" if n > 1 else ""
         if self.label_rate < 1:
             draw = f", draw {self.label_seed}" if self.label_seed else ""
             sparse += f", {100 * self.label_rate:g} % of labels{draw}"
@@ -120,22 +122,14 @@ class ProtocolSpec(Config):
 
     @classmethod
     def parse(cls, value: str | dict[str, Any]) -> ProtocolSpec:
-        """A preset's name, or a table with the keys of this class.
-
-        Raises:
-            BenchError: The preset or a key is unknown, or a value does not fit.
-        """
+        """A preset's name, or a table with the keys of this class; `BenchError` if one is unknown or does not fit."""
         spec = build(cls, {"preset": value} if isinstance(value, str) else value, "protocol")
         if spec.preset not in PRESETS:
             raise unknown("protocol preset", spec.preset, PRESETS)
         return spec
 
     def resolve(self, series: DriftSeries) -> Protocol:
-        """Fill in what the preset and the dataset decide.
-
-        Raises:
-            BenchError: The series is too short for one window in each of its parts.
-        """
+        """Fill in what preset and dataset decide; `BenchError` if the series is too short for a window in each part."""
         preset = PRESETS[self.preset]
         horizon = self.horizon or series.horizon
         protocol = Protocol(
@@ -144,21 +138,11 @@ class ProtocolSpec(Config):
             horizon=horizon,
             stride=self.stride or preset["stride"] or horizon,
             block=self.block or preset["block"],
-            labels=self.labels,
-            label_every=self.label_every,
-            label_rate=self.label_rate,
-            label_seed=self.label_seed,
-            delay=self.delay,
-            warm_start=self.warm_start,
+            **self.model_dump(exclude={"preset", "lookback", "horizon", "stride", "block"}),
         )
         if protocol.is_leaky and protocol.delay:
             raise BenchError('protocol: labels = "instant" and a delay exclude each other. Leave one out.')
         _require_rows(protocol, series)
-        self._require_steps(series)
-        return protocol
-
-    def _require_steps(self, series: DriftSeries) -> None:
-        """Refuse a stride or a block that was given and is longer than the stream."""
         rows = series.split.end - series.split.validation
         for name, given in (("stride", self.stride), ("block", self.block)):
             if given is not None and given > rows:
@@ -166,16 +150,11 @@ class ProtocolSpec(Config):
                     f"dataset {series.name!r}: protocol option {name!r} should be from 1 to {rows}, the rows of the "
                     f"stream (got {given})"
                 )
-
-
-def _ordinal(n: int) -> str:
-    """Such as 2nd and 11th."""
-    special = {1: "st", 2: "nd", 3: "rd"}
-    return f"{n}{'th' if n // 10 % 10 == 1 else special.get(n % 10, 'th')}"
+        return protocol
 
 
 def _uniform(offsets: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """A number from 0 to 1 for each offset, as if drawn.
+    """``(n,)`` numbers from 0 to 1 by a hash of offset and seed.
 
     Source: the mixing function of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
     """

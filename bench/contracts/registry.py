@@ -22,13 +22,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 def unknown(kind: str, name: str, available: Iterable[str]) -> BenchError:
-    """The error for a name that is not there, with the nearest one that is.
-
-    Args:
-        kind: What was looked for, such as ``"strategy"``.
-        name: What the user wrote.
-        available: The names that exist.
-    """
+    """The error for a name that is missing, such as a ``"strategy"``, with the nearest that exists."""
     names = sorted(available)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -36,13 +30,13 @@ def unknown(kind: str, name: str, available: Iterable[str]) -> BenchError:
 
 
 def not_a(base: type[Any], cls: object) -> str:
-    """What to say of something that should be a subclass of ``base`` and is not; empty where it is."""
+    """The fault of a class that should inherit from ``base``; empty if it does."""
     is_one = isinstance(cls, type) and issubclass(cls, base)
     return "" if is_one else f"must be a class that inherits from bench.{base.__name__}"
 
 
 def not_a_config(base: type[Any], cls: type[Any]) -> str:
-    """Likewise of the ``Config`` of a class."""
+    """The fault of a class's ``Config``; empty if there is none."""
     return f"has a Config of its own: it {wrong}" if (wrong := not_a(base, cls.Config)) else ""
 
 
@@ -57,21 +51,17 @@ class Entry(Generic[T]):
 
     @property
     def subject(self) -> str:
-        """Kind and name."""
+        """Kind and name, such as ``strategy rls``."""
         return f"{self.kind} {self.name}"
 
     @cached_property
     def code(self) -> Sources:
-        """The code and data behind the class.
-
-        Raises:
-            BenchError: A file in its ``depends_on`` cannot be read.
-        """
+        """The code and data behind the class; `BenchError` if a file in its ``depends_on`` cannot be read."""
         return code_of(self.cls)
 
     @cached_property
     def sha(self) -> str:
-        """Identity of the code and data behind the class: where they change, it is another plug-in."""
+        """Identity of the code and data behind the class; if it changes, it is another plug-in."""
         return identity(self.subject, self.code)
 
     @property
@@ -144,7 +134,7 @@ class Registry(Generic[T]):
 
     @contextmanager
     def undone_on_error(self) -> Iterator[None]:
-        """Forget what is registered meanwhile, if it ends with an error: what fails to load leaves nothing behind."""
+        """Undo registrations made inside if an error ends it: what fails to load leaves nothing behind."""
         before = self._entries.copy()
         try:
             yield

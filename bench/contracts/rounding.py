@@ -7,21 +7,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-STEPS = 16
-"""Roundings of float64, at the size of the largest value, within which values count as the same."""
-LARGEST_SINGLE = float(np.sqrt(np.finfo(np.float32).max))
-"""What float32 can still square."""
+STEPS = 16  # roundings of float64, at the size of the largest value, within which values count as the same
+LARGEST_SINGLE = float(np.sqrt(np.finfo(np.float32).max))  # what float32 can still square
 
 
 def is_flat(values: Floats) -> NDArray[np.bool_]:
-    """Which columns stand still: all their values are one, but for rounding.
-
-    Args:
-        values: ``(T, C)``, finite, in any unit; T is not 0.
-
-    Returns:
-        ``(C,)``.
-    """
+    """``(C,)``: which columns of ``(T, C)`` finite values are constant but for rounding; T > 0."""
     low, high = values.min(axis=0), values.max(axis=0)
     size = np.maximum(np.abs(low), np.abs(high))
     with np.errstate(over="ignore"):  # a spread beyond float64 is no rounding
@@ -29,13 +20,10 @@ def is_flat(values: Floats) -> NDArray[np.bool_]:
 
 
 def is_exact(squares: Floats, truth: Floats) -> NDArray[np.bool_]:
-    """Which forecasts are without error, as far as float32 can tell: forecasts have no more digits.
+    """``(n,)``: which forecasts are without error, as far as float32, in which they are made, can tell.
 
     Args:
         squares: ``(n,)`` mean squared error of each forecast.
-        truth: ``(n, H, C)`` what was forecast.
-
-    Returns:
-        ``(n,)``: whether the root of the error is within the rounding of float32 at the truth's own root mean square.
+        truth: ``(n, H, C)``; its root mean square sets the size of rounding.
     """
     return np.asarray(squares <= np.finfo(np.float32).eps ** 2 * np.square(truth).mean(axis=(1, 2)))

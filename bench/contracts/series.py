@@ -202,13 +202,13 @@ class DriftSeries:
 
     @property
     def twin(self) -> DriftSeries | None:
-        """A made series as it had been without its drifts, its noise the same; None for others."""
+        """A made series without its drifts, with the same noise; None for other series."""
         if self.truth is None:
             return None
         return replace(self, values=self.truth.twin, events=(), truth=replace(self.truth, drifts=()))
 
     def before_stream(self) -> DriftSeries:
-        """The same series without its stream: no later row is in it, and what was learnt from it is known to be so."""
+        """The same series up to the stream: no later row is in it."""
         stop = self.split.validation
         return replace(
             self,
@@ -312,7 +312,7 @@ class DriftSeries:
                 )
 
     def row_beyond_float32(self, column: int) -> int | None:
-        """The row whose scaled value float32, in which strategies compute, cannot square; None where it can all."""
+        """The row whose scaled value float32 cannot square (strategies compute in it); None without one."""
         train = self.values[: self.split.train, column]
         away = np.abs(self.values[:, column] - train.mean())
         row = int(away.argmax())

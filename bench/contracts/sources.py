@@ -28,14 +28,11 @@ STRINGS = ("Constant", "JoinedStr", "TemplateStr")
 
 @dataclass(frozen=True)
 class Sources:
-    """The code and data behind a class.
+    """The code and data behind a class."""
 
-    Attributes:
-        files: Digest of each file, by a name that does not depend on the machine. See `bare_code` for what counts.
-        packages: Version of each installed distribution that the files import, by name.
-    """
-
+    # digest of each file, by a name that does not depend on the machine. See `bare_code` for what counts
     files: Mapping[str, str] = field(default_factory=dict)
+    # version of each installed distribution that the files import, by name
     packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -53,30 +50,22 @@ class Sources:
 
 @dataclass(frozen=True)
 class Module:
-    """A module's source.
+    """A module's source."""
 
-    Attributes:
-        label: Its name in `Sources.files`.
-        text: The file's content.
-        is_package: Whether it is the ``__init__`` of a package.
-    """
-
-    label: str
-    text: bytes
-    is_package: bool
+    label: str  # its name in `Sources.files`
+    text: bytes  # the file's content
+    is_package: bool  # whether it is the __init__ of a package
 
     @property
     def digest(self) -> str:
-        """Of what counts of the text, 32 hexadecimal digits."""
+        """Hash of the text without what decides no number, 32 hexadecimal digits."""
         return _parsed(self.text)[0]
 
 
 def sources_of(cls: type[Any], leaves_out: Callable[[str], bool] = lambda _: False) -> Sources:
-    """The code and data behind a class.
+    """The code of a plug-in's class, and the data files in its ``depends_on``, relative to its own file.
 
-    Args:
-        cls: A plug-in. It may name data files in ``depends_on``, relative to the file it is defined in.
-        leaves_out: Says of a module's name that it is neither counted nor followed.
+    Modules whose name ``leaves_out`` accepts are neither counted nor followed.
 
     Raises:
         BenchError: A file in ``depends_on`` is missing.
@@ -89,17 +78,11 @@ def sources_of(cls: type[Any], leaves_out: Callable[[str], bool] = lambda _: Fal
 def modules_behind(
     roots: Iterable[str], leaves_out: Callable[[str], bool] = lambda _: False
 ) -> tuple[dict[str, Module], dict[str, str]]:
-    """Modules, all that they import, and so on; nothing is imported for it.
+    """Modules, by name, with all that they import, transitively; and versions of the distributions that they import.
 
-    An import counts wherever it stands, in functions too, but not under ``if TYPE_CHECKING``. An import by a name that
-    is put together at run time is not seen. Installed distributions are not followed, except that of the first root.
-
-    Args:
-        roots: Names of modules.
-        leaves_out: As for `sources_of`.
-
-    Returns:
-        Modules by name, and versions of the distributions that they import, by name.
+    An import counts wherever it stands, in functions too, but not under ``if TYPE_CHECKING``. Nothing is imported to
+    find out, and an import by a name put together at run time is not seen. Installed distributions are not followed,
+    except that of the first root.
     """
     waiting = list(roots)
     followed = {PACKAGE.name, waiting[0].partition(".")[0]}
@@ -119,12 +102,7 @@ def modules_behind(
 
 
 def bare_code(text: str, tree: ast.AST) -> str:
-    """Source text without what decides no number: comments, docstrings, blank lines, blanks at ends of lines.
-
-    Args:
-        text: The source, with Unix line ends.
-        tree: The same, parsed.
-    """
+    """Source text without what decides no number: comments, docstrings, blank lines, trailing blanks."""
     written = text.split("\n")
     lines = [line.encode() for line in written]
     kept = set[int]()  # lines that end within a string
@@ -145,7 +123,7 @@ def bare_code(text: str, tree: ast.AST) -> str:
 
 
 def _bare_strings(tree: ast.AST) -> Iterator[tuple[int, int, int, int]]:
-    """Row and column, in bytes, where statements that are nothing but a string begin and end."""
+    """Start and end, as row and column in bytes, of each statement that is only a string."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             assert node.end_lineno is not None
@@ -162,12 +140,7 @@ class _Import:
     members: tuple[str, ...] = ()
 
     def modules(self, importer: str, is_package: bool) -> Iterator[str]:
-        """Names of what it may load: the module, its parents, and its members, any of which may be modules.
-
-        Args:
-            importer: Name of the module that it stands in.
-            is_package: Whether that is a package.
-        """
+        """Names of what it may load in module ``importer``: the module, its parents, and its members."""
         parts = importer.split(".") if self.level else []
         parts = parts[: len(parts) - self.level + is_package]
         parts += self.module.split(".") if self.module else []
@@ -214,7 +187,7 @@ def _imported_by_call(node: ast.Call) -> str:
 
 
 def _located(name: str) -> Module | None:
-    """A module's source, whether or not it was imported; None for a name that is none, or has no file."""
+    """A module's source, imported or not; None if there is no such module, or it has no file."""
     module, spec = sys.modules.get(name), _spec(name)
     file = getattr(module, "__file__", None) or (spec.origin if spec and spec.has_location else None)
     if file is None:
@@ -245,7 +218,7 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
 
 
 def _label(name: str, path: Path) -> str:
-    """What a module is called: ``bench/evaluation/stream.py``, a plug-in's ``replay.py``; else its name."""
+    """A module's label: ``bench/evaluation/stream.py``, a plug-in's ``replay.py``; otherwise its name."""
     parts = name.split(".")
     if parts[0] == ROOT:
         parts = parts[1 if parts[1] in BUILT_IN else 2 :]
@@ -256,7 +229,7 @@ def _label(name: str, path: Path) -> str:
 
 @cache
 def _distributions(top: str) -> dict[str, str]:
-    """Versions of the installed distributions that a top-level module belongs to; none for a module in a folder."""
+    """Versions of the installed distributions of a top-level module; none for a module in a folder."""
     spec = _spec(top)
     places = (
         [spec.origin] if spec and spec.has_location else list(spec.submodule_search_locations or ()) if spec else []

@@ -225,7 +225,7 @@ class Strategy:
 
 
 def has_own(strategy: Strategy, method: str) -> bool:
-    """Whether a strategy does anything in a method that does nothing by itself."""
+    """Whether a strategy overrides a method that does nothing by default."""
     return method in vars(strategy) or getattr(type(strategy), method, None) is not getattr(Strategy, method)
 
 

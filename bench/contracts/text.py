@@ -28,13 +28,13 @@ def shown(text: object) -> str:
 
 
 def shown_lines(text: object) -> str:
-    """Likewise, but for ends of lines, which stay."""
+    """Text in which control characters are escaped, except line ends."""
     lines = str(text)
     return lines if lines.isprintable() else "\n".join(map(shown, lines.split("\n")))
 
 
 def one_line(text: object) -> str:
-    """Text of a report on one line: white space and what steers becomes single spaces."""
+    """Text of a report on one line: white space and control characters become single spaces."""
     line = str(text)
     if line.isascii() and line.isprintable():  # the usual case, and quick
         return " ".join(line.split())
@@ -54,14 +54,14 @@ def in_cell(text: object) -> str:
 
 
 def in_json(text: str) -> str:
-    r"""A JSON text in which what steers is escaped as JSON does it, but for the ends of its own lines."""
+    """JSON text in which control characters are escaped, except its own line ends."""
     if text.isascii() and "\x7f" not in text:  # what else steers in ASCII, JSON escapes itself
         return text
     return "".join(c if c == "\n" or unicodedata.category(c) not in STEERS else _escaped(c) for c in text)
 
 
 def in_log(data: bytes) -> str:
-    """What a run printed, in lines; a bar that was drawn over itself has a line for each of its states."""
+    """What a run printed, in lines; a progress bar has a line for each of its states."""
     return shown_lines(data.decode("utf-8", "backslashreplace").replace("\r\n", "\n").replace("\r", "\n"))
 
 

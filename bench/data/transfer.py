@@ -31,7 +31,7 @@ Advance = Callable[[int, int | None], None]
 
 
 class TransferError(OSError):
-    """An address does not give the file; the message says why, in a few words."""
+    """An address does not give the file; the message says why."""
 
 
 class UnsafeAddressError(TransferError):
@@ -59,7 +59,7 @@ class Partial:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def version(self) -> Version | None:
-        """Of the bytes that have arrived; None where nobody knows."""
+        """The version of the bytes that have arrived; None if unknown."""
         try:
             return Version(**json.loads(self._note.read_bytes()))
         except (OSError, ValueError, TypeError):
@@ -70,7 +70,7 @@ class Partial:
         self._note.write_text(json.dumps(asdict(version)), encoding="utf-8")
 
     def discard(self) -> None:
-        """Forget what has arrived."""
+        """Remove what has arrived."""
         for path in (self.path, self._note):
             remove(path, path.parent)
 
@@ -130,7 +130,7 @@ class _SafeRedirects(HTTPRedirectHandler):
 
 
 def _receive(url: str, partial: Partial, advance: Advance) -> bool:
-    """One request; True where it went on from bytes that were there."""
+    """Make one request; True if it went on from bytes that had arrived."""
     known, size = partial.version(), partial.size
     goes_on = size > 0 and known is not None and known.url == url and bool(known.validator)
     headers = {"Accept-Encoding": "identity", "User-Agent": "adaptbench"}
@@ -151,7 +151,7 @@ def _receive(url: str, partial: Partial, advance: Advance) -> bool:
 
 
 def _settle(content_range: str | None, partial: Partial) -> bool:
-    """Whether a server that has no further bytes thereby says that all are here; otherwise they are forgotten."""
+    """Whether the server's answer says that all bytes have arrived; otherwise they are removed."""
     complete = re.fullmatch(r"bytes \*/(\d+)", (content_range or "").strip())
     if complete and int(complete[1]) == partial.size:
         return True
@@ -160,7 +160,7 @@ def _settle(content_range: str | None, partial: Partial) -> bool:
 
 
 def _keep(url: str, response: HTTPResponse, partial: Partial, advance: Advance) -> bool:
-    """Write what a response brings behind what is there, or in its place."""
+    """Append a response to what has arrived, or replace it."""
     start, version = _placed(url, response, partial)
     partial.begin(version)
     received, total = start, version.total
@@ -199,7 +199,7 @@ def _placed(url: str, response: HTTPResponse, partial: Partial) -> tuple[int, Ve
 
 
 def _validator(headers: HTTPMessage) -> str:
-    """What names this version in ``If-Range``: a weak tag cannot."""
+    """The version's name for ``If-Range``; a weak tag does not serve."""
     tag = headers.get("ETag") or ""
     return tag if tag.startswith('"') else headers.get("Last-Modified") or ""
 
@@ -218,7 +218,7 @@ def _chunks(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def _reason(error: Exception) -> str:
-    """Why a try failed, in a few words; closes what an HTTP error still holds open."""
+    """Why a try failed, in a few words; closes an HTTP error's connection."""
     if isinstance(error, HTTPError):
         error.close()
         return f"HTTP status {error.code}, {error.reason}"
@@ -230,7 +230,7 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Wait until no other process downloads into a folder; the system lets go where a process dies."""
+    """Wait until no other process downloads into a folder; the system releases the lock if a process dies."""
     try:
         import fcntl
     except ImportError:  # not a POSIX system: what two processes wrote into one another fails its hash

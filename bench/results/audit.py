@@ -35,18 +35,18 @@ class Options:
 
     @property
     def strategy(self) -> dict[str, Any]:
-        """The strategy's."""
+        """The strategy's options."""
         options: dict[str, Any] = json.loads(self.given)[0]
         return options
 
     @property
     def forecaster(self) -> dict[str, Any]:
-        """The forecaster's."""
+        """The forecaster's options."""
         options: dict[str, Any] = json.loads(self.given)[1]
         return options
 
     def join(self, sha: str) -> str:
-        """One hash for a version and these options; that of the version where none were given."""
+        """One hash for a version and these options; the version's own if there are none."""
         return sha if self == NO_OPTIONS else hashlib.sha256(f"{sha} {self.text}".encode()).hexdigest()
 
 
@@ -113,18 +113,18 @@ class Audit(Part):
 
     @property
     def subject(self) -> str:
-        """Strategy and forecaster in a word."""
+        """Strategy and forecaster as one name."""
         return subject_of(self.strategy, self.forecaster)
 
     @property
     def title(self) -> str:
-        """The same, with the options that were given."""
+        """The subject, with the options that were given."""
         given = self.strategy_options | self.forecaster_options
         return self.subject + (f" ({', '.join(f'{k}={v}' for k, v in given.items())})" if given else "")
 
     @property
     def options(self) -> Options:
-        """What was given to both."""
+        """What was given to strategy and forecaster."""
         return Options.of(self.strategy_options, self.forecaster_options)
 
     def covers(self, protocol: Protocol, *, hidden: bool) -> bool:
@@ -135,41 +135,41 @@ class Audit(Part):
         return service not in self.refused and traits_of(protocol, hidden=hidden) <= set(self.served)
 
     def speaks_of(self, protocol: Protocol, *, hidden: bool) -> bool:
-        """Whether it covers a service, or has said that it was refused."""
+        """Whether it covers a service, or lists it as refused."""
         return self.covers(protocol, hidden=hidden) or service_of(protocol, hidden=hidden) in self.refused
 
     @property
     def standing(self) -> Standing:
-        """What a report says of it."""
+        """The audit's verdict in reports."""
         return "unaudited" if self.status == "unknown" else self.status
 
 
 def subject_of(strategy: str, forecaster: str) -> str:
-    """Strategy and forecaster in a word; a strategy alone where the second is empty."""
+    """Strategy and forecaster as one name; the strategy alone if there is no forecaster."""
     return f"{strategy}+{forecaster}" if forecaster else strategy
 
 
 def audited_sha(strategy: str, forecaster: str = "") -> str:
-    """One hash for those that a record holds of a strategy and, unless empty, a forecaster."""
+    """One hash of a strategy's and, if there is one, a forecaster's."""
     return hashlib.sha256(f"{strategy} {forecaster}".encode()).hexdigest() if forecaster else strategy
 
 
 @cache
 def code_sha() -> str:
-    """Hash of the package's own code, but for what only reads results: another one is to be audited again."""
+    """Hash of the package's code, without what only reads results; if it changes, audits are made again."""
     files = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in READERS]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def audit_file(folder: Path, subject: str, sha: str) -> Path:
-    """Where an audit lies: ``<folder>/<subject>-<start of its sha>.json``; of a long subject its start and a hash."""
+    """The path of an audit: ``<folder>/<subject>-<start of its sha>.json``; a long subject is hashed."""
     if len(subject) > LONGEST:
         subject = f"{subject[:LONGEST]}-{hashlib.sha256(subject.encode()).hexdigest()[:16]}"
     return folder / f"{subject}-{sha[:16]}.json"
 
 
 def read_audit(folder: Path, strategy: str, forecaster: str, sha: str) -> Audit | None:
-    """The newest audit of a version with some options, or None where there is none or it cannot be read."""
+    """The newest audit of a version with these options; None if there is none or it cannot be read."""
     file = audit_file(folder, subject_of(strategy, forecaster), sha)
     try:
         audit = Audit.model_validate_json(read_file(file, folder.parent, JSON_BYTES))
@@ -206,7 +206,7 @@ def audits_beside(experiment: Path, records: Mapping[str, Record], timings: Mapp
 
 
 def _against(records: Mapping[str, Record], timings: Mapping[str, Timing]) -> dict[tuple[str, ...], str]:
-    """Why not, by version: a run replaced parts of the harness, or was served again and was not the same."""
+    """Why versions fail: a run replaced parts of the harness, or differed when it was served again."""
     found: dict[tuple[str, ...], str] = {}
     for run_id, record in records.items():
         for left in (record.left, timings[run_id].left if run_id in timings else []):
@@ -221,12 +221,12 @@ def _against(records: Mapping[str, Record], timings: Mapping[str, Timing]) -> di
 
 
 def replaced(own: list[str]) -> str:
-    """What is said of who replaced what is the harness's own; see `tampering`."""
+    """The reason for a run that replaced parts of the harness; see `tampering`."""
     return f"tampers: it replaced {', '.join(own)}"
 
 
 def _unmade(record: Record, sha: str, status: AuditStatus, reason: str) -> Audit:
-    """What is known of a version without an audit."""
+    """The audit of a version that was not audited."""
     strategy, _, forecaster, _ = _version(record)
     return Audit(
         strategy=strategy,
@@ -249,6 +249,6 @@ def _version(record: Record) -> tuple[str, str, str, str]:
 
 
 def write_audit(folder: Path, audit: Audit) -> None:
-    """Keep an audit, in place of an earlier one of the same version."""
+    """Write an audit, over an earlier one of the same version."""
     text = audit.as_json()
     replace_whole(audit_file(folder, audit.subject, audit.sha), text, folder.parent)

@@ -31,7 +31,7 @@ class Session:
 
 
 def read_session(file: Path) -> Session | None:
-    """One file's session; None where it cannot be read, is of another format, or holds no benchmark."""
+    """One file's session; None if it cannot be read, has another format, or holds no benchmark."""
     try:
         session = json.loads(file.read_bytes())
         machine = session.get("machine_info", {})
@@ -44,7 +44,7 @@ def read_session(file: Path) -> Session | None:
 
 
 def read_sessions(folder: Path) -> list[Session]:
-    """Sessions of a folder's JSON files, oldest first by the date in the file; other files are passed over."""
+    """Sessions of a folder's JSON files, oldest first by the date in the file; other files are ignored."""
     files = [file for file in sorted(folder.glob("*.json")) if is_file(file)]
     found = [session for file in files if (session := read_session(file)) is not None]
     return sorted(found, key=lambda session: session.date)

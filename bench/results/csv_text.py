@@ -11,7 +11,7 @@ from bench.contracts.text import in_cell
 
 
 def write_frames(frames: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Write frames as CSV by name; the folder is made, and one without rows is left out."""
+    """Write frames as CSV by name, without empty ones; the folder is made."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in frames.items():
         if len(frame):
@@ -24,7 +24,7 @@ def write_frame(frame: pd.DataFrame, file: Path) -> None:
 
 
 def csv_text(frame: pd.DataFrame, float_format: str | None = None) -> str:
-    """A frame as CSV; text in it is text, for a spreadsheet too."""
+    """A frame as CSV, in which no text is a formula to a spreadsheet."""
     told = frame.copy(deep=False)
     for name in frame.columns:
         if not (is_numeric_dtype(frame[name]) or is_datetime64_any_dtype(frame[name])):

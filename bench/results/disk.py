@@ -19,7 +19,7 @@ CHANGE_POINTS = ".change-points"
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
-    """Write a new file, text in UTF-8, and see it on disk."""
+    """Write a new file, text in UTF-8, and wait until it is on disk."""
     with path.open("xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
@@ -60,7 +60,7 @@ def work_folder(folder: Path) -> Path:
 
 
 def left_in(folder: Path) -> list[Path]:
-    """What processes that are gone left half-written or locked in a folder, or in its ``.tmp``."""
+    """What dead processes left half-written or locked in a folder, or in its ``.tmp``."""
     return [path for path in _inside(folder) if is_stale(path) or has_exited(_holder(path, folder))]
 
 
@@ -74,7 +74,7 @@ def sweep(folder: Path, *, own: bool = True) -> None:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """What a process locked, or named by itself, in a folder or in its ``.tmp``."""
+    """What a process locked, or named after itself, in a folder or in its ``.tmp``."""
     found = list[Path]()
     for place in (folder, folder / WORK):
         if not is_folder(place):
@@ -86,7 +86,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _holder(path: Path, within: Path) -> str:
-    """Who holds a lock; empty where it is none."""
+    """The holder of a lock; empty if the path is no lock."""
     return Lock(path, within).holder if path.suffix in LOCKS else ""
 
 

@@ -153,7 +153,7 @@ def _row(record: Record, alone: Timing | None, metrics: Mapping[str, MetricColum
 
 
 def _cost(timing: Timing | None) -> dict[str, float]:
-    """What a timing says, NaN for what it does not."""
+    """The costs in a timing; NaN for what it lacks."""
     nan = float("nan")
     if timing is None:
         return dict.fromkeys(COSTS, nan)

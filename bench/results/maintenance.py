@@ -39,7 +39,7 @@ OWN = {MANIFEST, SWEEP, CHOSEN, SERVED, DAMAGED, CHANGE_POINTS, ".progress"}
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that should not be as it is, and where."""
+    """Something wrong, and where."""
 
     path: Path
     reason: str
@@ -119,7 +119,7 @@ def _check_run(store: Store, folder: Path) -> Iterator[Finding]:
 
 
 def files_of(store: Store, run_id: str) -> list[Path]:
-    """The files that make up a run; links, which may lead anywhere, are none."""
+    """The files of a run, without links, which may lead anywhere."""
     folder = store.folder / run_id
     try:
         seal = opened(read_file(folder / RECORD, store.folder, JSON_BYTES))[1]
@@ -130,7 +130,7 @@ def files_of(store: Store, run_id: str) -> list[Path]:
 
 
 def _inside(folder: Path, pattern: str = "*") -> list[Path]:
-    """What is in a folder, in order; nothing where it is a link, which may lead anywhere."""
+    """What is in a folder, sorted; nothing if it is a link, which may lead anywhere."""
     return sorted(folder.glob(pattern)) if is_folder(folder) else []
 
 

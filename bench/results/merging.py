@@ -106,7 +106,7 @@ def _take(source: Store, target: Store, run_id: str) -> None:
 
 
 def _difference(source: Store, target: Store, run_id: str) -> str:
-    """What two runs of one id disagree on; empty where they are the same but for when and where they ran."""
+    """What two runs of one id disagree on; empty if only time and machine differ."""
     theirs, ours = source.read(run_id), target.read(run_id)
     assert theirs is not None
     assert ours is not None
@@ -123,7 +123,7 @@ def _difference(source: Store, target: Store, run_id: str) -> str:
 
 
 def _outcome(record: Record) -> dict[str, Any]:
-    """A record without what varies; as JSON, so that NaN is itself."""
+    """A record without what varies, as JSON, in which NaN equals itself."""
     values = json.loads(record.model_dump_json(exclude=set(VARIES)))
     if record.dataset.called.is_file:
         values["dataset"] = {key: value for key, value in values["dataset"].items() if key not in OF_A_COPY}
@@ -131,7 +131,7 @@ def _outcome(record: Record) -> dict[str, Any]:
 
 
 def _copy_new(source: Path, target: Path, within: Path, merged: Merged) -> None:
-    """Copy the files of a folder that the other does not have."""
+    """Copy the files that the other folder does not have."""
     for file in sorted(source.glob("[!.]*")) if is_folder(source) else ():
         if not is_file(file) or os.path.lexists(target / file.name):
             continue

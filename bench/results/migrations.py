@@ -11,12 +11,12 @@ Values = dict[str, Any]
 
 
 def _seals_came(values: Values) -> Values:
-    """Version 1 had no seal: such a record is read without one, and nothing in it is otherwise."""
+    """Version 1 had no seal: such a record is read without one, otherwise unchanged."""
     return values
 
 
 def _code_came(values: Values) -> Values:
-    """Version 2 did not say by which harness and checkpoint a run was made."""
+    """Version 2 did not say which harness and checkpoint a run used."""
     return values
 
 

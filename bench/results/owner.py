@@ -21,7 +21,7 @@ _NAME = re.compile(r"(?P<machine>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-(?P<start>[0-
 
 @cache
 def machine() -> str:
-    """Hash that tells this machine, since it was started, and its numbering of processes from all others."""
+    """Hash of this machine, since its last start, and of its process namespace."""
     facts = [platform.node()]
     try:
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
@@ -45,33 +45,33 @@ def _own_name(pid: int) -> str:
 
 
 def unique_name() -> str:
-    """A name that no other writer has, and that says whose it is."""
+    """A name that no other writer has, and that names its process."""
     return f"{process_name()}-{uuid.uuid4().hex[:12]}"
 
 
 def names_process(name: str) -> bool:
-    """Whether a file or folder was named by a process: by `unique_name`, say, perhaps with a dot before it."""
+    """Whether a file or folder is named after a process, as by `unique_name`, perhaps with a dot before it."""
     return _NAME.match(name.lstrip(".")) is not None
 
 
 def is_own(name: str) -> bool:
-    """Whether this process gave a name."""
+    """Whether this process made a name."""
     return name.startswith(f"{process_name()}-")
 
 
 def has_exited(name: str) -> bool:
-    """Whether the process of this machine that a name was made by has ended; False for those of other machines."""
+    """Whether a process of this machine made a name and has ended; False for other machines."""
     found = _NAME.fullmatch(name)
     return found is not None and found["machine"] == machine() and _start(int(found["pid"])) != found["start"]
 
 
 def is_here(name: str) -> bool:
-    """Whether a name was made by a process of this machine, which may have ended."""
+    """Whether a process of this machine made a name; it may have ended."""
     return name.startswith(f"{machine()}-")
 
 
 def process_of(name: str) -> str:
-    """The process that a name was made by, as users are told."""
+    """The process that made a name, in words for users."""
     found = _NAME.fullmatch(name)
     return f"process {found['pid']}" if found and is_here(name) else "a process of another machine"
 
@@ -94,7 +94,7 @@ def is_stale(path: Path) -> bool:
 
 
 def _start(pid: int) -> str:
-    """When a process began, in ticks that no setting of the clock moves; empty where there is none, or its remains."""
+    """When a process began, in clock ticks since boot; empty if it does not exist, or is a zombie."""
     if not Path("/proc/self/stat").is_file():
         return _start_by_clock(pid)
     try:
@@ -105,7 +105,7 @@ def _start(pid: int) -> str:
 
 
 def _start_by_clock(pid: int) -> str:
-    """The same in seconds, where there is no ``/proc``."""
+    """When a process began, in seconds, for systems without ``/proc``."""
     try:
         process = psutil.Process(pid)
         return "" if process.status() == psutil.STATUS_ZOMBIE else str(int(process.create_time()))

@@ -34,7 +34,7 @@ def packages() -> dict[str, str]:
 
 @cache
 def git_state() -> dict[str, Any]:
-    """Commit of the checkout that this package runs from, and whether it was changed; empty outside one."""
+    """Commit of the checkout that this package runs from, and whether it has changes; empty outside one."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return {}
@@ -77,7 +77,7 @@ CODE = ".code"
 
 
 def code_folder(experiment: Path) -> Path:
-    """Where code is kept for an experiment, or for a sweep below it: with that of all others in the results folder."""
+    """Where code is kept for an experiment or its sweep: one folder for all results."""
     return (experiment.parent if experiment.name == SWEEP else experiment).parent / CODE
 
 
@@ -90,7 +90,7 @@ def keep_code(folder: Path, code: Mapping[str, Sources]) -> None:
 
 
 def read_code(folder: Path, sha: str) -> Sources | None:
-    """What an identity stands for; None where that was not kept, or cannot be read."""
+    """The code that an identity stands for; None if it was not kept, or cannot be read."""
     try:
         content = json.loads(read_file(_file(folder, sha), folder.parent, JSON_BYTES))
         return Sources(dict(content["files"]), dict(content["packages"])) if content["sha"] == sha else None

@@ -23,12 +23,12 @@ Rows = Literal["stream", "validation"]
 
 
 class Part(BaseModel):
-    """Base of the record's parts: closed, but able to hold numbers that are not finite."""
+    """Base of the record's parts: closed, but numbers need not be finite."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     def as_json(self) -> str:
-        """As JSON of several lines, in which what steers is escaped; half pairs, of names of any bytes, are text."""
+        """Indented JSON in which control characters are escaped; surrogates, from file names of any bytes, are text."""
         try:
             text = self.model_dump_json(indent=1)
         except PydanticSerializationError:
@@ -100,7 +100,7 @@ class DatasetRecord(Part):
 
     @property
     def called(self) -> Called:
-        """What it is called where no other is looked at."""
+        """Its name, by itself; see `titles`."""
         return Called.of(self.name, self.given, self.fingerprint)
 
 
@@ -189,7 +189,7 @@ class Flops(Part):
 
 
 class Replay(Part):
-    """What came of serving a run's first blocks again, each while the rows behind it were out of reach."""
+    """What came of serving a run's first blocks again, each while the rows after it were hidden."""
 
     # same: each forecast was as good as the run's, to rounding. leaks: not all were, and all are where the rows
     # can be found. differs: not even then; the run cannot be repeated. unclear: likewise, on an accelerator, or
@@ -200,7 +200,7 @@ class Replay(Part):
 
     @property
     def is_held_against(self) -> bool:
-        """Whether its strategy is never ranked."""
+        """Whether the strategy is excluded from ranks."""
         return self.verdict in ("leaks", "differs")
 
 
@@ -244,12 +244,12 @@ class Timing(Part):
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether other processes kept so many cores busy that the run cannot have had its own to itself."""
+        """Whether other processes used so many cores that the run did not have its own to itself."""
         return self.others > self.cores - self.threads + SLACK
 
     @property
     def has_stalled(self) -> bool:
-        """Whether a few forecasts took so long that it was hardly their own doing: a host took the core away, say."""
+        """Whether a few forecasts took so much longer that the host must have taken the core away."""
         return self.predict.p99_ms > STALL * self.predict.p50_ms
 
 
@@ -271,7 +271,7 @@ COSTS = (  # what a timing says, by its names in `bench.load_results`
 
 
 def tampering(left: Iterable[str]) -> list[str]:
-    """What of it nobody replaces in good faith: the harness's own code and tables, its rows, and the clock."""
+    """The changes that no strategy makes in good faith: to the harness's code, tables and rows, and the clock."""
     kinds = ("strategy", "forecaster", "dataset", "metric", "list")
     own = ("bench.", "time.", "the module bench", ROWS, *(f"the {kind} " for kind in kinds))
     return [what for what in left if what.startswith(own)]
@@ -281,12 +281,12 @@ ROWS = "rows of its series"
 
 
 def left_behind(left: Iterable[str]) -> str:
-    """What is said of who left something behind: "left behind in its process: numpy.square, signal handlers"."""
+    """The words for what a run left behind: "left behind in its process: numpy.square, signal handlers"."""
     return f"left behind in its process: {', '.join(left)}"
 
 
 def made_beside(beside: Iterable[str]) -> str:
-    """What is said of who came after such a one, where it could not be put back."""
+    """The words for a run that was made in a process that an earlier one had changed."""
     return f"was made in a process where an earlier run had left: {', '.join(beside)}. Run it again in a new session"
 
 
@@ -317,7 +317,7 @@ class Record(Part):
 
     @property
     def contradiction(self) -> str:
-        """What in a record that came from elsewhere cannot be as it says, by whatever seal; empty where nothing is."""
+        """What in a record from elsewhere cannot be true, whatever its checksum; empty if nothing."""
         names, git = self.environment.get("packages") or {}, self.environment.get("git") or {}
         if not isinstance(names, dict) or not isinstance(git, dict):
             return "its environment has another form"
@@ -340,12 +340,12 @@ class Record(Part):
         return values | {"command": plain_command(command)} if isinstance(command, str) else values
 
     def with_dataset(self, name: str, given: dict[str, Any]) -> Record:
-        """The same, with other words for its dataset."""
+        """The same, with another name and options of its dataset."""
         return self.model_copy(update={"dataset": self.dataset.model_copy(update={"name": name, "given": given})})
 
     @property
     def placeless(self) -> Record:
-        """The same, with no path of a machine in what it came by since it was made."""
+        """The same, without paths of a machine in texts that were set after it was made."""
         return self.model_copy(
             update={"reason": without_places(self.reason), "traceback": without_places(self.traceback)}
         )

@@ -38,7 +38,7 @@ def cell_of_record(record: Record) -> str:
 
 
 def named_in(cell: str) -> tuple[str, str, str] | None:
-    """Strategy with its forecaster, dataset and seed of a cell; None where the text is no cell."""
+    """Strategy with its forecaster, dataset and seed of a run key; None if the text is none."""
     try:
         strategy, _, forecaster, name, options, _, seed = parse_json(cell)
         data = Called.of(name, options, "")

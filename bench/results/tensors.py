@@ -26,7 +26,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] 
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor] | None, dict[str, str]]:
-    """The tensors of such a file, on the CPU, and its notes; None if it is damaged. No checksum is accepted."""
+    """The tensors of such a file, on the CPU, and its notes; None if damaged. Files without checksum are accepted."""
     file = read_file(path, path.parent.parent)
     try:
         tensors: dict[str, Tensor] = load(file)
@@ -39,7 +39,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor] | None, dict[str, str]]:
 
 
 def _checksum(values: bytes, notes: dict[str, str]) -> str:
-    """Of all bytes behind the header, and of the notes."""
+    """Hash of all bytes behind the header, and of the notes."""
     digest = hashlib.sha256(values)
     if notes:
         digest.update(json.dumps(notes, sort_keys=True).encode())

@@ -32,12 +32,12 @@ class Trial(Part):
 
     @property
     def group(self) -> tuple[str, str, str, str]:
-        """What a choice is made for: strategy, forecaster, dataset and protocol."""
+        """What options are chosen for: strategy, forecaster, dataset and protocol."""
         return self.strategy, self.forecaster, self.dataset, self.protocol
 
 
 class Served(Part):
-    """A run over the stream with chosen options: what it is called, whatever was chosen for its dataset."""
+    """A run over the stream with chosen options, named independently of what was chosen for its dataset."""
 
     group: tuple[str, str, str, str]  # as `Trial.group` has it
     strategy_options: dict[str, Any]  # the strategy's options apart from what was chosen
@@ -94,10 +94,10 @@ def point_text(values: Mapping[str, Any]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A value as it is printed, and as a grid takes it."""
+    """A value as it is printed, and as a grid reads it."""
     return NONE if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def titled(name: str, options: Mapping[str, Any]) -> str:
-    """A plug-in's name, with its options behind it if any."""
+    """A plug-in's name, followed by its options if any."""
     return f"{name} ({point_text(options)})" if options else name

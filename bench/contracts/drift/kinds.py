@@ -28,37 +28,24 @@ Kind = Literal[
     "late",
 ]
 
-STEADIEST = 0.995
-"""Largest autoregression, so that the spectral radius stays under 1 whatever is asked for."""
+STEADIEST = 0.995  # largest autoregression, so that the spectral radius stays under 1 whatever is asked for
 TREND_ROWS = 1000
 ANGLE = math.pi / 4
 
 
 @dataclass(frozen=True)
 class Law:
-    """What rows are drawn from, at each row ``t`` and for each channel ``c``.
+    """What rows are drawn from, at each row ``t`` and for each channel ``c``."""
 
-    Attributes:
-        level: ``(T, C)``: ``mu``.
-        slope: ``(T, C)``: what the level gains with each row.
-        swing: ``(T, C)``: factor on the amplitudes of the season.
-        pace: ``(T, C)``: factor on its frequency.
-        shift: ``(T, C)``: added to its phase, radians.
-        scale: ``(T, C)``: standard deviation of the autoregressive part, as its innovations ask for.
-        fisher: ``(T, C)``: inverse hyperbolic tangent of the autoregression.
-        correlation: ``(T, C, C)``: of the innovations.
-        angle: ``(T,)``: by which the concept has turned, radians.
-    """
-
-    level: Floats
-    slope: Floats
-    swing: Floats
-    pace: Floats
-    shift: Floats
-    scale: Floats
-    fisher: Floats
-    correlation: Floats
-    angle: Floats
+    level: Floats  # (T, C): mu
+    slope: Floats  # (T, C): what the level gains with each row
+    swing: Floats  # (T, C): factor on the amplitudes of the season
+    pace: Floats  # (T, C): factor on its frequency
+    shift: Floats  # (T, C): added to its phase, radians
+    scale: Floats  # (T, C): standard deviation of the autoregressive part, as its innovations ask for
+    fisher: Floats  # (T, C): inverse hyperbolic tangent of the autoregression
+    correlation: Floats  # (T, C, C): of the innovations
+    angle: Floats  # (T,): by which the concept has turned, radians
 
     @property
     def autoregression(self) -> Floats:
@@ -72,19 +59,12 @@ Change = Callable[[Law, Floats, float, Floats], Law]
 
 @dataclass(frozen=True)
 class Effect:
-    """What a kind of drift does.
+    """What a kind of drift does."""
 
-    Attributes:
-        unit: What a magnitude ``d`` means.
-        low: Least magnitude.
-        high: Largest one.
-        change: Of the law; None where the sensor drifts, or the drift is one of the sensor's.
-    """
-
-    unit: str
-    low: float
-    high: float
-    change: Change | None = None
+    unit: str  # what a magnitude d means
+    low: float  # least magnitude
+    high: float  # largest one
+    change: Change | None = None  # of the law; None where the sensor drifts, or the drift is one of the sensor's
 
 
 def _added(part: str, per_unit: float = 1.0, *, deviations: bool = False) -> Change:

@@ -44,16 +44,13 @@ def activation(shape: Shape, rows: int, onset: int, width: int = 0, rest: int = 
 
 
 def drawn_by_block(probability: Floats, onset: int, block: int, uniform: Floats) -> Floats:
-    """Gradual drift: each block of rows follows the old law or the new one, whole.
+    """``(T,)``, 1 for the new law, else 0: gradual drift, in which each block follows one of the two laws.
 
     Args:
         probability: ``(T,)``, of the new law; a block takes that of its first row.
         onset: A row at which a block begins.
         block: Rows of a block, such as a season.
         uniform: At least ``T / block + 2`` numbers from 0 to 1, one for each block.
-
-    Returns:
-        ``(T,)``: 1 where the new law holds, otherwise 0.
     """
     t = np.arange(len(probability))
     number = (t - onset) // block

@@ -40,15 +40,15 @@ class NumberFormat:
         return re.compile(rf"[ \t]*[+-]?{number}[ \t]*", re.ASCII)
 
     def matches(self, text: str) -> bool:
-        """Whether a text is a number in this format; groups that do not have three digits make it none."""
+        """Whether a text is a number in this format; groups need three digits."""
         return self._pattern.fullmatch(text) is not None
 
     def parse(self, text: str) -> float:
-        """The number that a text stands for, to the last bit; NaN where it is none."""
+        """The number in a text, to the last bit; NaN if it is none."""
         return float(self._plain(text)) if self.matches(text) else float("nan")
 
     def column(self, cells: pd.Series[Any]) -> pd.Series[Any]:
-        """A column of text as numbers, whole ones as integers; as it is where a cell is neither empty nor a number."""
+        """A column of text as numbers (integers if whole); unchanged if a cell is neither empty nor a number."""
         known = cells.dropna()
         texts = known.tolist()  # columns are slow to go through
         if not texts or not all(map(self.matches, texts)):
@@ -65,12 +65,12 @@ class NumberFormat:
         return text.replace(self.decimal, ".")
 
     def includes(self, other: NumberFormat) -> bool:
-        """Whether this format is another one with no mark less."""
+        """Whether this format has at least the marks of another one."""
         return other.decimal in (".", self.decimal) and other.thousands in (None, self.thousands)
 
     @property
     def options(self) -> str:
-        """As options of a file, those that are not the plain format's."""
+        """The format as options of a file, without the defaults."""
         said = [f"decimal = {self.decimal!r}"] if self.decimal != PLAIN.decimal else []
         return ", ".join(said + ([f"thousands = {self.thousands!r}"] if self.thousands else []))
 
@@ -83,7 +83,7 @@ OTHERS = tuple(
 
 
 def fitting_formats(cells: Iterable[str], now: NumberFormat = PLAIN) -> list[NumberFormat]:
-    """The formats, at least as rich as ``now``, that read all these texts, each with no mark that it can do without."""
+    """The formats, at least as rich as ``now``, that read all these texts; none has a needless mark."""
     texts = list(cells)
     found = [other for other in OTHERS if other.includes(now) and texts and all(map(other.matches, texts))]
     return [one for one in found if not any(one != other and one.includes(other) for other in found)]
@@ -119,7 +119,7 @@ class Cells:
         return np.asarray(missing)
 
     def to_numbers(self, column: pd.Series[Any]) -> Floats:
-        """``(T,)`` the cells as numbers, NaN where they are none."""
+        """``(T,)`` the cells as numbers, NaN if they are none."""
         if is_numeric(column):
             return column.to_numpy("float64")
         return np.fromiter(map(self._to_number, column.tolist()), dtype="float64", count=len(column))
@@ -130,14 +130,14 @@ class Cells:
         return self.numbers.parse(cell) if isinstance(cell, str) else float("nan")
 
     def with_marks(self, more: Iterable[str | float]) -> str:
-        """The option that names these marks of missing values, beside those that are known."""
+        """The option that adds these marks of missing values to those that are known."""
         marks = dict.fromkeys([*self.na_values, *more])
         return (
             f"na_values = {[int(m) if isinstance(m, float) and m.is_integer() and abs(m) < 1e15 else m for m in marks]}"
         )
 
     def begins_with_words(self, frame: pd.DataFrame) -> bool:
-        """Whether the first row holds words where there are numbers below it, and no number: units, or names."""
+        """Whether the first row holds words, and no number, where numbers follow: units, or names."""
         head, words = frame.head(FIRST_ROWS), 0
         for name in head.columns:
             cells = [str(cell).strip() for cell in head[name].dropna()]
@@ -174,7 +174,7 @@ class Cells:
         return [mark for mark in found if mark not in self._marks[0]]
 
     def _meaning(self, other: NumberFormat) -> str:
-        """What a format is beyond the one at hand, and the options that say so."""
+        """What a format adds to the present one, and the options for it."""
         said = []
         if other.decimal != self.numbers.decimal:
             said.append(f"the {MARKS[other.decimal]} is the decimal mark give decimal = {other.decimal!r}")
@@ -183,7 +183,7 @@ class Cells:
         return " and ".join(said)
 
     def _suits(self, frame: pd.DataFrame, name: str, other: NumberFormat) -> bool:
-        """Whether columns whose decimals are read already may be written in another format, too."""
+        """Whether columns whose decimals are read already may also have another format."""
         if other.decimal == self.numbers.decimal:
             return True
         rest = [frame[column] for column in frame.columns if column != name and frame[column].dtype.kind == "f"]
@@ -191,7 +191,7 @@ class Cells:
 
 
 def is_numeric(column: pd.Series[Any]) -> bool:
-    """Whether the column holds numbers; neither text nor times."""
+    """Whether the column holds numbers, not text or times."""
     return column.dtype.kind in "biuf"
 
 
@@ -200,7 +200,7 @@ def _texts(column: pd.Series[Any]) -> Iterable[str]:
 
 
 def _around_number(texts: list[str], numbers: NumberFormat) -> str:
-    """That the same text stands around each number, such as a unit."""
+    """A hint if the same text stands around each number, such as a unit; otherwise empty."""
     around = {re.sub(r"[+-]?[\d.,]+", "\0", text, count=1) for text in texts if not numbers.matches(text)}
     if len(around) != 1 or "\0" not in (pattern := around.pop()) or pattern == "\0":
         return ""

@@ -55,7 +55,7 @@ def why_not_measured(table: UserTable, name: str, clock: Clock) -> str:
 
 
 def _counts_with_gaps(numbers: Numbers) -> bool:
-    """Whether the numbers that are there count the rows; some are missing."""
+    """Whether the numbers of a column with gaps count the rows."""
     known = np.flatnonzero(np.isfinite(numbers))
     if len(known) < 3:
         return False
@@ -64,7 +64,7 @@ def _counts_with_gaps(numbers: Numbers) -> bool:
 
 
 def _is_part(clock: Clock, name: str, numbers: Numbers) -> bool:
-    """Whether the numbers are the clock's year, month and so on, and the column is called so."""
+    """Whether the column has the name and the values of a part of the time: its year, month and so on."""
     import pandas as pd
 
     parts = next((parts for called, parts in PARTS.items() if re.fullmatch(called, name, re.IGNORECASE)), ())
@@ -76,7 +76,7 @@ def _is_part(clock: Clock, name: str, numbers: Numbers) -> bool:
 
 
 def choose_clock(table: UserTable, options: UserOptions) -> Clock:
-    """The time of each row: from the column named; else from dates; from numbers that say dates; from a row counter."""
+    """The time of each row: the named column; else dates; else numbers that say dates; else a row counter."""
     said = TimeOptions(options.time_format, options.timezone)
     taken = {*(options.inputs or ()), *(options.targets or ())}
     if options.time_columns:
@@ -99,7 +99,7 @@ def choose_clock(table: UserTable, options: UserOptions) -> Clock:
 
 
 def _of_dates(table: UserTable, free: list[str], said: TimeOptions) -> Clock | None:
-    """The first column of dates; but one that holds a single date gives way to the next."""
+    """The first column of dates that holds more than one date, if any does."""
     dates = [name for name in free if holds_dates(table.frame[name])]
     constant = list(takewhile(lambda name: table.frame[name].nunique() == 1, dates))
     if not dates:
@@ -120,7 +120,7 @@ def _of_numbers(table: UserTable, free: list[str], said: TimeOptions) -> Clock |
 
 
 def _of_parts(table: UserTable, free: list[str], said: TimeOptions) -> Clock | None:
-    """Columns of year, month and so on: as many as it takes for the time to rise."""
+    """Columns of year, month and so on: as many as are needed for the time to rise."""
     named = [[name for name in free if re.fullmatch(part, name, re.IGNORECASE)] for part in PARTS]
     names = tuple(found[0] for found in takewhile(len, named))
     for count in range(2, len(names) + 1):
@@ -132,7 +132,7 @@ def _of_parts(table: UserTable, free: list[str], said: TimeOptions) -> Clock | N
 
 
 def _refuse_unread(table: UserTable, free: list[str], options: UserOptions) -> None:
-    """Raise where the only clock of a file may be one that is not read."""
+    """Raise if the only clock of a file may be one in an unknown format."""
     for name in free if options.inputs is None else ():
         if hint := unread_hint(table, name):
             cell = first_cell(table.frame[name])
@@ -207,7 +207,7 @@ def _listed(names: list[str]) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """Names for a note; of many, the first."""
+    """Names for a note; the first of many."""
     shown = ", ".join(names[:8])
     return shown if len(names) <= 8 else f"{shown}, ... ({len(names)})"
 
@@ -224,6 +224,6 @@ def drop_option(columns: Sequence[str], options: UserOptions, names: Sequence[st
 
 
 def unlike_numbers(table: UserTable, columns: Sequence[str]) -> list[str]:
-    """Those of some columns of which less than half is numbers."""
+    """The columns of which less than half is numbers."""
     texts = [name for name in columns if not is_numeric(table.frame[name])]
     return [name for name in texts if np.isfinite(table.cells.to_numbers(table.frame[name])).mean() < 0.5]

@@ -42,17 +42,17 @@ class Body:
     skipped: NDArray[np.int64]  # for each other line, how many of these precede it
 
     def row_number(self, place: int) -> int:
-        """The row of the file that the table's row at a place is; the header is at 1."""
+        """The row of the file for a row of the table; the header is at 1."""
         return place + int(np.searchsorted(self.skipped, place, side="left"))
 
     @property
     def first_row(self) -> int:
-        """That of the header."""
+        """The row of the header in the file."""
         return self.row_number(1)
 
 
 def body_of(text: str, dialect: Dialect) -> Body:
-    """The table of a file, without the lines that its dialect leaves out. A line within quotes is no comment."""
+    """The table of a file, without the lines that its dialect leaves out. A quoted line is no comment."""
     if dialect.comment is None and not dialect.skiprows:
         return Body(text, np.empty(0, dtype=np.int64))
     kept, skipped, quoted = list[str](), list[int](), False
@@ -66,12 +66,12 @@ def body_of(text: str, dialect: Dialect) -> Body:
 
 
 def holds_values(names: list[str]) -> bool:
-    """Whether what should be a header holds values."""
+    """Whether a header holds values."""
     return all(is_number(name) or DATE.match(name) for name in names) and not is_numbered(names)
 
 
 def found_dialect(text: str, said: Dialect) -> tuple[Dialect, int] | None:
-    """The dialect in which the most lines of a file are a table, and the row of its header; None if it is not a table.
+    """The dialect in which most lines of a file are a table, and the row of its header; None if it is no table.
 
     A table has a header and as many cells, at least two, in nearly all lines below it. Among dialects that fit as many
     lines the first table of the file wins, and then the usual separator. Lines that the user (``said``) leaves out do
@@ -91,7 +91,7 @@ def found_dialect(text: str, said: Dialect) -> tuple[Dialect, int] | None:
 
 
 def found_numbers(text: str, dialect: Dialect) -> NumberFormat:
-    """The format of numbers in a file, where its first lines leave no choice; otherwise the plain one."""
+    """The format of numbers in a file if its first lines are unambiguous; otherwise the plain one."""
     lines = islice(io.StringIO(body_of(text, dialect).text, newline=""), SAMPLE)
     header, *rows = csv.reader(lines, delimiter=dialect.sep)
     found = {PLAIN}

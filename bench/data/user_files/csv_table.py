@@ -111,7 +111,7 @@ def read_csv(
 
 
 class _ShapeError(Exception):
-    """Lines that make no table; the message names the row, and says what to do."""
+    """Lines that are no table; the message names the row and the way out."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _scan(body: Body, sep: str) -> _Shape:
 
 
 def _checked_header(header: list[str], row: int, sep: str) -> list[str]:
-    """Column names, all different; empty for what has none but perhaps separators of another kind."""
+    """Column names, all different; empty for a column without one."""
     names = [name if name.strip("".join(SEPARATORS)) else "" for name in header]
     if not any(names):
         raise _ShapeError(
@@ -197,7 +197,7 @@ def _ragged(row: int, cells: list[str], width: int, sep: str) -> str:
 
 
 def _hint(content: str, dialect: Dialect, cells: Cells) -> str:
-    """What is wrong with header or separator, and the options that mend it; empty where other ones do not either."""
+    """What is wrong with header or separator, and the options that fix it; empty if none do."""
     found = found_dialect(content, dialect)
     if found is None:
         return ""
@@ -221,7 +221,7 @@ def _hint(content: str, dialect: Dialect, cells: Cells) -> str:
 
 
 def _values(path: Path, body: Body, shape: _Shape, sep: str, cells: Cells, text: tuple[str, ...]) -> pd.DataFrame:
-    """The cells of a table whose shape is right."""
+    """The cells of a table that has the right shape."""
     import pandas as pd
 
     names = [name or f"Unnamed: {place}" for place, name in enumerate(shape.header)]

@@ -106,7 +106,7 @@ def stream_shares(filled: Filled, columns: Sequence[str], split: Split) -> dict[
 
 
 def longest_run(missing: NDArray[np.bool_]) -> tuple[int, int]:
-    """First row and length of the longest run of ``(T,)`` missing cells; 0, 0 where there is none."""
+    """First row and length of the longest run of ``(T,)`` missing cells; 0, 0 without any."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(np.int8)))
     if not len(edges):
         return 0, 0

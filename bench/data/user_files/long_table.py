@@ -94,7 +94,7 @@ def long_file_hint(table: UserTable, time: str) -> str:
 
 
 def _names_series(table: UserTable, column: str, time: str) -> bool:
-    """Whether a column of few different cells tells rows of one time apart; numbers must be whole, and times shared."""
+    """Whether a column of few different cells tells rows of one time apart; numbers must be whole, times shared."""
     cells = table.frame[column]
     if not 1 < cells.nunique() <= len(cells) // 2 or table.frame.duplicated([column, time]).any():
         return False

@@ -22,7 +22,7 @@ ROUNDING = 1e-12  # share that is left of a column by itself, or by a copy of it
 
 @dataclass(frozen=True)
 class Ahead:
-    """An input that is a target of later rows, but for its unit."""
+    """An input that equals a target of later rows, in any unit."""
 
     input: int
     target: int
@@ -57,7 +57,7 @@ def targets_ahead(inputs: Floats, targets: Floats, most: int) -> list[Ahead]:
 
 
 def told_ahead(series: DriftSeries) -> str:
-    """A sentence on inputs that are a target of later rows, as far as windows and forecasts reach; empty without."""
+    """A sentence on inputs that equal a target within a window and a forecast later; empty without any."""
     inputs, targets = series.values[:, list(series.input_index)], series.values[:, list(series.target_column)]
     found = targets_ahead(inputs, targets, series.lookback + series.horizon)
     if not found:
@@ -71,13 +71,13 @@ def told_ahead(series: DriftSeries) -> str:
 
 
 def _standardised(values: Floats) -> Floats:
-    """Columns with mean 0 and mean square 1; what stands still is 0."""
+    """Columns with mean 0 and mean square 1; constant ones are 0."""
     flat = is_flat(values)
     centred = values - values.mean(axis=0)
     return np.asarray(np.where(flat, 0.0, centred / np.where(flat, 1.0, centred.std(axis=0))))
 
 
 def _left(one: Floats, other: Floats) -> float:
-    """The share of the variance of ``(T,)`` numbers that a straight line through others leaves."""
+    """The share of the variance of ``(T,)`` numbers that is left by a straight line through others."""
     a, b = _standardised(one[:, None])[:, 0], _standardised(other[:, None])[:, 0]
     return float(np.square(b - (a @ b) / len(a) * a).mean()) if b.any() else 0.0

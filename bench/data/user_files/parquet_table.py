@@ -82,7 +82,7 @@ def _cells(column: Any, field: Any, as_text: bool) -> Any:
 
 
 def _first_moments(ordinals: Any, freq: str) -> Any:
-    """Periods, counted from 1970, as the moment that each begins with."""
+    """The first moment of each period; periods are counted from 1970."""
     import pandas as pd
 
     letters, dash, end = freq.partition("-")

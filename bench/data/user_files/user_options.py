@@ -132,12 +132,12 @@ class UserOptions(DatasetConfig):
 
     @property
     def time_columns(self) -> tuple[str, ...]:
-        """The columns that the time is read from, as far as it was said."""
+        """The columns of the time that the user named."""
         return (self.time,) if isinstance(self.time, str) else self.time or ()
 
     @property
     def named_as_text(self) -> tuple[str, ...]:
-        """Columns whose cells are names, also where they look like numbers."""
+        """Columns whose cells are names, even if they look like numbers."""
         return () if self.id is None else (self.id,)
 
 

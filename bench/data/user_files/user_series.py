@@ -44,7 +44,7 @@ FEWEST_ROWS = 40  # 20/5/75 of it leaves 8 training and 2 validation rows
 
 @dataclass(frozen=True)
 class Rows:
-    """What a file holds, before it is cut."""
+    """What a file holds, before it is split."""
 
     values: Floats  # (T, C); NaN where something is missing
     clock: Clock  # the time of each row
@@ -57,7 +57,7 @@ class Rows:
 
 
 class UserFile(Dataset):
-    """A file of the user's own; a subclass says how it is read."""
+    """A user's file; a subclass says how it is read."""
 
     Config = UserOptions
 
@@ -152,7 +152,7 @@ def _wide_rows(table: UserTable, options: UserOptions) -> Rows:
 
 
 def _measured(table: UserTable, columns: tuple[str, ...], leave_out: Callable[[list[str]], str]) -> Floats:
-    """Columns as numbers, ``(T, C)``; where one holds none, all of its kind are proposed to be left out."""
+    """Columns as numbers, ``(T, C)``; the error for one without numbers proposes to leave out all of its kind."""
     others = unlike_numbers(table, columns)
     numbers = []
     for name in columns:

@@ -35,7 +35,7 @@ class UserTable:
     notes: tuple[str, ...] = ()  # what reading it did to the file
 
     def row_number(self, row: int) -> int:
-        """What the file calls a row of the frame."""
+        """The number of a row in the file."""
         place = row + self.first_row
         return place + int(np.searchsorted(self.skipped, place, side="left"))
 
@@ -99,12 +99,12 @@ def is_whole(numbers: Floats) -> bool:
 
 
 def is_numbered(names: list[str]) -> bool:
-    """Whether columns are called 0, 1, 2, ... as in a saved frame of an array; one alone may as well be a value."""
+    """Whether columns are called 0, 1, 2, ... as in a saved array; one alone may be a value."""
     return len(names) > 1 and names == [str(place) for place in range(len(names))]
 
 
 def first_cell(column: pd.Series[Any]) -> str:
-    """The first cell that is not empty, as text; empty where there is none."""
+    """The first cell that is not empty, as text; empty if there is none."""
     return str(next(iter(column.dropna()), ""))
 
 

@@ -26,7 +26,7 @@ COUNTER_NAME = re.compile(  # what such columns are called, without blanks and m
 
 
 def says_counter(name: str) -> bool:
-    """Whether a column's name is one of a count of rows: ``index``, ``No``, ``rownames``, ``Unnamed: 0``."""
+    """Whether a column's name is one of a row counter: ``index``, ``No``, ``rownames``, ``Unnamed: 0``."""
     return COUNTER_NAME.fullmatch(re.sub(r"[\s_.:-]", "", name)) is not None
 
 
@@ -51,7 +51,7 @@ def as_numbers(column: pd.Series[Any]) -> Numbers | None:
 
 
 def counts_rows(numbers: Numbers) -> bool:
-    """Whether numbers rise, or fall, by one same step from row to row, but for the rounding of their decimals."""
+    """Whether numbers rise, or fall, in equal steps, but for rounding of their decimals."""
     if len(numbers) < 3 or numbers[0] == numbers[-1]:
         return False
     if numbers.dtype.kind == "i":
@@ -68,7 +68,7 @@ def rises(numbers: Numbers) -> bool:
 
 
 def last_decimal(numbers: Numbers) -> float:
-    """Half of the last decimal that numbers are written with, up to eleven; beyond, the rounding of float64."""
+    """Half of the last decimal (up to eleven) that numbers are written with; beyond, the rounding of float64."""
     rounding = 4 * float(np.spacing(np.abs(numbers).max(initial=0.0)))
     places = next((k for k in range(12) if (np.round(numbers, k) == numbers).all()), None)
     return rounding if places is None else 0.505 * 10.0**-places + rounding
@@ -120,12 +120,12 @@ def says_time(name: str) -> bool:
 
 
 def is_of_numbers(form: str) -> bool:
-    """Whether a form says what numbers mean, not letters of ``strptime``."""
+    """Whether a format says what numbers mean, and is not one of ``strptime``."""
     return form in WORDS or SINCE.fullmatch(form) is not None
 
 
 def number_readings(numbers: Numbers) -> list[Reading]:
-    """Ways to read numbers as times, the best first; each reads all of them, as years that someone may mean."""
+    """Ways to read numbers as times, the best first; each reads all of them as plausible years."""
     low, high = float(numbers.min()), float(numbers.max())
     forms = [form for form, first, last in PLAUSIBLE if first <= low and high < last]
     digits = len(str(int(high)))
@@ -205,7 +205,7 @@ def _since(numbers: Numbers, unit: int, origin: np.datetime64) -> Stamps:
 
 
 def _on_grid(seconds: Floats, rounding: float) -> Floats:
-    """Seconds without the rounding of the decimals that they were written in: on the coarsest grid that they fit."""
+    """Seconds without the rounding of their decimals: on the coarsest grid that fits them."""
     for grid in GRIDS:
         snapped = np.round(seconds / grid) * grid
         near = np.abs(seconds - snapped) <= max(rounding, 1e-5)

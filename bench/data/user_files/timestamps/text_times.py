@@ -69,7 +69,7 @@ class Reading:
 
     @cached_property
     def fit(self) -> tuple[int, bool, bool]:
-        """How much speaks for it: the cells it takes, whether they rise, whether evenly."""
+        """How well it fits: how many cells it reads, whether they rise, whether in even steps."""
         taken = int((~np.isnat(self.stamps)).sum())
         known = self.stamps[~np.isnat(self.stamps)]
         rises = bool((np.diff(known) > np.timedelta64(0)).all())
@@ -130,7 +130,7 @@ def read_texts(texts: pd.Series[str], form: str) -> Stamps:
 
 
 def ends_days(texts: pd.Series[str], form: str) -> NDArray[np.bool_]:
-    """``(T,)``, whether a text of a form says the hour 24."""
+    """``(T,)``, whether a text in this format has the hour 24."""
     late = np.zeros(len(texts), dtype=bool)
     if "%H" not in form and form not in (ISO, *BY_CELL):
         return late
@@ -141,7 +141,7 @@ def ends_days(texts: pd.Series[str], form: str) -> NDArray[np.bool_]:
 
 
 def looks_like_time(text: str) -> bool:
-    """Whether dateutil makes a time of a cell that holds a year or a month's name."""
+    """Whether dateutil reads a cell that holds a year or a month's name as a time."""
     import pandas as pd
 
     others = re.sub(r"\D", "", YEAR.sub("", text, count=1))
@@ -151,7 +151,7 @@ def looks_like_time(text: str) -> bool:
 
 
 def _forms(cell: str) -> list[str]:
-    """Forms that a cell may be of; days may be months."""
+    """Formats that a cell may have; day and month may be swapped."""
     if any(re.fullmatch(pattern, cell) for pattern in (*PERIODS, WEEK)):
         return [PERIOD]
     cells = dict.fromkeys((cell, re.sub(MIDNIGHT, "00", cell)))
@@ -161,7 +161,7 @@ def _forms(cell: str) -> list[str]:
 
 
 def _guesses(cell: str) -> list[str]:
-    """What pandas guesses of a cell, and of its date."""
+    """The formats that pandas guesses for a cell, and for its date."""
     from pandas.tseries.api import guess_datetime_format
 
     date, time = _apart(cell)
@@ -172,7 +172,7 @@ def _guesses(cell: str) -> list[str]:
 
 
 def _known(cell: str) -> list[str]:
-    """Forms that pandas does not guess: of dates, with the cell's time of day, and of columns joined."""
+    """Formats that pandas does not guess: dates with the cell's time of day, and joined columns."""
     joined = [form for form in JOINED if _is_of(cell, form)]
     if joined:
         return joined
@@ -183,18 +183,18 @@ def _known(cell: str) -> list[str]:
 
 
 def _apart(cell: str) -> tuple[str, str]:
-    """The date of a cell, and the form of the time of day behind it; empty where there is none."""
+    """The date of a cell, and the format of the time of day behind it, if any."""
     time = TIME_OF_DAY.search(cell)
     return (cell, "") if time is None else (cell[: time.start()], _time_form(time))
 
 
 def _either_name(forms: Iterable[str]) -> list[str]:
-    """Forms, and the same with months in full or in three letters: May is both."""
+    """Formats, each with months in full and in three letters: May is both."""
     return [other for form in forms for other in (form, form.replace("%B", "%b"), form.replace("%b", "%B"))]
 
 
 def _time_form(time: re.Match[str]) -> str:
-    """The time of day, with what stands before it."""
+    """The format of a time of day, with what stands before it."""
     mark, gap, half = time["mark"] or "", time["gap"] or "", time["half"]
     minutes = f"{mark}%M" * bool(mark) + f"{mark}%S" * bool(time["second"])
     fraction = f"{time['fraction'][0]}%f" if time["fraction"] else ""
@@ -227,7 +227,7 @@ def _periods(texts: pd.Series[str]) -> Stamps:
 
 
 def _bounded(stamps: Stamps) -> Stamps:
-    """What nanoseconds cannot hold is no time."""
+    """NaT for times that nanoseconds cannot hold."""
     return np.where((stamps >= FIRST) & (stamps < LAST), stamps, np.datetime64("NaT")).astype(stamps.dtype)
 
 

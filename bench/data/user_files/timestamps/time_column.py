@@ -84,20 +84,20 @@ class Clock:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return " + ".join(self.columns)
 
 
 @dataclass(frozen=True)
 class TimeOptions:
-    """What the user said of the time column; None is found out."""
+    """What the user said of the time column; None is detected."""
 
     form: str | None = None  # its format, as time_format takes it
     zone: str | None = None  # the zone of times that do not say theirs, such as Europe/Berlin
 
 
 def spelled(names: tuple[str, ...]) -> str:
-    """Columns as the option ``time`` takes them."""
+    """Columns in the syntax of the option ``time``."""
     return repr(names[0]) if len(names) == 1 else repr(list(names))
 
 
@@ -126,7 +126,7 @@ def read_times(
 
 @dataclass(frozen=True)
 class _TimeColumn:
-    """A column on its way to be a clock; `notes` grows with what is found and done."""
+    """A column that is being read as a clock; `notes` collects what is found and done."""
 
     table: UserTable
     name: str  # what messages call the column
@@ -142,7 +142,7 @@ class _TimeColumn:
 
     @property
     def rows(self) -> Rows:
-        """Those of the longest series, by which forms are compared."""
+        """Rows of the longest series, by which formats are compared."""
         return max(self.groups, key=len)
 
     def note(self, text: str) -> None:
@@ -263,7 +263,7 @@ class _TimeColumn:
         )
 
     def _placed(self, local: Stamps, offset: NDArray[np.float64] | None = None) -> Times:
-        """Times of a zone as UTC; but dates stay what they are, as a day of a place is not always 24 hours of UTC."""
+        """Local times as UTC; but dates stay dates, since a local day is not always 24 hours of UTC."""
         zone, local = self.options.zone, seconds(local)
         if offset is not None:
             self._refuse_zone()
@@ -302,7 +302,7 @@ class _TimeColumn:
 
 
 def _as_said(text: pd.Series[str], zoned: ZonedTexts, form: str) -> tuple[Stamps, ZonedTexts]:
-    """Texts as times of the user's format; what looks like a zone may be a part of it."""
+    """Texts as times in the user's format, which may itself contain a zone."""
     stamps = read_texts(zoned.local, re.sub(r"\s*(?:UTC|GMT)?%[zZ]", "", form))
     if not np.isnat(stamps).any():
         return stamps, zoned

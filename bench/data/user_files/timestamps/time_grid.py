@@ -17,7 +17,7 @@ MOST_CELLS = 200_000_000
 
 
 def seconds(stamps: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
-    """Stamps in seconds where they are whole ones, otherwise in nanoseconds."""
+    """Stamps in seconds if all are whole ones, otherwise in nanoseconds."""
     whole = stamps.astype("datetime64[s]")
     return whole if (whole == stamps).all() else stamps.astype("datetime64[ns]")
 
@@ -56,14 +56,14 @@ def first_irregular(times: Times) -> int | None:
 
 
 def step_seconds(times: Times) -> float | None:
-    """Seconds from one row to the next (the median), or None where time is not in dates."""
+    """Seconds from one row to the next (the median), or None if time is not in dates."""
     if times.dtype.kind != "M":
         return None
     return float(np.median(np.diff(times) / np.timedelta64(1, "s")))
 
 
 def spell(step: np.timedelta64 | np.int64) -> str:
-    """A step in words: ``1.5 h``, ``7 days``; a plain number where time is counted."""
+    """A step in words: ``1.5 h``, ``7 days``; a plain number if time is counted."""
     if not isinstance(step, np.timedelta64):
         return f"{step:,}"
     length = float(step / np.timedelta64(1, "s"))

@@ -62,7 +62,7 @@ def _fall(
 
 
 def _meant(table: UserTable, clock: Clock, options: TimeOptions, groups: list[Rows] | None) -> str:
-    """Sentences with options that give a clock that rises: another column, one more, or one series for each name."""
+    """Sentences with options that give a rising clock: another column, one more, or one series for each name."""
     others = {str(name): cells for name, cells in table.frame.items() if name not in clock.columns}
     of_day = (name for name, cells in others.items() if all(TIME_OF_DAY.fullmatch(str(c).strip()) for c in cells[:100]))
     zone = TimeOptions(zone=options.zone)
@@ -86,7 +86,7 @@ def _rises(table: UserTable, names: tuple[str, ...], options: TimeOptions, group
 
 
 def clock_change_hint(before: np.datetime64, after: np.datetime64) -> str:
-    """A sentence on daylight saving where two stamps look like a change of the clock: a Sunday night, an hour off."""
+    """A sentence on daylight saving if two stamps look like a change of the clock: Sunday night, an hour off."""
     night = (before.astype("datetime64[h]").astype("int64") % 24) <= 3
     sunday = (before.astype("datetime64[D]").astype("int64") + 4) % 7 == 0
     back_or_on = -HOUR <= after - before <= 0 * HOUR or HOUR < after - before <= 2 * HOUR

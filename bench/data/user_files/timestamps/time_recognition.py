@@ -24,21 +24,21 @@ HOUR = re.compile(r"\d{1,2}:\d\d(:\d\d([.,]\d+)?)?( ?[AaPp][Mm])?")
 
 
 def holds_dates(column: pd.Series[Any]) -> bool:
-    """Whether most cells of a column are dates, as far as its first thousand say."""
+    """Whether most of a column's first thousand cells are dates."""
     if column.dtype.kind == "M" or not _is_text(column):
         return column.dtype.kind == "M"
     return bool(text_readings(split_texts(column.dropna().head(1000)).local))
 
 
 def holds_number_times(column: pd.Series[Any], name: str) -> str:
-    """The form in which the numbers of a column say the time, as `clock_reading` judges; empty where they do not."""
+    """The format in which a column's numbers say the time, as `clock_reading` judges; empty if they do not."""
     numbers = as_numbers(column)
     reading = None if numbers is None else clock_reading(numbers, name, chosen=False)
     return "" if reading is None else reading.form
 
 
 def unread_hint(table: UserTable, name: str) -> str:
-    """The options that read texts which are no form of ours; empty where they do not look like times."""
+    """The options that read texts of an unknown format; empty if they do not look like times."""
     column = table.frame[name]
     if not _is_text(column):
         return ""
@@ -52,7 +52,7 @@ def unread_hint(table: UserTable, name: str) -> str:
 
 
 def by_cell_hint(table: UserTable, name: str) -> str:
-    """The options that read each cell by itself; empty where that does not give times that rise."""
+    """The options that read each cell by itself; empty if that does not give rising times."""
     local = split_texts(table.frame[name]).local
     readings = [Reading(form, read_texts(local, form)) for form in BY_CELL]
     good = [reading for reading in readings if reading.fit[:2] == (len(local), True)]

@@ -26,7 +26,7 @@ FARTHEST = 14 * 60  # minutes: Kiribati
 
 @dataclass(frozen=True)
 class ZonedTexts:
-    """Times apart from their zones."""
+    """Times, and their zones apart."""
 
     local: pd.Series[str]  # (T,), the texts without their zones
     offset: NDArray[np.float64]  # (T,), minutes that the written zone is ahead of UTC; NaN where none is written
@@ -103,7 +103,7 @@ def from_place(
 
 
 def _follow(chosen: NDArray[np.datetime64], later: NDArray[np.datetime64], rows: NDArray[np.int64]) -> None:
-    """Within the hour that comes twice, take the second time where the first would not rise any more."""
+    """Within the repeated hour, take the second time once the first would no longer rise."""
     for previous, row in pairwise(rows):
         if chosen[row] <= chosen[previous] < later[row]:
             chosen[row] = later[row]
