@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from bench.contracts.naming import plain_options
 from bench.contracts.protocol import Protocol
 from bench.results.disk import replace_whole
@@ -94,8 +96,8 @@ class Audit(Part):
     status: AuditStatus  # unknown where the check could not end; reason says why, or what was found
     reason: PlacelessText = ""
     checks: tuple[PlacelessText, ...] = ()  # what was passed, a line each
-    strategy_options: PlacelessOptions = {}  # those that were given, as `Options` has them
-    forecaster_options: PlacelessOptions = {}
+    strategy_options: PlacelessOptions = Field({})  # those that were given, as `Options` has them
+    forecaster_options: PlacelessOptions = Field({})
     # what was served: traits, and whole services of runs as they were (see `traits_of`, `service_of`); None in
     # an audit of before this was noted
     served: tuple[str, ...] | None = None
