@@ -17,7 +17,7 @@ from bench.contracts.protocol import Protocol
 from bench.contracts.series import DriftSeries
 from bench.contracts.strategy import STRATEGIES
 from bench.results.record import Rows
-from bench.results.run_key import cell_line
+from bench.results.run_key import run_key
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _run_id(run: RunSpec, series: DriftSeries, decides: dict[str, Any], strategy
     return digest[:20]
 
 
-def cells_of(runs: list[RunSpec]) -> dict[str, str]:
+def run_keys(runs: list[RunSpec]) -> dict[str, str]:
     """The cell of each run that is to be, a line of JSON, by id. Of a user's file, it says by a hash where it lies."""
     datasets, cells = dict[int, tuple[str, dict[str, Any]]](), dict[str, str]()
     for run in runs:
@@ -196,5 +196,5 @@ def cells_of(runs: list[RunSpec]) -> dict[str, str]:
             datasets[shared] = data.name, data.given | ({"path": place} if place else {})
         forecaster = (run.forecaster.name, run.forecaster.options) if run.forecaster else None
         strategy = run.strategy.name, run.strategy.options
-        cells[run.run_id] = cell_line(strategy, forecaster, datasets[shared], run.protocol, run.seed)
+        cells[run.run_id] = run_key(strategy, forecaster, datasets[shared], run.protocol, run.seed)
     return cells

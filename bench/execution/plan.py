@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.contracts.metric import METRICS
-from bench.evaluation.run_spec import RunSpec, cells_of
+from bench.evaluation.run_spec import RunSpec, run_keys
 from bench.execution.changes import what_changed
 from bench.execution.eta import Kind, is_heavy, kind_of
 from bench.execution.shard import Shard
@@ -73,7 +73,7 @@ def plan(
         or (redo == "unmeasured" and _lacks_metric(store.read(run.run_id)))
     ]
     absent = [run for run in missing if found[run.run_id].state == "absent"]
-    cells = cells if cells is not None else cells_of(absent)
+    cells = cells if cells is not None else run_keys(absent)
     changed = what_changed(absent, cells, store)
     return Plan(own, found, _in_order(missing), changed)
 

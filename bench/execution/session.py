@@ -12,7 +12,7 @@ from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.series import DriftSeries
 from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run import RunPaths, load_series
-from bench.evaluation.run_spec import RunSpec, cells_of
+from bench.evaluation.run_spec import RunSpec, run_keys
 from bench.execution.audits import audit_missing
 from bench.execution.changes import keep_code_of
 from bench.execution.console import Screen
@@ -230,7 +230,7 @@ def run_all(
     make_folder(place.results, place.root)
     store.sweep()
     sweep(place.checkpoints)
-    cells = cells if cells is not None else cells_of(runs)
+    cells = cells if cells is not None else run_keys(runs)
     ahead = plan(runs, store, redo, shard, retrain=retrain, cells=cells)
     if _keep_earlier(ahead, store, console):
         ahead = plan(runs, store, redo, shard, retrain=retrain, cells=cells)

@@ -17,7 +17,7 @@ from bench.analysis.compare import Bounds, is_worse
 from bench.report.compare.loading import compare
 from bench.report.render.markdown import NONE
 from bench.results.record import DatasetRecord, Errors, PluginRecord, Record, StepTimes, Timing
-from bench.results.run_key import cell_of_record
+from bench.results.run_key import key_of_record
 from bench.results.store import RECORD, SWEEP, Store
 
 from ..conftest import Bench, Ran
@@ -350,7 +350,7 @@ def test_a_run_has_the_same_cell_before_and_after(tiny: Path, bench: Bench) -> N
     store = Store(tiny.parent / "results" / "tiny")
     cells = store.read_manifest()
     assert len(set(cells.values())) == 3
-    assert {record.run_id: cell_of_record(record) for record in store.records()} == cells
+    assert {record.run_id: key_of_record(record) for record in store.records()} == cells
     assert summary(bench("compare", "results", "results/tiny"), 0) == "3 runs compared: 0 worse, 0 slower"
 
 

@@ -21,7 +21,7 @@ from bench.results.benchmark_files import THROUGHPUT, Benchmark, Session, read_s
 from bench.results.frame import load_results, titled
 from bench.results.provenance import git
 from bench.results.record import Record
-from bench.results.run_key import cell_of_record
+from bench.results.run_key import key_of_record
 from bench.results.store import Store, experiments_in
 
 GIT_SECONDS = 300.0
@@ -147,7 +147,7 @@ def _more(record: Record, store: Store, is_file: bool) -> dict[str, Any]:
     """What `bench.load_results` leaves out."""
     alone = store.read_timing(record.run_id)
     name = alone.device_name if alone else str(record.environment.get("device_name", ""))
-    cell = cell_of_record(record.with_dataset("", {}) if is_file else record)
+    cell = key_of_record(record.with_dataset("", {}) if is_file else record)
     return details(record) | {"cell": cell, "file": record.dataset.fingerprint if is_file else "", "device_name": name}
 
 
