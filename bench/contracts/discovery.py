@@ -67,7 +67,6 @@ def working_plugins(*, at_hand: bool = False) -> list[Path]:
 
 
 def _others(file: Path) -> Iterable[Path]:
-    """The other files of a package; none for a plug-in that is one file."""
     return file.parent.rglob("*.py") if file.name == "__init__.py" else ()
 
 

@@ -107,7 +107,6 @@ def _sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def _bar(name: str, show: bool) -> Iterator[Advance]:
-    """A progress bar in bytes, or nothing."""
     if not show:
         yield lambda _received, _total: None
         return

@@ -228,7 +228,6 @@ def replaced(own: list[str]) -> str:
 
 
 def _unmade(record: Record, sha: str, status: AuditStatus, reason: str) -> Audit:
-    """The audit of a version that was not audited."""
     strategy, _, forecaster, _ = _version(record)
     return Audit(
         strategy=strategy,
@@ -245,7 +244,6 @@ def _unmade(record: Record, sha: str, status: AuditStatus, reason: str) -> Audit
 
 
 def _version(record: Record) -> tuple[str, str, str, str]:
-    """Names and hashes of strategy and forecaster."""
     other = record.forecaster
     return record.strategy.name, record.strategy.sha, other.name if other else "", other.sha if other else ""
 

@@ -6,15 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.contracts.series import Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MARKS = {",": "comma", ".": "point", " ": "blank", "'": "apostrophe"}
 """What may stand in a number, and what it is called."""

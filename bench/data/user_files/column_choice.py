@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 import numpy as np
+import pandas as pd
 
 from bench.contracts.errors import BenchError
 from bench.data.user_files.cells import is_numeric
@@ -65,8 +66,6 @@ def _counts_with_gaps(numbers: Numbers) -> bool:
 
 def _is_part(clock: Clock, name: str, numbers: Numbers) -> bool:
     """Whether the column has the name and the values of a part of the time: its year, month and so on."""
-    import pandas as pd
-
     parts = next((parts for called, parts in PARTS.items() if re.fullmatch(called, name, re.IGNORECASE)), ())
     if not parts or clock.values.dtype.kind != "M":
         return False
@@ -112,7 +111,6 @@ def _of_dates(table: UserTable, free: list[str], said: TimeOptions) -> Clock | N
 
 
 def _of_numbers(table: UserTable, free: list[str], said: TimeOptions) -> Clock | None:
-    """The first column whose numbers say the time."""
     for name in free:
         if holds_number_times(table.frame[name], name):
             return read_clock(table, (name,), said, "no column holds dates, and its numbers are times")
@@ -143,7 +141,6 @@ def _refuse_unread(table: UserTable, free: list[str], options: UserOptions) -> N
 
 
 def _of_counter(table: UserTable, free: list[str], options: UserOptions) -> Clock:
-    """A column that counts the rows, else row numbers."""
     for name in free:
         numbers = as_numbers(table.frame[name])
         if numbers is None or not rises(numbers):

@@ -6,9 +6,10 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.contracts.errors import BenchError
 from bench.data.user_files.cells import PLAIN, Cells
@@ -23,9 +24,6 @@ from bench.data.user_files.csv_dialect import (
     holds_values,
 )
 from bench.data.user_files.user_table import UNNAMED, UserTable, is_numbered
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WIDE_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
 KINDS = {  # what files begin with that are taken for CSV, and what to do with them
@@ -221,9 +219,6 @@ def _hint(content: str, dialect: Dialect, cells: Cells) -> str:
 
 
 def _values(path: Path, body: Body, shape: _Shape, sep: str, cells: Cells, text: tuple[str, ...]) -> pd.DataFrame:
-    """The cells of a table that has the right shape."""
-    import pandas as pd
-
     names = [name or f"Unnamed: {place}" for place, name in enumerate(shape.header)]
     version = tuple(map(int, pd.__version__.split(".")[:2]))
     kinds: Any = {name: "str" for name in text if name in names} if cells.numbers == PLAIN else "str"

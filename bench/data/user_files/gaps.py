@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.contracts.errors import BenchError
@@ -58,8 +59,6 @@ def require_complete(
 
 def fill(values: Floats, time: Times, columns: Sequence[str]) -> Filled:
     """Fill each NaN of ``(T, C)`` with the last value before it; rows before a column's first value go."""
-    import pandas as pd
-
     missing = np.isnan(values)
     starts = np.argmin(missing, axis=0)
     first, late = int(starts.max()), int(starts.argmax())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.contracts.errors import BenchError
@@ -18,8 +19,6 @@ def series_of_rows(table: UserTable, name: str) -> tuple[NDArray[np.int64], tupl
     Raises:
         BenchError: A cell is empty, or two names differ only in blanks.
     """
-    import pandas as pd
-
     column = table.frame[name]
     table.require_all(name, column.notna().to_numpy(), "the name of a series", "leave the row out")
     codes, found = pd.factorize(column)
@@ -58,8 +57,6 @@ def pivot(
     Raises:
         BenchError: A series has two rows for one time, or the grid would not fit into memory.
     """
-    import pandas as pd
-
     rows = pd.DataFrame({"time": time, "series": series, "value": values})
     times = rows["time"].nunique()
     if times * len(names) > MOST_CELLS:

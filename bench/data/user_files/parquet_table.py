@@ -8,6 +8,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from bench.contracts.errors import BenchError
 from bench.data.user_files.cells import Cells
 from bench.data.user_files.user_table import UserTable
@@ -30,10 +34,6 @@ def read_parquet(path: Path, cells: Cells | None = None, *, text: tuple[str, ...
     Raises:
         BenchError: It is missing, is not such a file, or has no rows.
     """
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     if not path.is_file():
         fault = "is a folder" if path.is_dir() else "there is no such file"
         raise BenchError(f"parquet:{path}: {fault}. Write 'parquet:PATH' with the path of a Parquet file.")
@@ -68,8 +68,6 @@ def _cells(column: Any, field: Any, as_text: bool) -> Any:
     Arrow knows pandas' types once pandas has read or written such a file in this process; until then, name and options
     of the type are in the field's metadata.
     """
-    import pyarrow as pa
-
     kind = column.type
     extended = isinstance(kind, pa.BaseExtensionType)
     metadata = field.metadata or {}
@@ -83,8 +81,6 @@ def _cells(column: Any, field: Any, as_text: bool) -> Any:
 
 def _first_moments(ordinals: Any, freq: str) -> Any:
     """The first moment of each period; periods are counted from 1970."""
-    import pandas as pd
-
     letters, dash, end = freq.partition("-")
     count = letters.rstrip(string.ascii_letters)
     letters = letters.removeprefix(count)
@@ -99,8 +95,6 @@ def _first_moments(ordinals: Any, freq: str) -> Any:
 
 def _plain(column: Any, as_text: bool) -> Any:
     """A column in a type that pandas reads as numbers, times or text; numbers as digits if ``as_text``."""
-    import pyarrow as pa
-
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _plain(column.cast(kind.value_type), as_text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from bench.contracts.dataset import DatasetConfig
@@ -177,8 +178,6 @@ class CsvOptions(UserOptions):
 
 def step_of(text: str) -> np.timedelta64:
     """The length that ``1h``, ``15min`` or ``1D`` stands for, in whole seconds; `ValueError` if it is not fixed."""
-    import pandas as pd
-
     try:
         step = pd.Timedelta(text)
         length = step.total_seconds()

@@ -128,7 +128,6 @@ def _require_usable(
 
 
 def _wide_rows(table: UserTable, options: UserOptions) -> Rows:
-    """Rows of a file with a column for each series."""
     table.require_columns(options.drop)
     table = replace(table, frame=table.frame.drop(columns=list(options.drop)))
     if options.resample is None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.contracts.errors import BenchError
 from bench.contracts.registry import unknown
 from bench.contracts.series import Floats
 from bench.data.user_files.cells import PLAIN, Cells
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 UNNAMED = "Unnamed: 0"
 OTHER_TIME = "name another time column with time = '...'"

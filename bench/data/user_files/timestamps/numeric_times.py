@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.contracts.series import Floats
 from bench.data.user_files.cells import is_numeric
 from bench.data.user_files.timestamps.text_times import FIRST, LAST, PERIOD, Reading, Stamps, read_texts
 from bench.data.user_files.user_table import first_cell, is_number, is_whole
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Numbers = NDArray[np.int64] | Floats
 
@@ -148,8 +146,6 @@ def read_numbers(numbers: Numbers, form: str) -> Stamps:
     Raises:
         ValueError: The format is invalid.
     """
-    import pandas as pd
-
     if form == DECIMAL_YEAR:
         return _months(numbers)
     if form == PERIOD:

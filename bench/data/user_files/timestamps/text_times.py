@@ -9,15 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.data.user_files.timestamps.time_grid import is_regular
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Stamps = NDArray[np.datetime64]
 
@@ -105,8 +103,6 @@ def read_texts(texts: pd.Series[str], form: str) -> Stamps:
     Raises:
         ValueError: The format is invalid; or `re.error`.
     """
-    import pandas as pd
-
     if form == PERIOD:
         return _bounded(_periods(texts))
     late = ends_days(texts, form)
@@ -142,8 +138,6 @@ def ends_days(texts: pd.Series[str], form: str) -> NDArray[np.bool_]:
 
 def looks_like_time(text: str) -> bool:
     """Whether dateutil reads a cell that holds a year or a month's name as a time."""
-    import pandas as pd
-
     others = re.sub(r"\D", "", YEAR.sub("", text, count=1))
     if not (others and (YEAR.search(text) or MONTH.search(text))):
         return False
@@ -211,8 +205,6 @@ def _is_of(text: str, form: str) -> bool:
 
 def _periods(texts: pd.Series[str]) -> Stamps:
     """Quarters, half-years, months and weeks by their first day."""
-    import pandas as pd
-
     weeks = texts.str.extract(f"^{WEEK}$")
     days = weeks["year"] + "-W" + weeks["week"] + "-" + weeks["day"].fillna("1")
     found = pd.to_datetime(days, format="%G-W%V-%u", errors="coerce")

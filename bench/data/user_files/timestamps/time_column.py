@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.contracts.errors import BenchError
@@ -35,9 +36,6 @@ from bench.data.user_files.timestamps.time_recognition import by_cell_hint, spli
 from bench.data.user_files.timestamps.time_zones import ZonedTexts, are_dates, from_place, to_utc
 from bench.data.user_files.user_table import OTHER_TIME, UserTable, first_cell, is_number
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 LETTERS = {"Q": "quarters?|qtr", "W": "weeks?|wk"}  # what stands before a number whose column is called so
 
 MIDNIGHT = r"[ T]00:00(?::00(?:\.0+)?)?$"
@@ -49,8 +47,6 @@ def joined(table: UserTable, names: tuple[str, ...]) -> tuple[UserTable, str]:
     Whole numbers are padded, so that 30 and 930 are 0030 and 0930, or ``Q1`` and ``W05`` in a column of that name; a
     date loses its midnight.
     """
-    import pandas as pd
-
     if len(names) == 1:
         return table, names[0]
     text = reduce(lambda left, right: left + " " + right, (_cells(table.frame[name], name) for name in names))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.contracts.errors import BenchError
@@ -150,8 +151,6 @@ def resample_mean(
     Raises:
         BenchError: There would be no row, or more than fit.
     """
-    import pandas as pd
-
     length, index = pd.Timedelta(step), pd.DatetimeIndex(times)
     count = index[-1].value // length.value + -index[0].value // length.value + 1
     if count < 1 or count * values.shape[1] > MOST_CELLS:

@@ -43,7 +43,6 @@ def _groups(clock: Clock, groups: list[Rows] | None) -> list[Rows]:
 
 
 def _is_after(clock: Clock, rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether each row but the first is after the one before."""
     return np.diff(clock.values[rows]).astype("int64") > 0
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from bench.data.user_files.timestamps.numeric_times import as_numbers, clock_reading, says_time
 from bench.data.user_files.timestamps.text_times import (
@@ -16,9 +18,6 @@ from bench.data.user_files.timestamps.text_times import (
 )
 from bench.data.user_files.timestamps.time_zones import ZonedTexts, split_zones
 from bench.data.user_files.user_table import UserTable
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 HOUR = re.compile(r"\d{1,2}:\d\d(:\d\d([.,]\d+)?)?( ?[AaPp][Mm])?")
 

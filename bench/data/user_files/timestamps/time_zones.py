@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAY_BE_ZONE = r"[A-Za-z\])]\s*$|[+-]\d\d?(?::?\d\d)?\s*$"
 ZONE = re.compile(
@@ -89,8 +86,6 @@ def from_place(
     Raises:
         ValueError: The zone is unknown; or `KeyError`, or `OSError`.
     """
-    import pandas as pd
-
     index = pd.DatetimeIndex(local)
     placed = [
         index.tz_localize(zone, ambiguous=np.full(len(index), first), nonexistent="NaT") for first in (True, False)
