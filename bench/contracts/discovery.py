@@ -45,7 +45,7 @@ class Broken:
     """A file of ``adapters/`` or ``datasets/`` that cannot be loaded: nothing of it is registered."""
 
     reason: str  # what went wrong, and where
-    # of the strategies, forecasters and datasets that its text speaks of, and that nobody else registers
+    # strategies, forecasters and datasets that its text registers, and no other file does
     names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
     def __str__(self) -> str:

@@ -115,9 +115,9 @@ class Called:
     """What a dataset is called."""
 
     name: str  # its name as it is recorded
-    fingerprint: str  # of its data
-    label: str = ""  # what the user calls it; empty where that was not said
-    # that were given to it, as they are recorded
+    fingerprint: str  # hash of its data
+    label: str = ""  # the user's name for it, if any
+    # as given, without places
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @classmethod

@@ -19,7 +19,6 @@ from bench.contracts.sources import Module, Sources, modules_behind, sources_of
 
 KNOWN = Path(__file__).with_name("outcomes.json")
 HARNESS = "bench.evaluation.run"  # the module that carries out a run. With all that it imports, it is the harness
-
 NO_OUTCOME = (  # modules and packages that the harness imports, and that decide no number
     *("bench.data.user_files", "bench.data.synthetic"),  # data count by a hash of their own
     *(
@@ -37,10 +36,10 @@ NO_OUTCOME = (  # modules and packages that the harness imports, and that decide
 class Known:
     """What ``outcomes.json`` says of a subject, such as ``harness`` or ``strategy rls``."""
 
-    number: int  # stands for the code in identities
+    number: int  # replaces the hash of the code in identities
     content: str  # hash of the code
-    earlier: tuple[str, ...] = ()  # what versions before identities of code called the same code
-    draws: bool = False  # whether it takes random numbers in service
+    earlier: tuple[str, ...] = ()  # identities of the same code in older versions of this package
+    draws: bool = False  # whether it draws random numbers while it serves
 
 
 def known(subject: str, code: Sources) -> Known | None:

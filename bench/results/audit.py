@@ -80,7 +80,6 @@ def traits_of(protocol: Protocol, *, hidden: bool) -> frozenset[str]:
 AUDITS = ".audits"  # beside the experiments' results: what was audited once holds for all of them
 PACKAGE = Path(__file__).resolve().parents[1]
 LONGEST = 100  # letters of a subject in a file's name
-
 READERS = ("analysis", "report", "_builtin")  # folders of the package whose code decides no forecast
 
 AuditStatus = Literal["passed", "failed", "unknown"]
@@ -91,27 +90,26 @@ class Audit(Part):
     """What the leak canary said of a strategy on a forecaster."""
 
     strategy: str  # registered name
-    forecaster: str = ""  # likewise; empty for a strategy that adapts none
+    forecaster: str = ""  # registered name; empty if the strategy adapts none
     sha: str  # of the code of both (see `audited_sha`), and of the options
-    status: AuditStatus  # unknown where the check could not end; reason says why, or what was found
+    status: AuditStatus  # unknown if the check could not end; reason says why, or what was found
     reason: PlacelessText = ""
     checks: tuple[PlacelessText, ...] = ()  # what was passed, a line each
     strategy_options: PlacelessOptions = Field({})  # those that were given, as `Options` has them
     forecaster_options: PlacelessOptions = Field({})
-    # what was served: traits, and whole services of runs as they were (see `traits_of`, `service_of`); None in
-    # an audit of before this was noted
+    # traits and services that were audited (see `traits_of`, `service_of`); None in old audits
     served: tuple[str, ...] | None = None
     refused: tuple[PlacelessText, ...] = ()  # services of runs that were refused
-    # whether the options of the run were audited as they are, too, and not only with those that are `tiny`
+    # whether the run's own options were audited too, and not only the `tiny` ones
     as_run: bool = False
-    # what earlier runs had left in the process that it was made in (see `Record`): nothing is known then
+    # what earlier runs had left in its process (see `Record`): then the status is unknown
     beside: tuple[str, ...] = ()
-    quick: bool  # whether it was made in passing rather than by `bench check`
+    quick: bool  # whether `bench run` made it, not `bench check`
     code: str  # hash of this package's own code at the time: it hands the rows over
     packages: dict[str, str]  # versions
     date: str  # when, UTC
     seconds: float  # how long it took
-    printed: str = ""  # what it printed, by whatever way, where it was made in passing
+    printed: str = ""  # what it printed, if it was quick
 
     @property
     def subject(self) -> str:

@@ -67,7 +67,7 @@ class TruthRecord(Part):
     """What is known of a series that was made."""
 
     drifts: list[Drift] = []  # all of its drifts, as they were set
-    twin: str  # fingerprint of the same series had nothing drifted; its own where nothing does
+    twin: str  # fingerprint of the same series without drift
 
 
 class DatasetRecord(Part):
@@ -205,14 +205,13 @@ class Replay(Part):
 
 
 SLACK = 0.2  # cores that others may keep busy, beyond those that a run leaves free, before it counts as disturbed
-
 STALL = 20  # times that the 99th percentile of forecasts may be their median
 
 
 class Timing(Part):
     """What service cost, without the harness's own work."""
 
-    alone: bool  # true for a timing pass (the run had the machine to itself); False for an accuracy run
+    alone: bool  # True for a timing pass (the run had the machine to itself), False for an accuracy run
     windows: int  # forecasts made within the measured steps
     windows_per_s: float  # forecasts over the time of predict and adapt together
     predict: StepTimes  # times of a block's forecast, transfers to the device included
@@ -220,12 +219,12 @@ class Timing(Part):
     warmup: int  # first blocks that were left out
     first_predict_ms: float  # the very first forecast, left out above
     peak_memory_mb: float  # largest memory in use: the device allocator's, or the process's growth on a CPU
-    threads: int  # threads that torch had at the end: those that it was given, unless the strategy changed them
+    threads: int  # of torch at the end: as given, unless the strategy changed them
     device: str  # such as cpu or cuda:0; device_name is its model
     device_name: str
     clock: str  # perf_counter or torch.Event
     load: float  # busy share of the machine just before, 0 to 1
-    cores: int = 0  # logical cores of the machine; 0 where it was not recorded, as in what follows
+    cores: int = 0  # logical cores of the machine; this and what follows is missing in old records
     others: float = float("nan")  # cores that other processes kept busy meanwhile
     power: str = ""  # supply and clock governor, where the system says
     # the harness's own time for each block, in microseconds: cutting windows, scoring, progress
@@ -235,8 +234,8 @@ class Timing(Part):
     setup_s: float = float("nan")  # seconds that the strategy's setup took, before its first block
     first_adapt_ms: float = float("nan")  # the very first `observe` and `adapt`
     state_bytes: int | None = None  # what the strategy carries, besides history and the forecaster's weights
-    parameters: Parameters | None = None  # of the forecaster; only of a timing pass, as the next
-    flops: Flops | None = None  # of the blocks that follow the measured ones
+    parameters: Parameters | None = None  # of the forecaster; measured in a timing pass only
+    flops: Flops | None = None  # of the blocks after the timed ones; in a timing pass only
     replay: Replay | None = None  # of a timing pass: how its forecasts agree with those of the run
     # of a timing pass: what it left behind in its process; beside what was there before (see `Record`)
     left: list[str] = []
@@ -300,7 +299,7 @@ class Record(Part):
     reason: PlacelessText = ""
     traceback: PlacelessText = ""  # of a failed run
     strategy: PluginRecord
-    forecaster: PluginRecord | None = None  # none for a strategy that adapts no forecaster (reported as none)
+    forecaster: PluginRecord | None = None  # None if the strategy adapts none
     training: dict[str, Any] | None = None
     dataset: DatasetRecord
     protocol: Protocol
@@ -308,7 +307,7 @@ class Record(Part):
     rows: Rows = "stream"  # what was served: a run of validation rows has neither errors nor timing
     harness: str = ""  # identity of the harness's code; empty in a record of an earlier version
     checkpoint: str = ""  # name of the forecaster's checkpoint; empty where it has none
-    errors: Errors | None = None  # of the stream; None unless ok
+    errors: Errors | None = None  # of the stream, if the status is ok
     # scaled MSE over the validation rows of a run that served no others; those of a stream have it in errors
     val_mse: float | None = None
     timing: Timing | None = None  # of the accuracy run itself (the machine may have been shared)
@@ -330,7 +329,7 @@ class Record(Part):
     # what the run left behind in its process (see `profiling.leftovers`); no other was carried out there, or it
     # was put back
     left: list[str] = []
-    # what earlier runs had left there, and was not put back: this run's numbers may be their doing
+    # what earlier runs had left there and was not restored: this run's numbers may be affected
     beside: list[str] = []
 
     @field_validator("environment")

@@ -24,8 +24,8 @@ class Trial(Part):
     """One run of a sweep, as the sweep's ``runs.json`` describes it."""
 
     strategy: str  # name, with the options that the experiment gives it whatever the grid says
-    forecaster: str  # likewise; none for a strategy that adapts none
-    dataset: str  # likewise
+    forecaster: str  # name with options; ``none`` if the strategy adapts none
+    dataset: str  # name with options
     protocol: str  # in one line
     seed: int  # of the run
     point: dict[str, Any]  # the grid's options and their values
@@ -41,7 +41,7 @@ class Served(Part):
 
     group: tuple[str, str, str, str]  # as `Trial.group` has it
     strategy_options: dict[str, Any]  # the strategy's options apart from what was chosen
-    forecaster_options: dict[str, Any]  # likewise
+    forecaster_options: dict[str, Any]
 
 
 SERVED_RUNS = TypeAdapter(dict[str, Served])

@@ -20,7 +20,6 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "strokes"}
 COMMENTS = ("#", "%", "//", "!", "*", "--")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", re.ASCII)
 SAYS_SEPARATOR = re.compile(r"sep=.\s*", re.IGNORECASE)  # a first line for a spreadsheet program
-
 SAMPLE = 1000  # lines that are looked at to find out how a file is written
 MOST = 0.9  # share of the lines below a header that must have as many cells as it has
 

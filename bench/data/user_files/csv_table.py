@@ -23,7 +23,7 @@ from bench.data.user_files.csv_dialect import (
     found_numbers,
     holds_values,
 )
-from bench.data.user_files.user_table import UNNAMED, UserTable, is_numbered
+from bench.data.user_files.user_table import UNNAMED, UserTable, is_numbered, shortened
 
 WIDE_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
 KINDS = {  # what files begin with that are taken for CSV, and what to do with them
@@ -102,7 +102,7 @@ def read_csv(
         words = ", ".join(frame.iloc[0].dropna().astype(str))
         row = body.row_number(2)
         raise BenchError(
-            f"{path}: row {row} holds words ({words if len(words) <= 60 else f'{words[:57]}...'}), the rows below it "
+            f"{path}: row {row} holds words ({shortened(words)}), the rows below it "
             f"numbers. Take it out if it holds units; if it is the header give skiprows = {row - 1}."
         )
     return UserTable(path, frame, first_row=2, skipped=body.skipped, cells=cells, notes=shape.notes)
@@ -211,7 +211,7 @@ def _hint(content: str, dialect: Dialect, cells: Cells) -> str:
     line = body.text.partition("\n")[0].strip()
     fault = f"row {body.first_row}"
     if is_moved:
-        fault += f" is no header ({line if len(line) <= 60 else f'{line[:57]}...'!r}), row {header_row} is"
+        fault += f" is no header ({shortened(line)!r}), row {header_row} is"
     if other_sep:
         between = SEPARATORS.get(dialect.sep, repr(dialect.sep))
         fault += f"{',' if is_moved else ':'} its cells stand between {SEPARATORS[best.sep]}, not {between}"

@@ -10,9 +10,7 @@ from bench.contracts.rounding import is_flat
 from bench.contracts.series import DriftSeries, Floats
 
 SAMPLE = 512  # rows by which all pairs of columns are compared; those that look alike are compared by all rows
-
 LEFT = 1e-5  # share of a target's variance that a straight line through the input may leave
-
 CLEARER = 0.01  # factor by which that share must be below the one at the same row: what only moves together is no copy
 
 

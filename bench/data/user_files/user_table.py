@@ -69,7 +69,9 @@ class UserTable:
             )
         cell, hint = str(column.iloc[row]), self.cells.hint(self.frame, name, row, may_be_empty=may_be_empty)
         mend = "Or fix the file" if hint else "Fix the file"
-        raise BenchError(f"{self.where(row, name)} is not {wanted} ({_shown(cell)}).{hint} {_ways(mend, otherwise)}")
+        raise BenchError(
+            f"{self.where(row, name)} is not {wanted} ({shortened(cell)!r}).{hint} {_ways(mend, otherwise)}"
+        )
 
     def numbers(self, name: str, otherwise: str, *, may_be_empty: bool = True) -> Floats:
         """One column as ``(T,)`` float64; a missing value is NaN if it ``may_be_empty``.
@@ -106,8 +108,9 @@ def first_cell(column: pd.Series[Any]) -> str:
     return str(next(iter(column.dropna()), ""))
 
 
-def _shown(cell: str) -> str:
-    return repr(cell if len(cell) <= 60 else f"{cell[:57]}...")
+def shortened(text: str) -> str:
+    """Text for a message, 60 letters at most."""
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _ways(mend: str, otherwise: str) -> str:

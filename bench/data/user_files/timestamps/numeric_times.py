@@ -75,7 +75,6 @@ def last_decimal(numbers: Numbers) -> float:
 COUNT = "count"
 DECIMAL_YEAR = "decimal-year"
 WORDS = (COUNT, DECIMAL_YEAR)  # forms of numbers beside UNIT since DATE
-
 UNITS = {  # nanoseconds in each unit that times may be counted in
     "days": 86_400 * 10**9,
     "hours": 3_600 * 10**9,

@@ -25,7 +25,6 @@ BY_CELL = {"month-first": False, "day-first": True}
 """Forms in which each cell is read by itself, by dateutil, and whether 01/02 is the first of February."""
 
 WORDS = (ISO, PERIOD, *BY_CELL)  # forms that are not in the letters of strptime
-
 NO_FORM = re.compile(r"%Y\W*%d|.*%[zZ]")  # nobody writes years before days, and zones are off already
 OTHER_DATES = (  # dates whose form pandas does not guess: years of two digits, months without a day
     *(

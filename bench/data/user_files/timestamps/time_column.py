@@ -37,7 +37,6 @@ from bench.data.user_files.timestamps.time_zones import ZonedTexts, are_dates, f
 from bench.data.user_files.user_table import OTHER_TIME, UserTable, first_cell, is_number
 
 LETTERS = {"Q": "quarters?|qtr", "W": "weeks?|wk"}  # what stands before a number whose column is called so
-
 MIDNIGHT = r"[ T]00:00(?::00(?:\.0+)?)?$"
 
 
