@@ -6,7 +6,7 @@ not change by a bit.
 
 from bench.testing.as_run import AsRun
 from bench.testing.canary import DISTURBANCES, Disturbance, leak_canary, probe
-from bench.testing.checks import audit_strategy, check_dataset, check_forecaster, check_strategy, trace_changes_nothing
+from bench.testing.checks import audit_strategy, check_dataset, check_strategy, trace_changes_nothing
 from bench.testing.findings import (
     CheckError,
     InsensitiveError,
@@ -16,35 +16,14 @@ from bench.testing.findings import (
     OutOfTimeError,
     TamperingError,
 )
-from bench.testing.passes import MakeStrategy, forecasts_of
+from bench.testing.forecaster_checks import check_forecaster
+from bench.testing.replay import MakeStrategy, forecasts_of
 from bench.testing.schedules import LABEL_REGIMES, Schedule, draw_schedule
 from bench.testing.tiny import Form, fitting_forecasters, small_series, tiny_maker
 
 __all__ = [
-    "DISTURBANCES",
-    "LABEL_REGIMES",
-    "AsRun",
-    "CheckError",
-    "Disturbance",
-    "Form",
-    "InsensitiveError",
-    "LeakError",
-    "MakeStrategy",
-    "NondeterministicError",
-    "OrderError",
-    "OutOfTimeError",
-    "Schedule",
-    "TamperingError",
-    "audit_strategy",
-    "check_dataset",
-    "check_forecaster",
-    "check_strategy",
-    "draw_schedule",
-    "fitting_forecasters",
-    "forecasts_of",
-    "leak_canary",
-    "probe",
-    "small_series",
-    "tiny_maker",
-    "trace_changes_nothing",
-]
+    "DISTURBANCES", "LABEL_REGIMES", "AsRun", "CheckError", "Disturbance", "Form", "InsensitiveError", "LeakError",
+    "MakeStrategy", "NondeterministicError", "OrderError", "OutOfTimeError", "Schedule", "TamperingError",
+    "audit_strategy", "check_dataset", "check_forecaster", "check_strategy", "draw_schedule", "fitting_forecasters",
+    "forecasts_of", "leak_canary", "probe", "small_series", "tiny_maker", "trace_changes_nothing",
+]  # fmt: skip

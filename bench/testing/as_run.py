@@ -1,4 +1,4 @@
-"""What a run serves, on a small series: its own protocol and options, where the rest of a check makes them cheap."""
+"""A run's own protocol and options on a small series, where other checks make them cheap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.results.audit import service_of, traits_of
 from bench.testing.tiny import small_series
 
 MOST = 3
-"""Services of one strategy's runs that are audited as they are."""
+"""Most services of one strategy's runs that are audited."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,8 @@ class AsRun:
     """A service of some runs.
 
     Attributes:
-        protocol: Its schedule.
         hidden: Whether targets are not among the inputs.
-        data: Identity of the first of the runs' data, and ``seed`` its seed: both seed the strategy's generator.
+        data: Identity of the first run's data; it and ``seed``, that run's seed, seed the strategy's generator.
     """
 
     protocol: Protocol
@@ -32,16 +31,16 @@ class AsRun:
 
     @classmethod
     def of(cls, run: RunSpec) -> AsRun:
-        """What a run serves."""
+        """The service of a run."""
         return cls(run.protocol, run.hidden, run.identity, run.seed)
 
     @property
     def service(self) -> str:
-        """In a line."""
+        """One line of text."""
         return service_of(self.protocol, hidden=self.hidden)
 
     def series(self) -> DriftSeries:
-        """Rows enough to train on, to warm up with, and for three blocks and more; no two calls give the same."""
+        """A random series, long enough to train on, to warm up with, and for three blocks and more."""
         protocol = self.protocol
         block = protocol.block * protocol.stride
         train = protocol.lookback + 2 * protocol.horizon + 16
@@ -50,13 +49,13 @@ class AsRun:
         return small_series(hidden_targets=self.hidden, rows=end, seed=None, split=Split(train, validation, end))
 
     def cut(self, series: DriftSeries) -> int:
-        """Within the truths of the second block's forecasts, and behind the first of its origins."""
+        """First disturbed row: within the truths of the second block, after the first of its origins."""
         protocol = self.protocol
         return series.split.validation + protocol.block * protocol.stride + protocol.horizon // 2
 
 
 def distinct(services: Iterable[AsRun]) -> list[AsRun]:
-    """One service of each kind, the first `MOST` of them: with other traits, another lookback or horizon."""
+    """The first `MOST` services that differ in traits, lookback or horizon."""
     first: dict[object, AsRun] = {}
     for one in services:
         protocol = one.protocol

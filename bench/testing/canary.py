@@ -1,4 +1,4 @@
-"""The leak canary: disturb what is not known yet, and see whether anything hears of it."""
+"""The leak canary: disturb rows that are not known yet, and see whether any forecast depends on them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,14 @@ from bench.evaluation.hidden_rows import KeptRows
 from bench.evaluation.pretraining import seeded
 from bench.evaluation.stream import PreparedSeries, blocks
 from bench.testing.findings import CheckError, InsensitiveError, LeakError, NondeterministicError, OrderError
-from bench.testing.passes import (
-    Digests,
-    MakeStrategy,
-    first_difference,
-    lasting_state,
-    marks_of,
-)
+from bench.testing.replay import Digests, MakeStrategy, digests_of, first_difference, lasting_state
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """One way to change the rows from a cut on.
-
-    Attributes:
-        name: For the message.
-        change: Rows ``(n, C)`` to rows of the same shape.
-    """
+    """One way to change the rows ``(n, C)`` from a cut on."""
 
     name: str
     change: Callable[[Floats], Floats]
@@ -49,9 +38,9 @@ DISTURBANCES = (
 
 @contextmanager
 def changed_from(series: DriftSeries, row: int, change: Callable[[Floats], Floats]) -> Iterator[DriftSeries]:
-    """The series with its rows from ``row`` on changed: in place, and put back at the end.
+    """The series with its rows from ``row`` on changed, in place, until the end of the block.
 
-    As they were they are nowhere to be found meanwhile, whichever frame or object of the harness a cheat looks into.
+    The true rows are meanwhile nowhere in memory, whichever frame or object of the harness a cheat looks into.
     """
     rows, kept = series.values[row:], KeptRows(series.values, row)
     rows[...] = change(rows.copy())
@@ -72,180 +61,163 @@ def leak_canary(
     """Prove, for some cuts, that no forecast uses a row that was not known when it was made.
 
     Args:
-        make: Builds the strategy for a stage; called for each pass over the stream, and now and then besides.
-        series: A small one; its values are changed in place meanwhile, and put back.
+        make: Builds the strategy; called at least once for each pass over the stream.
+        series: A small one; its values are changed in place meanwhile, and restored.
         protocol: The schedule.
-        cuts: Rows ``c`` of the stream, also such as fall inside a block.
+        cuts: Rows ``c`` of the stream, also inside a block.
         disturbances: What is done to the rows from each cut on.
 
     Returns:
-        Marks of the forecasts of the undisturbed series, by origin.
+        Digests of the forecasts of the undisturbed series, by origin.
 
     Raises:
         NondeterministicError: Two passes over the same series differ.
-        OrderError: They differ because of what passes before them left behind.
+        OrderError: They differ because of what earlier passes left behind.
         LeakError: Changing rows from ``c`` on changed a forecast with origin up to ``c``.
         TamperingError: The harness's own rows were written to.
-        InsensitiveError: Rows before ``c`` change nothing later, and the strategy does not say that it reads none.
+        InsensitiveError: Rows before ``c`` change nothing later, and the strategy does not declare ``reads = False``.
     """
-    undisturbed = _settled(make, series, protocol)
+    canary = Canary(make, series, protocol)
+    undisturbed = canary.undisturbed()
     for cut in cuts:
         for disturbance in disturbances:
-            _blind(make, series, protocol, cut, disturbance, undisturbed)
-        if not _hears(make, series, protocol, cut, undisturbed):
+            canary.disturbed(cut, disturbance, undisturbed)
+        if not canary.depends_on_known_rows(cut, undisturbed):
             raise InsensitiveError(
                 f"reads nothing: no forecast moved when rows before {cut} changed. "
                 "If that is meant, set reads = False on the class."
             )
-    require_unmoved(make, series, protocol, undisturbed)
+    canary.require_unmoved(undisturbed)
     return undisturbed
 
 
 def probe(make: MakeStrategy, series: DriftSeries, protocol: Protocol, cut: int, disturbance: Disturbance) -> bool:
-    """The canary for one cut and one disturbance, without asking that the strategy hear.
+    """`leak_canary` for one cut and one disturbance, without `InsensitiveError`.
 
     Returns:
-        Whether a later forecast moved: rows from the cut on were heard once they were known.
-
-    Raises:
-        CheckError: As `leak_canary`, but for `InsensitiveError`.
+        Whether a later forecast depends on rows from the cut on.
     """
-    undisturbed = _settled(make, series, protocol)
-    disturbed = _blind(make, series, protocol, cut, disturbance, undisturbed)
-    return first_difference(undisturbed, disturbed, len(series)) is not None
+    canary = Canary(make, series, protocol)
+    undisturbed = canary.undisturbed()
+    return first_difference(undisturbed, canary.disturbed(cut, disturbance, undisturbed), len(series)) is not None
 
 
-def require_unmoved(make: MakeStrategy, series: DriftSeries, protocol: Protocol, before: Digests) -> None:
-    """Refuse a strategy that forecasts otherwise than it did before other runs.
+@dataclass(frozen=True)
+class Canary:
+    """A strategy on one small series and schedule; digests are of its forecasts, by origin."""
 
-    Raises:
-        OrderError: A forecast is not what it was.
-    """
-    made, changed = _run_and_changed_state(make, series, protocol)
-    if (bad := first_difference(before, made, len(series))) is not None:
-        raise OrderError(
-            f"depends on the order of runs: after runs on other data, the forecast with origin {bad} is not what it "
-            f"was before them. {_what_lasts(changed)}"
+    make: MakeStrategy
+    series: DriftSeries
+    protocol: Protocol
+
+    def digests(self, series: DriftSeries | None = None) -> Digests:
+        """Of one pass."""
+        return digests_of(self.make, series or self.series, self.protocol)
+
+    def undisturbed(self) -> Digests:
+        """Those on which two passes agree; `CheckError` if they do not."""
+        first, second = (self.digests() for _ in range(2))
+        if (bad := first_difference(first, second, len(self.series))) is not None:
+            raise self._why_unequal(bad)
+        return first
+
+    def disturbed(self, cut: int, disturbance: Disturbance, undisturbed: Digests) -> Digests:
+        """Those of the disturbed series; `LeakError` if one up to the cut differs from the undisturbed one."""
+        with changed_from(self.series, cut, disturbance.change) as other:
+            disturbed = self.digests(other)
+        # A strategy may refuse a whole block, even if only its last windows hold NaN.
+        whole = cut - (self.protocol.block - 1) * self.protocol.stride
+        expected = {origin: f for origin, f in undisturbed.items() if origin in disturbed or origin <= whole}
+        if (bad := first_difference(expected, disturbed, cut)) is None:
+            return disturbed
+        self.require_unmoved(undisturbed)
+        raise LeakError(
+            f"leaks: with {disturbance.name} from row {cut} on, the forecast with origin {bad} changed, "
+            f"though it may only use rows before {bad}. {self._leak_source(cut, disturbance, bad, undisturbed)}"
         )
 
+    def require_unmoved(self, before: Digests) -> None:
+        """`OrderError` if a forecast differs from the one made before other runs."""
+        made, changed = self._run_and_changed_state()
+        if (bad := first_difference(before, made, len(self.series))) is not None:
+            raise OrderError(
+                f"depends on the order of runs: after runs on other data, the forecast with origin {bad} is not what "
+                f"it was before them. {_what_lasts(changed)}"
+            )
 
-def _settled(make: MakeStrategy, series: DriftSeries, protocol: Protocol) -> Digests:
-    """Marks of the forecasts on which two passes agree."""
-    first, second = (marks_of(make, series, protocol) for _ in range(2))
-    if (bad := first_difference(first, second, len(series))) is not None:
-        raise _why_unsettled(make, series, protocol, bad)
-    return first
+    def depends_on_known_rows(self, cut: int, undisturbed: Digests) -> bool:
+        """Whether row ``cut - 1`` changes some forecast, or else the stream's rows before it together do.
 
+        One row alone may have no effect in good faith: because of a stride, or of labels that come rarely.
+        """
+        if not type(self.make(PreparedSeries.of(self.series, self.protocol))).reads:
+            return True
 
-def _why_unsettled(make: MakeStrategy, series: DriftSeries, protocol: Protocol, bad: int) -> CheckError:
-    """Tell a generator that is not seeded from what a run leaves behind, and both from the clock."""
-    pinned = []
-    for seed in (0, 0, 1):
-        with seeded(seed):
-            pinned.append(marks_of(make, series, protocol))
-    alike = first_difference(pinned[0], pinned[1], len(series)) is None
-    text = f"not deterministic: two runs on the same data differ at origin {bad}"
-    if alike and first_difference(pinned[1], pinned[2], len(series)) is not None:
+        def moved(rows: Floats, known: int) -> Floats:
+            rows[:known] += self.series.scaler.std
+            return rows
+
+        for first in (cut - 1, self.series.split.validation):
+            with changed_from(self.series, first, partial(moved, known=cut - first)) as other:
+                if first_difference(undisturbed, self.digests(other), len(self.series)) is not None:
+                    return True
+        return False
+
+    def _why_unequal(self, bad: int) -> CheckError:
+        """Tell a generator that is not seeded from state that outlasts a run, and both from the clock."""
+        pinned = []
+        for seed in (0, 0, 1):
+            with seeded(seed):
+                pinned.append(self.digests())
+        alike = first_difference(pinned[0], pinned[1], len(self.series)) is None
+        text = f"not deterministic: two runs on the same data differ at origin {bad}"
+        if alike and first_difference(pinned[1], pinned[2], len(self.series)) is not None:
+            return NondeterministicError(
+                f"{text}. It draws from a generator that is not its own (numpy's, torch's or Python's). "
+                "Draw from self.rng."
+            )
+        _, changed = self._run_and_changed_state()
+        if alike or changed:
+            return OrderError(
+                f"depends on the order of runs: a second run on the same data differs from the first at origin {bad}. "
+                f"{_what_lasts(changed)}"
+            )
         return NondeterministicError(
-            f"{text}. It draws from a generator that is not its own (numpy's, torch's or Python's). Draw from self.rng."
+            f"{text}, though all shared generators were set alike. It uses the clock, the system's entropy, or "
+            "hidden state that outlasts a run. Draw from self.rng."
         )
-    _, changed = _run_and_changed_state(make, series, protocol)
-    if alike or changed:
-        return OrderError(
-            f"depends on the order of runs: a second run on the same data differs from the first at origin {bad}. "
-            f"{_what_lasts(changed)}"
+
+    def _run_and_changed_state(self) -> tuple[Digests, list[str]]:
+        """Digests of one pass, and names of what outlasts it and was changed by it."""
+        cls = type(self.make(PreparedSeries.of(self.series, self.protocol)))
+        before, made, after = lasting_state(cls), self.digests(), lasting_state(cls)
+        return made, sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+    def _leak_source(self, cut: int, disturbance: Disturbance, bad: int, undisturbed: Digests) -> str:
+        """How far ahead a forecast sees, and whether those rows had been handed over at all."""
+
+        def moves(row: int) -> bool:
+            with changed_from(self.series, row, disturbance.change) as other:
+                return self.digests(other).get(bad) != undisturbed[bad]
+
+        low, high = cut, len(self.series)  # changing rows from `low` on moves it, from `high` on does not
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if moves(middle) else (low, middle)
+        split = self.series.split
+        start, end = (split.validation, split.end) if bad >= split.validation else (split.train, split.validation)
+        last = next(int(block[-1]) for block in blocks(self.protocol, start, end) if block[-1] >= bad)
+        if low < last:
+            return f"It sees row {low}, of a later window of its block: forecast k may use window k only."
+        if self.protocol.is_leaky:
+            return f'It sees row {low}: labels = "instant" hands out truths before their time, on purpose.'
+        return (
+            f"It sees row {low}, {low - bad} after its origin, which had not been handed to it: it reached past what "
+            "it is given (frames of its callers, the garbage collector, memory behind a view)."
         )
-    return NondeterministicError(
-        f"{text}, though all shared generators were set alike. It goes by the clock, by the system's entropy, or by "
-        "something that outlasts a run out of sight. Draw from self.rng."
-    )
-
-
-def _run_and_changed_state(make: MakeStrategy, series: DriftSeries, protocol: Protocol) -> tuple[Digests, list[str]]:
-    """Marks of one run's forecasts, and names of what outlasts the run and is not the same after it."""
-    cls = type(make(PreparedSeries.of(series, protocol)))
-    before = lasting_state(cls)
-    made = marks_of(make, series, protocol)
-    after = lasting_state(cls)
-    return made, sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
 def _what_lasts(changed: Sequence[str]) -> str:
     if changed:
-        return f"A run changes what outlasts it: {', '.join(changed)}. Keep it on self, where setup() begins afresh."
-    return "Something outlasts a run: on a class, in a module or a cache. Keep it on self, where setup() begins afresh."
-
-
-def _blind(
-    make: MakeStrategy,
-    series: DriftSeries,
-    protocol: Protocol,
-    cut: int,
-    disturbance: Disturbance,
-    undisturbed: Digests,
-) -> Digests:
-    """Marks of the forecasts of the disturbed series; up to the cut they are the same bits, or it is an error."""
-    with changed_from(series, cut, disturbance.change) as other:
-        disturbed = marks_of(make, other, protocol)
-    # A block is refused as a whole, even where only its last windows hold NaN.
-    whole = cut - (protocol.block - 1) * protocol.stride
-    expected = {origin: f for origin, f in undisturbed.items() if origin in disturbed or origin <= whole}
-    if (bad := first_difference(expected, disturbed, cut)) is None:
-        return disturbed
-    require_unmoved(make, series, protocol, undisturbed)
-    raise LeakError(
-        f"leaks: with {disturbance.name} from row {cut} on, the forecast with origin {bad} changed, "
-        f"though it may only use rows before {bad}. "
-        f"{_by_which_way(make, series, protocol, cut, disturbance, bad, undisturbed)}"
-    )
-
-
-def _by_which_way(
-    make: MakeStrategy,
-    series: DriftSeries,
-    protocol: Protocol,
-    cut: int,
-    disturbance: Disturbance,
-    bad: int,
-    undisturbed: Digests,
-) -> str:
-    """How far ahead a forecast sees, and whether those rows had been handed over at all."""
-
-    def moves(row: int) -> bool:
-        with changed_from(series, row, disturbance.change) as other:
-            return marks_of(make, other, protocol).get(bad) != undisturbed[bad]
-
-    low, high = cut, len(series)  # changing rows from `low` on moves it, from `high` on does not
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if moves(middle) else (low, middle)
-    split = series.split
-    start, end = (split.validation, split.end) if bad >= split.validation else (split.train, split.validation)
-    last = next(int(block[-1]) for block in blocks(protocol, start, end) if block[-1] >= bad)
-    if low < last:
-        return f"It sees row {low}, of a later window of its block: forecast k may use window k only."
-    if protocol.is_leaky:
-        return f'It sees row {low}: labels = "instant" hands out truths before their time, on purpose.'
-    return (
-        f"It sees row {low}, {low - bad} after its origin, which had not been handed to it: it reached past what it "
-        "is given (frames of its callers, the garbage collector, memory behind a view)."
-    )
-
-
-def _hears(make: MakeStrategy, series: DriftSeries, protocol: Protocol, cut: int, undisturbed: Digests) -> bool:
-    """Whether row ``cut - 1`` moves some forecast, or else the stream's rows before it together do.
-
-    One row alone may be passed over in good faith: by a stride, or by labels that come rarely.
-    """
-    if not type(make(PreparedSeries.of(series, protocol))).reads:
-        return True
-
-    def moved(rows: Floats, known: int) -> Floats:
-        rows[:known] += series.scaler.std
-        return rows
-
-    for first in (cut - 1, series.split.validation):
-        with changed_from(series, first, partial(moved, known=cut - first)) as other:
-            if first_difference(undisturbed, marks_of(make, other, protocol), len(series)) is not None:
-                return True
-    return False
+        return f"A run changes what outlasts it: {', '.join(changed)}. Keep it on self, and reset it in setup()."
+    return "Something outlasts a run: on a class, in a module or a cache. Keep it on self, and reset it in setup()."

@@ -1,4 +1,4 @@
-"""Schedules for the canary: one description of them all, from which both the checks and the tests draw."""
+"""Schedules for the canary, from which both the checks and the tests draw."""
 
 from __future__ import annotations
 
@@ -14,16 +14,11 @@ from bench.evaluation.run_spec import Choice, forecaster_config
 from bench.results.audit import service_of
 from bench.testing.canary import DISTURBANCES, Disturbance
 from bench.testing.findings import NotReadyError, becoming_ready
-from bench.testing.passes import CPU
+from bench.testing.replay import CPU
 from bench.testing.tiny import small_series
 
-LABEL_REGIMES: tuple[dict[str, Any], ...] = (
-    {},
-    {"label_every": 4},
-    {"label_rate": 0.4},
-    {"delay": 2},
-    {"labels": "partial"},
-)
+Options = dict[str, Any]
+LABEL_REGIMES: tuple[Options, ...] = ({}, {"label_every": 4}, {"label_rate": 0.4}, {"delay": 2}, {"labels": "partial"})
 LOOKBACKS, HORIZONS, STRIDES, BLOCKS = (4, 6, 8), (1, 2, 3), (1, 2, 3, 5), (1, 2, 3, 5)
 DRAWN_ROWS = 54
 
@@ -32,14 +27,7 @@ Choose = Callable[[Sequence[Any]], Any]
 
 @dataclass(frozen=True)
 class Schedule:
-    """What one turn of the canary goes by.
-
-    Attributes:
-        series: What is streamed.
-        protocol: Who may know what, and when.
-        cut: First row that is disturbed, somewhere in the stream.
-        disturbance: What is done to the rows from there on.
-    """
+    """A case of the canary: rows of the series from ``cut`` on, somewhere in the stream, are disturbed."""
 
     series: DriftSeries
     protocol: Protocol
@@ -51,7 +39,7 @@ class Schedule:
 
 
 def label_of(protocol: Protocol, series: DriftSeries) -> str:
-    """A schedule in a line."""
+    """A schedule in one line."""
     return service_of(protocol, hidden=series.target_index is None)
 
 
@@ -59,9 +47,9 @@ def draw_schedule(choose: Choose, forecaster: Choice | None = None, *, seed: int
     """Draw a schedule: lookback, horizon, stride, block, labels, start, hidden targets or not, cut and disturbance.
 
     Args:
-        choose: Picks one of several, the plainest first: a generator's choice, or that of a property test.
+        choose: Picks one of several, the simplest first: a generator's choice, or that of a property test.
         forecaster: Only lookbacks that it can serve with its options are drawn.
-        seed: Of the series' noise; None draws noise that nobody can draw again.
+        seed: Of the series' noise; None draws noise that cannot be repeated.
 
     Raises:
         BenchError: The forecaster serves no lookback.
@@ -88,8 +76,8 @@ def draw_schedule(choose: Choose, forecaster: Choice | None = None, *, seed: int
 def _lookbacks(series: DriftSeries, horizon: int, forecaster: Choice | None) -> list[int]:
     if forecaster is None:
         return list(LOOKBACKS)
-    cls, served, refusal = FORECASTERS[forecaster.name].cls, [], ""
-    config = forecaster_config(forecaster)
+    cls, config = FORECASTERS[forecaster.name].cls, forecaster_config(forecaster)
+    served, refusal = [], ""
     for lookback in LOOKBACKS:
         task = Task(lookback, horizon, len(series.inputs), len(series.targets), series.target_index)
         try:

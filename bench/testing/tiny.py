@@ -1,4 +1,4 @@
-"""What checks run on: a small series, and strategies made cheap."""
+"""A small series and cheap strategies for the checks."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from bench.evaluation.run_spec import Choice, RunSpec
 from bench.evaluation.stream import PreparedSeries
 from bench.results.audit import NO_OPTIONS, Options
 from bench.testing.findings import CheckError
-from bench.testing.passes import CPU, MakeStrategy
+from bench.testing.replay import CPU, MakeStrategy
 
 SHORT = {"steps": 4, "batch": 4, "evaluations": 1, "validation_windows": 16}
-"""Training of a forecaster whose other options are a run's."""
+"""Training options of a forecaster whose other options are a run's."""
 
 
 def small_series(
@@ -30,9 +30,8 @@ def small_series(
 
     Args:
         hidden_targets: Whether the third column is a target and not an input; otherwise all are both.
-        rows: Its length.
-        seed: Of its noise; None draws noise that nobody can draw again, so that a check's rows are in the check alone.
-        split: Its borders; None makes the stream its last third.
+        seed: Of its noise; None draws noise that cannot be repeated, so that no plug-in can know a check's rows.
+        split: None makes the stream its last third.
     """
     rng = np.random.default_rng(seed)
     t = np.arange(rows)
@@ -59,12 +58,9 @@ def small_series(
 
 @dataclass(frozen=True)
 class Form:
-    """A strategy and its forecaster, with the options that a check makes them with.
+    """A strategy and its forecaster (None for a strategy that adapts none), with the options for a check.
 
-    Attributes:
-        strategy: Registered name and options.
-        forecaster: Likewise; None for a strategy that adapts none.
-        dataset: What the strategy's generator takes its data for; names of datasets are part of its seed.
+    The name of the dataset is part of the seed of the strategy's generator.
     """
 
     strategy: Choice
@@ -73,50 +69,25 @@ class Form:
 
     @classmethod
     def tiny(cls, name: str, forecaster: str = "", given: Options = NO_OPTIONS) -> Form:
-        """Made cheap: the options that were given, but for those that the classes declare as ``tiny``.
+        """Made cheap: the given options, overridden by those that the classes declare as ``tiny``.
 
-        Args:
-            name: Of the strategy.
-            forecaster: Which one; by default the first by name that will do.
-            given: Options of both.
-
-        Raises:
-            CheckError: No registered forecaster offers what the strategy needs.
+        The forecaster is by default the first that fits, `CheckError` if none does.
         """
         chosen = forecaster or next(iter(fitting_forecasters(STRATEGIES[name].cls)), "")
         other = Choice(chosen, given.forecaster | _tiny(FORECASTERS[chosen].cls)) if chosen else None
         return cls(Choice(name, given.strategy | _tiny(STRATEGIES[name].cls)), other)
 
     def as_run(self, given: Options, dataset: str) -> Form:
-        """With the options that were given, and no others; only training is short.
-
-        Args:
-            given: Options of both.
-            dataset: The run's.
-        """
+        """With exactly the given options, on the run's dataset; only training is short."""
         other = self.forecaster and Choice(self.forecaster.name, given.forecaster | {"training": SHORT})
         return Form(Choice(self.strategy.name, given.strategy), other, dataset)
 
     def maker(self, seed: int = 0, checkpoints: Path | None = None) -> MakeStrategy:
-        """A function that builds the strategy for a stage.
-
-        Args:
-            seed: Of the run.
-            checkpoints: Folder that keeps pre-trained forecasters from one call to the next; None trains each time.
-        """
+        """A function that builds the strategy; pre-trained forecasters are kept in ``checkpoints``, if given."""
 
         def make(stage: PreparedSeries) -> Strategy:
-            run = RunSpec(
-                experiment="check",
-                strategy=self.strategy,
-                forecaster=self.forecaster,
-                dataset=Choice(self.dataset, {}),
-                protocol=stage.protocol,
-                seed=seed,
-                device="cpu",
-                threads=1,
-                run_id="",
-            )
+            dataset = Choice(self.dataset, {})
+            run = RunSpec("check", self.strategy, self.forecaster, dataset, stage.protocol, seed, "cpu", 1, "")
             with torch.random.fork_rng(devices=[]):
                 return make_strategy(run, stage, CPU, checkpoints)
 
@@ -127,10 +98,8 @@ def tiny_maker(name: str, seed: int = 0, *, forecaster: str = "", checkpoints: P
     """A function that builds the strategy ``name``, made cheap, on a cheap forecaster that offers what it needs.
 
     Args:
-        name: Registered name.
-        seed: Of the run.
-        forecaster: As `Form.tiny` takes it.
-        checkpoints: As `Form.maker` takes it.
+        forecaster: By default the first that fits.
+        checkpoints: Folder that keeps pre-trained forecasters from one call to the next; None trains each time.
 
     Raises:
         CheckError: No registered forecaster offers what the strategy needs.
@@ -139,15 +108,14 @@ def tiny_maker(name: str, seed: int = 0, *, forecaster: str = "", checkpoints: P
 
 
 def _tiny(cls: type[Any]) -> dict[str, Any]:
-    options: dict[str, Any] = getattr(cls, "tiny", {})
-    return options
+    return dict(getattr(cls, "tiny", {}))
 
 
 def fitting_forecasters(strategy: type[Strategy]) -> list[str]:
     """Names of the forecasters that offer what a strategy needs; none for one that adapts no forecaster.
 
     Raises:
-        CheckError: It adapts one, and no registered one will do.
+        CheckError: It adapts one, and no registered one fits.
     """
     if not strategy.uses_forecaster:
         return []

@@ -16,8 +16,8 @@ from bench import Feedback, Strategy, register_strategy
 from bench.evaluation.pretraining import seeded
 from bench.evaluation.stream import PreparedSeries
 from bench.testing import NondeterministicError, OrderError, check_strategy, forecasts_of
-from bench.testing.canary import require_unmoved
-from bench.testing.passes import marks_of
+from bench.testing.canary import Canary
+from bench.testing.replay import digests_of
 
 from ..cheats import Cheat, Drawn, FromTorch, Honest, LooksUpTheStack, canary, hire
 from ..conftest import resolved, tiny_series
@@ -66,7 +66,7 @@ def test_a_generator_that_all_share_is_named(cheat: type[Strategy]) -> None:
 
 @pytest.mark.parametrize("cheat", [FromAFreshGenerator, FromTheSystem, FromTheClock])
 def test_the_clock_and_the_systems_entropy_are_not_deterministic(cheat: type[Strategy]) -> None:
-    with pytest.raises(NondeterministicError, match=r"not deterministic: .* origin 49, though all .* by the clock"):
+    with pytest.raises(NondeterministicError, match=r"not deterministic: .* origin 49, though all .* uses the clock"):
         canary(cheat)
 
 
@@ -158,8 +158,8 @@ def test_what_shows_after_other_data_only_is_found(cheat: type[Strategy]) -> Non
     EXPECTED.clear()
     forecasts_of(hire(cheat), series, protocol)
     EXPECTED.append(float(LAST_BIAS[0].sum()))
-    before = marks_of(hire(cheat), series, protocol)
-    require_unmoved(hire(cheat), series, protocol, before)  # the same data: nothing shows
+    before = digests_of(hire(cheat), series, protocol)
+    Canary(hire(cheat), series, protocol).require_unmoved(before)  # the same data: nothing shows
     with pytest.raises(OrderError, match=r"after runs on other data, .*outlasts it: .*LAST_BIAS"):
         canary(cheat)
 

@@ -1,4 +1,4 @@
-"""Passes over a small stream: every forecast that a strategy makes, and what outlasts the strategy."""
+"""Replay a small stream: every forecast that a strategy makes, and the state that outlasts the strategy."""
 
 from __future__ import annotations
 
@@ -33,13 +33,7 @@ MakeStrategy = Callable[[PreparedSeries], Strategy]
 def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = True) -> Forecasts:
     """Forecasts ``(H, C_out)`` by origin, warm start included, up to where the strategy gave up (on NaN, it may).
 
-    They are made, scored and watched as those of a run.
-
-    Args:
-        make: Builds the strategy.
-        series: What is streamed.
-        protocol: The schedule.
-        asks: Whether the strategy is asked for its trace, as it is in a run.
+    They are made, scored and traced (``asks``) as in a run.
 
     Raises:
         TamperingError: The harness's own rows or protocol were written to.
@@ -67,7 +61,7 @@ def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *,
                 f"tampers: its run left the harness with another {name} than it began with. It got hold of it by the "
                 "frames of its callers or by the garbage collector, and wrote to it; its score means nothing"
             )
-    if names := _harness_kept_by(type(strategy)):
+    if names := [name for name, value in _lasting(type(strategy)).items() if _reaches_harness(value)]:
         raise OrderError(
             f"keeps the harness's own rows from one run to the next, in {', '.join(names)}: what it forecasts may come "
             "from a stream that it has seen to its end"
@@ -75,11 +69,8 @@ def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *,
     return made
 
 
-def marks_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = True) -> Digests:
-    """A mark for each origin that stands for the bits of its forecast: the same takes and errors as `forecasts_of`.
-
-    Marks are compared where forecasts would do, as forecasts that a cheat made are rows of the future to the next one.
-    """
+def digests_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = True) -> Digests:
+    """Hash of each of `forecasts_of`, by origin: kept forecasts would be rows of the future to the next pass."""
     made = forecasts_of(make, series, protocol, asks=asks)
     return {origin: hashlib.sha256(forecast.tobytes()).digest() for origin, forecast in made.items()}
 
@@ -90,7 +81,7 @@ def first_difference(one: Digests, other: Digests, up_to: int) -> int | None:
 
 
 def _own(stage: PreparedSeries) -> dict[str, bytes]:
-    """Digests of what the harness goes by: a copy would be one more place to find the future in."""
+    """Digests of the harness's own rows: a copy would be one more place to find the future in."""
     rows = {
         "series": stage.series.values,
         "table of inputs": stage.inputs,
@@ -102,8 +93,14 @@ def _own(stage: PreparedSeries) -> dict[str, bytes]:
 
 
 def lasting_state(cls: type[Strategy]) -> dict[str, object]:
-    """What outlasts an instance, by name, each as something to compare."""
-    return {name: _comparable(value) for name, value in _lasting(cls).items()}
+    """The state that outlasts an instance, by name, each as something to compare."""
+    found: dict[str, object] = {}
+    for name, value in _lasting(cls).items():
+        try:
+            found[name] = pickle.dumps(value)
+        except Exception:  # values that cannot be pickled raise many kinds of errors
+            found[name] = id(value)
+    return found
 
 
 def _lasting(cls: type[Strategy]) -> dict[str, object]:
@@ -119,19 +116,8 @@ def _lasting(cls: type[Strategy]) -> dict[str, object]:
     return found
 
 
-def _comparable(value: object) -> object:
-    try:
-        return pickle.dumps(value)
-    except Exception:  # what cannot be pickled says so in many ways
-        return id(value)
-
-
-def _harness_kept_by(cls: type[Strategy]) -> list[str]:
-    """Names behind which the harness's series, stages or streams outlast the strategy."""
-    return [name for name, value in _lasting(cls).items() if _reaches_harness(value)]
-
-
 def _reaches_harness(value: object) -> bool:
+    """Whether a series, stage or stream of the harness can be reached from a value."""
     seen, waiting = {id(value)}, [value]
     while waiting and len(seen) < MOST_VISITED:
         one = waiting.pop()

@@ -1,0 +1,119 @@
+"""Checks of forecasters, and the leak canary of their training: the stream's rows must not change the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.contracts.forecaster import FORECASTERS, abilities
+from bench.contracts.protocol import ProtocolSpec
+from bench.evaluation.pretraining import Recipe, pretrain, task_of, train_blind
+from bench.evaluation.run_spec import Choice, forecaster_config
+from bench.evaluation.stream import PreparedSeries, plain_array
+from bench.testing.canary import DISTURBANCES, changed_from
+from bench.testing.findings import Findings, LeakError, NondeterministicError, becoming_ready, require
+from bench.testing.replay import CPU
+from bench.testing.tiny import small_series
+
+CHECKED = "shape, determinism, independence of the batch, weights that survive saving, no leak in training"
+
+
+def check_forecaster(name: str) -> list[str]:
+    """Check shapes, determinism, independence of the batch, and weights: saved exactly, trained without the stream.
+
+    Returns:
+        What was checked, a line each.
+
+    Raises:
+        CheckError: The forecaster broke its contract.
+    """
+    found = Findings()
+    for hidden in (False, True):
+        with found.during(f"{targets(hidden)}: {CHECKED}"):
+            recipe, stage = small_task(Choice(name, getattr(FORECASTERS[name].cls, "tiny", {})), hidden)
+            _check_forecasts(recipe, stage)
+            training_is_blind(recipe, stage)
+    found.require_some()
+    offers = f"offers: {', '.join(sorted(abilities(FORECASTERS[name].cls))) or 'nothing but forecasts'}"
+    return [*found.lines, *found.refused, offers]
+
+
+def _check_forecasts(recipe: Recipe, stage: PreparedSeries) -> None:
+    """Train a forecaster three times, and compare what it forecasts."""
+    # the third is read from the checkpoint of the second
+    with tempfile.TemporaryDirectory() as folder, becoming_ready():
+        first, second, restored = (pretrain(recipe, stage, CPU, c) for c in (None, Path(folder), Path(folder)))
+    windows = torch.from_numpy(stage.windows(np.arange(20, 26)))
+    before = windows.clone()
+    with torch.no_grad():
+        out, again, alone, kept = (
+            plain_array(forecaster(given))
+            for forecaster, given in ((first, windows), (second, windows), (first, windows[:1]), (restored, windows))
+        )
+    expected = (6, recipe.task.horizon, recipe.task.targets)
+    require(out.shape == expected, f"a forecast has shape {out.shape}, expected (B, H, C_out) = {expected}")
+    require(bool(np.isfinite(out).all()), "a forecast is not finite")
+    require(torch.equal(windows, before), "it changed the windows that it was given")
+    require(np.array_equal(out, again), "two trainings from the same seed differ")
+    require(np.array_equal(out, kept), "a forecaster read back from its checkpoint forecasts otherwise")
+    require(np.allclose(out[:1], alone, atol=1e-4, rtol=1e-4), "a forecast depends on the other windows of its batch")
+    if "gradients" in abilities(type(first)):
+        made = first(windows)
+        require(isinstance(made, Tensor) and made.requires_grad, "it offers gradients, and its forecasts carry none")
+
+
+def training_is_blind(recipe: Recipe, stage: PreparedSeries) -> None:
+    """Prove, by training three times, that no row of the stream affects the weights.
+
+    Args:
+        stage: A small one; its series is changed in place meanwhile, and restored.
+
+    Raises:
+        NondeterministicError: Two equal trainings give other weights, or other forecasts.
+        LeakError: Other rows of the stream do.
+    """
+    with becoming_ready():
+        first, second = (_digest(train_blind(recipe, stage, CPU), stage) for _ in range(2))
+    if first != second:
+        raise NondeterministicError(
+            "not deterministic: two trainings from the same seed and rows differ. Draw from the seed that is passed to "
+            "the class or to fit, or from torch's generator, which is seeded."
+        )
+    series = stage.series
+    with changed_from(series, series.split.validation, DISTURBANCES[0].change) as other:
+        elsewhere = _digest(train_blind(recipe, PreparedSeries.of(other, stage.protocol), CPU, seed=1), stage)
+    if first != elsewhere:
+        raise LeakError(
+            "leaks: trained where other rows of the stream lay, its weights are others. It was handed none of them: it "
+            "reached past its pairs (frames of its callers, the garbage collector, memory behind a view)."
+        )
+
+
+def _digest(forecaster: Any, stage: PreparedSeries) -> bytes:
+    """Hash of a forecaster's weights, and of its forecasts before the stream."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(getattr(forecaster, "state_dict", dict)().items()):
+        digest.update(name.encode() + plain_array(tensor).tobytes())
+    first = stage.protocol.lookback
+    windows = stage.windows_at(np.arange(first, first + 6))
+    with torch.no_grad():
+        digest.update(plain_array(forecaster(windows)).tobytes())
+    return digest.digest()
+
+
+def small_task(forecaster: Choice, hidden: bool) -> tuple[Recipe, PreparedSeries]:
+    """A forecaster with some options, and what it is trained on."""
+    series = small_series(hidden_targets=hidden, seed=None)
+    stage = PreparedSeries.of(series, ProtocolSpec(preset="online").resolve(series))
+    return Recipe(forecaster.name, forecaster_config(forecaster), task_of(stage), 0), stage
+
+
+def targets(hidden: bool) -> str:
+    """Where the targets are, for a line of findings."""
+    return f"targets {'hidden' if hidden else 'among the inputs'}"
