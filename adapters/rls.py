@@ -77,8 +77,8 @@ class RecursiveLeastSquares(Strategy):
     def _update(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
         """One pair: ``(R, F)`` regressors and ``(R, M)`` outcomes.
 
-        By the Woodbury identity; with the Cholesky factor of the innovations' covariance, what is taken off the inverse
-        is a product of a matrix with its own transpose, so that rounding cannot make it lopsided.
+        By the Woodbury identity; with the Cholesky factor of the innovations' covariance, the inverse is reduced
+        by a product of a matrix with its own transpose, so that rounding keeps it symmetric.
         """
         x, y = compressed(x, y)
         seen = x @ self.inverse

@@ -20,7 +20,7 @@ from bench.forecasters.titans.memory_state import MemoryCache
 
 
 class MemoryConfig(StrategyConfig):
-    """How the memory writes in service; None means as trained.
+    """Writes of the memory in service; None means as trained.
 
     Attributes:
         memory_max_lr: Largest step of a write.
@@ -32,7 +32,7 @@ class MemoryConfig(StrategyConfig):
 
 
 class CarryConfig(MemoryConfig):
-    """The same, and what keeps a carried memory in bounds; after each unit written, in this order.
+    """Writes, and bounds of a carried memory, applied after each unit written, in this order.
 
     Attributes:
         memory_pull: Share of the way back to the learned initial memory; momentum shrinks by the same share.
@@ -47,16 +47,16 @@ class CarryConfig(MemoryConfig):
     memory_reset_every: PositiveInt | None = None
 
     def remedies(self) -> Remedies:
-        """The same, for the carried memory."""
+        """The bounds as the carried memory takes them."""
         return Remedies(self.memory_pull, self.memory_norm_bound, self.memory_reset_every)
 
 
 class PolicyConfig(CarryConfig):
-    """The same, and when rows are written.
+    """Writes, bounds, and when rows are written.
 
     Attributes:
-        carry: ``exact`` writes each row once, when it leaves the window; ``window`` hands on each window's final
-            memory, which writes rows again and again where windows overlap.
+        carry: ``exact`` writes each row once, when it leaves the window; ``window`` passes on each window's final
+            memory, which writes rows repeatedly if windows overlap.
     """
 
     carry: Policy = "exact"
@@ -74,7 +74,7 @@ class TitansWithinWindow(Strategy):
 
     @classmethod
     def check_service(cls, config: Any, planned: Planned) -> None:
-        """The memory must be able to write in such batches, and to be carried where it is."""
+        """Require a memory that can write in such batches, and be carried if this strategy carries it."""
         if check := getattr(planned.forecaster, "check_memory", None):
             carried = issubclass(cls, TitansCarried)
             check(planned.options, planned.task, config.neural_memory_batch_size, carried=carried)
@@ -90,7 +90,7 @@ class TitansWithinWindow(Strategy):
         return self.forecaster(windows)  # type: ignore[no-any-return]
 
     def trace(self) -> dict[str, float]:
-        """Seconds that compiling took so far, where the forecaster is compiled."""
+        """Seconds that compiling took so far, if the forecaster is compiled."""
         return {"compile_s": self.forecaster.compiled.seconds} if self.forecaster.compile_forward else {}
 
 
@@ -105,20 +105,20 @@ class TitansCarried(TitansWithinWindow):
         """Start the carried memory one window before the first origin."""
         super().setup()
         self.forecaster.freeze_non_memory_params()
-        self.memory = self.begun()
+        self.memory = self.new_carry()
         self.origin = len(self.history)
 
     def policy(self) -> Policy:
         """When rows are written."""
         return self.config.carry  # type: ignore[no-any-return]
 
-    def begun(self, remembered: int = 1) -> Carry:
+    def new_carry(self, remembered: int = 1) -> Carry:
         """The memory before anything is carried."""
         lookback, remedies = self.protocol.lookback, self.config.remedies()
         return Carry(self.forecaster, self.history.inputs, lookback, self.policy(), remembered, remedies)
 
     def writes(self) -> bool:
-        """Whether what is seen now still enters the carried memory."""
+        """Whether new rows are still written into the carried memory."""
         return True
 
     def observe(self, rows: Tensor) -> None:
@@ -139,12 +139,12 @@ class TitansCarried(TitansWithinWindow):
         return forecast  # type: ignore[no-any-return]
 
     def trace(self) -> dict[str, float]:
-        """The same, the norm of the carried memory in units of the learned initial one's, and its half-life in rows."""
+        """Also the norm of the carried memory, in units of the learned initial one's, and its half-life in rows."""
         return super().trace() | {"memory_norm": self.memory.norm(), "memory_half_life": self.memory.half_life()}
 
 
 class BackboneConfig(PolicyConfig):
-    """The same, and how the backbone learns.
+    """Options of Titans B, and how the backbone learns.
 
     Attributes:
         optimizer: ``adam``, ``adamw`` or ``sgd``.
@@ -208,17 +208,17 @@ class TitansTrained(TitansCarried):
         self.optimizer = self.config.optimizer_of(self.learning)
         self.recent: RecentPairs | None = None
 
-    def begun(self, remembered: int = 1) -> Carry:
-        """The memory before anything is carried; it remembers what held when the window of a new pair began."""
+    def new_carry(self, remembered: int = 1) -> Carry:
+        """The memory before anything is carried, with enough earlier states for the windows of new pairs."""
         if self.config.pair_memory == "now":
-            return super().begun(remembered)
+            return super().new_carry(remembered)
         protocol = self.protocol
         exact, between = self.policy() == "exact", protocol.stride * protocol.block
         kept_every = self.forecaster.write_unit(protocol.lookback)[0] if exact else between
         # How far back the window of a new pair began: two blocks are up to a horizon further apart where the stream
         # begins, and the position of an exact state already lies a lookback before the origin.
         back = 2 * protocol.horizon + protocol.delay + between + (0 if exact else protocol.lookback)
-        return super().begun(2 + back // kept_every)
+        return super().new_carry(2 + back // kept_every)
 
     def adapt(self, feedback: Feedback) -> None:
         """Steps on the pairs that matured, on older ones where configured, and on partial labels."""
@@ -238,14 +238,14 @@ class TitansTrained(TitansCarried):
             self.optimizer.step()
 
     def _pairs(self, feedback: Feedback) -> RecentPairs:
-        """What this release is learned from."""
+        """The pairs of a step."""
         pairs = RecentPairs(feedback.x, feedback.y, self._memories(feedback.origins))
         if self.config.recent_pairs is not None:
             pairs = self.recent = (self.recent or pairs.none()).then(pairs, self.config.recent_pairs)
         return pairs
 
     def _memories(self, origins: NDArray[np.int64]) -> tuple[MemoryCache, ...] | None:
-        """What the windows before some origins start from; None for the present memory."""
+        """The memories at the start of the windows before some origins; None for the present memory."""
         if self.config.pair_memory == "now":
             return None
         return tuple(self.memory.at(int(s) - self.protocol.lookback) for s in origins)
@@ -258,7 +258,7 @@ class TitansTrained(TitansCarried):
             "backbone": _parameters(model) - _parameters(*model.memories),
             "head": _parameters(model.prediction_head),
         }
-        # The memory's weights are poured into a module that holds none of its own.
+        # The module that receives the memory's weights has none of its own.
         fixed = _parameters(*(module.memory_model for module in model.memories))
         anchor = _parameters(model.normalization.anchor) if model.normalization.anchor is not None else set()
         learning = parts[self.config.trains] - fixed - anchor
@@ -288,7 +288,7 @@ class TitansStale(TitansCarried):
         return self.origin < self.history.stream_start
 
     def trace(self) -> dict[str, float]:
-        """The same; what is never written again does not fade."""
+        """As Titans B; a memory that is never written again does not fade."""
         traced = super().trace()
         if not self.writes() and not math.isnan(traced["memory_half_life"]):
             traced["memory_half_life"] = math.inf
@@ -308,7 +308,7 @@ class TitansWindow(TitansCarried):
 
 
 class ShuffledConfig(CarryConfig):
-    """The same, and how far the order is destroyed.
+    """Writes, bounds, and how far the order is shuffled.
 
     Attributes:
         waiting_units: Units in the full pool from which one is drawn and written as each new one arrives; 1 writes in
@@ -331,7 +331,7 @@ class TitansShuffled(TitansCarried):
         """Each row is written once."""
         return "exact"
 
-    def begun(self, remembered: int = 1) -> Carry:
+    def new_carry(self, remembered: int = 1) -> Carry:
         """The memory before anything is carried, with an empty pool."""
         lookback, most = self.protocol.lookback, self.config.waiting_units
         return ShuffledCarry(

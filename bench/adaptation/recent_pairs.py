@@ -1,4 +1,4 @@
-"""Matured pairs to learn from again, each with the memory that held when its window began."""
+"""Matured pairs to learn from again, each with the memory at its window's start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RecentPairs:
     Attributes:
         x: ``(P, L, C_in)`` windows, scaled.
         y: ``(P, H, C_out)`` truths, scaled.
-        memories: What each window starts from; None where the present memory serves all.
+        memories: What each window starts from; None if the present memory serves all.
     """
 
     x: Tensor
@@ -30,7 +30,7 @@ class RecentPairs:
         return RecentPairs(self.x[:0], self.y[:0], None if self.memories is None else ())
 
     def then(self, newer: RecentPairs, most: int) -> RecentPairs:
-        """The latest ``most`` of these and the newer ones; nothing that is left out is held."""
+        """The latest ``most`` of these and the newer ones; copies, so that earlier pairs are freed."""
         memories = None
         if self.memories is not None and newer.memories is not None:
             memories = (self.memories + newer.memories)[-most:]
@@ -38,12 +38,7 @@ class RecentPairs:
         return RecentPairs(x, y, memories)
 
     def with_partial(self, partial: PartialLabels, memories: tuple[MemoryCache, ...] | None) -> RecentPairs:
-        """These, and behind them pairs that are not over yet.
-
-        Args:
-            partial: What is known of them.
-            memories: What their windows start from; None where the present memory serves all.
-        """
+        """These, followed by pairs that are not complete yet; ``memories`` as in the class."""
         started = None if self.memories is None or memories is None else self.memories + memories
         return RecentPairs(torch.cat([self.x, partial.x]), torch.cat([self.y, partial.y]), started)
 

@@ -1,4 +1,4 @@
-"""A carried memory that holds the same rows, written in shuffled order: what a memory would be without time."""
+"""A carried memory of the same rows, written in shuffled order: a memory without time."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ from bench.forecasters.titans.transformer import TimeSeriesTitansTransformer
 
 
 class ShuffledCarry(Carry):
-    """Units that have left the window wait in a pool; whenever it is full, one of them, drawn at random, is written.
+    """Units that have left the window wait in a pool; when it is full, one of them, drawn at random, is written.
 
-    Each unit is written exactly once, after it has left. It is encoded at the head of its own window, as it would have
-    been in order, but from the memory carried when it is written. A unit waits for ``most - 1`` others on average.
-    Draws depend on how many units have left and on nothing else, so a state still depends on `position` alone.
+    Each unit is written exactly once, after it has left, encoded at the head of its own window, as in order, but from
+    the memory at the time of writing. A unit waits for ``most - 1`` others on average. Draws depend only on how many
+    units have left, so a state still depends on `position` alone.
 
     Args:
-        model: Whose memory it is.
-        history: ``(N, C_in)`` rows before the first origin.
-        lookback: ``L``.
         rng: Draws what is written.
         most: Units in a full pool; 1 writes in order, as `Carry` does.
         remembered: How many earlier states are kept for `at`.
-        remedies: What is done to the memory after each write.
 
     Attributes:
         position: Rows before it have been written or wait in the pool.

@@ -18,7 +18,7 @@ BETTER = ("better", "faster", "no longer failed", "no longer skipped")
 ERRORS = ("mse", "mae")
 TIMES = ("windows_per_s", "predict_p50_ms", "adapt_p50_ms")
 STATUS = ("ok", "skipped", "failed")  # from good to bad
-LEAST_MS = 0.01  # a step that does nothing takes about so long: what is below counts as this
+LEAST_MS = 0.01  # time of an empty step: shorter ones count as this
 
 Row = dict[str, Any]
 Place = Sequence[Hashable]
@@ -141,7 +141,7 @@ def _named(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     """Both sides with names that are unique over A and B, and a column ``pair``."""
     sides = [side.assign(side=name) for name, side in (("A", a), ("B", b)) if len(side)]
     runs = pd.concat(sides, ignore_index=True)
-    # by the data's fingerprint, the same scenario would have another name in A and in B
+    # by fingerprint, one scenario would have different names in A and in B
     runs = with_entries(runs.rename(columns={"fingerprint": "data"}))
     runs["pair"] = runs["experiment"] + "\n" + runs["cell"]
     runs = runs.drop_duplicates(["side", "pair"], keep="last")

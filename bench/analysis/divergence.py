@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-DIVERGED = r"\bdiverged\b"  # as the stream and the training say it in a run's reason
+DIVERGED = r"\bdiverged\b"  # the word of the stream and of training in a run's reason
 
 
 def has_diverged(runs: pd.DataFrame) -> pd.Series:

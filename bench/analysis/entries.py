@@ -9,8 +9,8 @@ import pandas as pd
 from bench.contracts.protocol import Protocol
 
 PROTOCOL = ["lookback", "horizon", "stride", "block", "label_every", "warm_start"]
-LABELS = ["labels", "label_rate", "label_seed", "delay"]  # tell more protocols apart, where they are there
-PLAIN = {  # every label, as early as may be
+LABELS = ["labels", "label_rate", "label_seed", "delay"]  # optional columns that distinguish protocols
+PLAIN = {  # every label, as early as possible
     column: Protocol.model_fields[column].default for column in ("label_every", *LABELS)
 }
 

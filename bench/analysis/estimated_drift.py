@@ -128,5 +128,5 @@ def _drift(point: Mapping[Any, Any]) -> EstimatedDrift:
 
 def _keep(folder: Path, fingerprint: str, found: list[EstimatedDrift]) -> None:
     text = json.dumps({"method": METHOD, "points": [vars(point) for point in found]}, indent=1)
-    with contextlib.suppress(OSError):  # they are only computed again
+    with contextlib.suppress(OSError):  # they can be computed again
         replace_whole(folder / f"{fingerprint}.json", text, folder.parent)

@@ -131,7 +131,7 @@ def labels_released(protocol: Protocol, borders: tuple[int, int, int]) -> int:
 def _families(runs: pd.DataFrame, kind: str) -> Iterator[tuple[object, pd.DataFrame]]:
     """Runs that differ only in entry, seed and what is free, by the shortest unique name."""
     parts = scenario_parts(runs.assign(**{column: PLAIN[column] for column in FREE[kind]}))
-    if kind == SHARE:  # the share is what varies
+    if kind == SHARE:  # the share varies
         parts["labels"] = parts["labels"].replace(", all labels", "")
     parts["draw"] = ", draw " + runs["label_seed"].astype(str)
     yield from runs.groupby(shortest_names(parts), sort=True)

@@ -25,7 +25,7 @@ from bench.contracts.strategy import STRATEGIES
 PACKAGE = Path(__file__).resolve().parents[1]
 KINDS = ("adapters", "datasets")
 _REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine)\b")
-BUILT_IN = ("bench.forecasters.linear", "bench.forecasters.titans.config", "bench.execution.engines")
+BUILT_IN = ("bench.forecasters.linear", "bench.forecasters.titans.forecaster", "bench.execution.engines")
 """Modules that register, beside the folders of plug-ins."""
 
 LISTED: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)  # of what an experiment lists

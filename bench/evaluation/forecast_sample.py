@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Forecasts and truth around the strongest event of a stream, for one page of the report.
+    """Forecasts and truth around the strongest event of a stream.
 
     Attributes:
-        stage: Where truth comes from.
         start: First row kept; ``end`` is the row after the last one.
         channels: Targets kept, as positions among the targets.
     """
@@ -32,7 +31,7 @@ class Excerpt:
 
     @classmethod
     def around_strongest_event(cls, stage: PreparedSeries, channels: int = 3) -> Excerpt:
-        """Choose by the data alone: the event, and the channels whose mean it moved most.
+        """Choose from the data alone: the event, and the channels whose mean it moved most.
 
         Without an event within the stream, the stream's first rows are kept.
         """
@@ -52,7 +51,7 @@ class Excerpt:
         return cls(stage, start, min(split.end, start + span), tuple(sorted(map(int, moved))))
 
     def add(self, origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
-        """Keep those that start in the span and do not overlap the ones before."""
+        """Keep those that start in the span and do not overlap earlier ones."""
         after = origins - self.start
         chosen = (after >= 0) & (origins < self.end) & (after % spacing(self.stage) == 0)
         for i in np.flatnonzero(chosen):

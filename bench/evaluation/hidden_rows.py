@@ -1,4 +1,4 @@
-"""Rows that are not known yet, out of reach for a while: other values lie in their place, and they are given back."""
+"""Replace rows that are not known yet with other values for a while, so that nothing can read them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,11 @@ if TYPE_CHECKING:
     from bench.evaluation.stream import PreparedSeries
 
 AT_ONCE = 1 << 14
-"""Rows that are written, or drawn, together."""
+"""Rows that are written or drawn together."""
 
 
 class KeptRows:
-    """The rows of a table from one on, as they were: in a file without a name, so that no object here has them.
-
-    Args:
-        table: ``(T, C)``.
-        first: The first row that is kept.
-    """
+    """The rows ``first`` and later of a table ``(T, C)``, in an unnamed file, so that no object in memory has them."""
 
     def __init__(self, table: NDArray[np.float64], first: int) -> None:
         self._first, self._shape, self._dtype = first, table.shape, table.dtype
@@ -40,19 +35,15 @@ class KeptRows:
         return rows.reshape(stop - start, width)
 
     def close(self) -> None:
-        """Forget them."""
+        """Delete the file."""
         self._file.close()
 
 
 class HiddenRows:
-    """The rows of a stage from one on: rows drawn from those before lie in their place, until they are revealed.
+    """Replaces the rows ``first`` and later of a stage, until revealed, with rows drawn from those before.
 
-    The series itself is written to, so that whoever holds it, or a view of it, holds what was drawn.
-
-    Args:
-        stage: Whose rows are hidden: in its series, in what a made series would have been, and in its own tables.
-        first: The first row that is hidden.
-        seed: Of what is drawn.
+    The series itself is written to (and its twin, and the stage's own tables), so that whoever holds it, or a view of
+    it, sees the drawn rows.
     """
 
     def __init__(self, stage: PreparedSeries, first: int, seed: int) -> None:
@@ -66,11 +57,7 @@ class HiddenRows:
             self._write([table[drawn] for table in self._tables], start)
 
     def reveal(self, stop: int) -> None:
-        """Give the rows before ``stop`` back, those that are still hidden.
-
-        Args:
-            stop: The first row that stays hidden.
-        """
+        """Restore the rows before ``stop``."""
         for start in range(self._next, stop, AT_ONCE):
             end = min(stop, start + AT_ONCE)
             self._write([kept.read(start, end) for kept in self._kept], start)
@@ -84,7 +71,7 @@ class HiddenRows:
         self._stage.scale_again(rows)
 
     def close(self) -> None:
-        """Give all rows back."""
+        """Restore all rows."""
         self.reveal(len(self._stage.series))
         for kept in self._kept:
             kept.close()
@@ -92,13 +79,7 @@ class HiddenRows:
 
 @contextmanager
 def hidden(stage: PreparedSeries, first: int, seed: int = 0) -> Iterator[HiddenRows]:
-    """The rows of a stage from ``first`` on, hidden until they are revealed, or until this ends.
-
-    Args:
-        stage: Whose rows.
-        first: The first of them; there is at least one before it.
-        seed: Of what lies in their place meanwhile.
-    """
+    """Hide the rows of a stage from ``first`` (at least 1) on until they are revealed, or until the end."""
     rows = HiddenRows(stage, first, seed)
     try:
         yield rows

@@ -1,4 +1,4 @@
-"""What one run leaves behind in its process must not reach the next one."""
+"""Isolation of runs in one process: global state is the same at the start of each, and restored after it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,14 @@ import torch
 
 @contextmanager
 def isolated(seed: int, threads: int) -> Iterator[None]:
-    """Global state as every run finds it, whatever ran before in this process; put back afterwards.
+    """Global state as every run finds it, whatever ran before in this process; restored afterwards.
 
-    Gradients are on, the default type is float32 and the default device the CPU, products of matrices are in full
-    precision, torch has its threads, and the global generators of torch, numpy and Python are seeded: whoever draws
-    from them draws the same, in whatever order runs are carried out. The working folder, the environment's variables,
-    the paths of modules, the recursion limit, numpy's way with floating-point errors, the filters of warnings and
-    torch's choice of kernels are only put back. What `profiling.leftovers` looks at no strategy has reason to
-    change for good. A process that was forked meanwhile, and comes to the end of this, ends there: it answers for
-    nobody and writes nothing.
-
-    Args:
-        seed: Of the generators.
-        threads: For torch; those that it had are put back.
+    Gradients are on, the default type is float32 and the default device the CPU, matrix products are in full
+    precision, torch has its threads, and the global generators of torch, numpy and Python are seeded, so that draws do
+    not depend on the order of runs. The working folder, environment variables,
+    module paths, the recursion limit, numpy's floating-point error state, warning filters and
+    torch's choice of kernels are only restored. `profiling.leftovers` covers what no strategy has reason to
+    change for good. A process that was forked meanwhile ends when it reaches the end of this: it must write nothing.
     """
     with ExitStack() as stack:
         stack.callback(end_fork, process_id())
@@ -46,15 +41,11 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
         yield
 
 
-process_id, _leave = os.getpid, os._exit  # as they are before any run
+process_id, _leave = os.getpid, os._exit  # taken before any run
 
 
 def end_fork(process: int) -> None:
-    """End a process that a run forked: it may not go on as if it were the one that it was forked from.
-
-    Args:
-        process: `process_id` of the one that may.
-    """
+    """End this process if a run forked it from ``process``: it must not go on as if it were its parent."""
     if process_id() != process:
         _leave(0)
 
@@ -82,7 +73,7 @@ def _process_kept() -> Iterator[None]:
 
 
 def _working_folder() -> Path | None:
-    """Where this process stands; None where that folder was removed."""
+    """The working folder; None if it was removed."""
     try:
         return Path.cwd()
     except OSError:
@@ -125,4 +116,4 @@ _ATTENTION = tuple(
     (getattr(torch.backends.cuda, f"{kind}_sdp_enabled"), getattr(torch.backends.cuda, f"enable_{kind}_sdp"))
     for kind in ("flash", "mem_efficient", "math", "cudnn")
 )
-"""Ways to compute attention, on whatever device."""
+"""Getters and setters of the kernels of attention."""

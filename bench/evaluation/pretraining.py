@@ -1,4 +1,4 @@
-"""The one recipe that pre-trains every forecaster, and the cache that lets a matrix share it."""
+"""The recipe that pre-trains every forecaster, and its cache of checkpoints."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class TrainingError(Exception):
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The generators that all code shares (torch's, numpy's, Python's) start from ``seed``, and go on as before."""
+    """The shared generators (torch's, numpy's, Python's) start from ``seed``, and are restored afterwards."""
     before, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that plug-ins may draw from
-    random.seed(seed)  # hyper-connections draw their first stream from it
+    random.seed(seed)  # hyper-connections draw from it
     np.random.seed(seed % 2**32)  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):
@@ -62,18 +62,13 @@ def seeded(seed: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """How a training by gradients went.
-
-    Attributes:
-        losses: Of each step.
-        errors: Validation errors, by the step after which they were looked at.
-    """
+    """Losses of each step of a training by gradients, and validation errors by step."""
 
     losses: tuple[float, ...]
     errors: dict[int, float]
 
     def frame(self) -> pd.DataFrame:
-        """``training.parquet``: columns ``step, loss, validation_error``, the last NaN where nobody looked."""
+        """``training.parquet``: columns ``step, loss, validation_error``, the last NaN where not measured."""
         import pandas as pd
 
         steps = np.arange(1, len(self.losses) + 1)
@@ -81,7 +76,7 @@ class TrainingCurve:
         return pd.DataFrame({"step": steps, "loss": self.losses, "validation_error": looked})
 
     def text(self) -> str:
-        """As it lies in a checkpoint; `read` reads it."""
+        """JSON for a checkpoint; `read` reads it."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -95,7 +90,7 @@ class TrainingCurve:
 class Recipe:
     """Everything that, with data, decides a trained forecaster. Kept on the forecaster as ``.recipe``.
 
-    Where it was trained by gradients, how that went is beside it as ``.curve``, a `TrainingCurve`; otherwise None.
+    Its `TrainingCurve`, or None if it was not trained by gradients, is kept as ``.curve``.
 
     Attributes:
         name: Registered name of the forecaster.
@@ -111,7 +106,7 @@ class Recipe:
 
     @property
     def leaves_checkpoint(self) -> bool:
-        """Whether what was trained can be kept and loaded."""
+        """Whether the trained forecaster can be saved and loaded."""
         return hasattr(FORECASTERS[self.name].cls, "state_dict")
 
     def build(self, device: torch.device) -> Any:
@@ -126,13 +121,7 @@ class Recipe:
         return forecaster
 
     def train(self, pairs: Pairs, validation: Pairs, device: torch.device) -> Any:
-        """A forecaster trained from scratch: by its own ``fit`` where it has one, otherwise by gradients.
-
-        Args:
-            pairs: What it learns from.
-            validation: What training stops on.
-            device: Where it lives.
-        """
+        """A forecaster trained from scratch: by its own ``fit`` if it has one, otherwise by gradients."""
         forecaster = self.build(device)
         with seeded(self.seed):
             if fits_itself(type(forecaster)):
@@ -167,24 +156,16 @@ def task_of(stage: PreparedSeries) -> Task:
 
 
 def pretrain(recipe: Recipe, stage: PreparedSeries, device: torch.device, cache: Path | None) -> Any:
-    """A forecaster trained on the training rows, stopped on the validation rows.
+    """A forecaster trained on the training rows, stopped on the validation rows; the caller's own copy.
 
-    Args:
-        recipe: What to train.
-        stage: Where the rows come from.
-        device: Where the forecaster lives.
-        cache: Folder of checkpoints (safetensors); None trains in any case.
-
-    Returns:
-        The caller's own copy.
+    ``cache`` is the folder of checkpoints; None trains in any case.
     """
     if cache is None or not recipe.leaves_checkpoint:
         return train_blind(recipe, stage, device)
     path = checkpoint_file(cache, recipe.key(stage.series.training_fingerprint, device))
     forecaster = _load(recipe, path, device)
     if forecaster is None:
-        # of all who need it, one trains it, and the others wait
-        with file_lock(path.with_suffix(".lock"), cache.parent):
+        with file_lock(path.with_suffix(".lock"), cache.parent):  # one process trains it, and the others wait
             forecaster = _load(recipe, path, device)
             if forecaster is None:
                 forecaster = train_blind(recipe, stage, device)
@@ -194,18 +175,14 @@ def pretrain(recipe: Recipe, stage: PreparedSeries, device: torch.device, cache:
 
 
 def checkpoint_file(cache: Path, name: str) -> Path:
-    """Where a checkpoint lies."""
+    """Path of a checkpoint."""
     return cache / f"{name}.safetensors"
 
 
 def train_blind(recipe: Recipe, stage: PreparedSeries, device: torch.device, seed: int = 0) -> Any:
     """A forecaster trained on copies of the rows before the stream, while those of the stream are hidden.
 
-    Args:
-        recipe: What to train.
-        stage: Where the rows come from.
-        device: Where the forecaster lives.
-        seed: Of what lies in the place of the stream's rows meanwhile: it decides nothing.
+    ``seed`` draws the values that replace them, and has no effect on the forecaster.
     """
     split, task = stage.series.split, recipe.task
     inputs, targets = (
@@ -221,7 +198,7 @@ def train_blind(recipe: Recipe, stage: PreparedSeries, device: torch.device, see
 
 
 def _load(recipe: Recipe, path: Path, device: torch.device) -> Any | None:
-    """The forecaster of a checkpoint; None where there is none, or it is damaged, by a power cut say."""
+    """The forecaster of a checkpoint; None if there is none, or it is damaged, for example by a power cut."""
     try:
         tensors, notes = read_tensors(path)
     except FileNotFoundError:
@@ -241,13 +218,8 @@ def train_by_gradients(
 
     Args:
         model: Trained in place, left in ``eval()``.
-        pairs: Training pairs.
-        validation: Validation pairs; at most ``config.validation_windows`` of them, evenly spaced, are used.
-        config: The recipe's settings.
+        validation: At most ``config.validation_windows`` of them, evenly spaced, are used.
         seed: Of the order of batches, and of whatever the model draws while it trains.
-
-    Returns:
-        How it went.
 
     Raises:
         TrainingError: The validation error was never finite.
@@ -274,7 +246,7 @@ def train_by_gradients(
             schedule.step()
             latest.append(loss.detach().reshape(()))
             if step in looks:
-                losses += torch.stack(latest).tolist()  # an accelerator is waited for here, and not at each step
+                losses += torch.stack(latest).tolist()  # waits for an accelerator here, not at each step
                 latest.clear()
                 error = errors[step] = objective.validation_error()
                 if error < best_error:
@@ -291,15 +263,7 @@ def train_by_gradients(
 
 
 class RandomWindows:
-    """The plain `Objective`: windows in shuffled order, every pass over them shows each once.
-
-    Args:
-        model: Whose error it is.
-        pairs: Training pairs.
-        validation: Validation pairs.
-        config: The recipe's settings.
-        seed: Of the order.
-    """
+    """The plain `Objective`: windows in shuffled order, each once in every pass."""
 
     def __init__(self, model: nn.Module, pairs: Pairs, validation: Pairs, config: TrainingConfig, seed: int) -> None:
         self.model, self.pairs, self.validation, self.config = model, pairs, validation, config
@@ -307,7 +271,7 @@ class RandomWindows:
         self._order = np.empty(0, dtype=np.int64)
 
     def loss(self, windows: int) -> Tensor:
-        """MSE of the next ``windows`` windows, or of all where there are fewer."""
+        """MSE of the next ``windows`` windows, or of all if there are fewer."""
         size = min(windows, len(self.pairs))
         while len(self._order) < size:
             self._order = np.concatenate([self._order, self._rng.permutation(len(self.pairs))])

@@ -1,4 +1,4 @@
-"""What a run's first blocks say when they are served again: that it can be repeated, and that it used no later row."""
+"""Verdict of serving a run's first blocks again: whether it can be repeated, and whether it used a later row."""
 
 from __future__ import annotations
 
@@ -20,23 +20,21 @@ if TYPE_CHECKING:
 ERRORS = ("mse", "mae", "mse_original", "mae_original")
 
 ROUNDING = 1e-6
-"""Share of an origin's error by which a repetition may differ on a CPU."""
+"""Relative difference of an origin's error that a repetition on a CPU may have."""
 
 ELSEWHERE = 0.1
-"""Share of the mean error by which it may on an accelerator, or where the run was made elsewhere."""
+"""Relative difference of the mean error on an accelerator, or if the run was made elsewhere."""
 
 
 def judge(run: RunSpec, place: RunPaths, errors: pd.DataFrame, again: Callable[[], pd.DataFrame]) -> Replay | None:
     """Compare the errors of a run's first forecasts with those of the same forecasts made again.
 
     Args:
-        run: Which.
-        place: Where its results are.
-        errors: ``origins.parquet`` of the forecasts made while the rows after their origins were out of reach.
-        again: Makes them once more, with all rows where they always are.
+        errors: ``origins.parquet`` of the forecasts made while the rows after their origins were hidden.
+        again: Makes them once more, with no rows hidden.
 
     Returns:
-        What can be said; None where the run left no errors.
+        None if the run left no errors.
     """
     store = Store(place.results)
     record, made = store.read(run.run_id), store.read_frame(run.run_id, ORIGINS)
@@ -66,12 +64,9 @@ def judge(run: RunSpec, place: RunPaths, errors: pd.DataFrame, again: Callable[[
 
 
 def first_difference(errors: pd.DataFrame, made: pd.DataFrame, *, exact: bool) -> int | None:
-    """First origin whose forecast is not as good in one as in the other; None where all are.
+    """First origin whose error differs in two ``origins.parquet``; None if all agree.
 
-    Args:
-        errors: ``origins.parquet`` of the first forecasts, or of all.
-        made: Likewise, at least as many.
-        exact: Whether each origin's errors must agree, to rounding; otherwise their means, roughly.
+    Without ``exact``, only the means must agree, roughly.
     """
     one, other = (frame[list(ERRORS)].to_numpy()[: len(errors)] for frame in (errors, made))
     allowed = ROUNDING if exact else ELSEWHERE

@@ -1,4 +1,4 @@
-"""From a run's names and numbers to its record."""
+"""Execute a run: from its names and numbers to its record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Where runs happen, for whoever carries them out.
+    """Folders and command of those who execute runs.
 
     Attributes:
         results: Folder of the experiment's results.
@@ -59,18 +59,18 @@ class RunPaths:
 
 
 def load_series(run: RunSpec) -> DriftSeries:
-    """The run's dataset, checked; loaded once where runs on it follow one another."""
+    """The run's dataset, checked; loaded once for consecutive runs on it."""
     return _loaded(run.dataset.name, json.dumps(run.dataset.options), run.rows)
 
 
-@lru_cache(maxsize=1)  # no other may hold the rows that are hidden in this one
+@lru_cache(maxsize=1)  # one: another copy would hold the rows that are hidden in this one
 def _loaded(name: str, options: str, rows: Rows) -> DriftSeries:
     series = served_rows(resolve_dataset(name, json.loads(options)).chosen(), rows)
-    return series.with_values(np.require(series.values, requirements=["C", "W"]))  # rows are hidden where they lie
+    return series.with_values(np.require(series.values, requirements=["C", "W"]))  # rows are hidden in place
 
 
 def forget_series() -> None:
-    """Load the next run's dataset anew: a run may have written to this one's."""
+    """Load the next run's dataset again: a run may have written to this one's."""
     _loaded.cache_clear()
 
 
@@ -87,7 +87,7 @@ def recipe_of(run: RunSpec, series: DriftSeries) -> Recipe | None:
 
 
 def checkpoint_of(run: RunSpec, series: DriftSeries) -> str:
-    """Name of the checkpoint that a run needs; empty where it needs none."""
+    """Name of the checkpoint that a run needs; empty if it needs none."""
     recipe = recipe_of(run, series)
     if recipe is None or run.skip or not recipe.leaves_checkpoint:
         return ""
@@ -95,12 +95,7 @@ def checkpoint_of(run: RunSpec, series: DriftSeries) -> str:
 
 
 def execute(run: RunSpec, place: RunPaths, progress: Progress = untold) -> tuple[Record, dict[str, Any]]:
-    """Carry out one run. Whatever a plug-in raises becomes a record with the reason.
-
-    Args:
-        run: What to do.
-        place: Where checkpoints are.
-        progress: Told after each block of the stream.
+    """Execute one run. Whatever a plug-in raises becomes a record with the reason.
 
     Returns:
         The record, and its frames by file name.
@@ -118,7 +113,7 @@ def execute(run: RunSpec, place: RunPaths, progress: Progress = untold) -> tuple
             update, frames = _serve(run, stage, device, place.checkpoints, progress)
     except ENDS_SESSION:
         raise
-    except BaseException as error:  # a plug-in may raise anything; the record says what
+    except BaseException as error:  # a plug-in may raise anything
         update, frames = {"status": "failed", "reason": words_of(error), "traceback": traceback_of(error)}, {}
     if swept_up.left:
         forget_series()
@@ -132,7 +127,7 @@ def make_strategy(run: RunSpec, stage: PreparedSeries, device: torch.device, che
 
 
 def forecaster_of(run: RunSpec, stage: PreparedSeries, device: torch.device, checkpoints: Path | None) -> Any:
-    """What the run's strategy adapts, pre-trained; None where it adapts nothing."""
+    """The pre-trained forecaster that the run's strategy adapts; None if it adapts none."""
     recipe = recipe_of(run, stage.series)
     return pretrain(recipe, stage, device, checkpoints) if recipe else None
 
@@ -156,7 +151,7 @@ def make_stream(run: RunSpec, stage: PreparedSeries, device: torch.device, forec
 
 
 def describe(run: RunSpec, series: DriftSeries, place: RunPaths, device: torch.device) -> Record:
-    """A record that says what the run is; its outcome is still to come."""
+    """The record of a run without its outcome."""
     split = series.split
     called = run.called
     return Record(
@@ -208,7 +203,7 @@ def _serve(
     forecaster = forecaster_of(run, stage, device, checkpoints)
     trained = {TRAINING: forecaster.curve.frame()} if forecaster is not None and forecaster.curve else {}
     stream, setup_s = make_stream(run, stage, device, forecaster)
-    val_mse = warm_up(stream, progress if run.rows == "validation" else untold)  # otherwise it passes unseen
+    val_mse = warm_up(stream, progress if run.rows == "validation" else untold)  # otherwise it is not shown
     if run.rows == "validation":
         return {"status": "ok", "val_mse": val_mse}, trained
     served = serve_stream(stream, progress, metrics=metrics_for(stage))

@@ -22,7 +22,7 @@ from bench.results.run_key import run_key
 
 @dataclass(frozen=True)
 class Choice:
-    """A plug-in's name and the options that were given to it."""
+    """A plug-in's name and the options given to it."""
 
     name: str
     options: dict[str, Any]
@@ -43,25 +43,21 @@ Pair = tuple[Choice, Choice | None]
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run, as names and numbers: what travels to a worker.
+    """One run, as names and numbers, that a worker can be sent.
 
     Attributes:
-        experiment: Name of the experiment.
-        strategy: What is tested.
-        forecaster: What it adapts; None for a strategy that adapts none.
-        dataset: On what.
+        forecaster: None for a strategy that adapts none.
         protocol: Resolved for the dataset.
         seed: Of weights, batches and the strategy's generator.
-        device: Device, resolved.
         threads: For torch.
         run_id: Hash of everything that decides the outcome.
-        skip: Why the run cannot be; empty if it can.
+        skip: Why the run is skipped; empty if it is not.
         rows: ``validation`` ends the run where its stream would begin; no later row is in its series.
         hidden: Whether the targets are not among the inputs.
-        data: What stands for the data in ids and seeds the strategy's generator: of a file of the user's a hash of its
-            rows before the stream, wherever it lies; of any other dataset, and where it is empty, the dataset's name.
+        data: Identity of the data in ids and in the seed of the strategy's generator: for a user's file a hash of its
+            rows before the stream, independent of its path; for other datasets empty, then their name counts.
         fingerprint: Of all rows.
-        title: What tables call the dataset; where it is empty, by its name.
+        title: Name of the dataset in tables; its own name if empty.
     """
 
     experiment: str
@@ -82,17 +78,17 @@ class RunSpec:
 
     @property
     def identity(self) -> str:
-        """What stands for the data in the id."""
+        """Identity of the data in the id."""
         return self.data or self.dataset.name
 
     @property
     def shown(self) -> str:
-        """What the dataset is called."""
+        """Name of the dataset in messages."""
         return self.title or self.dataset.name
 
     @property
     def called(self) -> Called:
-        """What the dataset is called where no other is looked at."""
+        """Name of the dataset, without regard to others."""
         return Called.of(self.dataset.name, self.dataset.options, self.fingerprint)
 
     @property
@@ -103,7 +99,7 @@ class RunSpec:
 
 
 def with_titles(runs: Iterable[RunSpec]) -> list[RunSpec]:
-    """Runs of one experiment whose datasets are each called by a name of its own."""
+    """The runs of one experiment, with a unique title for each dataset."""
     runs = list(runs)
     called = [run.called for run in runs]
     names = titles(called)
@@ -111,17 +107,17 @@ def with_titles(runs: Iterable[RunSpec]) -> list[RunSpec]:
 
 
 def served_rows(series: DriftSeries, rows: Rows) -> DriftSeries:
-    """What of a series a run may hold, checked; stream rows are neither where only validation rows are served."""
+    """The rows of a series that a run may hold, checked; without the stream if only validation rows are served."""
     return (series.before_stream() if rows == "validation" else series).validated()
 
 
 def strategy_config(choice: Choice) -> Any:
-    """The strategy's options, defaults included; one that is wrong is a `BenchError`."""
+    """The strategy's options, defaults included; `BenchError` if one is wrong."""
     return build(STRATEGIES[choice.name].cls.Config, choice.options, f"strategy {choice.name!r}")
 
 
 def forecaster_config(choice: Choice) -> Any:
-    """The forecaster's options, defaults included; one that is wrong is a `BenchError`."""
+    """The forecaster's options, defaults included; `BenchError` if one is wrong."""
     return build(FORECASTERS[choice.name].cls.Config, choice.options, f"forecaster {choice.name!r}")
 
 
@@ -132,31 +128,22 @@ def run_id(run: RunSpec, series: DriftSeries) -> str:
 
 
 def earlier_run_id(run: RunSpec, series: DriftSeries, strategy: str, forecaster: str = "", *, dataset: str) -> str:
-    """What the run was called by versions of this package that wrote records of schema 2 and before.
+    """The run's id in versions of this package that wrote records of schema 2 and before.
 
     Args:
-        run: The run.
-        series: Its series.
-        strategy: Hash of the strategy's file, as those versions computed it.
-        forecaster: Likewise of the forecaster's; empty without one.
+        strategy: Hash of the strategy's file, as those versions computed it; ``forecaster`` too, empty without one.
         dataset: The dataset's name, with the path of a file as it was written then.
     """
     return _run_id(replace(run, data=dataset), series, {"schema": 1}, strategy, forecaster)
 
 
 def run_id_of_path(run: RunSpec, series: DriftSeries, dataset: str) -> str:
-    """What the run was called while the path of a user's file was part of its id.
-
-    Args:
-        run: The run.
-        series: Its series.
-        dataset: The dataset's name, with the path as it was written then.
-    """
+    """The run's id when the path of a user's file was part of it; ``dataset`` is the name with that path."""
     return run_id(replace(run, data=dataset), series)
 
 
 _DUMPED: dict[tuple[type[Any], str], dict[str, Any]] = {}
-"""Options with their defaults, by class and by what was given: an experiment of many seeds names each many times."""
+"""Cache of options with their defaults, by class and given options."""
 
 
 def _dumped(config: type[Any], choice: Choice, build_config: Callable[[Choice], Any]) -> dict[str, Any]:
@@ -181,14 +168,14 @@ def _run_id(run: RunSpec, series: DriftSeries, decides: dict[str, Any], strategy
         forecaster = FORECASTERS[run.forecaster.name]
         config = _dumped(forecaster.cls.Config, run.forecaster, forecaster_config)
         if fits_itself(forecaster.cls) and not strategy.cls.needs:
-            config = {name: value for name, value in config.items() if name != "training"}  # it changes nothing
+            config = {name: value for name, value in config.items() if name != "training"}  # it has no effect
         decides["forecaster"] = [forecaster.name, forecaster_sha, config]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     return digest[:20]
 
 
 def run_keys(runs: list[RunSpec]) -> dict[str, str]:
-    """The cell of each run that is to be, a line of JSON, by id. Of a user's file, it says by a hash where it lies."""
+    """The key of each run, a line of JSON, by run id; for a user's file with a hash of its path."""
     datasets, cells = dict[int, tuple[str, dict[str, Any]]](), dict[str, str]()
     for run in runs:
         if (shared := id(run.dataset)) not in datasets:  # a file that many runs share is looked for once

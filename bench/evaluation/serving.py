@@ -1,4 +1,4 @@
-"""Service of one run: its warm start, then its stream, scored, watched and measured."""
+"""Service of one run: its warm start, then its stream, scored, traced and measured."""
 
 from __future__ import annotations
 
@@ -24,27 +24,24 @@ if TYPE_CHECKING:
     from bench.results.record import Timing
 
 Progress = Callable[[int, int, Callable[[], float]], None]
-"""Told the windows done, the windows there are, and how to learn the rolling MSE."""
+"""Called with the windows done, all windows, and a function that returns the rolling MSE."""
 
 AfterBlock = Callable[[int], None]
-"""Called off the clock with a block's first origin."""
+"""Called outside of timing with a block's first origin."""
 
 
 def untold(*_: object) -> None:
-    """Progress that nobody asks for."""
+    """A callback that does nothing."""
 
 
 @dataclass
 class Served:
-    """A stream that was served, or its first blocks.
+    """A served stream, or its first blocks.
 
     Attributes:
-        stream: With its strategy as it stands now.
-        gauge: What measures it.
-        sums: Its errors.
+        stream: With its strategy as it is now.
         excerpt: The forecasts that a report shows.
-        watch: What the strategy said of itself.
-        aside_s: Seconds that others than the harness and the strategy took between blocks.
+        aside_s: Seconds that callbacks took between blocks.
     """
 
     stream: Stream
@@ -55,7 +52,7 @@ class Served:
     aside_s: float = 0.0
 
     def timing(self, *, setup_s: float, load: float = float("nan"), alone: bool = False) -> Timing:
-        """What it cost so far; asked at once when the last block was served.
+        """The cost so far; to be called right after the last block.
 
         Args:
             setup_s: Seconds that the strategy's ``setup`` took.
@@ -76,10 +73,9 @@ class Served:
 def warm_up(
     stream: Stream, progress: Progress = untold, *, score: Score = untold, after_block: AfterBlock = untold
 ) -> float | None:
-    """Serve the validation rows, and start the watches afresh behind them.
+    """Serve the validation rows, then restart the watches.
 
     Args:
-        stream: Not yet served.
         progress: Told after each block.
         score: Told of forecasts as they are scored; see `Stream.run`.
         after_block: Called after each block.
@@ -115,16 +111,12 @@ def serve_stream(
     asked: int = TIMES_ASKED,
     metrics: Sequence[Accumulator] = (),
 ) -> Served:
-    """Serve the stream itself, after any warm start.
+    """Serve the stream itself, after any warm start; arguments as in `warm_up`.
 
     Args:
-        stream: With its watches started afresh.
-        progress: Told after each block.
         limit: Stop after this many blocks; 0 means never.
-        score: Told of forecasts as they are scored; see `Stream.run`.
-        after_block: Called after each block; what it takes is in no measurement.
-        asked: How often the strategy is asked for its trace at most.
-        metrics: Registered ones; what they take is in no measurement.
+        after_block: Called after each block; its time is in no measurement, as that of ``metrics``.
+        asked: Most times that the strategy is asked for its trace.
     """
     stage, split, protocol = stream.stage, stream.stage.series.split, stream.stage.protocol
     total = len(protocol.origins(split.validation, split.end))
@@ -162,13 +154,13 @@ def add_errors(sums: ErrorSums, forecasts: NDArray[np.float32], truths: NDArray[
 
 
 def sums_for(stage: PreparedSeries, metrics: Sequence[Accumulator] = ()) -> ErrorSums:
-    """Errors of a stage's forecasts, before the first."""
+    """Empty error sums for a stage's forecasts."""
     std = stage.series.scaler.select(stage.series.target_column).std
     return ErrorSums(std, stage.protocol.horizon, metrics)
 
 
 def metrics_for(stage: PreparedSeries) -> list[Accumulator]:
-    """The registered metrics of a stage's forecasts, before the first."""
+    """Empty accumulators of the registered metrics."""
     series = stage.series
     columns = list(series.target_column)
     training = series.values[: series.split.train, columns]

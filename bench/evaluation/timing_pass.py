@@ -1,4 +1,4 @@
-"""The timing pass: a run's first blocks served again, alone on the machine, and compared with what the run forecast."""
+"""The timing pass: a run's first blocks served again, alone on the machine, and compared with the run's forecasts."""
 
 from __future__ import annotations
 
@@ -31,17 +31,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TIMING_ATTEMPTS = 3
-"""How often a timing pass is repeated while other processes disturb it; the least disturbed is kept."""
+"""Most timing passes while other processes disturb them; the least disturbed is kept."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """The first blocks of a run, served again.
-
-    Attributes:
-        timing: What they cost.
-        errors: ``origins.parquet`` of their forecasts.
-    """
+    """The first blocks of a run, served again: their cost, and ``origins.parquet`` of their forecasts."""
 
     timing: Timing
     errors: pd.DataFrame
@@ -49,7 +44,7 @@ class Opening:
 
 @dataclass
 class Forecasts:
-    """Forecasts that are scored once the rows that they are of are there."""
+    """Forecasts that are scored later, when their rows are no longer hidden."""
 
     origins: list[NDArray[np.int64]] = field(default_factory=list)
     values: list[NDArray[np.float32]] = field(default_factory=list)
@@ -70,15 +65,14 @@ class Forecasts:
 def time_alone(run: RunSpec, place: RunPaths, blocks: int, seconds: float = float("inf")) -> Timing:
     """The timing pass: the run's first blocks, served as they were in the run, and compared with it.
 
-    What makes the strategy, its seeds, history, protocol and warm start are those of the run; but at each block, the
-    rows that are not known yet are out of reach. Repeated a few times while other processes disturb it or it stalls,
-    and then the least disturbed pass is kept: a strategy that is slow now and then is so each time.
+    Seeds, history, protocol and warm start are those of the run; but at each block, the rows that are not known yet are
+    hidden. Repeated a few times while other processes disturb it or it stalls; the least disturbed pass is kept (a
+    strategy that is slow now and then is so each time).
 
     Args:
-        run: Whose strategy is timed; the machine should be otherwise idle.
         place: Where results and checkpoints are.
         blocks: How many are measured, after the warm-up.
-        seconds: What all of it may take; a pass is repeated where half of that is enough.
+        seconds: Time limit; a pass is repeated only if half of that suffices.
     """
     keep_freed_memory()
     begun, passes = time.monotonic(), list[Opening]()
@@ -87,7 +81,7 @@ def time_alone(run: RunSpec, place: RunPaths, blocks: int, seconds: float = floa
             passes.append(serve_opening(run, place, blocks))
         except ENDS_SESSION:
             raise
-        except BaseException as error:  # a plug-in may raise anything; what it raises in any case is raised again
+        except BaseException as error:  # an error that is not due to hidden rows is raised again below
             timing = serve_opening(run, place, blocks, blind=False).timing
             reason = "leaks: it failed where the rows after each origin were out of reach, and there only: "
             reason += words_of(error)
@@ -105,14 +99,7 @@ def _mean_s(begun: float, passes: int) -> float:
 
 
 def serve_opening(run: RunSpec, place: RunPaths, blocks: int, *, blind: bool = True) -> Opening:
-    """Serve a run's warm start and first blocks, as a run does.
-
-    Args:
-        run: Which.
-        place: Where checkpoints are.
-        blocks: How many are measured, after the warm-up.
-        blind: Whether the rows that are not known yet are out of reach.
-    """
+    """Serve a run's warm start and first blocks, as a run does; ``blind`` hides the rows that are not known yet."""
     device = resolve_device(run.device)
     load = psutil.cpu_percent(interval=0.1) / 100
     series = load_series(run)
@@ -146,21 +133,17 @@ def serve_opening(run: RunSpec, place: RunPaths, blocks: int, *, blind: bool = T
 
 
 class Curtain:
-    """Gives the rows of a stage back as they become known.
-
-    Args:
-        stage: What is served.
-        rows: Its hidden rows; None where none are hidden.
+    """Reveals the hidden rows of a stage (None: none are hidden) as they become known.
 
     Attributes:
-        next: First origin of the block after the one that was served last.
+        next: First origin of the next block.
     """
 
     def __init__(self, stage: PreparedSeries, rows: HiddenRows | None) -> None:
         self._protocol, self._split, self._rows = stage.protocol, stage.series.split, rows
 
     def before(self, first: int) -> None:
-        """Give back what is known to the block whose first origin this is: the windows of all its origins."""
+        """Reveal what is known to the block with this first origin: the windows of all its origins."""
         self.next = first
         end = self._split.validation if first < self._split.validation else self._split.end
         block = self._protocol.origins(first, end)[: self._protocol.block]
@@ -168,5 +151,5 @@ class Curtain:
             self._rows.reveal(block[-1])
 
     def after_block(self, origin: int) -> None:
-        """Give back what is known to the block that comes behind the one with this first origin."""
+        """Reveal what is known to the block after the one with this first origin."""
         self.before(origin + self._protocol.block * self._protocol.stride)

@@ -1,4 +1,4 @@
-"""Numbers worth watching in a strategy while it serves: asked for now and then, off the clock."""
+"""Sampling of a strategy's trace while it serves, outside of timing."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ class TraceSampler:
     """Asks a strategy for its trace after some of the blocks, evenly over the stream, the first and last among them.
 
     Attributes:
-        strategy: Whose trace it is.
         asked: First origins of the blocks after which it is asked.
-        rows: What it answered: origin, name and value.
-        seconds: What asking took.
+        rows: Its answers: origin, name and value.
+        seconds: Time that asking took.
     """
 
     strategy: Strategy
@@ -40,15 +39,7 @@ class TraceSampler:
     def over(
         cls, strategy: Strategy, protocol: Protocol, start: int, end: int, times: int = TIMES_ASKED
     ) -> TraceSampler:
-        """Watch the blocks of rows ``start`` to ``end``.
-
-        Args:
-            strategy: Whom to ask.
-            protocol: Its schedule.
-            start: First row of the stream.
-            end: Row where it ends.
-            times: How often to ask at most.
-        """
+        """Sample the blocks of rows ``start`` to ``end``, at most so many times."""
         if not has_own(strategy, "trace"):
             return cls(strategy, frozenset())
         firsts = np.asarray(protocol.origins(start, end), dtype=np.int64)[:: protocol.block]
@@ -56,10 +47,7 @@ class TraceSampler:
         return cls(strategy, frozenset(firsts[chosen].tolist()))
 
     def after_block(self, origin: int) -> None:
-        """Ask, if it is time to; what is drawn from torch's generator meanwhile is put back.
-
-        Args:
-            origin: First origin of the block that was just forecast.
+        """Ask, if it is time to; torch's generator is restored.
 
         Raises:
             StreamError: The answer is not a dictionary of numbers by name.
@@ -76,11 +64,7 @@ class TraceSampler:
             raise StreamError(f"trace returned {answer!r}, expected numbers by name, such as {{'norm': 1.2}}") from None
 
     def frame(self, time: NDArray[np.generic]) -> pd.DataFrame | None:
-        """``trace.parquet``: columns ``origin, time, name, value``; None where there was no answer.
-
-        Args:
-            time: Time stamps of the series' rows.
-        """
+        """``trace.parquet``: columns ``origin, time, name, value``; None if there was no answer."""
         import pandas as pd
 
         if not self.rows:

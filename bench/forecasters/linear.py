@@ -16,15 +16,11 @@ Anchor = Literal["last", "mean"]
 
 
 def anchored(windows: Tensor, task: Task, anchor: Anchor) -> tuple[Tensor, Tensor]:
-    """Windows as a shared-weight linear map sees them: one row per target channel, its level taken off.
-
-    Args:
-        windows: ``(B, L, C_in)``.
-        task: A task whose targets are among the inputs.
-        anchor: Whether the level is the window's last value or its mean.
+    """Windows ``(B, L, C_in)`` as a shared-weight linear map sees them, for a task whose targets are among the inputs.
 
     Returns:
-        Rows ``(B, C_out, L)`` less their level, and levels ``(B, C_out, 1)``.
+        Rows ``(B, C_out, L)``, one for each target, less their level (the window's last value or its mean), and levels
+        ``(B, C_out, 1)``.
     """
     assert task.target_index is not None
     if task.target_index != tuple(range(task.inputs)):
@@ -35,16 +31,10 @@ def anchored(windows: Tensor, task: Task, anchor: Anchor) -> tuple[Tensor, Tenso
 
 
 def design(windows: Tensor, task: Task, anchor: Anchor, constant: bool) -> tuple[Tensor, Tensor]:
-    """Regressors of a linear forecaster, and the level that its forecast is added to.
+    """Regressors of a linear forecaster for windows ``(B, L, C_in)``, and the level that its forecast is added to.
 
-    Targets that are inputs share weights: one row per window and channel. Otherwise the whole window, flattened,
-    is one row.
-
-    Args:
-        windows: ``(B, L, C_in)``.
-        task: Shapes.
-        anchor: See `anchored`.
-        constant: Whether a constant 1 stands beside the regressors.
+    Targets that are inputs share weights: one row for each window and channel. Otherwise the whole window, flattened,
+    is one row. With ``constant``, a 1 is appended to each.
 
     Returns:
         ``(B, R, F)`` and ``(B, R, 1)``, where R is ``C_out`` with shared weights and 1 without.
@@ -60,12 +50,7 @@ def design(windows: Tensor, task: Task, anchor: Anchor, constant: bool) -> tuple
 
 
 def outcome(truths: Tensor, level: Tensor, task: Task) -> Tensor:
-    """What `design` rows are regressed on.
-
-    Args:
-        truths: ``(B, H, C_out)``.
-        level: ``(B, R, 1)``.
-        task: Shapes.
+    """What `design` rows are regressed on, for truths ``(B, H, C_out)`` and levels ``(B, R, 1)``.
 
     Returns:
         ``(B, R, M)``: M is H with shared weights, ``H * C_out`` without.
@@ -84,15 +69,7 @@ def forecast(rows: Tensor, level: Tensor, weights: Tensor, task: Task) -> Tensor
 def normal_equations(
     pairs: Pairs, task: Task, anchor: Anchor, constant: bool, batch: int = 4096
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gram matrix ``(F, F)`` and moment ``(F, M)`` of all pairs, in float64; pairs with a hidden target are left out.
-
-    Args:
-        pairs: Windows and truths.
-        task: Shapes.
-        anchor: See `anchored`.
-        constant: See `design`.
-        batch: Windows at a time.
-    """
+    """Gram matrix ``(F, F)`` and moment ``(F, M)`` of all pairs without a hidden target, in float64."""
     gram = moment = None
     for start in range(0, len(pairs), batch):
         x, y = pairs.take(slice(start, start + batch))
@@ -112,8 +89,8 @@ class RidgeConfig(ForecasterConfig):
 
     Attributes:
         penalty: Added to every diagonal element of the Gram matrix, the constant's too; 0 is ordinary least squares.
-        anchor: The level taken off each window: its last value or its mean.
-        constant: Whether a constant stands beside the window's values.
+        anchor: The level subtracted from each window: its last value or its mean.
+        constant: Whether a constant is appended to the window's values.
     """
 
     penalty: NonNegativeFloat = 1.0
@@ -138,13 +115,13 @@ class Ridge(nn.Module):
         self.register_buffer("weights", torch.zeros(features, outputs, dtype=torch.float64))
 
     def fit(self, pairs: Pairs, validation: Pairs) -> None:
-        """Solve the normal equations of the training pairs; validation is not looked at."""
+        """Solve the normal equations of the training pairs."""
         del validation
         gram, moment = normal_equations(pairs, self.task, self.config.anchor, self.config.constant)
         gram = gram + self.config.penalty * np.eye(len(gram))
         try:
             solution = np.linalg.solve(gram, moment)
-        except np.linalg.LinAlgError:  # singular, as it may be without a penalty: the smallest of its solutions
+        except np.linalg.LinAlgError:  # singular without a penalty: take the smallest solution
             solution = np.linalg.lstsq(gram, moment, rcond=None)[0]
         self.weights = torch.from_numpy(solution).to(self.weights.device)
 
@@ -158,7 +135,7 @@ class DLinearConfig(ForecasterConfig):
     """Options of DLinear.
 
     Attributes:
-        kernel: Rows of the moving average that makes the trend.
+        kernel: Rows of the moving average that is the trend.
     """
 
     kernel: PositiveInt = 25
@@ -166,7 +143,7 @@ class DLinearConfig(ForecasterConfig):
 
 @register_forecaster("dlinear")
 class DLinear(nn.Module):
-    """Two linear maps, one for the moving average and one for what is left (Zeng et al., AAAI 2023)."""
+    """Two linear maps, one for the moving average and one for the remainder (Zeng et al., AAAI 2023)."""
 
     Config: ClassVar[type[ForecasterConfig]] = DLinearConfig
     reads_exogenous: ClassVar[bool] = False

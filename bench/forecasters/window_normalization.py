@@ -1,4 +1,4 @@
-"""What is taken off each window before a network sees it, and given back to the forecast."""
+"""Level and scale that are removed from each window before a network sees it, and restored in the forecast."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ class WindowNormalization(nn.Module):
     """A window's level and scale.
 
     Args:
-        kind: ``none``; ``last``, the last row is taken off; ``mean-std``, the mean and deviation; ``blended``, the mean
+        kind: ``none``; ``last``, subtract the last row; ``mean-std``, mean and deviation; ``blended``, the mean
             of the latest rows and the deviation, and then the forecast's level is a learned blend, for each lead, of
             that mean and the last row, and its scale never more than one deviation of the training rows (a channel that
             grows tenfold does not make its errors grow tenfold).
-        columns: ``C_in``.
         shape: ``(H, C_out)`` of a forecast.
-        target_index: Where each output stands among the inputs; empty where outputs are not inputs.
+        target_index: Position of each output among the inputs; empty if outputs are not inputs.
         latest: Rows of a window whose mean ``blended`` takes.
-        affine: Whether each column has a learned gain and shift after that, undone on the forecast. Source: RevIN, Kim
+        affine: Whether each column then has a learned gain and shift, undone on the forecast. Source: RevIN, Kim
             and others (ICLR 2022).
         anchor_rows: Rows of the window that a ridge regression reads to give the level of outputs that are not inputs;
             0 has no such level.
@@ -37,7 +36,7 @@ class WindowNormalization(nn.Module):
     Attributes:
         blend: ``(H,)`` logits, or None.
         affine: ``(2, C_in)``, gains and shifts, or None.
-        anchor: The ridge regression, which training leaves alone, or None.
+        anchor: The ridge regression, which gradients leave alone, or None.
     """
 
     def __init__(
@@ -66,13 +65,9 @@ class WindowNormalization(nn.Module):
             self.anchor.requires_grad_(requires_grad=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows without the window's level and scale, and the level and scale of the forecast.
+        """Windows ``(B, L, C_in)`` without their level and scale, and the forecast's level and scale.
 
-        Args:
-            x: ``(B, L, C_in)``.
-
-        Returns:
-            ``(B, L, C_in)``, and two that broadcast to ``(B, H, C_out)``.
+        The latter two broadcast to ``(B, H, C_out)``.
         """
         taken, std = self._statistics(x)
         rows = self._taken_off(x, taken, std)
@@ -111,7 +106,7 @@ class WindowNormalization(nn.Module):
             self.anchor.bias.copy_(solution[-1])
 
     def _statistics(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """What is taken off a window, and what it is divided by, ``(B, 1, C_in)`` each; None for nothing."""
+        """What is subtracted from a window, and its divisor, ``(B, 1, C_in)`` each; None for nothing."""
         if self.kind == "none":
             return None, None
         if self.kind == "last":

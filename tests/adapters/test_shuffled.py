@@ -16,7 +16,8 @@ from bench.adaptation.shuffled import ShuffledCarry
 from bench.contracts.config import build
 from bench.evaluation.pretraining import Recipe
 from bench.forecasters.titans.carry import Carry
-from bench.forecasters.titans.config import Titans, TitansConfig
+from bench.forecasters.titans.config import TitansConfig
+from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_bounds import Remedies
 from bench.forecasters.titans.memory_state import MemoryCache
 

@@ -21,7 +21,8 @@ from bench.contracts.strategy import STRATEGIES, StrategyContext
 from bench.evaluation.pretraining import Recipe
 from bench.evaluation.stream import PreparedSeries, Stream
 from bench.forecasters.titans.carry import Carry, Policy
-from bench.forecasters.titans.config import Titans, TitansConfig
+from bench.forecasters.titans.config import TitansConfig
+from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_bounds import Remedies
 from bench.forecasters.titans.memory_state import MemoryCache
 from bench.forecasters.titans.reference import _library_state

@@ -19,7 +19,8 @@ from bench.contracts.strategy import STRATEGIES, StrategyContext
 from bench.evaluation.pretraining import Recipe, seeded
 from bench.evaluation.stream import PreparedSeries, Stream
 from bench.forecasters.titans.compiled import Compiled
-from bench.forecasters.titans.config import Titans, TitansConfig
+from bench.forecasters.titans.config import TitansConfig
+from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_state import MemoryCache
 from bench.testing import small_series
 

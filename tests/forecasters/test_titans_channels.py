@@ -18,7 +18,8 @@ from bench.contracts.strategy import STRATEGIES, History, StrategyContext
 from bench.evaluation.pretraining import seeded
 from bench.forecasters.titans.carry import Carry
 from bench.forecasters.titans.channels import ChannelFold
-from bench.forecasters.titans.config import Titans, TitansConfig
+from bench.forecasters.titans.config import TitansConfig
+from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_state import MemoryCache, MemoryState
 
 torch.set_num_threads(1)

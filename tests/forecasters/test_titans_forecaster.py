@@ -15,8 +15,9 @@ from bench import BenchError, Pairs, Task
 from bench.contracts.config import build
 from bench.evaluation.pretraining import Recipe, seeded
 from bench.forecasters.linear import Ridge, RidgeConfig
-from bench.forecasters.titans.config import Titans, TitansConfig
-from bench.forecasters.titans.validation import largest_divisor
+from bench.forecasters.titans.config import TitansConfig
+from bench.forecasters.titans.forecaster import Titans
+from bench.forecasters.titans.units import largest_divisor
 
 from ..small_titans import DIM, H, L, few, made, normal
 

@@ -20,7 +20,8 @@ from bench.contracts.config import build
 from bench.evaluation.pretraining import Recipe, seeded
 from bench.execution.experiment import Experiment, expand
 from bench.forecasters.titans.carry import Carry
-from bench.forecasters.titans.config import Titans, TitansConfig
+from bench.forecasters.titans.config import TitansConfig
+from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_models import MemoryModel
 
 torch.set_num_threads(1)

@@ -15,7 +15,8 @@ from bench.contracts.discovery import load_plugins
 from bench.contracts.forecaster import TrainingConfig
 from bench.evaluation.pretraining import RandomWindows, Recipe, train_by_gradients
 from bench.forecasters.titans.carry import Carry
-from bench.forecasters.titans.config import Titans, TitansConfig
+from bench.forecasters.titans.config import TitansConfig
+from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_state import MemoryCache
 from bench.forecasters.titans.walk import Walk, Walking
 

@@ -18,7 +18,8 @@ from bench.contracts.protocol import Protocol
 from bench.contracts.strategy import STRATEGIES, StrategyContext
 from bench.evaluation.pretraining import seeded
 from bench.evaluation.stream import PreparedSeries
-from bench.forecasters.titans.config import Titans, TitansConfig
+from bench.forecasters.titans.config import TitansConfig
+from bench.forecasters.titans.forecaster import Titans
 from bench.testing import small_series
 
 load_plugins()

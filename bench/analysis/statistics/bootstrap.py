@@ -12,7 +12,7 @@ from bench.analysis.statistics.equal_accuracy import smoothing, variance_of_mean
 
 Floats = NDArray[np.float64]
 
-ROUNDING = 1e-12  # of the largest value: a spread below it is none
+ROUNDING = 1e-12  # of the largest value: a smaller spread counts as none
 FEWEST_BLOCKS = 8  # with fewer, a resampled stream is nearly the stream itself
 
 

@@ -105,7 +105,7 @@ def _best_borders(scaled: Floats) -> list[int]:
     search = KernelCPD(kernel="linear", min_size=least).fit(scaled)
     found = [[], *([int(b) for b in search.predict(n_bkps=count)[:-1]] for count in range(1, most + 1))]
     costs = np.array([np.square(_residuals(scaled, borders)).sum() for borders in found])
-    supple = found[min(most, len(scaled) // LEAST_LENGTH)]  # steps left in would pass for waves
+    supple = found[min(most, len(scaled) // LEAST_LENGTH)]  # remaining steps would look like waves
     variance = _long_run_variance(_residuals(scaled, supple), len(supple) + 1)
     price = STRICTNESS * np.log(len(scaled)) * variance
     return found[int(np.argmin(costs + price * np.arange(len(found))))]

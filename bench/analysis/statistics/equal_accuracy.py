@@ -14,8 +14,8 @@ Integers = NDArray[np.int64]
 Obstacle = Literal["", "not finite", "too few forecasts", "too persistent"]
 
 LARGEST_BIAS = 0.1  # of the long-run variance, as a share
-FEWEST_COSINES = 4  # below, Student's distribution is so wide that nothing would ever be found
-FEWEST_STEPS = 16  # that a stream must hold for the step to say how persistent it is
+FEWEST_COSINES = 4  # with fewer, Student's distribution is too wide to find anything
+FEWEST_STEPS = 16  # in a stream, to estimate its persistence over the step
 CHANCE = 1.5  # standard errors
 AT_ONCE = 2**20  # numbers
 
@@ -113,7 +113,7 @@ def _student(differences: Floats, overlap: int, cosines: Integers, missed: Float
     from scipy.special import stdtr
 
     mean, variance = differences.mean(axis=0), _variances(differences, overlap, cosines, missed)
-    same = variance <= np.square(1e-12 * mean)  # one is ahead by the same everywhere
+    same = variance <= np.square(1e-12 * mean)  # a constant difference
     statistic = np.where(same, np.copysign(np.inf, mean), mean / np.sqrt(np.where(same, 1.0, variance)))
     p = np.where(same, 0.0, 2 * stdtr(cosines, -np.abs(statistic)))
     return [EqualAccuracy(float(s), float(q), int(b)) for s, q, b in zip(statistic, p, cosines, strict=True)]
@@ -122,10 +122,10 @@ def _student(differences: Floats, overlap: int, cosines: Integers, missed: Float
 def variance_of_mean(values: Floats, overlap: int, by: Smoothing) -> float:
     """Variance of the mean of ``(n,)`` ordered values that depend on their neighbours.
 
-    The long-run variance is the mean square of the first ``B`` weighted cosine averages,
-    ``sqrt(2 / n) * sum of d[t] cos(pi j (t + 1/2) / n)``. The share that these are estimated to miss is given back.
-    The correction of Harvey, Leybourne and Newbold makes up for what overlap takes beyond that, relative to its value
-    for forecasts that do not overlap: cosines leave the mean out by themselves.
+    The long-run variance is the mean square of the first ``B`` weighted cosine averages, ``sqrt(2 / n) * sum of d[t]
+    cos(pi j (t + 1/2) / n)``. It is increased by the share that these are estimated to miss. The correction of Harvey,
+    Leybourne and Newbold makes up for what overlap takes beyond that, relative to its value for forecasts that do not
+    overlap: cosines leave the mean out by themselves.
 
     Args:
         by: ``B``, above 0, and the share.
@@ -170,7 +170,7 @@ def _smoothings(differences: Floats, overlap: int) -> tuple[Integers, Floats]:
     while step == overlap or n >= FEWEST_STEPS * step:
         persistence = _persistence(differences, step, rows=step - overlap + 1)
         counts = (persistence > CHANCE * np.sqrt(step / n)) | (step == overlap)
-        persistence = persistence + (1 + 3 * persistence) * step / n  # Kendall (1954): short streams look less so
+        persistence = persistence + (1 + 3 * persistence) * step / n  # Kendall's (1954) correction for short streams
         endless |= counts & (persistence >= 1)
         counts &= persistence < 1
         more = 2 * persistence * (step / np.where(counts, 1 - persistence, 1.0)) ** 2

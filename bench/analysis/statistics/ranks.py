@@ -18,9 +18,9 @@ Floats = NDArray[np.float64]
 Obstacle = Literal["", "too few datasets", "too few entries"]
 
 FEWEST_BLOCKS = 5
-FEWEST_ENTRIES = 3  # for two, the signed ranks say it all
+FEWEST_ENTRIES = 3  # for two, signed ranks suffice
 LEVEL = 0.05  # of Nemenyi's test, once the entries are known to differ
-FIRST_LEVEL = 0.01  # of the test whether they do: beside the pairs' 5 %, a whole report stays below 7 %
+FIRST_LEVEL = 0.01  # of the test whether they do: with the pairs' 5 %, a whole report stays below 7 %
 PAIRS = ["one", "other", "rank_difference", "p_nemenyi", "p", "p_holm", "obstacle"]
 
 

@@ -1,4 +1,4 @@
-"""How the C library's allocator treats memory that was freed: kept while a run is served, given back before one."""
+"""The C library's allocator: keep freed memory while a run is served, return it to the system before one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ KEPT, FROM_HEAP = 256 << 20, 32 << 20  # bytes; the second is as much as glibc a
 
 @lru_cache(maxsize=1)
 def keep_freed_memory() -> bool:
-    """Let the process keep up to 256 MiB that it freed, rather than hand it back and ask again at each step.
+    """Let the process keep up to 256 MiB of freed memory; True if the allocator is glibc's. Done once a process.
 
-    By default glibc maps tensors of more than 128 KiB afresh, page by page: for a batch of 24 windows that is thousands
-    of page faults a step and 5 to 25 % of its time, more or less from one process to the next. Done once a process.
-
-    Returns:
-        Whether the allocator is one that can be told: glibc's.
+    By default glibc maps tensors of more than 128 KiB anew, page by page: for a batch of 24 windows that is thousands
+    of page faults a step and 5 to 25 % of its time, varying between processes.
     """
     library = _glibc()
     return bool(library and library.mallopt(MMAP_THRESHOLD, FROM_HEAP) and library.mallopt(TRIM_THRESHOLD, KEPT))
 
 
 def give_back_freed_memory() -> None:
-    """Hand freed memory back to the system, so that what is in use from here on can be seen."""
+    """Return freed memory to the system, so that memory in use from here on can be measured."""
     if library := _glibc():
         library.malloc_trim(0)
 

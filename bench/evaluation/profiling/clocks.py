@@ -1,4 +1,4 @@
-"""Clocks and memory, for any device: what service cost, and nothing else."""
+"""Stopwatches and memory measurement for any device."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Stopwatch(Protocol):
 
 
 class CpuStopwatch:
-    """Steps of work that ends when the call returns, by the performance counter."""
+    """For work that ends when the call returns, by the performance counter."""
 
     name = "perf_counter"
 
@@ -54,7 +54,7 @@ class CpuStopwatch:
 
 
 class AcceleratorStopwatch:
-    """Steps of work that an accelerator does after the call returned, by events in its queue.
+    """For work that an accelerator does after the call returned, by events in its queue.
 
     Nothing waits for the device inside a step; durations are read once, at the end.
     """
@@ -74,7 +74,7 @@ class AcceleratorStopwatch:
         self._events[-1][1].record()
 
     def milliseconds(self) -> NDArray[np.float64]:
-        """Duration of each step so far, once the device has caught up."""
+        """Duration of each step so far, once the device has finished."""
         torch.accelerator.synchronize(self._device)
         return np.asarray([begin.elapsed_time(end) for begin, end in self._events], dtype=np.float64)
 
@@ -94,10 +94,10 @@ def summarize(milliseconds: NDArray[np.float64], warmup: int) -> StepTimes:
 
 
 class PeakMemory:
-    """Largest memory in use since it was made, above what was in use then.
+    """Peak of the memory in use since it was made, above what was in use then.
 
     On an accelerator the device allocator's peak. On a CPU the growth of the process's resident memory: on Linux the
-    larger of its high-water mark, which is reset first, and of its anonymous part whenever it is asked for (the system
+    larger of its high-water mark, which is reset first, and of its anonymous part at each reading (the system
     may drop pages of files meanwhile, and so hide growth from the mark); elsewhere only growth past the process's own
     earlier peak is seen.
     """
@@ -114,7 +114,7 @@ class PeakMemory:
             self._peak = 0
 
     def megabytes(self) -> float:
-        """Peak so far, in 10^6 bytes; NaN on an accelerator whose backend does not say."""
+        """Peak so far, in 10^6 bytes; NaN on an accelerator whose backend does not tell."""
         if self._device.type != "cpu":
             try:
                 return torch.accelerator.max_memory_allocated(self._device) / 1e6
@@ -128,7 +128,7 @@ class PeakMemory:
 def _reset_high_water_mark() -> None:
     try:
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or not allowed: the mark is then the process's whole life
+    except OSError:  # not Linux, or not allowed: the mark then covers the process's whole life
         return
 
 
@@ -141,11 +141,7 @@ def _resident_kib(key: str) -> int:
 
 
 def resolve_device(name: str) -> torch.device:
-    """``auto`` (an accelerator if there is one), ``cpu``, ``cuda``, ``mps``, ``cuda:1`` ...
-
-    Raises:
-        BenchError: The device is not here.
-    """
+    """``auto`` (an accelerator if there is one), ``cpu``, ``cuda``, ``mps``, ``cuda:1`` ...; `BenchError` otherwise."""
     from bench.contracts.errors import BenchError
 
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None

@@ -1,4 +1,4 @@
-"""What a strategy holds and computes: bytes of state, parameters that change, floating-point operations."""
+"""Size of a strategy: bytes of state, parameters that change, floating-point operations."""
 
 from __future__ import annotations
 
@@ -34,21 +34,13 @@ def state_bytes(strategy: Strategy) -> int:
 
 
 class ParameterCount:
-    """Counts a forecaster's parameters, and later those that service changed; it holds a copy of them until then.
-
-    Args:
-        forecaster: A module, or anything else, which has none.
-    """
+    """Counts a forecaster's parameters, and later those that changed; holds a copy until then."""
 
     def __init__(self, forecaster: Any) -> None:
         self._before = {name: p.detach().clone() for name, p in _parameters(forecaster)}
 
     def now(self, forecaster: Any) -> Parameters | None:
-        """The count; None without parameters.
-
-        Args:
-            forecaster: The one that the strategy uses now, perhaps another than before.
-        """
+        """The count for the forecaster that the strategy uses now; None without parameters."""
         named = dict(_parameters(forecaster))
         if not named:
             return None
@@ -90,10 +82,10 @@ def _is_same(now: Tensor, before: Tensor | None) -> bool:
 
 
 def _storages(root: Any, skipped: set[int] | None = None) -> dict[tuple[str, int], int]:
-    """Storage of every tensor and array that can be reached: where it lies, and its bytes."""
+    """Storage of every tensor and array that can be reached: its address, and its bytes."""
     found: dict[tuple[str, int], int] = {}
     seen, todo = set(skipped or ()), deque([root])
-    kept = []  # what is alive shares no id
+    kept = []  # ids are unique among live objects
     while todo:
         item = todo.pop()
         if item is None or id(item) in seen or isinstance(item, _LEAVES):
@@ -113,7 +105,7 @@ def _storages(root: Any, skipped: set[int] | None = None) -> dict[tuple[str, int
 
 
 def _within(item: Any) -> list[Any]:
-    """What a container or an object holds."""
+    """Contents of a container or an object."""
     if isinstance(item, nn.Module):
         return [*item.parameters(), *item.buffers()]
     if isinstance(item, torch.optim.Optimizer):

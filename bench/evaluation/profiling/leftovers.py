@@ -1,4 +1,4 @@
-"""What code that is not the harness's leaves behind in its process: found after each run, put back, and said."""
+"""What code outside the harness leaves behind in its process: found after each run, restored, and reported."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from bench.evaluation.profiling.process_state import ProcessState, Remains
 from bench.results.record import ROWS, tampering
 
 MOST, LONGEST = 8, 100
-"""Names that are said, of those that were left, and their letters."""
+"""Most reported names, and most letters of each."""
 
 
 @dataclass
 class Leftovers:
-    """What a run left behind, and what was there before it.
+    """What a run left behind.
 
     Attributes:
-        left: What was otherwise when it ended: functions, classes and constants by name, states in words. It was put
-            back where that can be.
-        beside: Likewise what earlier runs of this process had left, and could not be put back.
+        left: What differed when it ended: functions, classes and constants by name, states in words. Restored if
+        possible. beside: What earlier runs of this process had left, and could not be restored.
     """
 
     left: list[str] = field(default_factory=list)
@@ -34,11 +33,9 @@ class _Process:
     """This process.
 
     Attributes:
-        spaces: Functions, classes and constants as they should be.
-        does_jobs: Whether it does jobs for a session, and nothing else: what is replaced between two runs is then the
-            doing of the first.
-        is_stained: Whether a run has left anything behind.
-        remains: What could not be put back.
+        spaces: Functions, classes and constants as they should be. does_jobs: Whether it only does jobs for a session:
+        what is replaced between two runs was then done by the first. is_stained: Whether a run has left anything
+        behind. remains: What could not be restored.
     """
 
     spaces: Namespaces = field(default_factory=Namespaces)
@@ -52,12 +49,10 @@ _process = cache(_Process)
 
 @contextmanager
 def swept(rows: Callable[[], object] = bool) -> Iterator[Leftovers]:
-    """See what is left behind meanwhile, and put it back at the end, however that comes.
+    """Find what is left behind meanwhile, and restore it at the end, also after an error.
 
-    What `isolated` sets for each run and puts back is not looked at; it goes around this.
-
-    Args:
-        rows: A checksum of the series that is served.
+    What `isolated` sets for each run and restores is not covered; it goes around this.
+    ``rows`` is a checksum of the series that is served.
     """
     process = _process()
     since, before = process.spaces.renew(), rows()
@@ -75,13 +70,13 @@ def swept(rows: Callable[[], object] = bool) -> Iterator[Leftovers]:
 
 
 def is_stained() -> bool:
-    """In a worker, asked after each job: whether it has left anything behind, so that the worker may do no other."""
+    """Whether this worker has left anything behind and must do no other job; asked after each job."""
     _process().does_jobs = True
     return _process().is_stained
 
 
 def _brief(names: Iterable[str]) -> list[str]:
-    """The first few, each once, what is the harness's before all else, and how many more there are."""
+    """The first few, each once, the harness's first, and how many more there are."""
     names = [name[:LONGEST] for name in names]
     each = list(dict.fromkeys([*tampering(names), *names]))
     return each if len(each) <= MOST else [*each[: MOST - 1], f"{len(each) - MOST + 1} more"]

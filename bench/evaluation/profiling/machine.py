@@ -1,4 +1,4 @@
-"""The machine that a measurement runs on: what else keeps it busy, and how it is powered."""
+"""The machine that a measurement runs on: its other load, and its power supply."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import psutil
 
 SHORTEST = 0.05
-"""Seconds below which the system's counters, which tick every 10 ms, say nothing."""
+"""Seconds below which the system's counters, which tick every 10 ms, are too coarse."""
 
 
 class BusyCores:
-    """How many cores this process keeps busy, and how many something else does, from when this was made.
+    """How many cores this process keeps busy, and how many others do, since this was made.
 
     Time that a virtual machine's host took for others counts as theirs.
     """
@@ -21,7 +21,7 @@ class BusyCores:
         self._busy, self._own, self._wall = _busy_seconds(), _own_seconds(), time.perf_counter()
 
     def own_and_others(self) -> tuple[float, float]:
-        """Mean numbers so far: this process's, all its threads together, and others'; NaN where it is too early."""
+        """Mean numbers so far: this process's, all its threads together, and others'; NaN if it is too early."""
         wall = time.perf_counter() - self._wall
         if wall < SHORTEST:
             return float("nan"), float("nan")
@@ -35,7 +35,7 @@ def cores() -> int:
 
 
 def power_state() -> str:
-    """What is known of the power supply and of the clock's governor; empty where the system does not say."""
+    """Power supply and the clock's governor; empty if the system does not tell."""
     parts = []
     governor = _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor:

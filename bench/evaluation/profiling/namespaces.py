@@ -1,4 +1,4 @@
-"""Functions, classes and constants that every run relies on: whatever is replaced is found, and put back."""
+"""Functions, classes and constants that every run relies on: whatever is replaced is found, and restored."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ torch.overrides torch.random torch.serialization torch.storage torch.utils._devi
 torch.utils.flop_counter types typing warnings weakref zlib
 """
 FOLLOWED = frozenset(f"{_WITH_PARTS} {_ALONE}".split())
-"""Modules that are looked at, where they are imported: what computes in a run; looking takes time."""
+"""Modules that are checked if imported: those that compute in a run, as checking takes time."""
 
 BELOW = tuple(f"{name}." for name in _WITH_PARTS.split())
-"""How the names of others begin that are."""
+"""Beginnings of the names of others that are checked."""
 
 CONSTANT = frozenset({"bench", "math", "numpy"})
-"""Packages whose constants count, too; those of others are often caches."""
+"""Packages whose constants are checked too; those of others are often caches."""
 
 KEPT = frozenset({"warnings.showwarning", "warnings._showwarnmsg_impl", "torch.Storage"})
-"""What `isolated` puts back."""
+"""Names that `isolated` restores."""
 
 IMMUTABLE = 1 << 8
 """CPython's flag of a class whose attributes cannot be set."""
@@ -47,13 +47,7 @@ _PLAIN = (bool, int, float, complex, str, bytes, tuple, frozenset)
 
 @dataclass
 class Namespace:
-    """A module or a class, and what its names stood for.
-
-    Attributes:
-        label: Its name.
-        owner: The module or class.
-        before: What its names stood for.
-    """
+    """A module or a class, and the values of its names before."""
 
     label: str
     owner: Any
@@ -61,7 +55,7 @@ class Namespace:
 
     @classmethod
     def of(cls, owner: Any) -> Namespace:
-        """As it is now."""
+        """The current state."""
         is_class = isinstance(owner, type)
         return cls(f"{owner.__module__}.{owner.__qualname__}" if is_class else owner.__name__, owner, dict(vars(owner)))
 
@@ -77,12 +71,12 @@ class Namespace:
 
     @property
     def is_as_before(self) -> bool:
-        """Whether each name stands for the same object."""
+        """Whether each name refers to the same object."""
         now = vars(self.owner)
         return len(now) == len(self.before) and all(map(operator.is_, now.values(), self.before.values()))
 
     def changed(self) -> Iterator[str]:
-        """Names of functions, classes, modules and, of some packages, constants that are not what they were."""
+        """Names of changed functions, classes, modules and, of some packages, constants."""
         now = vars(self.owner)
         for name in [*self.before, *(name for name in now if name not in self.before)]:
             old, new = self.before.get(name, _ABSENT), now.get(name, _ABSENT)
@@ -90,7 +84,7 @@ class Namespace:
                 yield name
 
     def put_back(self, name: str) -> None:
-        """Let a name stand for what it did."""
+        """Restore the value of a name."""
         is_there, value = name in self.before, self.before.get(name)
         if isinstance(self.owner, type):
             type.__setattr__(self.owner, name, value) if is_there else type.__delattr__(self.owner, name)
@@ -110,7 +104,7 @@ class Namespace:
         return not (type(old) is type(new) and old == new)
 
     def _hidden(self, name: str) -> Any:
-        """What a name that is new here stood for before: a builtin, or what a class inherits."""
+        """The earlier value of a new name: a builtin, or what a class inherits."""
         if isinstance(self.owner, type):
             return next((vars(base)[name] for base in self.owner.__mro__[1:] if name in vars(base)), _ABSENT)
         return _ABSENT if self.owner is builtins else _BUILTINS.get(name, _ABSENT)
@@ -150,10 +144,10 @@ def _innermost(function: Any) -> Any:
 
 @dataclass
 class Namespaces:
-    """All that are followed in this process, as they were when `renew` was called last.
+    """All that are followed in this process, as they were at the last `renew`.
 
-    Besides the names, the code of functions is looked at, the defaults of the harness's own functions, and what its
-    containers and registries hold.
+    Besides the names: the code of functions, the defaults of the harness's own functions, and the contents of its
+    containers and registries.
     """
 
     _spaces: list[Namespace] = field(default_factory=list)
@@ -168,11 +162,7 @@ class Namespaces:
     _held: list[tuple[str, Any, Any]] = field(default_factory=list)
 
     def renew(self) -> list[str]:
-        """Take what is there now for what should be, newly imported modules included.
-
-        Returns:
-            Names of what was replaced since.
-        """
+        """Accept the current state, newly imported modules included, and return names of what was replaced since."""
         changed = self._changed()
         found = [f"{space.label}.{name}" for space in changed for name in space.changed()]
         for function, part, _ in self._rewritten():
@@ -191,11 +181,7 @@ class Namespaces:
         return found
 
     def put_back(self) -> list[str]:
-        """Let everything stand for what it did; afterwards nothing is replaced.
-
-        Returns:
-            Names of what was replaced.
-        """
+        """Restore everything, and return names of what was replaced."""
         found = _put_builtins_back()
         for name, module in self._modules.items():
             if sys.modules.get(name) is not module and not name.startswith(_PLUGINS):
@@ -215,7 +201,7 @@ class Namespaces:
         return found
 
     def _changed(self) -> list[Namespace]:
-        """Where a name does not stand for the same object."""
+        """Where a name refers to another object."""
         if sum(map(len, self._now)) == len(self._before) and all(
             map(operator.is_, chain.from_iterable(self._now), self._before)
         ):
@@ -255,7 +241,7 @@ class Namespaces:
                 self._containers.append((f"{space.label}.{name}", value))
 
     def _rewritten(self) -> list[tuple[FunctionType, str, Any]]:
-        """Functions with another code or other defaults, which of both, and what they had."""
+        """Functions with other code or defaults, which of both, and the earlier value."""
         found = []
         for part, functions in self._functions.items():
             before = self._parts[part]
@@ -305,7 +291,7 @@ def _can_be_filled(value: Any) -> bool:
 
 
 def _contents_of(label: str, value: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Containers that can be written to, with what they hold; of a registry, its entries and their classes."""
+    """Containers that can be written to, with their contents; of a registry, its entries and their classes."""
     if type(value) is dict:
         yield label, value, value.copy()
         for key, inner in value.items():
@@ -320,7 +306,7 @@ def _contents_of(label: str, value: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _holds(held: Any, before: Any) -> bool:
-    """Whether a container holds what it did; a table may hold more."""
+    """Whether a container has its earlier contents; a table may have more."""
     if type(held) is dict:
         return all(held.get(key, _ABSENT) is value for key, value in before.items())
     if type(held) is set:

@@ -1,4 +1,4 @@
-"""Modes, hooks, handlers and threads of this process: whatever a run leaves otherwise is found, and put back."""
+"""Modes, hooks, handlers and threads of this process: whatever a run changes is found, and restored."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _C: Any = torch._C
 _NUMPY: Any = np.random
 _TORCH: Any = torch.random
 ENDING_S = 0.2
-"""What a thread that a run began is given to end."""
+"""Time for a thread of a run to end."""
 
 KERNELS = ("CPU", "CompositeExplicitAutograd", "CompositeImplicitAutograd", "Autograd", "AutogradCPU")
 """Dispatch keys under which an operator of torch's own can be replaced; torch itself replaces some under others."""
 
 LIBRARIES = ("torch._inductor", "tqdm")
-"""Their threads wait, and are kept from run to run."""
+"""Libraries whose waiting threads are kept from run to run."""
 
 TRACKERS = ("_inductor", "resource_tracker")
-"""Likewise child processes with this in their command."""
+"""Words in the command of child processes that are kept too."""
 
 Values = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class State:
-    """Something that a run finds, and may leave otherwise.
+    """Something that a run may change.
 
     Attributes:
-        label: What is said of it where it is not as before.
-        read: It as it is now, as plain values and objects.
-        put_back: Given what `read` said before.
+        label: Its name in messages.
+        read: Its current value, as plain values and objects.
+        put_back: Restores what `read` returned.
     """
 
     label: str
@@ -134,7 +134,7 @@ def _target(thread: threading.Thread) -> str:
 
 
 def _children() -> Values:
-    """Processes that this one began and that are there; none where the system does not list them."""
+    """Child processes that exist; none if the system does not list them."""
     found = []
     for file in Path("/proc/self/task").glob("*/children"):
         try:
@@ -167,7 +167,7 @@ def _set_generators(before: Values) -> None:
 
 
 def _function_modes() -> Values:
-    """But for the one of a default device, which every run has set anew."""
+    """All but that of a default device, which every run sets anew."""
     stack = (_C._get_function_stack_at(i) for i in range(_C._len_torch_function_stack()))
     return tuple(mode for mode in stack if type(mode) is not DeviceContext)
 
@@ -247,7 +247,7 @@ def _set_autocast(before: Values) -> None:
 
 
 def _overrides() -> Values:
-    """Operators of torch's own that other code stands for."""
+    """Operators of torch's own that other code replaces."""
     found = (name for name in torch.library._impls if name.startswith("aten/") and name.endswith(_ENDINGS))
     return tuple(sorted(found))
 
@@ -294,7 +294,7 @@ _OF_MAIN = (
 
 
 def _readable(states: Iterable[State]) -> Iterator[State]:
-    """Those that this version of torch tells of."""
+    """Those that this version of torch can read."""
     for state in states:
         with contextlib.suppress(AttributeError):
             state.read()
@@ -302,24 +302,19 @@ def _readable(states: Iterable[State]) -> Iterator[State]:
 
 
 STATES, OF_MAIN = tuple(_readable(_ALL)), tuple(_readable(_OF_MAIN))
-"""What is looked at; the second only the main thread may put back."""
+"""States that are checked; only the main thread may restore the second."""
 
 
 @dataclass(frozen=True)
 class Remains:
-    """What could not be put back.
-
-    Attributes:
-        label: What it is.
-        is_there: Whether it still is.
-    """
+    """Something that could not be restored, and whether it still is there."""
 
     label: str
     is_there: Callable[[], bool]
 
 
 class ProcessState:
-    """Everything of `STATES`, threads and child processes as they are when this is made."""
+    """Everything of `STATES`, threads and child processes at the time when this is made."""
 
     def __init__(self) -> None:
         states = STATES + OF_MAIN if threading.current_thread() is threading.main_thread() else STATES
@@ -327,17 +322,13 @@ class ProcessState:
         self._threads, self._children = set(threading.enumerate()), set(_children())
 
     def put_back(self) -> tuple[list[str], list[Remains]]:
-        """Let it be as it was.
-
-        Returns:
-            What was otherwise; and what still is.
-        """
+        """Restore it; returns names of what was changed, and what still is."""
         found, remains = [], []
         for state, before in self._before:
             if _is_same(state.read(), before):
                 continue
             found.append(state.label)
-            with contextlib.suppress(Exception):  # then it remains, and that is said
+            with contextlib.suppress(Exception):  # then it remains, and is reported
                 state.put_back(before)
             remains.append(Remains(state.label, partial(_differs, state, before)))
         remains += self._running()
@@ -345,7 +336,7 @@ class ProcessState:
         return found, [one for one in remains if one.is_there()]
 
     def _running(self) -> Iterator[Remains]:
-        """Threads and child processes that were not there, and do not end."""
+        """New threads and child processes that do not end."""
         for thread in set(_threads()) - self._threads:
             thread.join(ENDING_S)
             if thread.is_alive():

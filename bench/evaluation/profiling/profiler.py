@@ -1,4 +1,4 @@
-"""What is measured around a stream: time, memory, disturbance, state, operations."""
+"""Measurements around a stream: time, memory, disturbance, state, operations."""
 
 from __future__ import annotations
 
@@ -15,15 +15,11 @@ from bench.results.record import Flops, Timing
 
 WARMUP_BLOCKS = 3
 COUNTED_BLOCKS = 8
-"""Blocks whose floating-point operations are counted, after those that are timed."""
+"""Blocks after the timed ones whose floating-point operations are counted."""
 
 
 class Profiler:
-    """Everything that is measured around a stream, from when it was made.
-
-    Args:
-        stream: Not yet served, or with its watches started afresh.
-    """
+    """Measures a stream that is not yet served, or whose watches were restarted."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -31,7 +27,7 @@ class Profiler:
         self._begun = time.perf_counter()
 
     def read(self, load: float, *, traced_s: float, aside_s: float, alone: bool) -> Timing:
-        """What it cost so far.
+        """The cost so far.
 
         Args:
             load: Busy share of the machine just before.
@@ -73,22 +69,16 @@ class Profiler:
 def count_flops(
     stream: Stream, start: int, end: int, after_block: Callable[[int], None] = lambda _: None
 ) -> Flops | None:
-    """Operations for each window of the blocks that begin at a row; None where there are no more, or torch cannot tell.
+    """Operations for each window of the blocks from origin ``start``; None if there are none, or torch cannot count.
 
-    Whatever is compiled runs uncompiled meanwhile.
-
-    Args:
-        stream: In service.
-        start: First origin.
-        end: Where the rows end.
-        after_block: Called with the first origin of each block.
+    Compiled code runs uncompiled meanwhile.
     """
     predict, adapt = FlopCount(), FlopCount()
     stream.start_watches()
     try:
         with torch.compiler.set_stance("force_eager"):
             stream.run(start, end, lambda *_: None, after_block, limit=COUNTED_BLOCKS, watches=(adapt, predict))
-    except Exception:  # a plug-in may do what the counter cannot follow; its timing stands
+    except Exception:  # the counter cannot follow all code; the timing is kept
         return None
     windows = stream.windows_since_start(0)
     return Flops(predict=predict.total / windows, adapt=adapt.total / windows) if windows else None

@@ -1,8 +1,8 @@
 """The memory that is carried from window to window, and when each row is written into it.
 
-The exact rule. A window starts from a memory that holds the rows which have left it, each written once, as that row
-was encoded when it headed a window. Rows are written in units; fewer than one unit wait. The state depends on how far
-writing has come (`Carry.position`) and on nothing else: not on the stride, not on the block.
+The exact rule: a window starts from a memory of the rows before it, each written once, as encoded at the head of a
+window. Rows are written in units; a partial unit waits. The state depends only on how far writing has come
+(`Carry.position`), not on the stride or the block.
 """
 
 from __future__ import annotations
@@ -25,16 +25,14 @@ class Carry:
     """Keeps the memory of one stream up to date.
 
     Args:
-        model: Whose memory it is; weights may change between calls, the memory's shape may not.
-        history: ``(N, C_in)`` rows before the first origin; the last ``lookback`` of them are needed.
-        lookback: ``L``.
-        policy: ``exact``; or ``window``, which hands on each window's final memory even where windows overlap.
+        model: Its weights may change between calls, the memory's shape may not.
+        history: ``(N, C_in)`` rows before the first origin, at least ``lookback``.
+        policy: ``exact``; or ``window``, which passes on each window's final memory even where windows overlap.
         remembered: How many earlier states are kept for `at`.
-        remedies: What is done to the memory after each write.
+        remedies: Applied to the memory after each write.
 
     Attributes:
         position: ``q``: rows before it are in the memory. It starts at the first origin less the lookback.
-        cache: The memory that holds them.
         initial: The learned initial memory, from which carrying began.
     """
 
@@ -52,12 +50,12 @@ class Carry:
         self.cache = self.initial = model.initial_cache()
         self.remedies = remedies or Remedies()
         self._rows, _ = model.write_unit(lookback)
-        self._step = self._rows  # rows that the latest write moved on
+        self._step = self._rows  # rows that the latest write advanced
         self._recent = history[-lookback:]  # rows from `position` on; with the `window` policy, the latest window
         self._past = deque([(self.position, self.cache)], maxlen=remembered)
 
     def observe(self, rows: Tensor) -> None:
-        """Rows that became visible, ``(n, C_in)``; then every whole unit that has left the window is written.
+        """Add ``(n, C_in)`` rows that became visible, and write every whole unit that is no longer in the window.
 
         The next window's origin is the row after the last one observed.
         """
@@ -72,16 +70,16 @@ class Carry:
         self._settle(self._written(self._take_window(), self.cache), self.position + self._rows)
 
     def _take_window(self) -> Tensor:
-        """The window ``(L, C_in)`` that the next unit heads; the unit waits no longer."""
+        """The window ``(L, C_in)`` that the next unit heads; removes the unit from the queue."""
         window, self._recent = self._recent[: self.lookback], self._recent[self._rows :]
         return window
 
     def _written(self, window: Tensor, cache: MemoryCache) -> MemoryCache:
-        """A memory, and in it the unit that heads a window ``(L, C_in)``, as encoded from that memory."""
+        """The memory after the unit that heads a window ``(L, C_in)``."""
         return self.model.write(window[None], cache)
 
     def hand_over(self, cache: MemoryCache, t: int) -> None:
-        """With the ``window`` policy: the memory as the window of origin ``t`` left it."""
+        """With the ``window`` policy: continue with the memory that the window of origin ``t`` left."""
         if self.policy == "window":
             self._settle(cache, t)
 
@@ -96,14 +94,11 @@ class Carry:
 
     @torch.no_grad()
     def half_life(self) -> float:
-        """Rows after which half of what sets the carried memory apart from the learned initial one is gone.
+        """Rows after which half of the difference between the carried memory and the learned initial one is gone.
 
-        Measured, by writing what comes next (the next unit; with the ``window`` policy the latest window) into both
-        memories, with pull and norm bound: where a write leaves a share ``r`` of the difference of their weights and
-        moves ``u`` rows on, ``u ln 2 / -ln r``. Nothing that is carried changes.
-
-        Returns:
-            NaN while the two are the same or where they are not finite, infinity where the difference does not shrink.
+        Measured by writing the next unit (with the ``window`` policy the latest window) into copies of both memories,
+        with pull and norm bound: if a write leaves a share ``r`` of the difference of their weights and advances ``u``
+        rows, ``u ln 2 / -ln r``. NaN if the two are equal or not finite, infinity if the difference does not shrink.
         """
         before = self.cache.distance(self.initial)
         if before == 0 or not math.isfinite(before):
@@ -124,7 +119,7 @@ class Carry:
         return self._step * math.log(2) / -math.log(left) if left < 1 else math.inf
 
     def _settle(self, cache: MemoryCache, position: int) -> None:
-        """Carry on with a memory that was written, after the remedies."""
+        """Continue with a written memory, after the remedies."""
         before, after = self.position - self._begun, position - self._begun
         self._step = after - before
         self._keep(self.remedies.after_write(cache, self.initial, before, after), position)

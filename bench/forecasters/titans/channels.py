@@ -7,22 +7,26 @@ from typing import Literal
 
 from torch import Tensor
 
+from bench.contracts.errors import BenchError
+
 Channels = Literal["mixed", "independent"]
+HIDDEN_TARGETS = (
+    'channels = "independent" needs targets among the inputs: a target that is not read has no stream of its '
+    'own. Name it among the inputs too, or use channels = "mixed".'
+)
 
 
 @dataclass(frozen=True)
 class ChannelFold:
-    """How the columns of a window become sequences of their own in the batch, window after window.
-
-    Attributes:
-        columns: For each target, the columns of its sequence: itself, then the inputs that are not targets.
-    """
+    """For each target, the columns of its sequence: itself, then the inputs that are not targets."""
 
     columns: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, inputs: int, target_index: tuple[int, ...]) -> ChannelFold:
-        """Sequences for windows of ``inputs`` columns, whose targets stand at ``target_index``."""
+        """Sequences for windows of ``inputs`` columns with targets at ``target_index``; `BenchError` without any."""
+        if not target_index:
+            raise BenchError(f"titans: {HIDDEN_TARGETS}")
         exogenous = tuple(c for c in range(inputs) if c not in target_index)
         return cls(tuple((target, *exogenous) for target in target_index))
 

@@ -1,4 +1,4 @@
-"""A Titans model's forward pass as compiled graphs, few of them: what would only change a shape is padded."""
+"""A Titans model's forward pass as compiled graphs, few of them: smaller batches are padded."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from bench.forecasters.titans.memory_state import MemoryCache
 
 Run = Callable[[Tensor, MemoryCache | None, int | None], tuple[Tensor, MemoryCache | None]]
 
-EXACT_WIDTHS = 2  # a stream has two: what it releases first, and a block
+EXACT_WIDTHS = 2  # a stream has two: its first release, and a block
 MOST_GRAPHS = 64  # of one model; torch gives up at 8, which may be far into a stream
 
 
 class Compiled:
-    """`TimeSeriesTitansTransformer.run`, compiled whole, without a break in the graph.
+    """`TimeSeriesTitansTransformer.run`, compiled without a break in the graph.
 
-    There is one graph for each way of calling it: with and without gradients, from the learned initial memory, from one
-    memory for all windows or from one for each, with and without the memory handed back. A batch that is smaller than
-    one seen before in the same way, such as the last block of a stream, is filled up with copies of its last window,
-    whose forecasts are thrown away; so a stream compiles in its first steps and never again. Where batches go on to
-    grow, as releases of sparse labels may, the third width and each later one is at least twice the one before.
+    There is one graph for each kind of call: with and without gradients, from the learned initial memory, from one
+    memory for all windows or from one for each, with and without the memory returned. A batch smaller than
+    an earlier one of the same kind, such as the last block of a stream, is padded with copies of its last window,
+    whose forecasts are dropped; so a stream compiles in its first steps and never again. Where batches keep growing,
+    as releases of sparse labels may, the third width and each later one is at least twice the one before.
 
     Args:
-        run: What is compiled.
-        backend: One of torch's; tests take ``eager``, which finds the graph and leaves it at that.
+        backend: One of torch's; tests take ``eager``, which finds the graph without compiling it.
 
     Attributes:
         graphs: Graphs compiled so far.
-        seconds: What they took, the first forward pass of each included.
+        seconds: Time for these, the first forward pass of each included.
     """
 
     def __init__(self, run: Run, backend: str = "inductor") -> None:
-        torch.compiler.reset()  # graphs belong to the code, which all models share: a process may make many
+        torch.compiler.reset()  # all models share the code, and so its graphs: free them
         self._run: Run = torch.compile(run, fullgraph=True, dynamic=False, backend=backend)
         self._widths: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
         self.graphs, self.seconds = 0, 0.0
@@ -44,7 +43,7 @@ class Compiled:
     def __call__(
         self, x: Tensor, cache: MemoryCache | None = None, after: int | None = None
     ) -> tuple[Tensor, MemoryCache | None]:
-        """As the function that was compiled."""
+        """As `run`, on a padded batch."""
         batch = len(x)
         start = None if cache is None else "shared" if cache.batch == 1 else "own"
         widths = self._widths[torch.is_grad_enabled(), start, after, *x.shape[1:]]

@@ -1,26 +1,23 @@
-"""The registered Titans forecaster: its options, under the library's names and meanings."""
+"""Options of the Titans forecaster, under the library's names and meanings, and which of them cannot be combined."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator
+from typing import Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from bench.contracts.errors import BenchError
-from bench.contracts.forecaster import ForecasterConfig, Objective, Pairs, Task, TrainingConfig, register_forecaster
+from bench.contracts.forecaster import ForecasterConfig
 from bench.forecasters.titans.channels import Channels
 from bench.forecasters.titans.memory_models import (
-    ACTIVATIONS,
     MemoryActivation,
     MemoryLoss,
     MemoryModel,
-    memory_loss,
-    memory_model,
+    hidden_width,
     model_options,
 )
-from bench.forecasters.titans.transformer import Engine, TimeSeriesTitansTransformer, require_whole_chunks
-from bench.forecasters.titans.validation import option_refusals, task_refusals, told, ways_out, window_sizes
-from bench.forecasters.titans.walk import Walk, Walking
+from bench.forecasters.titans.transformer import Engine
+from bench.forecasters.titans.units import largest_divisor
 from bench.forecasters.window_normalization import Normalization
 
 
@@ -38,7 +35,7 @@ class TitansConfig(ForecasterConfig):
         sliding_window_attn: Whether a row also attends to the segment before its own, as far back as a segment is long.
         num_residual_streams: Streams of hyper-connections; 1 is a plain residual.
         num_persist_mem_tokens: Learned tokens that every segment attends to.
-        num_longterm_mem_tokens: Learned tokens that stand after each segment that another one follows.
+        num_longterm_mem_tokens: Learned tokens between segments.
         neural_memory_layers: Layers with a memory, counted from 1.
         neural_memory_segment_len: Rows in a memory chunk; None is the largest divisor of the lookback up to 24.
         neural_memory_batch_size: Tokens written against the same weights; None is the whole window.
@@ -95,7 +92,7 @@ class TitansConfig(ForecasterConfig):
             others are drawn at random and start from the learned initial memory. Above 0, training also stops on the
             error of both.
         walk_truncation: Consecutive windows whose writes the gradient is followed through.
-        walk_age: Units of rows that a memory is carried for before it starts afresh.
+        walk_age: Units of rows that a memory is carried for before it restarts.
     """
 
     dim: PositiveInt = 32
@@ -165,135 +162,120 @@ class TitansConfig(ForecasterConfig):
         """Width of a memory head."""
         return self.memory_dim_head or self.dim // self.memory_heads
 
+    def window_sizes(self, lookback: int) -> tuple[int, int]:
+        """Tokens in a memory chunk, and rows in a segment, for windows of ``lookback`` rows."""
+        chunk = self.neural_memory_segment_len or largest_divisor(lookback, 24)
+        return chunk, self.segment_len or (chunk if self.num_longterm_mem_tokens else lookback)
 
-@register_forecaster("titans")
-class Titans(TimeSeriesTitansTransformer):
-    """Titans transformer, memory as context, on one token per row."""
 
-    Config: ClassVar[type[ForecasterConfig]] = TitansConfig
-    tiny: ClassVar[dict[str, Any]] = {
-        "dim": 8,
-        "heads": 1,
-        "dim_head": 8,
-        "neural_memory_segment_len": 4,
-        "training": {"steps": 2, "batch": 4, "evaluations": 1, "validation_windows": 4},
-    }
+def option_refusals(config: TitansConfig) -> Iterator[str]:
+    """Why these options cannot be combined, whatever the task: one sentence each, with the way out."""
+    yield from _transformer(config)
+    yield from _memory_layers(config)
+    yield from _memory_model(config)
+    yield from _writes(config)
+    if config.compile and (reasons := list(_uncovered(config))):
+        yield f"compile needs the fast memory engine, which does not cover {' and '.join(reasons)}. Leave compile out."
 
-    def __init__(self, config: TitansConfig, task: Task) -> None:
-        self.check_task(config, task)
-        chunk, segment = window_sizes(config, task.lookback)
-        super().__init__(
-            task.inputs,
-            task.targets,
-            task.horizon,
-            dim=config.dim,
-            depth=config.depth,
-            segment_len=segment,
-            target_index=task.target_index or (),
-            normalize=config.normalize,
-            revin_affine=config.revin_affine,
-            channels=config.channels,
-            anchor_rows=task.lookback,
-            dim_head=config.dim_head,
-            heads=config.heads,
-            ff_mult=config.ff_mult,
-            sliding_window_attn=config.sliding_window_attn,
-            num_residual_streams=config.num_residual_streams,
-            num_persist_mem_tokens=config.num_persist_mem_tokens,
-            num_longterm_mem_tokens=config.num_longterm_mem_tokens,
-            neural_memory_layers=config.neural_memory_layers,
-            neural_memory_segment_len=chunk,
-            neural_memory_batch_size=config.neural_memory_batch_size,
-            neural_mem_gate_attn_output=config.neural_mem_gate_attn_output,
-            neural_mem_weight_residual=config.neural_mem_weight_residual,
-            neural_memory_qkv_receives_diff_views=config.neural_memory_qkv_receives_diff_views,
-            memory_engine=config.memory_engine,
-            compile=config.compile,
-            **_memory_arguments(config),
+
+def _uncovered(config: TitansConfig) -> Iterator[str]:
+    """Options that need the library's own modules, which do not compile."""
+    if config.memory_engine != "fast":
+        yield f'memory_engine = "{config.memory_engine}"'
+    if config.memory_model != "mlp":
+        yield f'memory_model = "{config.memory_model}"'
+    if config.memory_loss != "mse":
+        yield f'memory_loss = "{config.memory_loss}"'
+    for name in ("neural_mem_weight_residual", "store_with_lookahead_value", "sliding_window_attn"):
+        if getattr(config, name):
+            yield name
+
+
+def _transformer(config: TitansConfig) -> Iterator[str]:
+    if config.dim_head % 2 or config.dim_head < 4:
+        yield f"dim_head={config.dim_head} must be even and at least 4: attention rotates its dimensions in pairs"
+    if int(config.dim * config.ff_mult * 2 / 3) < 1:
+        yield f"dim={config.dim} with ff_mult={config.ff_mult} leaves the feed-forward layers no width: use more"
+    if config.sliding_window_attn and config.segment_len is None:
+        yield "sliding_window_attn slides over segments: give segment_len, of fewer rows than the window"
+    if config.revin_affine and config.normalize not in ("mean-std", "blended"):
+        yield (
+            f'revin_affine follows a normalisation by mean and deviation, not normalize = "{config.normalize}". '
+            'Use normalize = "mean-std" or "blended".'
         )
-        self.walking = Walking(config.walk_share, config.walk_truncation, config.walk_age)
-
-    def objective(
-        self, plain: Objective, pairs: Pairs, validation: Pairs, training: TrainingConfig, seed: int
-    ) -> Objective:
-        """Plain windows, or a mix of them with windows that start from a carried memory; see `Walk`."""
-        if not self.walking.share:
-            return plain
-        return Walk(self, plain, pairs, validation, self.walking, training, seed)
-
-    @classmethod
-    def check_task(cls, config: TitansConfig, task: Task, device: str | None = None, *, carried: bool = False) -> None:
-        """Refuse at once what these options cannot do on a task, or where they would do nothing.
-
-        Args:
-            config: The options.
-            task: The shapes to serve.
-            device: Kind of device; None where it is not known yet.
-            carried: Whether a strategy carries the memory from window to window.
-
-        Raises:
-            BenchError: The reasons, and options that can.
-        """
-        if reasons := list(task_refusals(config, task, device, carried=carried)):
-            raise BenchError(f"titans: {' '.join(reasons)}{told(ways_out(config, task, device, carried=carried))}")
-
-    @classmethod
-    def check_memory(cls, config: TitansConfig, task: Task, batch_size: int | None, *, carried: bool) -> None:
-        """The same for a strategy that writes in batches of its own, or carries the memory.
-
-        Args:
-            config: The options.
-            task: The shapes to serve.
-            batch_size: Tokens that the strategy writes against the same weights; None as trained.
-            carried: Whether it carries the memory from window to window.
-
-        Raises:
-            BenchError: As `check_task`.
-        """
-        chunk, _ = window_sizes(config, task.lookback)
-        require_whole_chunks(batch_size, chunk)
-        cls.check_task(config, task, carried=carried)
 
 
-def _memory_arguments(config: TitansConfig) -> dict[str, Any]:
-    """The library's arguments for the memory's network, and for what reads and writes it."""
-    options, _ = model_options(
+def _memory_layers(config: TitansConfig) -> Iterator[str]:
+    layers = config.neural_memory_layers
+    if not layers:
+        yield "neural_memory_layers is empty, so nothing would be remembered. Name a layer, such as [1]."
+    elif list(layers) != sorted(set(layers)):
+        yield f"neural_memory_layers={list(layers)} must name each layer once, first layer first"
+    if too_deep := [layer for layer in layers if layer > config.depth]:
+        yield f"neural_memory_layers names layer {too_deep[0]}, but depth is {config.depth}"
+    if config.neural_mem_weight_residual and len(layers) < 2:
+        yield (
+            "neural_mem_weight_residual couples each memory to the one before, and there is one only. "
+            "Name two layers in neural_memory_layers."
+        )
+    if config.neural_memory_qkv_receives_diff_views and layers == (1,):
+        yield (
+            "neural_memory_qkv_receives_diff_views chooses from earlier layers, and layer 1 has none. "
+            "Name a later layer in neural_memory_layers."
+        )
+
+
+def _memory_model(config: TitansConfig) -> Iterator[str]:
+    heads, width = config.memory_heads, config.memory_width
+    if heads == 1 and width != config.dim:
+        yield f"memory_dim_head must be dim ({config.dim}) where memory_heads is 1"
+    if heads == 1 and not config.per_head_learned_parameters:
+        yield "per_head_learned_parameters = false shares one initial memory among heads: it needs memory_heads above 1"
+    if width < 1:
+        yield f"memory_heads={heads} leaves each no width of dim={config.dim}. Use fewer, or give memory_dim_head."
+        return
+    options, unused = model_options(
         config.memory_model,
         config.memory_depth,
         config.memory_expansion,
         config.memory_rank,
         config.memory_attention_scale,
     )
-    activation, loss = ACTIVATIONS[config.memory_activation], memory_loss(config.memory_loss)
-    reads_and_writes = {
-        "heads": config.memory_heads,
-        "dim_head": config.memory_width,
-        "per_head_learned_parameters": config.per_head_learned_parameters,
-        "mem_model_norm_add_residual": config.memory_residual_norm,
-        "default_step_transform_max_lr": config.memory_max_lr,
-        "init_adaptive_step_bias": config.memory_step_bias,
-        "num_kv_per_token": config.num_kv_per_token,
-        "store_with_lookahead_value": config.store_with_lookahead_value,
-        "max_grad_norm": config.max_grad_norm,
-        "per_parameter_lr_modulation": config.per_parameter_lr_modulation,
-        "max_mem_layer_modulation": config.max_mem_layer_modulation,
-        "momentum": config.memory_momentum,
-        "momentum_order": config.memory_momentum_order,
-        "init_momentum_bias": config.memory_momentum_bias,
-        "learned_momentum_combine": config.learned_momentum_combine,
-        "learned_combine_include_zeroth": config.learned_combine_include_zeroth,
-        "init_decay_bias": config.memory_decay_bias,
-        "spectral_norm_surprises": config.spectral_norm_surprises,
-        "gated_transition": config.gated_transition,
-        "attn_pool_chunks": config.attn_pool_chunks,
-        "use_accelerated_scan": config.use_accelerated_scan,
-        "pre_rmsnorm": config.pre_rmsnorm,
-        "post_rmsnorm": config.post_rmsnorm,
-        "qk_rmsnorm": config.qk_rmsnorm,
-        "activation": activation() if activation else None,
-        **({"store_memory_loss_fn": loss} if loss else {}),
-    }
-    if config.memory_model == "mlp":  # the library's own, drawn for each layer; another one is copied to each
-        return {"neural_memory_kwargs": reads_and_writes | {"default_model_kwargs": options}}
-    model = memory_model(config.memory_model, config.memory_width, options)
-    return {"neural_memory_model": model, "neural_memory_kwargs": reads_and_writes}
+    for name in unused:
+        one = " of one layer" if name == "memory_expansion" and config.memory_model == "mlp" else ""
+        yield f'memory_model = "{config.memory_model}"{one} has no use for {name}. Leave it out.'
+    if hidden_width(config.memory_model, width, options) < 1:
+        factor = options["expansion_factor"]
+        yield f"memory_expansion={factor} leaves no hidden width on heads of {width}. Use a larger one."
+
+
+def _writes(config: TitansConfig) -> Iterator[str]:
+    if not config.memory_momentum:
+        for name, given in (
+            ("memory_momentum_order", config.memory_momentum_order > 1),
+            ("memory_momentum_bias", config.memory_momentum_bias is not None),
+            ("learned_momentum_combine", config.learned_momentum_combine),
+        ):
+            if given:
+                yield f"{name} needs memory_momentum = true"
+    elif config.learned_momentum_combine and config.memory_momentum_order == 1:
+        yield "learned_momentum_combine weighs several orders of momentum: it needs memory_momentum_order above 1"
+    if config.learned_combine_include_zeroth and not config.learned_momentum_combine:
+        yield "learned_combine_include_zeroth needs learned_momentum_combine = true"
+    if config.store_with_lookahead_value and config.num_kv_per_token > 1:
+        yield (
+            "store_with_lookahead_value pairs a key with the value after it, which with "
+            f"num_kv_per_token={config.num_kv_per_token} is another of the same token. Use num_kv_per_token = 1."
+        )
+    if config.gated_transition and config.neural_memory_batch_size is None:
+        yield (
+            "gated_transition eases the memory from one batch of writes to the next: "
+            "give neural_memory_batch_size, of fewer tokens than the window"
+        )
+    if config.max_grad_norm is not None and config.memory_activation == "relu":
+        yield (
+            "max_grad_norm divides by the norm of a surprise, which relu can make zero. "
+            'Use another memory_activation, such as "silu".'
+        )
+    if config.max_mem_layer_modulation != 1 and not config.per_parameter_lr_modulation:
+        yield "max_mem_layer_modulation needs per_parameter_lr_modulation = true"

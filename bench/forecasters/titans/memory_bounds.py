@@ -1,4 +1,4 @@
-"""What keeps a carried memory in bounds: a pull towards the learned initial memory, a norm bound, a reset."""
+"""Remedies that bound a carried memory: a pull towards the learned initial memory, a norm bound, a reset."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bench.forecasters.titans.memory_state import MemoryCache, MemoryState
 class Remedies:
     """What is done to a carried memory after each write, in this order; by default nothing.
 
-    All three move along the straight line to the learned initial memory, so that what was learned in training is never
-    shrunk; momentum shrinks by the same share.
+    All three move along the straight line to the learned initial memory, so that what was learned in training never
+    shrinks; momentum shrinks by the same share.
 
     Attributes:
         pull: Share of the way back after each write, from 0 (none) to 1 (nothing is carried).
         norm_bound: Largest norm of each memory layer's weights, in units of the initial memory's, at least 1: beyond
-            it, the layer goes back as far as the bound. None has no bound.
-        reset_every: Rows between two returns to the initial memory, counted from where carrying began; each takes
-            place after the write that reaches or passes the multiple. None never returns.
+            it, the layer goes back to the bound. None has no bound.
+        reset_every: Rows between two returns to the initial memory, counted from where carrying began; each
+            follows the write that reaches or passes the multiple. None never returns.
     """
 
     pull: float = 0.0
@@ -30,20 +30,13 @@ class Remedies:
     reset_every: int | None = None
 
     def after_write(self, cache: MemoryCache, initial: MemoryCache, before: int, after: int) -> MemoryCache:
-        """The memory to carry on.
-
-        Args:
-            cache: The memory as it was written.
-            initial: The learned initial memory, for batch 1 or that of ``cache``.
-            before: Rows from where carrying began to the last write.
-            after: The same, with this write.
-        """
+        """The memory to continue with, given rows since carrying began before and after this write."""
         if self.reset_every and after // self.reset_every > before // self.reset_every:
             return initial.expand(cache.batch)
         return self.tempered(cache, initial)
 
     def tempered(self, cache: MemoryCache, initial: MemoryCache) -> MemoryCache:
-        """The memory after the pull and the norm bound; the same object where there is neither."""
+        """The memory after the pull and the norm bound; the same object if there is neither."""
         initial = initial.expand(cache.batch)
         if self.pull:
             share = torch.full((cache.batch,), 1 - self.pull)
@@ -59,7 +52,7 @@ class Remedies:
 
 
 def _moved(cache: MemoryCache, initial: MemoryCache, shares: list[Tensor]) -> MemoryCache:
-    """Each layer at ``shares`` ``(B,)`` of the way from the initial memory (0) to what it is (1)."""
+    """Each layer at ``shares`` ``(B,)`` of the way from the initial memory (0) to its value (1)."""
     layers = []
     for layer, start, share in zip(cache.layers, initial.layers, shares, strict=True):
         weights = {name: start.weights[name].lerp(w, _spread(share, w)) for name, w in layer.weights.items()}

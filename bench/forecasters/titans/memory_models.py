@@ -1,12 +1,13 @@
-"""The networks whose weights are the memory, and the loss that a write takes a step on, by name."""
+"""The networks whose weights are the memory, and the losses of a write, by name."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
 from torch import Tensor, nn
+
+from bench.forecasters.titans.reference import library
 
 MemoryModel = Literal["mlp", "attention", "factorized_mlp", "swiglu_mlp", "gated_residual"]
 MemoryLoss = Literal["mse", "mae", "huber"]
@@ -20,9 +21,17 @@ ACTIVATIONS: dict[str, type[nn.Module] | None] = {
     "tanh": nn.Tanh,
 }
 
+_CLASSES = {
+    "mlp": "MemoryMLP",
+    "attention": "MemoryAttention",
+    "factorized_mlp": "FactorizedMemoryMLP",
+    "swiglu_mlp": "MemorySwiGluMLP",
+    "gated_residual": "GatedResidualMemoryMLP",
+}
+
 _LOSSES: dict[str, Callable[..., Tensor]] = {"mae": nn.functional.l1_loss, "huber": nn.functional.smooth_l1_loss}
 
-# What an option is where it is not given. Those that are absent do not apply to the model.
+# Default options of each model; those that are absent do not apply to it.
 _DEFAULTS: dict[str, dict[str, float]] = {
     "mlp": {"depth": 2, "expansion_factor": 2.0},
     "attention": {"scale": 8.0, "expansion_factor": 2.0},
@@ -39,15 +48,7 @@ def model_options(
     rank: int | None = None,
     scale: float | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """The arguments of a memory model, and the options given that it has no use for.
-
-    Args:
-        name: Which model.
-        depth: Its layers; None is the model's own default, here and below.
-        expansion: Width of its hidden layers, in units of the head's.
-        rank: Of factorised weights.
-        scale: Of attention logits.
-    """
+    """The arguments of a memory model (None: its default), and the given options that it does not use."""
     given = {"depth": depth, "expansion_factor": expansion, "k": rank, "scale": scale}
     words = {
         "depth": "memory_depth",
@@ -71,28 +72,13 @@ def hidden_width(name: MemoryModel, width: int, options: dict[str, Any]) -> int:
 
 
 def memory_model(name: MemoryModel, width: int, options: dict[str, Any]) -> nn.Module:
-    """A network from ``(..., width)`` to ``(..., width)``, as the library has it.
-
-    Args:
-        name: Which.
-        width: Of a memory head.
-        options: As `model_options` gives them.
-    """
-    with warnings.catch_warnings():  # titans_pytorch 0.5.5 uses torch.jit.script, which torch deprecates
-        warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
-        from titans_pytorch import memory_models
-    classes: dict[str, Callable[..., nn.Module]] = {
-        "mlp": memory_models.MemoryMLP,
-        "attention": memory_models.MemoryAttention,
-        "factorized_mlp": memory_models.FactorizedMemoryMLP,
-        "swiglu_mlp": memory_models.MemorySwiGluMLP,
-        "gated_residual": memory_models.GatedResidualMemoryMLP,
-    }
-    return classes[name](width, **options)
+    """The library's network from ``(..., width)`` to ``(..., width)``, with options of `model_options`."""
+    model: nn.Module = getattr(library().memory_models, _CLASSES[name])(width, **options)
+    return model
 
 
 def memory_loss(name: MemoryLoss) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """The loss of each token, ``(..., D)`` and ``(..., D)`` to ``(...)``; None is the library's own, squared error."""
+    """Loss of each token, from two ``(..., D)`` to ``(...)``; None is the library's own, the squared error."""
     if name == "mse":
         return None
     loss = _LOSSES[name]

@@ -1,8 +1,9 @@
-"""Neural-memory states as immutable values: what a layer holds, and what travels from window to window."""
+"""States of neural memories as immutable values."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 Weights = dict[str, Tensor]
+Change = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -18,17 +20,23 @@ class MemoryState:
 
     Attributes:
         weights: The memory's weights after its last update, each ``(B * heads, ...)``.
-        momentum: Of the surprise, each ``(order, B * heads, ...)``; empty where the memory has none.
+        momentum: Of the surprise, each ``(order, B * heads, ...)``; empty without momentum.
     """
 
     weights: Weights
     momentum: Weights
 
+    def mapped(self, weights: Change, momentum: Change | None = None) -> MemoryState:
+        """Each tensor changed; ``momentum``, whose batch is the second axis, by a function of its own if given."""
+        change = momentum or weights
+        return MemoryState(
+            {k: weights(w) for k, w in self.weights.items()}, {k: change(m) for k, m in self.momentum.items()}
+        )
+
     def repeated(self, count: int) -> MemoryState:
         """The same, ``count`` times over."""
-        return MemoryState(
-            {k: w.repeat(count, *(1,) * (w.ndim - 1)) for k, w in self.weights.items()},
-            {k: m.repeat(1, count, *(1,) * (m.ndim - 2)) for k, m in self.momentum.items()},
+        return self.mapped(
+            lambda w: w.repeat(count, *(1,) * (w.ndim - 1)), lambda m: m.repeat(1, count, *(1,) * (m.ndim - 2))
         )
 
     def __len__(self) -> int:
@@ -37,7 +45,7 @@ class MemoryState:
 
 @dataclass(frozen=True)
 class MemoryCache:
-    """What travels from window to window: an immutable value, one state for each memory layer.
+    """The memory that is carried from window to window: one state for each memory layer.
 
     Attributes:
         layers: States, first memory layer first.
@@ -48,32 +56,18 @@ class MemoryCache:
     batch: int
 
     def layers_for(self, batch: int) -> tuple[MemoryState, ...]:
-        """The states, for a forward pass of ``batch`` windows; those of one window serve any number as they are.
-
-        Raises:
-            ValueError: The cache belongs to some other number of windows.
-        """
+        """The states for a forward pass of ``batch`` windows, `ValueError` if they belong to another number."""
         return self.layers if self.batch == 1 else self.expand(batch).layers
 
     def ordinary(self) -> MemoryCache:
-        """The same values in tensors that gradients may be taken with, where these were made in inference mode."""
+        """The same values in tensors that gradients may use, if these were made in inference mode."""
         if not next(iter(self.layers[0].weights.values())).is_inference():
             return self
-        return replace(self, layers=tuple(
-            MemoryState(
-                {k: w.clone() for k, w in layer.weights.items()}, {k: m.clone() for k, m in layer.momentum.items()}
-            )
-            for layer in self.layers
-        ))  # fmt: skip
+        return replace(self, layers=tuple(layer.mapped(Tensor.clone) for layer in self.layers))
 
     def detached(self) -> MemoryCache:
         """The same values, through which no gradient flows."""
-        return replace(self, layers=tuple(
-            MemoryState(
-                {k: w.detach() for k, w in layer.weights.items()}, {k: m.detach() for k, m in layer.momentum.items()}
-            )
-            for layer in self.layers
-        ))  # fmt: skip
+        return replace(self, layers=tuple(layer.mapped(Tensor.detach) for layer in self.layers))
 
     def expand(self, batch: int) -> MemoryCache:
         """The same memory for ``batch`` windows."""
@@ -99,27 +93,22 @@ class MemoryCache:
         """The memories of the first windows of the batch."""
         if windows == self.batch:
             return self
-        layers = []
-        for layer in self.layers:
-            rows = len(layer) // self.batch * windows
-            weights = {k: w[:rows] for k, w in layer.weights.items()}
-            layers.append(MemoryState(weights, {k: m[:, :rows] for k, m in layer.momentum.items()}))
-        return MemoryCache(tuple(layers), windows)
+        rows = len(self.layers[0]) // self.batch * windows
+        return MemoryCache(
+            tuple(layer.mapped(lambda w: w[:rows], lambda m: m[:, :rows]) for layer in self.layers), windows
+        )
 
     def last(self) -> MemoryCache:
         """The memory of the last window of the batch."""
-        layers = []
-        for layer in self.layers:
-            heads = next(iter(layer.weights.values())).shape[0] // self.batch
-            weights = {k: w[-heads:].clone() for k, w in layer.weights.items()}
-            layers.append(MemoryState(weights, {k: m[:, -heads:].clone() for k, m in layer.momentum.items()}))
-        return MemoryCache(tuple(layers), 1)
+        heads = len(self.layers[0]) // self.batch
+        own = (layer.mapped(lambda w: w[-heads:].clone(), lambda m: m[:, -heads:].clone()) for layer in self.layers)
+        return MemoryCache(tuple(own), 1)
 
     def restarted(self, which: Tensor, start: MemoryCache) -> MemoryCache:
-        """The same memory, where ``which`` ``(B,)`` holds that of ``start``, a cache for batch 1 or B."""
+        """The same memory, with that of ``start`` (for batch 1 or B) where ``which`` ``(B,)`` is true."""
         layers = []
         for own, fresh in zip(self.layers, start.expand(self.batch).layers, strict=True):
-            heads = which.repeat_interleave(next(iter(own.weights.values())).shape[0] // len(which))
+            heads = which.repeat_interleave(len(own) // len(which))
             pick = {k: heads.view(-1, *(1,) * (w.ndim - 1)) for k, w in own.weights.items()}
             layers.append(MemoryState(
                 {k: torch.where(pick[k], fresh.weights[k], w) for k, w in own.weights.items()},
@@ -142,12 +131,12 @@ class MemoryCache:
 
 @dataclass(frozen=True)
 class Remembered:
-    """What a memory layer made of a window.
+    """Result of a memory layer on a window.
 
     Attributes:
-        retrieved: ``(B, N, D)``; of no use where nothing was to be read.
-        state: The memory where it was asked for, or None.
-        updates: The library's weights after each chunk, where the next memory layer is coupled to them.
+        retrieved: ``(B, N, D)``; meaningless if nothing was read.
+        state: The memory if it was asked for, or None.
+        updates: The library's weights after each chunk, if the next memory layer is coupled to them.
     """
 
     retrieved: Tensor

@@ -1,14 +1,23 @@
-"""The library's own neural memory, called as released: what the fast engine is held against, and stands in for."""
+"""The library's own neural memory, called as released: the reference for the fast engine, and its fallback."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.forecasters.titans.memory_state import MemoryState, Remembered
+
+
+def library() -> Any:
+    """`titans_pytorch`; version 0.5.5 uses torch.jit.script, which torch warns of as deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+        import titans_pytorch
+    return titans_pytorch
 
 
 def remember_by_library(
@@ -22,18 +31,7 @@ def remember_by_library(
     after: int | None = None,
     derived: Any = None,
 ) -> Remembered:
-    """Write a window's tokens into a memory, and read it; as `fast_engine.memory.remember` does.
-
-    Args:
-        memory: A `titans_pytorch.NeuralMemory`.
-        views: Queries', keys' and values' views of the tokens, each ``(B, N, D)``.
-        start: What the memory starts from, for batch 1 or B; None is the learned initial memory.
-        coupled: Weights of the memory layer before, where layers are coupled.
-        writes: False leaves the memory as it starts.
-        reads: False leaves out the answers.
-        after: Hand back the state after so many tokens, whole chunks; None hands back none.
-        derived: Not used; the library computes everything each time.
-    """
+    """`fast_engine.memory.remember` by the library; ``coupled`` are weights of the memory layer before, or None."""
     del derived
     batch = len(views[0])
     if start is not None and (missing := batch * memory.heads // len(start)) > 1:
@@ -72,7 +70,7 @@ def _state_of(memory: Any, state: Any) -> MemoryState:
 
 
 def _library_state(state: MemoryState) -> Any:
-    """The same for the library: index 0, no remainder."""
+    """A state for the library: index 0, no remainder."""
     from tensordict import TensorDict
     from titans_pytorch.neural_memory import NeuralMemState
 

@@ -1,14 +1,12 @@
 """A forecaster on the Titans transformer: attention within segments, and a neural memory that writes as it reads.
 
 Built on `titans_pytorch.MemoryAsContextTransformer` as released; its layers are called one by one, because its own
-``forward`` takes token ids, hides the state before the logits, and cannot start from a memory that was carried.
+``forward`` takes token ids, hides the state before the logits, and cannot start from a carried memory.
 Source: Behrouz, Zhong and Mirrokni, "Titans: Learning to Memorize at Test Time" (2501.00663).
 """
 
 from __future__ import annotations
 
-import math
-import warnings
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -24,14 +22,11 @@ from bench.forecasters.titans.fast_engine.attention import uncovered as attentio
 from bench.forecasters.titans.fast_engine.derived import Derived
 from bench.forecasters.titans.fast_engine.memory import remember, uncovered
 from bench.forecasters.titans.memory_state import MemoryCache, MemoryState
-from bench.forecasters.titans.reference import remember_by_library
+from bench.forecasters.titans.reference import library, remember_by_library
+from bench.forecasters.titans.units import no_unit, require_whole_chunks, smallest_unit
 from bench.forecasters.window_normalization import Normalization, WindowNormalization
 
 Engine = Literal["fast", "reference"]
-HIDDEN_TARGETS = (
-    'titans: channels = "independent" needs targets among the inputs: a target that is not read has no stream of its '
-    'own. Name it among the inputs too, or use channels = "mixed".'
-)
 
 
 class TimeSeriesTitansTransformer(nn.Module):
@@ -42,16 +37,13 @@ class TimeSeriesTitansTransformer(nn.Module):
         output_dim: Columns of a forecast, ``C_out``.
         pred_len: Rows of a forecast, ``H``.
         dim: Width of a token; one token is one row.
-        depth: Layers.
         segment_len: Rows that attend to each other.
-        target_index: Where each output stands among the inputs; None takes ``0 .. C_out - 1`` if there are as many
-            inputs as outputs, and otherwise says that outputs are not inputs, as ``()`` does.
-        normalize: What is taken off each window, see `WindowNormalization`; the latest rows are the last chunk.
-        revin_affine: Whether each input column has a learned gain and shift after that, undone on the forecast.
+        target_index: Position of each output among the inputs; ``()`` if outputs are not inputs. None is
+            ``0 .. C_out - 1`` if there are as many inputs as outputs, else ``()``.
+        normalize: See `WindowNormalization`, as for ``revin_affine`` and ``anchor_rows``; the latest rows are the last
+            chunk.
         channels: ``mixed``, one sequence of all columns; or ``independent``, a sequence for each target, with the
             inputs that are not targets beside it, through shared weights and with a memory of its own.
-        anchor_rows: Rows of the window that a ridge regression reads to give the level of outputs that are not inputs;
-            the transformer then learns what is left. 0 has no such level.
         neural_memory_segment_len: Rows in a memory chunk; None means ``segment_len``.
         neural_memory_layers: Layers with a memory, counted from 1.
         memory_engine: ``fast`` computes the same as the library another way, where it can (`fast_engine`);
@@ -60,10 +52,10 @@ class TimeSeriesTitansTransformer(nn.Module):
         **transformer: Further arguments of `titans_pytorch.MemoryAsContextTransformer`.
 
     Attributes:
-        memory_writes: Switch it off and the memory is read, never written.
+        memory_writes: False reads the memory and never writes it.
         chunk: Tokens in a memory chunk.
-        streams: Sequences that a window becomes, each with a memory of its own: the targets, where channels are
-            independent, and otherwise 1. A state of ``B`` windows holds ``B * streams`` memories, window-major.
+        streams: Sequences that a window becomes, each with a memory of its own: the targets if channels are
+            independent, otherwise 1. A state of ``B`` windows holds ``B * streams`` memories, window-major.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"memory"})
@@ -96,11 +88,11 @@ class TimeSeriesTitansTransformer(nn.Module):
         self.memory_writes, self.memory_engine = True, memory_engine
         self.compile_forward = compile
         self._compiled: Compiled | None = None
-        self.fold = _channel_fold(channels, input_dim, target_index)
+        self.fold = ChannelFold.of(input_dim, target_index) if channels == "independent" else None
         self.streams = len(self.fold.columns) if self.fold else 1
         self.input_projection = nn.Linear(self.fold.width if self.fold else input_dim, dim)
-        # The token embedding and the logits belong to language; neither is called.
-        self.transformer = _transformer_class()(
+        # The token embedding and the logits are for language; neither is called.
+        self.transformer = library().MemoryAsContextTransformer(
             num_tokens=1,
             dim=dim,
             depth=depth,
@@ -132,7 +124,7 @@ class TimeSeriesTitansTransformer(nn.Module):
             *self.memories,
             *(layer[5].rotary_emb for layer in self.transformer.layers),
         )
-        # Coupled layers hand on weights that the fast engine never builds.
+        # Coupled layers pass on weights that the fast engine never builds.
         coupled = self.transformer.neural_mem_weight_residual
         self._covered = tuple(not coupled and not uncovered(memory) for memory in self.memories)
 
@@ -142,16 +134,12 @@ class TimeSeriesTitansTransformer(nn.Module):
         return [layer[4] for layer in self.transformer.layers if layer[4] is not None]
 
     def forward(self, x: Tensor, cache: MemoryCache | None = None, return_cache: bool = False) -> Any:
-        """Forecast.
+        """Forecast ``(B, H, C_out)`` for windows ``(B, L, C_in)``.
 
         Args:
-            x: ``(B, L, C_in)``.
             cache: The memory to start from, for batch 1 or B; None starts from the learned initial memory.
-            return_cache: Whether to hand back the memory at the window's end.
-
-        Returns:
-            ``(B, H, C_out)``, and with ``return_cache`` also a `MemoryCache` for batch B: what it started from, where
-            writes are switched off.
+            return_cache: Whether to return also the memory at the window's end, a `MemoryCache` for batch B; the one it
+                started from if writes are switched off.
         """
         after = self._whole_chunks(x.shape[1]) if return_cache and self.memory_writes else None
         is_plain = not self.compile_forward and not torch.is_grad_enabled() and self._is_all_fast
@@ -165,7 +153,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         return forecast, (left.detached() if left else (cache or self.initial_cache()).expand(len(x)))
 
     def _inferred(self, x: Tensor, cache: MemoryCache | None, after: int | None) -> tuple[Tensor, MemoryCache | None]:
-        """`run` without the bookkeeping of gradients, a tenth of the time of one window; gives an ordinary forecast."""
+        """`run` in inference mode, which saves a tenth of the time of one window."""
         self._derived.begin()
         with torch.inference_mode():
             forecast, left = self.run(x, cache, after)
@@ -173,7 +161,7 @@ class TimeSeriesTitansTransformer(nn.Module):
 
     @property
     def _is_all_fast(self) -> bool:
-        """Whether nothing is left to the library's memory, which takes gradients even where it is only asked."""
+        """Whether no layer uses the library's memory, which takes gradients even to answer."""
         return self.memory_engine == "fast" and all(self._covered)
 
     @property
@@ -186,16 +174,7 @@ class TimeSeriesTitansTransformer(nn.Module):
     def run(
         self, x: Tensor, cache: MemoryCache | None = None, after: int | None = None
     ) -> tuple[Tensor, MemoryCache | None]:
-        """Forecast, and hand back the memory as it stood after the first tokens; gradients flow through both.
-
-        Args:
-            x: ``(B, L, C_in)``.
-            cache: The memory to start from, for batch 1 or B; None starts from the learned initial memory.
-            after: Tokens, whole chunks; None hands back no memory.
-
-        Returns:
-            ``(B, H, C_out)``, and a `MemoryCache` for batch B or None.
-        """
+        """Forecast, with gradients, and return the memory after ``after`` tokens, whole chunks (None: no memory)."""
         rows, level, scale = self.normalization(x)
         rows = self.fold.fold(rows) if self.fold else rows
         hidden, states = self._encode(self.input_projection(rows), cache, after)
@@ -204,15 +183,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         return out * scale + level, None if after is None else MemoryCache(states, len(x))
 
     def write(self, x: Tensor, cache: MemoryCache) -> MemoryCache:
-        """Write the first unit of each window into the memory that the window starts from, in service.
-
-        Args:
-            x: ``(B, L, C_in)`` windows.
-            cache: The memory to start from, for batch 1 or B.
-
-        Returns:
-            The memory that holds the unit too, for batch B; no gradient flows through it.
-        """
+        """Write the first unit of each window into the memory that it starts from, without gradients; for batch B."""
         self._derived.begin()
         with torch.inference_mode() if self._is_all_fast else torch.no_grad():
             return self.written(x, cache)
@@ -221,8 +192,8 @@ class TimeSeriesTitansTransformer(nn.Module):
         """As `write`, with gradients.
 
         Only what can matter is computed: all is causal, so the unit's own rows go through the layers below the last
-        memory. One row more goes with them where it decides what these find: a segment's long-term tokens stand before
-        the next one, and a full batch of writes is eased in by its gate before the next one.
+        memory. One row more goes with them where it matters: a segment's long-term tokens precede the next segment, and
+        the gate applies to a full batch of writes before the next one.
         """
         rows, tokens = self.write_unit(x.shape[1])
         gated = any(memory.transition_gate is not None for memory in self.memories[:-1])
@@ -235,24 +206,19 @@ class TimeSeriesTitansTransformer(nn.Module):
     def _encode(
         self, values: Tensor, cache: MemoryCache | None, after: int | None, *, memories_only: bool = False
     ) -> tuple[Tensor, tuple[MemoryState, ...]]:
-        """The transformer on embedded rows.
-
-        Args:
-            values: ``(B, L, D)``; where channels are independent, ``B`` counts their sequences.
-            cache: Where the memories start.
-            after: Hand back the memories after so many tokens, whole chunks; None hands back none.
-            memories_only: Stop at the last memory.
+        """The transformer on embedded rows ``(B, L, D)``; ``B`` counts sequences if channels are independent.
 
         Returns:
-            ``(B, D)``, the hidden state of the last row before any logits, of no use with ``memories_only``; and the
-            memories, first layer first.
+            ``(B, D)``, the hidden state of the last row, meaningless with ``memories_only``, which stops at the last
+            memory; and the memories after so many tokens (None: no memories), first layer first.
         """
         model, fast = self.transformer, self.memory_engine == "fast"
         starts = iter(cache.layers_for(len(values) // self.streams) if cache else ())
         tokens = self._with_longterm_tokens(values)
-        x = model.expand_streams(tokens + self._positions(tokens.shape[1]))
+        length = tokens.shape[1]
+        x = model.expand_streams(tokens + self._derived(("positions", length), lambda: self._positions(length)))
         states: list[MemoryState] = []
-        views: list[Tensor] = []  # what later memories may choose their queries, keys and values from
+        views: list[Tensor] = []  # later memories may choose their queries, keys and values from these
         first_values = coupled = None
         covered, memories_left = iter(self._covered), len(self._covered)
         for i, layer in enumerate(model.layers, 1):
@@ -302,10 +268,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         return model.norm(model.reduce_streams(x[:, -1:]))[:, 0], tuple(states)
 
     def initial_cache(self, batch: int = 1, *, detach: bool = True) -> MemoryCache:
-        """The learned initial memory for ``batch`` windows, with no momentum yet.
-
-        Undetached, gradients reach what was learned.
-        """
+        """The learned initial memory for ``batch`` windows, without momentum; with gradients if not detached."""
         count = batch * self.streams
         layers = tuple(
             MemoryState(
@@ -332,10 +295,7 @@ class TimeSeriesTitansTransformer(nn.Module):
 
         Args:
             max_lr: Largest step of a write.
-            batch_size: Tokens written against the same weights.
-
-        Raises:
-            BenchError: The batch size is not a multiple of the chunk.
+            batch_size: Tokens written against the same weights, `BenchError` if not a multiple of the chunk.
         """
         require_whole_chunks(batch_size, self.chunk)
         for memory in self.memories:
@@ -345,11 +305,7 @@ class TimeSeriesTitansTransformer(nn.Module):
                 memory.batch_size = batch_size
 
     def write_unit(self, lookback: int) -> tuple[int, int]:
-        """Rows and tokens of the smallest unit that can be carried: whole chunks, and whole segments.
-
-        Raises:
-            BenchError: There are long-term tokens and no unit shorter than the window.
-        """
+        """Rows and tokens of the smallest unit that can be carried, `BenchError` if not shorter than the window."""
         longterm = self.transformer.num_longterm_mem_tokens
         rows, tokens = smallest_unit(self.transformer.segment_len, longterm, self.chunk)
         if reason := no_unit(rows, longterm, self.chunk, lookback):
@@ -362,11 +318,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         return tokens // self.chunk * self.chunk
 
     def _positions(self, length: int) -> Tensor:
-        """Embeddings of the tokens' places, ``(N, D)``."""
-        return self._derived(("positions", length), lambda: self._placed(length))
-
-    def _placed(self, length: int) -> Tensor:
-        """What `_positions` keeps: a network for the chunk, and one for the place within it."""
+        """Position embeddings ``(N, D)``: a network for the chunk, and one for the place within it."""
         chunks = -(-length // self.chunk)
         outer, inner = (
             mlp(torch.arange(size, device=mlp[0].weight.device, dtype=mlp[0].weight.dtype).unsqueeze(1))
@@ -388,24 +340,11 @@ class TimeSeriesTitansTransformer(nn.Module):
 
 
 def _memory_views(memory_in: Tensor, views: list[Tensor], choose: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries', keys' and values' views of the tokens, each ``(B, N, D)``."""
+    """Inputs of queries, keys and values, each ``(B, N, D)``."""
     if choose is None:
         return memory_in, memory_in, memory_in
     q, k, v = torch.einsum("lbnd,vbnl->vbnd", torch.stack([memory_in, *views]), choose(memory_in))
     return q, k, v
-
-
-def _channel_fold(channels: Channels, inputs: int, target_index: tuple[int, ...]) -> ChannelFold | None:
-    """How windows are folded; None where their columns stay together.
-
-    Raises:
-        BenchError: The channels are independent, and targets are not among the inputs.
-    """
-    if channels == "mixed":
-        return None
-    if not target_index:
-        raise BenchError(HIDDEN_TARGETS)
-    return ChannelFold.of(inputs, target_index)
 
 
 def _step_size(logits: Tensor, max_lr: float) -> Tensor:
@@ -417,45 +356,5 @@ def _own_memory_parameters(memories: list[Any]) -> None:
     for memory in memories:
         for i, parameter in enumerate(memory.memory_model_parameters):
             memory.memory_model_parameters[i] = nn.Parameter(parameter.detach().clone())
-        # The module that the memory's weights are poured into keeps untrained ones of its own.
+        # The module that receives the memory's weights keeps untrained ones of its own.
         memory.memory_model.requires_grad_(requires_grad=False)
-
-
-def smallest_unit(segment: int, longterm: int, chunk: int) -> tuple[int, int]:
-    """Rows and tokens of the smallest unit of a memory that can be carried: whole chunks, and whole segments.
-
-    Args:
-        segment: Rows in a segment.
-        longterm: Long-term tokens behind it; without any, segments are not seen in what is written.
-        chunk: Tokens in a memory chunk.
-    """
-    if not longterm:
-        return chunk, chunk
-    segments = math.lcm(segment + longterm, chunk) // (segment + longterm)
-    return segments * segment, segments * (segment + longterm)
-
-
-def no_unit(rows: int, longterm: int, chunk: int, lookback: int) -> str:
-    """Why a memory cannot be carried in units of so many rows; empty if it can."""
-    if not longterm or rows < lookback:
-        return ""
-    return (
-        f"with {longterm} long-term tokens behind each segment, and memory chunks of {chunk}, the memory is carried in "
-        f"units of {rows} rows, which must be fewer than the lookback of {lookback}."
-    )
-
-
-def require_whole_chunks(batch_size: int | None, chunk: int) -> None:
-    """Refuse a memory batch that is not whole chunks, with a `BenchError`."""
-    if batch_size is not None and batch_size % chunk:
-        raise BenchError(
-            f"titans: neural_memory_batch_size={batch_size} must be a multiple of the memory chunk ({chunk}). "
-            f"It can with neural_memory_batch_size = {max(1, round(batch_size / chunk)) * chunk}."
-        )
-
-
-def _transformer_class() -> Any:
-    with warnings.catch_warnings():  # titans_pytorch 0.5.5 uses torch.jit.script, which torch deprecates
-        warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
-        from titans_pytorch import MemoryAsContextTransformer
-    return MemoryAsContextTransformer

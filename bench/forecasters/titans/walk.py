@@ -1,4 +1,4 @@
-"""Training as one serves: walkers that carry a memory along the training rows, so that training sees carried states.
+"""Training with carried memories: walkers carry a memory along the training rows, as a stream does in service.
 
 Source: truncated backpropagation through time, here through the writes of a memory (Sun et al., "Learning to (Learn
 at Test Time)", 2407.04620, train the same way within one sequence).
@@ -17,7 +17,7 @@ from bench.contracts.forecaster import Objective, Pairs, TrainingConfig
 from bench.forecasters.titans.memory_state import MemoryCache
 from bench.forecasters.titans.transformer import TimeSeriesTitansTransformer
 
-AT_ONCE = 64  # windows of a validation, each with a memory of its own, that are held at the same time
+AT_ONCE = 64  # windows of a validation in memory, each with a memory of its own
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Walking:
     """How much of training walks, and how.
 
     Attributes:
-        share: Of a step's windows, those that start from a carried memory; 0 to 1.
-        truncation: Consecutive windows whose writes the gradient is followed through.
-        age: Units that a memory is carried for before it starts afresh.
+        share: Share of a step's windows that start from a carried memory; 0 to 1.
+        truncation: Consecutive windows through whose writes the gradient flows.
+        age: Units that a memory is carried for before it restarts.
     """
 
     share: float
@@ -36,27 +36,22 @@ class Walking:
 
 
 class Walk:
-    """An `Objective`: some windows at random from the initial memory, the others where walkers stand.
+    """An `Objective`: some windows at random from the initial memory, the others at the walkers.
 
-    A walker stands at a row ``q`` with a memory that holds the rows before it, by the exact rule of `Carry`. It
-    forecasts from its window ``[q, q + L)``, writes the window's first unit of rows, and goes on by that unit. One
-    step takes ``truncation`` windows of every walker; then its memory is kept, without its graph. A walker starts
-    afresh, at a random row and from the learned initial memory, where it has walked ``age`` units or would leave the
-    pairs; the first lives are of different lengths, so that a step sees memories of all ages. Where the pairs hold
-    fewer windows in a row than ``truncation``, a step takes as many as they hold.
+    A walker is at a row ``q`` with a memory of the rows before it, by the exact rule of `Carry`. It forecasts from
+    its window ``[q, q + L)``, writes the window's first unit of rows, and advances by that unit. One step takes
+    ``truncation`` windows of every walker (as many as fit in a row of pairs); then its memory is kept, without its
+    graph. A walker restarts, at a random row and from the learned initial memory, when it has walked ``age`` units or
+    would leave the pairs; the first lives are of different lengths, so that a step sees memories of all ages.
 
     Args:
-        model: What is trained.
         plain: The windows at random, and their validation error.
         pairs: Training pairs; a truth that is not among them is not learned from.
-        validation: Validation pairs.
-        walking: How much walks, and how.
-        training: The recipe's settings.
         seed: Of where walkers start.
 
     Attributes:
-        position: ``(W,)`` rows ``q`` at which the walkers stand.
-        left: ``(W,)`` units that each still has to live; 0 starts afresh with the next step.
+        position: ``(W,)`` rows ``q`` of the walkers.
+        left: ``(W,)`` units until each restarts, at 0 with the next step.
         cache: Their memories, detached, for batch W.
         truncation: Windows of a walker in one step.
     """
@@ -82,17 +77,13 @@ class Walk:
         self._rng = np.random.default_rng([seed, *b"walk"])
         self._known = _known(pairs)
         lives = np.arange(1, walkers + 1) * self._life // walkers
-        self._lives = -(-lives // self.truncation) * self.truncation  # of the walkers that start now
+        self._lives = -(-lives // self.truncation) * self.truncation  # of the walkers at the next restart
         self.left = np.zeros(walkers, dtype=np.int64)
         self.position = np.zeros(walkers, dtype=np.int64)
         self.cache = model.initial_cache(walkers)
 
     def loss(self, windows: int) -> Tensor:
-        """MSE over ``windows`` windows; every walker goes on by `truncation` units.
-
-        Args:
-            windows: How many; those that do not walk are drawn at random.
-        """
+        """MSE over windows: `truncation` of each walker, which advances, and the others drawn at random."""
         errors = self._walk()
         others = windows - len(self.position) * self.truncation
         if others <= 0:
@@ -122,9 +113,9 @@ class Walk:
         return total / count
 
     def _walk(self) -> Tensor:
-        """MSE of each window walked, those left out whose truth is not known.
+        """MSE of each window walked whose truth is known.
 
-        A forecast waits for nothing but the writes before it, so all are made at once behind them.
+        A forecast depends only on the writes before it, so all are made at once after them.
         """
         starts, windows, known = [self._restart()], [], []
         for _ in range(self.truncation):
@@ -133,13 +124,13 @@ class Walk:
             self.position, self.left = self.position + self.unit, self.left - 1
             if len(windows) < self.truncation:
                 starts.append(self.model.written(windows[-1][0], starts[-1]))
-        self.cache = self.model.write(windows[-1][0], starts[-1]).ordinary()  # of no use to this step's forecasts
+        self.cache = self.model.write(windows[-1][0], starts[-1]).ordinary()  # not used by this step's forecasts
         x, y = (torch.cat(parts) for parts in zip(*windows, strict=True))
         errors = self.model.run(x, MemoryCache.stack(starts))[0] - y
         return errors[torch.cat(known)].square().flatten(1).mean(dim=1)
 
     def _restart(self) -> MemoryCache:
-        """The walkers' memories, those that start afresh among them with the graph of the learned initial memory."""
+        """The walkers' memories; those that restart have the graph of the learned initial memory."""
         beyond = self.position + (self.truncation - 1) * self.unit > self._last
         fresh = (self.left <= 0) | beyond
         if not fresh.any():

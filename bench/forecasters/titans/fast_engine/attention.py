@@ -1,4 +1,4 @@
-"""The library's segmented attention in a few products; for the last token alone where no other is read."""
+"""The library's segmented attention in a few products; for the last token alone if no other is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.forecasters.titans.fast_engine.derived import Derived
 
 
 def uncovered(attention: Any) -> str:
-    """Why a `titans_pytorch` attention module is left to the library; empty if it need not be."""
+    """Why a `titans_pytorch` attention module is left to the library; empty if it is not."""
     if attention.sliding:
         return "attention slides"
     if attention.use_flex_attn and attention.to_qkv.weight.is_cuda:
@@ -28,15 +28,12 @@ def attend(
     last_only: bool,
     derived: Derived | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Causal attention within segments, learned tokens first.
+    """Causal attention of tokens ``(B, N, D)`` within segments, learned tokens first.
 
     Args:
-        attention: A `titans_pytorch` attention module that is not `uncovered`.
-        x: ``(B, N, D)``.
         first_values: ``(B, h, N, d)``, values of the first layer, which later ones mix in.
-        gates: What the output is multiplied by, of its shape; or None.
-        last_only: Whether only the last token's output is wanted.
-        derived: Keeps what follows from parameters alone; None keeps nothing.
+        gates: Factors of the output, of its shape, or None.
+        last_only: Whether only the last token's output is needed.
 
     Returns:
         ``(B, N, D)`` or ``(B, 1, D)``, and this layer's own values (of its last segment only with ``last_only``).
@@ -89,7 +86,7 @@ def _queries_keys_values(attention: Any, normed: Tensor, *, last_only: bool) -> 
         return by_head(q), by_head(k), by_head(v)
     weight = attention.to_qkv.weight
     inner = len(weight) // 3
-    # plain products of matrices: how torch carries out a linear layer on three axes depends on who requires gradients
+    # plain matrix products: torch computes a linear layer on three axes differently with gradients
     k, v = (normed.flatten(0, 1) @ weight[inner:].T).unflatten(0, normed.shape[:2]).chunk(2, dim=-1)
     return by_head((normed[:, -1] @ weight[:inner].T).unsqueeze(1)), by_head(k), by_head(v)
 
@@ -103,19 +100,16 @@ def _rotations(rotary: Any, start: int, end: int, dtype: torch.dtype) -> tuple[T
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions: neighbouring numbers are a pair, turned by its angle.
+    """Rotary positions of ``(..., n, d)``: neighbouring numbers are a pair, rotated by its angle.
 
-    Args:
-        x: ``(..., n, d)``.
-        cos: ``(n, d)``, that of each pair twice.
-        sin: ``(n, d)``, the same; negative for the first of a pair.
+    ``cos`` and ``sin`` are ``(n, d)``, each value twice; sines negative for the first of a pair.
     """
     other = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
     return torch.addcmul(x * cos, other, sin)
 
 
 def _folded(x: Tensor, segment: int) -> Tensor:
-    """``(B, h, N, d)`` to ``(B * segments, h, segment, d)``, the last segment filled up."""
+    """``(B, h, N, d)`` to ``(B * segments, h, segment, d)``, the last segment padded."""
     x = nn.functional.pad(x, (0, 0, 0, -x.shape[2] % segment))
     segments: Tensor = x.unflatten(2, (-1, segment))
     return segments.transpose(1, 2).flatten(0, 1)

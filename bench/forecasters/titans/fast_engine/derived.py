@@ -1,4 +1,4 @@
-"""What follows from parameters alone, such as embeddings of positions: computed once in service, not at every step."""
+"""Cache of what follows from parameters alone, such as position embeddings, so that service computes it once."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 class Derived:
     """Keeps what was made from a module's parameters until one of them changes.
 
-    Nothing is kept where a gradient may be asked for, or where a graph is compiled: only in inference mode.
+    Only in inference mode: nothing is kept where a gradient may be needed, or a graph is compiled.
 
     Args:
-        *modules: Whose parameters and buffers count, those of modules within them included; with none, nothing is kept.
+        *modules: Whose parameters and buffers count, inner modules included; without any, nothing is kept.
     """
 
     def __init__(self, *modules: nn.Module) -> None:
@@ -34,7 +34,7 @@ class Derived:
         self._kept: dict[Hashable, Any] = {}
 
     def begin(self) -> None:
-        """Forget all if a parameter has changed, in place or by another taking its place; once before each pass.
+        """Forget all if a parameter has changed, in place or by replacement; called once before each pass.
 
         Torch numbers the versions of a tensor, but not those written through ``parameter.data`` or by numpy: on a CPU
         the values themselves are compared too, which takes some microseconds.
@@ -43,7 +43,7 @@ class Derived:
         stamps = [(id(t), t._version, t.data_ptr()) for t in sources]
         if stamps != self._stamps:
             self._kept.clear()
-            self._sources, self._stamps = sources, stamps  # sources too: what is alive shares no id
+            self._sources, self._stamps = sources, stamps  # sources too: ids are unique among live objects
             self._views = [_bytes_of(t) for t in sources if _is_watched(t)]
         values = [view.tobytes() for view in self._views]
         if values != self._values:
@@ -51,12 +51,7 @@ class Derived:
             self._values = values
 
     def __call__(self, name: Hashable, make: Callable[[], T]) -> T:
-        """What ``make`` gives, or gave since a parameter last changed.
-
-        Args:
-            name: Of what is made; whatever it depends on besides the parameters is part of the name.
-            make: Makes it.
-        """
+        """What ``make`` returns, or returned since a parameter last changed; ``name`` covers all its other inputs."""
         if not self._holders or torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
             return make()
         if name not in self._kept:
@@ -69,11 +64,10 @@ class Derived:
 
 
 def _is_watched(tensor: Tensor) -> bool:
-    """Whether a tensor is a parameter whose memory can be looked at."""
+    """Whether a tensor is a parameter whose memory can be read."""
     return isinstance(tensor, nn.Parameter) and tensor.device.type == "cpu" and tensor.is_contiguous()
 
 
 def _bytes_of(tensor: Tensor) -> NDArray[np.uint8]:
-    """A view of a tensor's memory."""
     view: NDArray[np.uint8] = tensor.detach().reshape(-1).view(torch.uint8).numpy()
     return view

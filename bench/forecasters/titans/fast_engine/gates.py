@@ -15,16 +15,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Recurrence:
-    """How a segment's surprises, and what it starts from, become updates, weights and momentum.
+    """How a segment's surprises, and its initial state, become updates, weights and momentum.
 
-    ``n`` chunks and ``o`` orders of momentum; heads and batch stand in front. What concerns momentum is empty where
-    there is none. `keep` and `surprise`, which every query needs, are of the gates' type; the others are in double
-    precision.
+    ``n`` chunks and ``o`` orders of momentum; heads and batch come first. Without momentum its fields are empty.
+    `keep` and `surprise`, which every query needs, are of the gates' type; the others are in double precision.
 
     Attributes:
         keep: ``(h, B, n + 1)``, factor of the first weights in the weights after 0 to ``n`` chunks.
         decay: ``(h, B, n + 1, n)``, factor of each chunk's update in those weights.
-        surprise: ``(h, B, n + 1, n)``, factor of each chunk's surprise in them, where updates are linear in it.
+        surprise: ``(h, B, n + 1, n)``, factor of each chunk's surprise in them, if updates are linear in it.
         update: ``(h, B, n, n)``, factor of each chunk's surprise in each update.
         starts: For each order ``(h, B, n)``, factor of its first momentum in each update.
         orders: For each order ``(h, B, n, n)``, factor of each chunk's surprise in the momentum after each chunk.
@@ -45,10 +44,7 @@ class Recurrence:
 
 
 def products(log_gates: Tensor) -> tuple[Tensor, Tensor]:
-    """Products of gates over runs of chunks.
-
-    Args:
-        log_gates: ``(..., n)``.
+    """Products of gates ``(..., n)`` over runs of chunks.
 
     Returns:
         ``(..., n)``, the product of gates 0 to ``i``; and ``(..., n, n)``, lower triangular, the product of gates

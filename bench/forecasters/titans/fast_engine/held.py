@@ -1,4 +1,4 @@
-"""What a memory holds between two chunks, as the engine computes with it, and as it travels."""
+"""The state of a memory between two chunks, in the layout of the engine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bench.forecasters.titans.memory_state import MemoryState
 
 @dataclass(frozen=True)
 class Held:
-    """What a memory holds between two chunks; tensors by layer, the norm's scale last where there is one.
+    """The state of a memory between two chunks; tensors by layer, the norm's scale last if there is one.
 
     Attributes:
         weights: ``(h, 1 or B, ...)`` each.
-        momentum: For each order, the same; no orders where there is no momentum, or none yet.
+        momentum: The same for each order; no orders if there is no momentum, or none yet.
     """
 
     weights: tuple[Tensor, ...]
@@ -36,13 +36,7 @@ def perceptron(weights: tuple[Tensor, ...], memory: Any) -> Perceptron:
 
 
 def held_at(memory: Any, start: MemoryState | None, batch: int) -> Held:
-    """What a memory holds at the start of a window.
-
-    Args:
-        memory: A `titans_pytorch.NeuralMemory`.
-        start: Of batch 1 or B; None is the learned initial memory.
-        batch: ``B``.
-    """
+    """The state at the start of a window; ``start`` is for batch 1 or B, None the learned initial memory."""
     names, heads = names_by_layer(memory), memory.heads
     if start is None:
         own = dict(zip(memory.memory_model_parameter_names, memory.memory_model_parameters, strict=True))
@@ -63,7 +57,7 @@ def held_at(memory: Any, start: MemoryState | None, batch: int) -> Held:
 
 
 def state_of(memory: Any, held: Held, batch: int) -> MemoryState:
-    """The state that travels, for batch B; names in the library's order, whoever made it."""
+    """The state to carry, for batch B; names in the library's order."""
 
     def rows(tensor: Tensor) -> Tensor:
         if tensor.shape[1] != batch:

@@ -1,4 +1,4 @@
-"""The linear maps of a memory's tokens, in one product where all are of the same tokens."""
+"""The linear maps of a memory's tokens, in one product if all have the same input."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from bench.forecasters.titans.fast_engine.derived import Derived
 
 @dataclass(frozen=True)
 class Layers:
-    """A memory's layers that are linear in tokens, found once.
+    """A memory's layers that are linear in tokens.
 
     Attributes:
-        queries: Of queries; as `keys` and `values`, without what may follow it.
-        keys: Of keys.
-        values: Of values.
+        queries: Without what may follow it, as `keys` and `values`.
         steps: Of step sizes.
-        gates: By name, those that give each chunk its ``decay``, and where there are any ``momentum``, ``combine``
-            (shares of its orders) and ``modulation`` (factors for each of the memory's tensors); heads by ``widths``.
+        gates: By name: ``decay`` of each chunk, and if there are any ``momentum``, ``combine`` (shares of its orders)
+            and ``modulation`` (factors for each of the memory's tensors).
         widths: Logits that each gate has for one head.
-        is_one_product: Whether one product does for all of them: norms are root mean squares, which differ by a scale
+        is_one_product: Whether one product suffices: norms are root mean squares, which differ by a scale
             of each column at most, and gates see the mean of a chunk's tokens.
     """
 
@@ -64,19 +62,14 @@ class Layers:
         return (self.queries, self.keys, self.values, self.steps)
 
     def joined(self, of_gates: Sequence[Tensor], dim: int) -> Tensor:
-        """What belongs to gates, one of them after another for each head; of the decay, the share that is kept.
-
-        Args:
-            of_gates: For each gate, heads and widths in one at ``dim``.
-            dim: Where they are.
-        """
+        """Tensors of gates, heads and widths in one at ``dim``, joined by head; decay negated, as the share kept."""
         split = [t.unflatten(dim, (-1, width)) for t, width in zip(of_gates, self.widths.values(), strict=True)]
         return torch.cat([-split[0], *split[1:]], dim + 1).flatten(dim, dim + 1)
 
 
 @dataclass(frozen=True)
 class Maps:
-    """What the layers make of tokens.
+    """Outputs of the layers.
 
     Attributes:
         queries: ``(B, N, h * d)``.
@@ -85,7 +78,7 @@ class Maps:
         steps: ``(B, M, h * u)`` logits.
         gates: ``(B, n, h * w)`` logits, for each head those of the share of the weights that is kept, then of all other
             gates.
-        asked: Gives the tokens ``(B, N, D)`` as the gate of answers takes them.
+        asked: Gives the input ``(B, N, D)`` of the gate of answers.
     """
 
     queries: Tensor
@@ -97,14 +90,7 @@ class Maps:
 
 
 def one_by_one(memory: Any, layers: Layers, views: Sequence[Tensor], written: int) -> Maps:
-    """Each map by itself.
-
-    Args:
-        memory: A `titans_pytorch.NeuralMemory`.
-        layers: Its own.
-        views: Queries', keys' and values' tokens, ``(B, N, D)`` each.
-        written: How many tokens are written, whole chunks.
-    """
+    """Each map by itself: inputs of queries, keys and values ``(B, N, D)``, of which ``written`` tokens are written."""
     queries, keys, values = views
     asked, stored = memory.retrieve_norm(queries), memory.store_norm(keys[:, :written])
     valued = stored if values is keys else memory.store_norm(values[:, :written])
@@ -120,17 +106,9 @@ def one_by_one(memory: Any, layers: Layers, views: Sequence[Tensor], written: in
 
 
 def in_one_product(memory: Any, layers: Layers, tokens: Tensor, written: int, derived: Derived, *, reads: bool) -> Maps:
-    """All maps at once, of the same tokens.
+    """All maps at once, of the same tokens ``(B, N, D)``, for `Layers.is_one_product`.
 
-    The weights take on what norms scale columns by, and gates of a chunk's mean are the mean of its tokens' gates.
-
-    Args:
-        memory: A `titans_pytorch.NeuralMemory`.
-        layers: Its own, with `Layers.is_one_product`.
-        tokens: ``(B, N, D)``.
-        written: How many tokens are written, whole chunks.
-        derived: Keeps the weights.
-        reads: False leaves out the queries.
+    The weights include the norms' column scales, and the gates of a chunk's mean are the mean of its tokens' gates.
     """
     asking, storing = memory.retrieve_norm, memory.store_norm
 

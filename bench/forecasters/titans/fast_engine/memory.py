@@ -25,12 +25,11 @@ from bench.forecasters.titans.fast_engine.gates import Recurrence, recurrence
 from bench.forecasters.titans.fast_engine.held import Held, held_at, is_normed, perceptron, state_of
 from bench.forecasters.titans.fast_engine.one_chunk import after_one_chunk
 from bench.forecasters.titans.fast_engine.orthogonal import orthogonalized
-from bench.forecasters.titans.fast_engine.perceptron import EPSILON, Surprise, times
+from bench.forecasters.titans.fast_engine.perceptron import EPSILON, Surprise, surprises, times
 from bench.forecasters.titans.fast_engine.projections import Projections, project
-from bench.forecasters.titans.fast_engine.surprises import surprises
 from bench.forecasters.titans.memory_state import MemoryState, Remembered
 
-BUILDING_PAYS = 2.0  # how many times fewer multiplications it must take: its products are of smaller matrices
+BUILDING_PAYS = 2.0  # factor of fewer multiplications required, as the matrices are smaller
 
 
 def uncovered(memory: Any) -> str:
@@ -68,13 +67,12 @@ def remember(
 
     Args:
         memory: A `titans_pytorch.NeuralMemory` that is not `uncovered`.
-        views: Queries', keys' and values' views of the tokens, each ``(B, N, D)``.
-        start: What the memory starts from, for batch 1 or B; None is the learned initial memory.
+        views: Inputs of queries, keys and values, each ``(B, N, D)``.
+        start: For batch 1 or B; None is the learned initial memory.
         coupled: None: what is covered has no weight residual.
         writes: False leaves the memory as it starts.
         reads: False leaves out the answers.
-        after: Hand back the state after so many tokens, whole chunks; None hands back none.
-        derived: Keeps what follows from the memory's parameters alone; None keeps nothing.
+        after: Return the state after so many tokens, whole chunks; None returns none.
     """
     del coupled
     (batch, length), chunk = views[0].shape[:2], memory.store_chunk_size
@@ -108,7 +106,7 @@ def remember(
 
 
 def _segments(memory: Any, chunks: int, *, ragged: bool) -> list[tuple[int, int]]:
-    """Runs of chunks whose surprises are taken at the same weights; what is left of a chunk may be a run of none."""
+    """Runs of chunks whose surprises are taken at the same weights; the rest of a chunk may be a run of none."""
     size = (memory.batch_size or 0) // memory.store_chunk_size or max(chunks, 1)
     segments = [(first, min(first + size, chunks)) for first in range(0, max(chunks, 1), size)]
     if ragged and chunks and memory.batch_size and chunks % size == 0:
@@ -122,11 +120,11 @@ class _Segment:
 
     Attributes:
         memory: A `titans_pytorch.NeuralMemory`.
-        held: What it holds where the run begins.
-        surprise: Of all chunks; None where there are none, as `scan`.
+        held: Its state where the run begins.
+        surprise: Of all chunks; None if there are none, as `scan`.
         scan: How surprises add up.
-        built: For each layer ``(h, B, n + 1, d_in, d_out)``, weights after 0 to ``n`` chunks; None leaves them unbuilt.
-        momentum: Factors of the first momenta in the weights, where there are any.
+        built: For each layer ``(h, B, n + 1, d_in, d_out)``, weights after 0 to ``n`` chunks; None if not built.
+        momentum: Factors of the first momenta in the weights, if there are any.
     """
 
     memory: Any
@@ -149,12 +147,11 @@ class _Segment:
         return segment
 
     def answer(self, queries: Tensor, place: Tensor, front: int) -> Tensor:
-        """Answer queries.
+        """Answer queries ``(h, B, Q, d)``.
 
         Args:
-            queries: ``(h, B, Q, d)``.
-            place: ``(Q,)``, how many of the segment's chunks each query finds written.
-            front: How far the first query stands from the beginning of its chunk.
+            place: ``(Q,)``, how many of the segment's chunks are written before each query.
+            front: Distance of the first query from the beginning of its chunk.
         """
         x, layers = queries, len(self.held.weights) - is_normed(self.memory)
         linear = self.built is None and self.scan is not None
@@ -189,7 +186,7 @@ class _Segment:
         return torch.addcmul(queries, nn.functional.layer_norm(x, x.shape[-1:], eps=EPSILON), 1.0 + gamma)
 
     def held_after(self, chunks: int) -> Held:
-        """What the memory holds after so many chunks of the segment."""
+        """The state after so many chunks of the segment."""
         if self.scan is None or chunks == 0:
             return self.held
         assert self.surprise is not None
@@ -260,11 +257,11 @@ class _Segment:
         return replace(self, built=tuple(built))
 
     def _sum_of_directions(self, grads: Tensor, momenta: list[Tensor], shape: torch.Size) -> Tensor:
-        """What the updates of 0 to ``n`` chunks add up to, each orthogonalised before it does: ``(h, B, n + 1, ...)``.
+        """Sums of the updates of 0 to ``n`` chunks, each orthogonalised first: ``(h, B, n + 1, ...)``.
 
         Args:
             grads: ``(h, B, n, d_in * d_out)``, less each chunk's surprise.
-            momenta: ``(h, 1 or B, 1, d_in * d_out)`` each, what momentum starts from.
+            momenta: ``(h, 1 or B, 1, d_in * d_out)`` each, the first momenta.
             shape: ``(d_in, d_out)``.
         """
         assert self.scan is not None
@@ -273,7 +270,7 @@ class _Segment:
 
 
 def _building_pays(memory: Any, held: Held, given: Projections) -> bool:
-    """Whether queries, as many as there are tokens, are answered in fewer products by weights after each chunk."""
+    """Whether weights after each chunk answer queries, as many as there are tokens, in fewer products."""
     written, chunks = given.keys.shape[2], given.keeps.shape[-1]
     read = chunks * memory.store_chunk_size
     layers = perceptron(held.weights, memory).layers
@@ -283,7 +280,7 @@ def _building_pays(memory: Any, held: Held, given: Projections) -> bool:
 
 
 def _with_starts(sums: Tensor, shares: Sequence[Tensor], momenta: Sequence[Tensor]) -> Tensor:
-    """Sums ``(h, B, n, d)`` and what the first momenta add to them: by shares ``(h, B, n)``, ``(h, 1 or B, 1, d)``."""
+    """Sums ``(h, B, n, d)`` plus the first momenta: shares ``(h, B, n)`` of ``(h, 1 or B, 1, d)``."""
     for share, momentum in zip(shares, momenta, strict=False):
         sums = torch.addcmul(sums, share.unsqueeze(-1), momentum)
     return sums

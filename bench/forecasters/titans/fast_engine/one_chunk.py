@@ -1,6 +1,6 @@
-"""A memory after one more chunk: the recurrences as they are written down, which is what a carried memory mostly does.
+"""A memory after one more chunk, by the recurrences as written: the usual step of a carried memory.
 
-Nothing is read here, so the chunk's surprise is built as it stands, once for weights and momentum, and no products of
+Nothing is read here, so the chunk's surprise is built once for weights and momentum, and no products of
 gates are needed. `memory` computes the same for any number of chunks.
 """
 
@@ -13,19 +13,13 @@ from torch import Tensor
 
 from bench.forecasters.titans.fast_engine.held import names_by_layer, perceptron
 from bench.forecasters.titans.fast_engine.orthogonal import orthogonalized
+from bench.forecasters.titans.fast_engine.perceptron import surprises
 from bench.forecasters.titans.fast_engine.projections import Projections
-from bench.forecasters.titans.fast_engine.surprises import surprises
 from bench.forecasters.titans.memory_state import MemoryState
 
 
 def after_one_chunk(memory: Any, start: MemoryState, given: Projections) -> MemoryState:
-    """Write one chunk (Titans, eq. 13 and 14).
-
-    Args:
-        memory: A `titans_pytorch.NeuralMemory`.
-        start: What it holds, for batch B.
-        given: Keys, values and gates of that chunk, heads and batch in one.
-    """
+    """Write one chunk into a state for batch B; ``given`` has heads and batch in one (Titans, eq. 13 and 14)."""
     names = names_by_layer(memory)
     held = [start.weights[name] for name in names]
     grads = surprises(memory, perceptron(tuple(held), memory), given)
@@ -55,7 +49,7 @@ def after_one_chunk(memory: Any, start: MemoryState, given: Projections) -> Memo
 
 
 def _combined(combine: Tensor, bare: list[Tensor], orders: list[list[Tensor]]) -> list[Tensor]:
-    """The update as learned shares of the orders of momentum, and of the bare surprise where it is among them."""
+    """The update as learned shares of the orders of momentum, and of the bare surprise if it is among them."""
     among = orders if len(combine) == len(orders) else [bare, *orders]
     parts = [_times(share, order) for share, order in zip(combine, among, strict=True)]
     return [sum(part) for part in zip(*parts, strict=True)]

@@ -12,15 +12,11 @@ from torch import Tensor
 
 STEPS, TINY = 5, 1e-7
 A, B, C = 3.4445, -4.7750, 2.0315
-BLOCK = 1 << 18  # numbers iterated on together: what a core's cache holds
+BLOCK = 1 << 18  # numbers iterated on together, to fit a core's cache
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
-    """Each ``(i, j)`` matrix with its singular values pushed towards 1.
-
-    Args:
-        matrices: ``(..., i, j)``.
-    """
+    """Each of the ``(..., i, j)`` matrices with its singular values pushed towards 1."""
     rows, columns = matrices.shape[-2:]
     flat = matrices.reshape(-1, rows, columns)
     if rows > columns:
@@ -53,7 +49,7 @@ class _NewtonSchulz(torch.autograd.Function):
 
 
 def _blocks(matrices: Tensor) -> tuple[Tensor, ...]:
-    if matrices.device.type != "cpu":  # an accelerator is kept busy by all of them at once
+    if matrices.device.type != "cpu":  # an accelerator takes all of them at once
         return (matrices,)
     return torch.split(matrices, max(1, BLOCK // matrices[0].numel()))
 
@@ -66,7 +62,7 @@ def _polynomial(gram: Tensor) -> Tensor:
 
 
 def _iterated(matrices: Tensor) -> list[Tensor]:
-    """What each step started from, and the result."""
+    """The matrices before each step, and the result."""
     steps = [matrices]
     for _ in range(STEPS):
         last = steps[-1]

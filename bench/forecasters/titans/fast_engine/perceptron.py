@@ -8,11 +8,14 @@ so activations and errors are all that is kept of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-EPSILON = 1e-5  # of the library's layer norm
+from bench.forecasters.titans.fast_engine.projections import Projections
+
+EPSILON, TINY = 1e-5, 1e-20  # of the library: in its layer norm, and in its norm of surprises
 gelu_backward = torch.ops.aten.gelu_backward.default
 layer_norm_backward = torch.ops.aten.native_layer_norm_backward.default
 
@@ -23,7 +26,7 @@ class Perceptron:
 
     Attributes:
         layers: ``(h, 1 or B, d_in, d_out)`` each.
-        gamma: ``(h, 1 or B, d)``, scale of the answer's norm less 1; None where the answer has no norm and residual.
+        gamma: ``(h, 1 or B, d)``, scale of the answer's norm less 1; None without norm and residual.
     """
 
     layers: tuple[Tensor, ...]
@@ -35,8 +38,8 @@ class Surprise:
     """Gradients of the loss, layer by layer, as factors: ``activations^T @ errors`` of a chunk's tokens.
 
     Attributes:
-        activations: ``(h, B, M, d_in)`` each: what entered the layer. Or with heads and batch in one, as all others.
-        errors: ``(h, B, M, d_out)`` each: gradient at what left it.
+        activations: ``(h, B, M, d_in)`` each: input of the layer. Or with heads and batch in one, as all others.
+        errors: ``(h, B, M, d_out)`` each: gradient at its output.
         gamma: ``(h, B, M, d)``, gradient of ``gamma`` by token, or None.
     """
 
@@ -69,13 +72,9 @@ def times(x: Tensor, weights: Tensor) -> Tensor:
 
 
 def surprise(memory: Perceptron, keys: Tensor, values: Tensor, steps: Tensor) -> Surprise:
-    """Gradients of the weighted loss.
+    """Gradients of the loss of keys and values ``(h, B, M, d)``, weighted by steps ``(h, B, M)``.
 
-    Args:
-        memory: The weights at which gradients are taken.
-        keys: ``(h, B, M, d)``; or, as all others, with heads and batch in one.
-        values: ``(h, B, M, d)``.
-        steps: ``(h, B, M)``, weight of each token's loss.
+    All may have heads and batch in one.
     """
     activations = [keys]
     sums: list[Tensor] = []
@@ -98,3 +97,41 @@ def surprise(memory: Perceptron, keys: Tensor, values: Tensor, steps: Tensor) ->
     for layer, summed in zip(memory.layers[:0:-1], sums[-2::-1], strict=True):
         errors.append(gelu_backward(times(errors[-1], layer.transpose(-1, -2)), summed))
     return Surprise(tuple(activations), tuple(reversed(errors)), gamma)
+
+
+def surprises(memory: Any, held: Perceptron, given: Projections) -> Surprise:
+    """Gradients of the chunks given, at the weights held, as factors; heads and batch may be in one."""
+    grads = surprise(held, given.keys, given.values, given.steps)
+    factors = _factors(memory, grads, given.modulation, given.keeps.shape[-1])
+    return grads if factors is None else _scaled(grads, factors)  # errors scaled once, and not each product with them
+
+
+def _factors(memory: Any, grads: Surprise, modulation: Tensor | None, chunks: int) -> tuple[Tensor, ...] | None:
+    """Factors of each chunk's surprise, ``(..., n)`` for each tensor, or None."""
+    if memory.max_grad_norm is None and modulation is None:
+        return None
+    ones = grads.errors[0].new_ones((*grads.errors[0].shape[:-2], chunks))
+    factors = [ones] * (len(grads.errors) + (grads.gamma is not None))
+    if memory.max_grad_norm is not None:
+        squares = []
+        for a, e in zip(grads.activations, grads.errors, strict=True):
+            a, e = a.unflatten(-2, (chunks, -1)), e.unflatten(-2, (chunks, -1))
+            squares.append(((a @ a.transpose(-1, -2)) * (e @ e.transpose(-1, -2))).sum((-1, -2)))
+        if grads.gamma is not None:
+            squares.append(grads.gamma.unflatten(-2, (chunks, -1)).sum(-2).square().sum(-1))
+        half = memory.max_grad_norm / 2
+        norms = [square.clamp(min=TINY).sqrt() for square in squares]
+        factors = [((norm / half).tanh() * half + half) / norm for norm in norms]
+    if modulation is not None:  # the library's order: the norm's scale first
+        by_tensor = [*modulation[1:], modulation[0]] if grads.gamma is not None else list(modulation)
+        factors = [factor * own for factor, own in zip(factors, by_tensor, strict=True)]
+    return tuple(factors)
+
+
+def _scaled(grads: Surprise, factors: tuple[Tensor, ...]) -> Surprise:
+    def spread(factor: Tensor) -> Tensor:
+        return factor.repeat_interleave(grads.errors[0].shape[-2] // factor.shape[-1], dim=-1).unsqueeze(-1)
+
+    errors = tuple(e * spread(f) for e, f in zip(grads.errors, factors, strict=False))
+    gamma = None if grads.gamma is None else grads.gamma * spread(factors[-1])
+    return Surprise(grads.activations, errors, gamma)

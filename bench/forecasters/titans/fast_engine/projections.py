@@ -1,4 +1,4 @@
-"""What a memory makes of its tokens before it reads or writes: queries, keys, values, and the gates of each chunk."""
+"""Queries, keys, values and the gates of each chunk, from a memory's tokens."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from bench.forecasters.titans.fast_engine.maps import Layers, in_one_product, on
 
 @dataclass(frozen=True)
 class Projections:
-    """Heads in front, then batch; or both in one, ``G = B * h``, as states have them.
+    """Heads first, then batch; or both in one, ``G = B * h``, as states have them.
 
     Attributes:
         queries: ``(h, B, N, d)``.
-        gate: ``(B, h, N, 1)``, or None where answers are not gated.
+        gate: ``(B, h, N, 1)``, or None if answers are not gated.
         keys: ``(h, B, M, d)`` or ``(G, M, d)``: ``u`` of them for each token that is written.
         values: As the keys.
         steps: ``(h, B, M)`` or ``(G, M)`` step sizes.
-        keeps: ``(1 + o, h, B, n)`` or ``(1 + o, G, n)``, for each chunk the logits of the share that is kept of the
-            weights, and then of each order of momentum.
-        combine: ``(o, h, B, n)``, or one more with the bare surprise first, or with heads and batch in one: shares of
-            the orders of momentum in the update. None takes the highest.
+        keeps: ``(1 + o, h, B, n)`` or ``(1 + o, G, n)``, see `recurrence`.
+        combine: ``(o, h, B, n)``, or one more with the bare surprise first, or with heads and batch in one; see
+            `recurrence`.
         modulation: ``(w, h, B, n)`` or ``(w, G, n)`` factors for each of the memory's tensors, or None.
     """
 
@@ -39,7 +38,7 @@ class Projections:
     modulation: Tensor | None
 
     def chunks(self, first: int, last: int) -> Projections:
-        """What belongs to chunks ``first`` to ``last`` (left out); queries stay."""
+        """The part of chunks ``first`` to ``last`` (excluded), with all queries."""
         n = self.keeps.shape[-1]
         if (first, last) == (0, n):
             return self
@@ -60,14 +59,11 @@ class Projections:
 def project(
     memory: Any, views: Sequence[Tensor], written: int, derived: Derived, *, reads: bool = True, rows: bool = False
 ) -> Projections:
-    """Queries of every token given, the rest of the first ``written`` tokens, whole chunks.
+    """Queries of all tokens, and the rest of the first ``written`` tokens, whole chunks.
 
     Args:
-        memory: A `titans_pytorch.NeuralMemory`.
-        views: Queries', keys' and values' tokens, ``(B, N, D)`` each; gates come from the keys' too.
-        written: How many tokens are written.
-        derived: Keeps what follows from the parameters alone.
-        reads: False leaves out the queries, which are then empty, and needs nothing but what is written.
+        views: Inputs of queries, keys and values, ``(B, N, D)`` each; gates come from the keys' too.
+        reads: False leaves the queries empty, and reads only the written tokens.
         rows: Whether heads and batch are in one.
     """
     layers = derived((memory, "layers"), lambda: Layers.of(memory))
@@ -98,18 +94,18 @@ def project(
 
 
 def _first_of(views: Sequence[Tensor], written: int) -> list[Tensor]:
-    """The first tokens of each; what was one tensor stays one."""
+    """The first tokens of each; equal tensors stay one."""
     first = {id(t): t if t.shape[1] == written else t[:, :written] for t in views}
     return [first[id(t)] for t in views]
 
 
 def _activated(layer: Any, x: Tensor) -> Tensor:
-    """What follows a linear map in the library's layer, if anything does."""
+    """Apply what follows a linear map in the library's layer, if anything does."""
     return layer[1](x) if isinstance(layer, nn.Sequential) else x
 
 
 def _normed(norm: Any, x: Tensor, derived: Derived) -> Tensor:
-    """Queries or keys by head, normed as the library does with heads behind the batch."""
+    """Queries or keys by head, normed as the library does with heads after the batch."""
     if isinstance(norm, nn.Identity):
         return x
     width = x.shape[-1:]
