@@ -43,22 +43,14 @@ BOUNDS = Bounds()
 def compare_runs(a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS) -> pd.DataFrame:
     """Compare each entry (strategy and forecaster, with options) of each scenario (dataset and protocol) in A and B.
 
-    Runs are the same if ``experiment`` and ``cell`` are. Errors are compared over the seeds that ended well in both,
-    if the data are the same; times over those that were timed alone in both, on the same device and number of threads.
-
-    Args:
-        a: A row for each run, as `with_entries` takes it, with the columns ``experiment``, ``cell`` (text: what the run
-            is, apart from versions of code and data), ``fingerprint`` (of the data), ``mse``, ``mae``,
-            ``timed_alone``, ``device``, ``device_name``, ``threads``, ``windows_per_s``, ``predict_p50_ms`` and
-            ``adapt_p50_ms``. Of runs with one cell the last counts.
+    Runs are the same if ``experiment`` and ``cell`` (the run apart from versions of code and data) are; of several the
+    last counts. Errors are compared over the seeds that ended well in both, if the data are the same; times over those
+    that were timed alone in both, on the same device and number of threads.
 
     Returns:
-        A row for each entry and measure: ``experiment, scenario, entry``; ``measure`` (``status``, ``mse``, ...);
-        ``a`` and ``b``, means over the common seeds; ``change``, the mean over seeds of B / A less 1 (of the time for a
-        window, where ``measure`` is ``windows_per_s``), so that above 0 is worse; ``worst`` and ``worst_seed``, the
-        largest of those changes and its seed; ``seeds``, a tuple; ``verdict`` (``worse``, ``better``, ``slower``,
-        ``faster``, ``newly failed``, ``newly skipped``, ``no longer failed``, ``no longer skipped``, ``same``,
-        ``not comparable``, ``only in A``, ``only in B``); and ``reason``. Each common run is in one ``status`` row.
+        `COLUMNS`: ``a`` and ``b`` are means over the common ``seeds``, a tuple; ``change`` the mean over seeds of B / A
+        less 1 (of the time for a window, if ``measure`` is ``windows_per_s``), so that above 0 is worse; ``worst`` and
+        ``worst_seed`` the largest change and its seed. Each common run is in one row with the measure ``status``.
     """
     a, b = _named(a, b)
     rows = []
@@ -74,18 +66,11 @@ def compare_runs(a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS) -> p
 
 
 def compare_benchmarks(a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS) -> pd.DataFrame:
-    """Compare each benchmark.
+    """Compare benchmarks: columns ``name, median_ms, ratio`` (NaN without), ``against`` (of the ratio), ``machine``.
 
     A ratio (how many times faster than something else, both measured in turn in one process) holds on a busy machine:
     if both sides have one of the same thing, it decides, on any machines. Otherwise medians do, on the same machine.
-
-    Args:
-        a: A row for each benchmark: columns ``name``, ``median_ms``, ``ratio`` (NaN without), ``against`` (text: what
-            the ratio is to) and ``machine``.
-
-    Returns:
-        The columns of `compare_runs`; ``entry`` is the benchmark, ``seeds`` is empty, and the verdict may also be
-        ``judged by ratio``. Each common benchmark is in one row with the measure ``median_ms``.
+    Each common benchmark is in one row with the measure ``median_ms``; if the ratio decides its verdict says so.
     """
     rows = []
     for here, there, side in ((a, b, "A"), (b, a, "B")):

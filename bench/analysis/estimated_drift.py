@@ -68,10 +68,8 @@ def leave_drifts(
 ) -> None:
     """Keep the change points of each dataset beside an experiment's results, for its report.
 
-    Args:
-        datasets: As in the experiment: a record does not hold the path of a user's file.
-        say: Told what could not be estimated, and why.
-        again: Whether kept ones are estimated again.
+    ``again`` replaces kept ones; ``datasets`` are as in the experiment, since a record does not hold the path of a
+    user's file; ``say`` is told what could not be estimated, and why.
     """
     from bench.analysis.statistics.change_points import is_available
 

@@ -26,16 +26,13 @@ class Pool:
 
 
 def pool(runs: pd.DataFrame) -> Pool:
-    """Put runs of several sources together.
+    """Put runs of several sources (numbers, in the column ``source``) together.
 
     Runs belong to one scenario only if dataset, its options, its data's ``fingerprint`` and every number of the
     protocol agree. A run with the id of another one is the same run; one that ended well counts before one that did
-    not, then the first source. Runs of one entry in one scenario whose ``version`` differs are different entries,
-    ``name [2]`` by their sources. Of two runs of one version with one seed the newest counts.
-
-    Args:
-        runs: With the columns ``source`` (a number), ``fingerprint``, ``version`` (of everything but options and seed
-            that decides the outcome) and ``started``, text.
+    not, then the first source. Runs of one entry in one scenario whose ``version`` (of all code that decides the
+    outcome) differs are different entries, ``name [2]`` by their sources. Of two runs of one version and seed the
+    newest counts.
     """
     runs = runs.assign(bad=runs["status"] != "ok").sort_values(["bad", "source"], kind="stable")
     ok = runs[~runs["bad"]]

@@ -11,14 +11,10 @@ GROUP = ["strategy", "forecaster", "dataset", "protocol"]
 
 
 def grid_table(trials: pd.DataFrame) -> pd.DataFrame:
-    """One row for each point of each group (strategy, forecaster, dataset and protocol), in the order of the grid.
+    """One row for each point (JSON of options) of each `GROUP`, in the order of the grid.
 
     The point with the lowest mean is chosen, the first of several; never one of which a seed failed or diverged, since
     the mean over the seeds that remain would flatter it.
-
-    Args:
-        trials: A row for each run: columns of ``GROUP``, ``point`` (a JSON object of options), ``status``, ``reason``,
-            ``val_mse``.
 
     Returns:
         Columns of ``GROUP``, then ``point, val_mse`` (mean over the seeds with a finite error; NaN without),

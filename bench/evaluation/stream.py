@@ -25,7 +25,7 @@ Watches = tuple[AbstractContextManager[object], AbstractContextManager[object]]
 Score = Callable[[NDArray[np.int64], Singles], None]
 
 SCORED_TOGETHER = 50_000
-"""Forecast values, about so many, that are scored at once."""
+"""About so many forecast values are scored at once."""
 
 
 class StreamError(Exception):
@@ -34,13 +34,11 @@ class StreamError(Exception):
 
 @dataclass(frozen=True)
 class PreparedSeries:
-    """A series made ready for one protocol: scaled, and cut into what is known before service and what is not.
+    """A series prepared for one protocol: scaled, and divided into what is known before service and what is not.
 
-    The harness alone holds it. What strategies get are copies of released rows.
+    Only the harness holds it; strategies get copies of released rows.
 
     Attributes:
-        series: The series.
-        protocol: Who may know what, and when.
         inputs: ``(T, C_in)`` float32, scaled.
         targets: ``(T, C_out)`` float32, scaled.
         truth: ``(T, C_out)`` float64, scaled: what forecasts are scored against.
@@ -62,7 +60,7 @@ class PreparedSeries:
         return stage
 
     def scale_again(self, rows: slice) -> None:
-        """Make some rows of the tables anew, from what the series holds there now."""
+        """Compute some rows of the tables again, from the current values of the series."""
         scaled = self.series.scaler.scale(self.series.values[rows])
         self.truth[rows] = scaled[:, list(self.series.target_column)]
         self.targets[rows] = self.truth[rows]
@@ -98,7 +96,7 @@ class PreparedSeries:
         return self.windows_at(origins).numpy()
 
     def windows_at(self, origins: NDArray[np.int64], apart: int = 0) -> torch.Tensor:
-        """The same, as a tensor; quicker where all origins are known to be so many rows ``apart``."""
+        """`windows` as a tensor; faster if all origins are known to be so many rows ``apart``."""
         lookback = self.protocol.lookback
         return _stretches(self.inputs, origins - lookback, lookback, apart)
 
@@ -114,7 +112,7 @@ class PreparedSeries:
 def _stretches(rows: NDArray[Any], starts: NDArray[np.int64], length: int, apart: int) -> torch.Tensor:
     """``(n, length, C)`` copies of ``(T, C)`` contiguous rows, from each start on.
 
-    Where all starts are known to be so many rows ``apart``, no index is built; 0 is any distance.
+    If all starts are known to be so many rows ``apart``, no index is built; 0 is any distance.
     """
     if not apart or len(starts) == 0:
         return torch.from_numpy(rows[starts[:, None] + np.arange(length)])
@@ -126,12 +124,11 @@ def _stretches(rows: NDArray[Any], starts: NDArray[np.int64], length: int, apart
 
 
 def matured_origins(next_pair: int, t: int, protocol: Protocol, first: int) -> NDArray[np.int64]:
-    """Origins of the pairs that matured and were not released before: the only place where labels come from.
+    """Origins of the pairs that matured since the last release: the only source of labels.
 
     Args:
-        next_pair: First row whose pair has not been looked at.
-        t: The first origin of the block at hand.
-        protocol: When labels come, and which of them.
+        next_pair: First row whose pair was not yet considered.
+        t: The first origin of the current block.
         first: Row of the very first pair.
 
     Returns:
@@ -150,11 +147,9 @@ def blocks(protocol: Protocol, start: int, end: int) -> Iterator[NDArray[np.int6
 
 @dataclass
 class Stream:
-    """One strategy in service: the clock's hands between two blocks.
+    """One strategy in service.
 
     Attributes:
-        stage: The series and protocol.
-        strategy: Who serves.
         device: Where windows are sent.
         adapt_watch: Times ``observe`` and ``adapt`` of each block.
         predict_watch: Times ``predict`` of each block.
@@ -180,12 +175,12 @@ class Stream:
         return {"first_adapt_ms": float(adapting[0]), "first_predict_ms": float(predicting[0])}
 
     def start_watches(self) -> None:
-        """Forget all durations: what comes now is timed afresh."""
+        """Forget all durations, and time from here on."""
         self.adapt_watch, self.predict_watch = stopwatch(self.device), stopwatch(self.device)
         self._block_sizes: list[int] = []
 
     def windows_since_start(self, skip: int) -> int:
-        """Windows forecast since the watches were started, the first ``skip`` blocks left out."""
+        """Windows forecast since the watches were started, without the first ``skip`` blocks."""
         return sum(self._block_sizes[skip:])
 
     def run(
@@ -197,18 +192,13 @@ class Stream:
         limit: int = 0,
         watches: Watches | None = None,
     ) -> int:
-        """Serve every origin from ``start`` on whose truth ends by ``end``.
+        """Serve every origin from ``start`` on whose truth ends by ``end``, and return the number of blocks.
 
         Args:
-            start: First origin.
-            end: Where the rows end.
-            score: Called off the clock with origins ``(n,)`` and forecasts ``(n, H, C_out)``, in order, in bulk.
-            on_block: Called off the clock with each block's first origin.
+            score: Called outside of timing with origins ``(n,)`` and forecasts ``(n, H, C_out)``, in order, in bulk.
+            on_block: Called outside of timing with each block's first origin.
             limit: Stop after this many blocks; 0 means never.
-            watches: Entered around adapting and around predicting, in place of the stream's own.
-
-        Returns:
-            Blocks served.
+            watches: Entered around adapting and around predicting, instead of the stream's own.
 
         Raises:
             StreamError: A forecast has the wrong shape or is not finite.
@@ -242,14 +232,14 @@ class Stream:
                 self.strategy.observe(rows.to(self.device))
             if feedback is not None:
                 self.strategy.adapt(feedback if is_here else feedback.to(self.device))
-            del rows, feedback  # whatever a strategy hung on them ends while the clock runs
+            del rows, feedback  # finalizers that a strategy attached to them are timed
         with predicting:
             forecast = plain_array(self.strategy.predict(windows.to(self.device)))
             del windows
         return self._checked(forecast, origins)
 
     def _release(self, t: int) -> tuple[torch.Tensor | None, Feedback | None]:
-        """What became known by ``t``: new rows, and newly matured pairs; None for what the strategy does not take."""
+        """What became known by ``t``: new rows, and newly matured pairs; None for what the strategy does not use."""
         stage, protocol = self.stage, self.stage.protocol
         rows = feedback = None
         if self._observes and t > self._seen:
@@ -264,7 +254,7 @@ class Stream:
         return rows, feedback
 
     def _partial_labels(self, t: int) -> PartialLabels:
-        """The pairs whose truth has begun by ``t`` and is not over, of those that are released at all."""
+        """The pairs whose truth is partly known at ``t``, of those that are released at all."""
         stage, protocol = self.stage, self.stage.protocol
         known_rows = t - protocol.delay  # rows before it are known
         origins = np.arange(max(self._first, t - protocol.lag + 1), known_rows, dtype=np.int64)
@@ -295,13 +285,10 @@ class Stream:
 
 
 def plain_array(forecast: Any) -> Singles:
-    """A true copy of a forecast as plain numbers, whatever object holds it.
+    """A true copy of a forecast as plain numbers, whatever object holds it; `StreamError` if it has no real numbers.
 
-    What it is asked for may lend memory that is written to later (``__array__``, a class of arrays or tensors with
-    methods of its own): what it answers with is made a plain array, and that is copied, which no class can forestall.
-
-    Raises:
-        StreamError: It is no array of real numbers.
+    The object may lend memory that is written to later (``__array__``, a class of arrays or tensors with
+    methods of its own): its answer is made a plain array, and that is copied, which no class can prevent.
     """
     expected = "expected an array or a tensor (K, H, C_out)"
     if forecast is None:

@@ -40,17 +40,14 @@ def change_points(values: Floats, columns: tuple[str, ...], season: int | None =
 
     Args:
         values: ``(T, C)``, finite.
-        columns: ``C`` names.
         season: Rows in one season, or None.
 
     Returns:
-        Columns ``row`` (the first of the new level, to a block), ``shift`` (of the level of the column that moved most,
-        in its standard deviations, signed) and ``column``, in order of rows; empty if nothing changes, or there are too
-        few rows to tell.
+        ``row`` (the first of the new level, to a block), ``shift`` (of the level of the column that moved most, in its
+        standard deviations, signed) and ``column``, in order of rows; empty without changes, or with too few rows.
 
-    Source:
-        Exact segmentation: Celisse, Marot, Pierre-Jean and Rigaill, "New efficient algorithms for multiple change-point
-        detection with reproducing kernels", 2018, as implemented in ruptures.
+    Source: exact segmentation, Celisse, Marot, Pierre-Jean and Rigaill (2018), "New efficient algorithms for multiple
+        change-point detection with reproducing kernels", as implemented in ruptures.
     """
     scaled, block, moving = seasonless_levels(values, season)
     if len(scaled) < LEAST_POINTS or not moving.any():
