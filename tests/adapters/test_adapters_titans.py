@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench import BenchError
 from bench.evaluation.stream import PreparedSeries, Stream
-from bench.forecasters.titans.fast_engine import perceptron, surprises
+from bench.forecasters.titans.fast_engine import perceptron
 
 from ..caches import same
 from ..titans_in_service import CARRYING, CPU, START, H, L, U, changed, enlisted, protocol, series_to, serve, weights
@@ -93,7 +93,7 @@ def test_frozen_never_writes(monkeypatch: pytest.MonkeyPatch) -> None:
         return surprise(*args)
 
     def count(_: Any) -> None:  # in service, not in training
-        monkeypatch.setattr(surprises, "surprise", counted)
+        monkeypatch.setattr(perceptron, "surprise", counted)
 
     frozen = serve("frozen", protocol(), watch=count)
     assert writes == []
