@@ -28,6 +28,7 @@ from bench.results.frame import load_results
 
 if TYPE_CHECKING:
     from bench.contracts.engine import Engine, EngineConfig, FailedJob, Pool, register_engine
+    from bench.contracts.section import register_section
     from bench.data.download import fetch
     from bench.execution.experiment import Experiment, load_experiment
     from bench.execution.run import run
@@ -77,6 +78,7 @@ __all__ = [
     "register_engine",
     "register_forecaster",
     "register_metric",
+    "register_section",
     "register_strategy",
     "run",
 ]
@@ -87,6 +89,7 @@ _LATE = {  # modules that cost time to import, or that decide no number
     "bench.execution.experiment": ("Experiment", "load_experiment"),
     "bench.execution.run": ("run",),
     "bench.report.notebook": ("ExperimentResults",),
+    "bench.contracts.section": ("register_section",),
 }
 
 

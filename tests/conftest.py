@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, wraps
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import dedent
@@ -62,6 +63,7 @@ def young_heap() -> Iterator[None]:
 def forgetting() -> Iterator[None]:
     """Built-in plug-ins are there; whatever else is registered or loaded meanwhile is forgotten at the end."""
     load_plugins()
+    import_module("bench.report.document")  # registers the sections of reports
     _loaded.cache_clear()
     entries = [registry._entries.copy() for registry in REGISTRIES]
     modules = set(sys.modules)

@@ -233,14 +233,18 @@ def report(
     all_figures: Annotated[
         bool, typer.Option("--all-figures", help="Figures of every dataset, however many there are.")
     ] = False,
+    plugins: Plugins = None,
     html: Annotated[
         bool, typer.Option("--html", help="Write report.html too: one page to sort, filter and zoom, no network.")
     ] = False,
 ) -> None:
     """Write reports again from the results on disk."""
+    from bench.contracts.discovery import load_sections
     from bench.contracts.registry import unknown
     from bench.report import PAGE, write_report
     from bench.results.store import experiments_in
+
+    load_sections(plugins or ())
 
     say_left_alone(results)
     folders = {folder.name: folder for folder in experiments_in(results)}
@@ -270,10 +274,11 @@ def compare(
     from bench.analysis.compare import Bounds, is_worse
     from bench.report.compare.loading import compare as compare_places
     from bench.report.compare.text import comparison
+    from bench.report.render.markdown import render
 
     say_left_alone(*(Path(place) for place in (a, b)))
     found = compare_places(a, b, Bounds(worse, slower))
-    out.print("\n\n".join(comparison(found, everything=all_)))
+    out.print(render(comparison(found, everything=all_)).rstrip())
     if is_worse(found.changes):
         raise typer.Exit(1)
 
@@ -289,11 +294,12 @@ def leaderboard(
     """Several experiments' or machines' results in one table, as Markdown."""
     from bench.report.pooled.loading import read_standings
     from bench.report.pooled.text import standings
+    from bench.report.render.markdown import render
     from bench.results.csv_text import write_frame
 
     say_left_alone(*map(Path, results or ["results"]))
     found = read_standings(results or ["results"])
-    out.print("\n\n".join(standings(found)))
+    out.print(render(standings(found)).rstrip())
     if csv is not None:
         csv.parent.mkdir(parents=True, exist_ok=True)
         write_frame(found.board, csv)

@@ -19,18 +19,20 @@ from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.metric import METRICS
 from bench.contracts.plugin_import import forget, line_of, load, loaded, plugins_in
 from bench.contracts.registry import Registry
+from bench.contracts.section import SECTIONS
 from bench.contracts.series import DriftSeries
 from bench.contracts.strategy import STRATEGIES
 
 PACKAGE = Path(__file__).resolve().parents[1]
 KINDS = ("adapters", "datasets")
-_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine)\b")
+_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine|section)\b")
+_SECTION = re.compile(rb"\bregister_section\b")
 BUILT_IN = ("bench.forecasters.linear", "bench.forecasters.titans.forecaster", "bench.execution.engines")
 """Modules that register, beside the folders of plug-ins."""
 
 LISTED: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)  # of what an experiment lists
 
-REGISTRIES: tuple[Registry[Any], ...] = (*LISTED, METRICS, ENGINES)
+REGISTRIES: tuple[Registry[Any], ...] = (*LISTED, METRICS, ENGINES, SECTIONS)
 
 
 def home() -> Path:
@@ -70,9 +72,9 @@ def _others(file: Path) -> Iterable[Path]:
     return file.parent.rglob("*.py") if file.name == "__init__.py" else ()
 
 
-def _registers(file: Path) -> bool:
+def _registers(file: Path, what: re.Pattern[bytes] = _REGISTERS) -> bool:
     try:
-        return _REGISTERS.search(file.read_bytes()) is not None
+        return what.search(file.read_bytes()) is not None
     except OSError:
         return False
 
@@ -110,6 +112,21 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
     for path in paths:
         _load_path(Path(path))
     return [Broken(reason, _names_in(file)) for file, reason in failed.items()]
+
+
+def load_sections(paths: Iterable[Path | str] = ()) -> None:
+    """Register the sections of reports that plug-ins of the working folder, and all that ``paths`` name, bring.
+
+    No other plug-in is loaded: a report needs none, and no torch unless one of these imports it.
+
+    Raises:
+        BenchError: As `load_plugins`.
+    """
+    for file in working_plugins():
+        if any(_registers(each, _SECTION) for each in [file, *_others(file)]):
+            _load_file(file, file.relative_to(Path.cwd().resolve()).parts[0])
+    for path in paths:
+        _load_path(Path(path))
 
 
 def load_dataset(name: str, **options: Any) -> DriftSeries:
@@ -151,7 +168,9 @@ def _load_path(path: Path) -> None:
     if is_new and _registered() == before:
         forget({module.__name__ for module in modules})  # once mended, it loads
         decorators = ", ".join(f"@register_{registry.kind}" for registry in REGISTRIES)
-        raise BenchError(f"--plugins {path}: registers nothing. Put one of {decorators}, with a name, before a class.")
+        raise BenchError(
+            f"--plugins {path}: registers nothing. Put one of {decorators}, with a name, before a class or function."
+        )
 
 
 def _registered() -> int:

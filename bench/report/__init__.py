@@ -7,12 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from bench.report.blocks import (
+    Block,
+    Bullets,
+    Code,
+    Details,
+    Figure,
+    Heading,
+    Paragraph,
+    Table,
+    escape,
+    figures_in,
+)
 from bench.results.disk import sweep
 from bench.results.file_lock import file_lock
 from bench.results.owner import unique_name
 from bench.results.plain import is_file, make_folder, remove, require_plain
+
+__all__ = [
+    "PAGE",
+    "Block",
+    "Bullets",
+    "Code",
+    "Details",
+    "Figure",
+    "Heading",
+    "Paragraph",
+    "Table",
+    "escape",
+    "write_report",
+]
 
 PARTS = ("tables", "figures", "datasets")
 TEXT, PAGE = "README.md", "report.html"
@@ -46,38 +73,42 @@ def write_report(
         BenchError: The folder holds no records; or the report's folder, or a part of it, is a link, say.
     """
     # Imported late: `import bench.report` costs nothing until a report is written.
-    from bench.report.document import compose
-    from bench.report.gallery import Gallery, draw_figures
+    from bench.report.document import dataset_page, report
+    from bench.report.figures.canvas import drawing_style, save
     from bench.report.html.document import compose_page
-    from bench.report.pages import write_pages
-    from bench.report.render.csv import write_tables
+    from bench.report.render.csv import write_sweeps, write_tables
     from bench.report.render.latex import write_latex
-    from bench.report.sections.sweep_results import draw_sweeps, read_sweeps, write_sweeps
-    from bench.report.sections.sweeps import compose_sweeps
-    from bench.report.sections.throughput import read_throughput
+    from bench.report.render.markdown import file_of, render
+    from bench.report.sections.overview import page_of
+    from bench.report.sections.sweeps import not_served
+    from bench.report.view.detail import on_own_page
     from bench.report.view.loading import read_results
+    from bench.report.view.sweeps import read_sweeps
+    from bench.report.view.throughput import read_throughput
     from bench.results.store import Store
 
     sweeps = read_sweeps(results_folder)
-    # what was swept and not served has no results yet
-    results = read_results(results_folder) if sweeps is None or Store(results_folder).run_ids() else None
-    with _replacing(report_folder) as work:
-        figures: Gallery = {}
-        if results is not None:
-            write_tables(results, work / "tables")
-            write_latex(results, work / "tables" / "latex")
-            figures |= draw_figures(results, work / "figures", everything=all_figures)
+    with _replacing(report_folder) as work, drawing_style():
+        (work / "figures").mkdir()
+
+        def write(blocks: list[Block], path: Path, above: str = "") -> None:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(render(blocks, above), encoding="utf-8", newline="\n")
+            for figure in figures_in(blocks):
+                save(figure.canvas, work / "figures" / file_of(figure))
+
         if sweeps is not None:
             write_sweeps(sweeps, work / "tables")
-            figures |= draw_sweeps(sweeps, work / "figures")
-        if results is not None:
-            text = compose(results, figures, read_throughput(throughput), sweeps)
-            write_pages(results, figures, work)
-        else:
-            assert sweeps is not None
-            text = compose_sweeps(sweeps, figures)
-        (work / TEXT).write_text(text, encoding="utf-8", newline="\n")
-        if results is not None and (page or (report_folder / PAGE).is_file()):
+        if sweeps is not None and not Store(results_folder).run_ids():  # nothing was served yet
+            write(not_served(sweeps), work / TEXT)
+            return report_folder / TEXT
+        results = replace(read_results(results_folder), sweeps=sweeps, throughput=read_throughput(throughput))
+        write_tables(results, work / "tables")
+        write_latex(results, work / "tables" / "latex")
+        write(list(report(results)), work / TEXT)
+        for scenario in on_own_page(results):
+            write(dataset_page(results, scenario, figures=all_figures), work / page_of(scenario), "../")
+        if page or (report_folder / PAGE).is_file():
             (work / PAGE).write_text(compose_page(results), encoding="utf-8", newline="\n")
     return report_folder / TEXT
 

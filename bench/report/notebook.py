@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,10 +94,12 @@ class ExperimentResults:
 
         Columns are ``scenario`` and those of `bench.analysis.all_pairs`; ``p_holm`` is adjusted for all rows together.
         """
-        return self._loaded.pairs.copy()
+        from bench.report.view.comparisons import pair_table
+
+        return pair_table(self._loaded).copy()
 
     def figures(self, most: int | None = None) -> list[NotebookFigure]:
-        """The report's figures, drawn when asked for, overviews first.
+        """The report's figures in its order, drawn when asked for.
 
         Args:
             most: No more than so many; None for all.
@@ -121,25 +123,15 @@ class ExperimentResults:
         return write_report(self.folder, Path(folder))
 
     def _drawn(self) -> Iterator[NotebookFigure]:
+        from bench.report.blocks import figures_in
+        from bench.report.document import report
         from bench.report.figures.canvas import drawing_style
-        from bench.report.figures.palette import colours
-        from bench.report.gallery import drawings
-        from bench.report.gallery.drift import drift_drawings
-        from bench.report.gallery.overview import overview_drawings
-        from bench.report.gallery.ranks import rank_drawings
 
-        results = self._loaded
-        palette = colours(results.runs["strategy"])
         with drawing_style():
-            for scenario, _, drawing, title in chain(
-                overview_drawings(results, palette),
-                rank_drawings(results, palette),
-                drawings(results, palette, results.focus.shown),
-                drift_drawings(results, palette),
-            ):
+            for figure in figures_in(report(self._loaded)):
                 buffer = io.BytesIO()
-                drawing.figure.savefig(buffer, format="png", dpi=DPI)
-                yield NotebookFigure(f"{title}: {scenario}", drawing.caption, buffer.getvalue())
+                figure.canvas.savefig(buffer, format="png", dpi=DPI)
+                yield NotebookFigure(f"{figure.alt}: {figure.subject}", figure.caption, buffer.getvalue())
 
     def __repr__(self) -> str:
         counts = self._loaded.runs["status"].value_counts()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 from pathlib import Path
 
 from bench.results.file_lock import LOCKS, Lock, break_left
@@ -96,3 +98,11 @@ def _remove(path: Path, within: Path) -> None:
     else:
         with contextlib.suppress(NotPlainError):
             remove(path, within)
+
+
+def slug(text: str) -> str:
+    """A file name for any text, no two alike: letters, digits and hyphens, and a hash where anything was lost."""
+    short = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48]
+    if short and short == text:
+        return short
+    return "-".join(part for part in (short, hashlib.sha256(text.encode()).hexdigest()[:8]) if part)

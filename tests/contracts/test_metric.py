@@ -10,6 +10,7 @@ import pytest
 
 from bench import BenchError, ErrorMeans, Metric, MetricContext, UndefinedError, load_results, register_metric
 from bench.contracts.metric import BUILT_IN, METRICS, RESERVED, is_free, seasonal_steps
+from bench.report.view.error_parts import by_channel, by_lead
 from bench.report.view.loading import read_results
 from bench.results.record import FIELDS
 from bench.results.store import ORIGINS, Store
@@ -117,7 +118,7 @@ def test_no_other_column_can_be_the_name_of_a_metric(tmp_path: Path) -> None:
     results = read_results(store.folder)
     origins = store.read_frame(next(iter(results.records)), ORIGINS)
     assert origins is not None
-    tables = (load_results(store.folder), results.runs, results.board, results.by_lead, results.by_channel, origins)
+    tables = (load_results(store.folder), results.runs, results.board, by_lead(results), by_channel(results), origins)
     columns = {str(column) for table in tables for column in table}
     assert {name for name in columns if is_free(name)} == {*BUILT_IN, "share"}
     assert not RESERVED & {*BUILT_IN}

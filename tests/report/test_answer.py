@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from bench.report.document import question
-from bench.report.sections.summary import answer
+from bench.report.render.markdown import render
+from bench.report.sections.summary import answer, question
+from bench.report.view.comparisons import against_best, pair_table
 from bench.report.view.loading import read_results
 from bench.results.checksums import opened, sealed
 
 
 def text_of(fakes: Any, folder: Path, strategies: list[Any], seeds: int = 3) -> str:
     scenario = fakes.Scenario(origins=40, events=())
-    return "\n".join(answer(read_results(fakes.write_results(folder, [scenario], strategies, seeds).folder)))
+    return render(answer(read_results(fakes.write_results(folder, [scenario], strategies, seeds).folder)))
 
 
 def test_persistence_wins(tmp_path: Path, fakes: Any) -> None:
@@ -45,8 +46,8 @@ def test_the_gap_is_tested(error: float, what: str, tmp_path: Path, fakes: Any) 
     scenario = fakes.Scenario(origins=200, events=())
     strategies = [fakes.Strategy("rls", 0.200, noise=1e-6), fakes.Strategy("ogd", error, noise=1e-6)]
     results = read_results(fakes.write_results(tmp_path, [scenario], strategies, 3).folder)
-    text = "\n".join(answer(results))
-    pair = results.against_best("akl-pedestrians").iloc[0]
+    text = render(answer(results))
+    pair = against_best(results, "akl-pedestrians").iloc[0]
     assert {pair["one"], pair["other"]} == {"rls", "ogd"}
     p = pair["p_holm"]
     assert f": {what} (in MSE \N{MINUS SIGN}" in text
@@ -58,7 +59,7 @@ def test_the_gap_is_tested(error: float, what: str, tmp_path: Path, fakes: Any) 
 def test_a_gap_that_cannot_be_tested_says_why(tmp_path: Path, fakes: Any) -> None:
     strategies = [fakes.Strategy("rls", 0.200), fakes.Strategy("ogd", 0.3)]
     scenario = fakes.Scenario(origins=48, stride=1, preset="online", events=())
-    text = "\n".join(answer(read_results(fakes.write_results(tmp_path, [scenario], strategies, 3).folder)))
+    text = render(answer(read_results(fakes.write_results(tmp_path, [scenario], strategies, 3).folder)))
     assert ": not tested, too few forecasts (in MSE \N{MINUS SIGN}" in text
     assert "significant" not in text
 
@@ -73,13 +74,13 @@ def test_equal_forecasts_have_no_difference_at_all(tmp_path: Path, fakes: Any) -
 def test_that_nothing_is_significant_is_part_of_the_answer(tmp_path: Path, fakes: Any) -> None:
     alike = [fakes.Strategy(name, 0.2, noise=1e-6) for name in ("rls", "ogd", "dsof")]
     scenario = fakes.Scenario(origins=200, events=())
-    text = "\n".join(answer(read_results(fakes.write_results(tmp_path / "a", [scenario], alike, 3).folder)))
+    text = render(answer(read_results(fakes.write_results(tmp_path / "a", [scenario], alike, 3).folder)))
     assert "**Of 3 pairs of strategies none differs significantly.**" in text
     found = [*alike, fakes.Strategy("persistence", 0.4, noise=1e-6)]
-    text = "\n".join(answer(read_results(fakes.write_results(tmp_path / "b", [scenario], found, 3).folder)))
+    text = render(answer(read_results(fakes.write_results(tmp_path / "b", [scenario], found, 3).folder)))
     assert "none differs" not in text
     few = fakes.Scenario(origins=48, stride=1, preset="online", events=())
-    text = "\n".join(answer(read_results(fakes.write_results(tmp_path / "c", [few], alike, 3).folder)))
+    text = render(answer(read_results(fakes.write_results(tmp_path / "c", [few], alike, 3).folder)))
     assert "**None of the 3 pairs of strategies could be tested for significance.**" in text
 
 
@@ -107,7 +108,7 @@ def test_frozen_s_cost_stands_beside_that_of_a_strategy_without_a_forecaster(tmp
 def test_instant_labels_are_owned_up_to(tmp_path: Path, fakes: Any) -> None:
     strategies = [fakes.Strategy("persistence", 0.5), fakes.Strategy("rls", 0.1)]
     folder = fakes.write_results(tmp_path, [fakes.Scenario(origins=40, events=())], strategies, 1).folder
-    assert "none saw a row before its time." in question(read_results(folder))[0]
+    assert "none saw a row before its time." in render(question(read_results(folder)))
     for path in folder.glob("*/record.json"):
         text, _ = opened(path.read_bytes())
         record = json.loads(text)
@@ -115,9 +116,9 @@ def test_instant_labels_are_owned_up_to(tmp_path: Path, fakes: Any) -> None:
         frames = [file for file in path.parent.iterdir() if file.suffix == ".parquet"]
         path.write_text(sealed(json.dumps(record, indent=1), frames))
     results = read_results(folder)
-    assert "nothing is ranked" in "\n".join(answer(results))
-    assert "lowest MSE" not in "\n".join(answer(results))
-    assert "all did, on purpose" in question(results)[0]
+    assert "nothing is ranked" in render(answer(results))
+    assert "lowest MSE" not in render(answer(results))
+    assert "all did, on purpose" in render(question(results))
 
 
 def test_a_small_p_value_alone_is_no_finding(tmp_path: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,5 +126,6 @@ def test_a_small_p_value_alone_is_no_finding(tmp_path: Path, fakes: Any, monkeyp
     alike = [fakes.Strategy(name, 0.2, noise=1e-6) for name in ("rls", "ogd", "dsof")]
     scenario = fakes.Scenario(origins=200, events=())
     results = read_results(fakes.write_results(tmp_path, [scenario], alike, 3).folder)
-    monkeypatch.setitem(results.__dict__, "pairs", results.pairs.assign(p_holm=0.01))
-    assert "**Of 3 pairs of strategies none differs significantly.**" in "\n".join(answer(results))
+    changed = pair_table(results).assign(p_holm=0.01)
+    monkeypatch.setattr("bench.report.sections.summary.pair_table", lambda _: changed)
+    assert "**Of 3 pairs of strategies none differs significantly.**" in render(answer(results))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench import Protocol
 from bench.analysis.compare import Bounds, is_worse
 from bench.report.compare.loading import compare
-from bench.report.render.markdown import NONE
+from bench.report.render.numbers import NONE
 from bench.results.record import DatasetRecord, Errors, PluginRecord, Record, StepTimes, Timing
 from bench.results.run_key import key_of_record
 from bench.results.store import RECORD, SWEEP, Store

@@ -17,12 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bench.data.synthetic import Drift
-from bench.report import gallery, write_report
+from bench.report import write_report
 from bench.report.html.board import board_payload
 from bench.report.pooled.loading import read_standings
 from bench.report.pooled.text import standings
+from bench.report.render.markdown import render
 from bench.report.render.numbers import fixed, places
 from bench.report.sections.significance import p_text
+from bench.report.view.comparisons import skill_table
 from bench.report.view.loading import read_results
 from bench.results.record import EventRecord, TruthRecord
 from bench.results.store import ORIGINS, Store
@@ -161,13 +163,13 @@ def keep_words(figure: Figure, stem: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_odd_is_printed(case: str, tmp_path: Path, fakes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gallery, "save", keep_words)
+    monkeypatch.setattr("bench.report.figures.canvas.save", keep_words)
     store = Store(tmp_path / "r")
     CASES[case](store, fakes)
     write_report(store.folder, tmp_path / "report", page=True)
     files = [path for path in (tmp_path / "report").rglob("*") if path.suffix in (".md", ".tex", ".txt")]
     told = {path.name: path.read_text(encoding="utf-8") for path in files}
-    told["leaderboard"] = "\n".join(standings(read_standings([str(store.folder)])))
+    told["leaderboard"] = render(standings(read_standings([str(store.folder)])))
     results = read_results(store.folder)
     told["page"] = "\n".join(text for column in board_payload(results)["columns"] for text in column["texts"])
     for name, text in told.items():
@@ -189,12 +191,12 @@ def test_skill_against_a_reference_without_error_is_undefined(tmp_path: Path, fa
     flat = (tmp_path / "report" / "tables" / "latex" / "set-1.tex").read_text(encoding="utf-8")
     assert "rls & " in flat
     assert "undefined" in flat
-    assert "undefined" in "\n".join(standings(read_standings([str(store.folder)])))
+    assert "undefined" in render(standings(read_standings([str(store.folder)])))
     results = read_results(store.folder)
     columns = {column["key"]: column["texts"] for column in board_payload(results)["columns"]}
     assert columns["skill_persistence"].count("undefined") == 3
     assert columns["ratio"].count("undefined") == 4  # persistence to itself, too
-    skill_intervals = results.skill_intervals[results.skill_intervals["scenario"] == "set-1"].set_index(
+    skill_intervals = skill_table(results)[skill_table(results)["scenario"] == "set-1"].set_index(
         ["entry", "reference"]
     )
     assert skill_intervals.loc[("rls", "persistence"), "verdict"] == "undefined"

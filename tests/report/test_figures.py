@@ -24,7 +24,9 @@ from bench.report.figures.lead import draw_leads
 from bench.report.figures.palette import KNOWN, Look, colours, looks
 from bench.report.figures.series import POINTS, draw_series
 from bench.report.figures.stream import draw_stream, rolling_window
-from bench.report.view.highlight import bright_entries, shown_entries
+from bench.report.view.comparisons import cost_of
+from bench.report.view.error_parts import by_lead
+from bench.report.view.highlight import highlighted_entries, shown_entries
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 
@@ -147,7 +149,7 @@ def test_the_rolling_window_is_whole_seasons(origins: int, season: int | None, w
 
 def cost_points(results: Results) -> pd.DataFrame:
     board = results.board_of("akl-pedestrians")
-    return board[board["seeds"] > 0].merge(results.cost, on=["scenario", "entry"])
+    return board[board["seeds"] > 0].merge(cost_of(results), on=["scenario", "entry"])
 
 
 def test_error_against_cost(results: Results) -> None:
@@ -208,7 +210,7 @@ def test_axes_have_room_for_errors_of_any_size(factor: float, results: Results, 
     scenario = "akl-pedestrians"
     errors = results.streams[scenario].copy()
     errors["titans-b"] *= factor
-    leads = results.by_lead[results.by_lead["scenario"] == scenario].copy()
+    leads = by_lead(results)[by_lead(results)["scenario"] == scenario].copy()
     leads["mse"] = leads["mse"].mask(leads["entry"] == "titans-b", factor * leads["mse"])
     points = cost_points(results)
     points = points.assign(mse=points["mse"].mask(points["entry"] == "titans-b", factor), mse_sd=0.0)
@@ -225,7 +227,7 @@ def test_axes_have_room_for_errors_of_any_size(factor: float, results: Results, 
 
 
 def test_error_by_lead(results: Results, shown: list[Look]) -> None:
-    here = results.by_lead[results.by_lead["scenario"] == "akl-pedestrians"]
+    here = by_lead(results)[by_lead(results)["scenario"] == "akl-pedestrians"]
     with drawing_style():
         drawing = draw_leads(here, shown)
         assert_labels_are_apart_and_inside(drawing.figure)
@@ -281,11 +283,11 @@ def test_at_most_twelve_lines_and_six_in_colour() -> None:
         {"strategy": "frozen", "mse": 80.0},
         {"strategy": "oracle", "mse": 0.1, "group": "leaky"},
     )
-    assert bright_entries(board) == ["persistence", "frozen", "s00", "s01", "s02", "s03"]
+    assert highlighted_entries(board) == ["persistence", "frozen", "s00", "s01", "s02", "s03"]
     assert shown_entries(board) == [*(f"s{i:02}" for i in range(10)), "frozen", "persistence"]
     found = looks(board, colours(board["strategy"]))
     assert [look.entry for look in found] == shown_entries(board)
-    assert [look.entry for look in found if look.bright] == ["s00", "s01", "s02", "s03", "frozen", "persistence"]
+    assert [look.entry for look in found if look.highlighted] == ["s00", "s01", "s02", "s03", "frozen", "persistence"]
 
 
 def test_entries_of_one_strategy_share_a_colour_and_differ_in_dashes() -> None:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from bench.cli.main import main
 from bench.contracts.text import FORMULA, NUMBER, STEERS, in_cell, in_json, in_log, one_line, shown, shown_lines
-from bench.report.render.markdown import escape, fenced
+from bench.report.blocks import Code, escape
+from bench.report.render.markdown import inline, render
 from bench.results.audit import AUDITS, Audit, write_audit
 from bench.results.record import PluginRecord
 from bench.results.store import LOG, RECORD, TIMING, Store
@@ -52,7 +53,7 @@ def steering(text: str) -> list[str]:
 
 @given(ANY)
 def test_text_that_goes_out_holds_nothing_that_steers(text: str) -> None:
-    for said in (shown(text), one_line(text), escape(text), in_cell(text)):
+    for said in (shown(text), one_line(text), inline(escape(text)), in_cell(text)):
         assert not steering(said)
         assert "\n" not in said
         said.encode()  # any file takes it
@@ -79,7 +80,7 @@ def test_numbers_stay_numbers(number: str) -> None:
 
 
 def test_a_block_of_code_ends_where_it_ends() -> None:
-    assert fenced("a\n```\n<b>\x1b", "toml") == "````toml\na\n```\n<b>\\x1b\n````"
+    assert render([Code("a\n```\n<b>\x1b", "toml")]) == "````toml\na\n```\n<b>\\x1b\n````\n"
 
 
 def hostile_record(fakes: Any, scenario: Any, strategy: Any, text: str, seed: int) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def hostile_record(fakes: Any, scenario: Any, strategy: Any, text: str, seed: in
 def test_no_output_of_hostile_results_holds_what_steers(
     tmp_path: Path, fakes: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch, controls: list[str]
 ) -> None:
-    monkeypatch.setattr("bench.report.gallery.draw_figures", lambda *_, **__: {})
+    monkeypatch.setattr("bench.report.figures.canvas.save", lambda *_: None)
     store = Store(tmp_path / "results" / "default")
     for i, text in enumerate([*(CONTROLS[name] for name in controls), *FORMULAS[:3]]):
         formula = FORMULAS[i % len(FORMULAS)]
@@ -223,7 +224,7 @@ def test_names_of_any_bytes_are_names(tiny: Path, bench: Bench, monkeypatch: pyt
     (here / odd).write_bytes((here / "tiny.toml").read_bytes())
     table = os.fsdecode(b"\xff.csv")
     (here / table).write_bytes((here / "waves.csv").read_bytes())
-    monkeypatch.setattr("bench.report.gallery.draw_figures", lambda *_, **__: {})
+    monkeypatch.setattr("bench.report.figures.canvas.save", lambda *_: None)
     for words, status in (
         (("run", here / "tiny.toml", "--results", here / "r", "--reports", here / "reports", "--plugins", plain), 0),
         (("report", "--results", here / "r", "--reports", here / "reports", "--html"), 0),

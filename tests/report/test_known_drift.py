@@ -17,7 +17,7 @@ from bench.report import write_report
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.drift import Aligned, draw_recovery, draw_worth
 from bench.report.figures.palette import Look
-from bench.report.view.drift_measures import curves, recoveries, regrets
+from bench.report.view.drift_measures import curves, known_drifts, recoveries, regrets
 from bench.report.view.drift_sets import DriftSet
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
@@ -115,7 +115,7 @@ def page(written: Path) -> str:
 
 @pytest.fixture(scope="module")
 def sets(results: Results) -> dict[str, DriftSet]:
-    return {drift_set.name: drift_set for drift_set in results.known_drifts.sets}
+    return {drift_set.name: drift_set for drift_set in known_drifts(results).sets}
 
 
 def rows_of(text: str, heading: str) -> dict[str, list[str]]:
@@ -279,7 +279,7 @@ def test_recovery_curves_are_drawn_with_bands_where_there_are_series_enough() ->
     curve = pd.DataFrame({f"s{i}": np.where(since < 0, 1.0, 2.0 + 0.1 * i) for i in range(3)}, index=since)
     panels = [Aligned("jump", {"rls": curve}, (240,)), Aligned("one", {"rls": curve[["s0"]]}, ())]
     with drawing_style():
-        figure = draw_recovery(panels, [Look("rls", "#e69f00", "solid", bright=True)], before=120).figure
+        figure = draw_recovery(panels, [Look("rls", "#e69f00", "solid", highlighted=True)], before=120).figure
     first, second = figure.axes
     assert len(first.collections) == 1
     assert len(second.collections) == 0

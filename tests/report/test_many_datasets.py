@@ -15,12 +15,23 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
 from bench.report import write_report
-from bench.report.document import compose
+from bench.report.blocks import figures_in
+from bench.report.document import report as report_of
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.palette import FAINT, KNOWN, colours, looks
-from bench.report.gallery import draw_figures, drawings
-from bench.report.view.detail import ENDS, MIDDLE, MOST, focus_of
-from bench.report.view.highlight import MOST_BRIGHT, MOST_SHOWN
+from bench.report.render.markdown import render
+from bench.report.view.detail import (
+    ENDS,
+    MIDDLE,
+    MOST,
+    choose_detail,
+    collapsed,
+    detailed,
+    label_families,
+    on_own_page,
+)
+from bench.report.view.highlight import MOST_HIGHLIGHTED, MOST_SHOWN
+from bench.report.view.labels import shown_families
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 
@@ -89,7 +100,7 @@ def test_each_dataset_has_a_row_and_a_section_or_a_page(report: Path) -> None:
 def test_a_page_has_the_tables_of_its_dataset_and_every_link_leads_somewhere(report: Path) -> None:
     for page in (report / "datasets").iterdir():
         text = page.read_text(encoding="utf-8")
-        assert {"## Error", "## Cost", "## By lead", "## Is the difference more than chance?"} <= set(text.split("\n"))
+        assert {"## Error", "## Cost", "## By lead", "## Statistical significance"} <= set(text.split("\n"))
         others = {f"site-{number:02d}" for number in range(DATASETS)} - {page.stem}
         assert not [name for name in others if name in text]
         for link in re.findall(r"\]\(([^)#]*)", text):
@@ -103,11 +114,14 @@ def test_every_number_is_in_the_tables(report: Path) -> None:
 
 
 def test_all_figures_are_drawn_when_asked_for(
-    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    many: Path, results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.report.gallery.save", lambda figure, stem: None)
-    gallery = draw_figures(results, tmp_path / "figures", everything=True)
-    assert {scenario for scenario, kind in gallery if kind == "stream"} == set(results.scenarios)
+    drawn: list[str] = []
+    monkeypatch.setattr("bench.report.figures.canvas.save", lambda _, stem: drawn.append(stem.name))
+    page = write_report(many, tmp_path / "report", all_figures=True)
+    assert {f"stream-{scenario}" for scenario in results.scenarios} <= set(drawn)
+    other = next((page.parent / "datasets").iterdir())
+    assert f"](../figures/stream-{other.stem}.svg)" in other.read_text(encoding="utf-8")
 
 
 def test_fewer_labels_have_pages_and_only_some_families_are_shown(tmp_path: Path, fakes: Any) -> None:
@@ -119,17 +133,16 @@ def test_fewer_labels_have_pages_and_only_some_families_are_shown(tmp_path: Path
     ]
     strategies = [fakes.strategies[0], fakes.strategies[2]]
     results = read_results(fakes.write_results(tmp_path / "r", scenarios, strategies, 1).folder)
-    assert len(results.label_families) == len(results.in_detail) == len(results.aside) == MOST + 1
-    assert len(results.shown_families) == FULL
-    assert len(results.elsewhere) == 2 * (MOST + 1) - FULL
-    palette = colours(results.runs["strategy"])
+    assert len(label_families(results)) == len(detailed(results)) == len(collapsed(results)) == MOST + 1
+    assert len(shown_families(results)) == FULL
+    assert len(on_own_page(results)) == 2 * (MOST + 1) - FULL
     with drawing_style():
-        drawn = [kind for _, kind, _, _ in drawings(results, palette, results.focus.shown)]
-    assert drawn.count("labels") == FULL
-    text = compose(results, {})
+        blocks = list(report_of(results))
+    assert [figure.kind for figure in figures_in(blocks)].count("labels") == FULL
+    text = render(blocks)
     assert text.count("### Share of labels on ") == FULL
     assert "<details><summary>d0" not in text
-    assert text.count("](datasets/") == len(results.elsewhere)
+    assert text.count("](datasets/") == len(on_own_page(results))
 
 
 def test_pages_of_an_earlier_report_are_gone(report: Path, tmp_path: Path, fakes: Any) -> None:
@@ -142,20 +155,20 @@ def test_pages_of_an_earlier_report_are_gone(report: Path, tmp_path: Path, fakes
 
 
 def test_no_line_figure_has_more_than_twelve_lines(results: Results) -> None:
-    palette = colours(results.runs["strategy"])
+    page = results.on(results.scenarios[0], draws=True)
     assert results.runs["entry"].nunique() == ENTRIES > MOST_SHOWN
     seen = set()
     with drawing_style():
-        for _, kind, drawing, _ in drawings(results, palette, results.focus.shown[:1]):
-            if kind not in ("stream", "lead", "memory"):
+        for figure in figures_in(report_of(page)):
+            if figure.kind not in ("stream", "lead", "memory"):
                 continue
-            seen.add(kind)
-            for axes in drawing.figure.axes:
+            seen.add(figure.kind)
+            for axes in figure.canvas.axes:
                 lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
                 bright = {str(line.get_label()) for line in lines if to_hex(line.get_color()) != FAINT}
                 assert len(lines) <= MOST_SHOWN
-                assert len(bright) <= MOST_BRIGHT
-                if kind != "memory":
+                assert len(bright) <= MOST_HIGHLIGHTED
+                if figure.kind != "memory":
                     assert {"persistence", "frozen + titans"} <= bright
     assert seen == {"stream", "lead", "memory"}
 
@@ -187,17 +200,17 @@ def board(entries: dict[str, float]) -> pd.DataFrame:
 def test_the_ends_and_the_middle_are_shown(skills: list[float], reference: str) -> None:
     nothing = {"frozen": float("nan"), "persistence": float("nan")}
     boards = {f"s{i}": board(nothing | {reference: skill}) for i, skill in enumerate(skills)}
-    focus = focus_of(boards, list(boards))
-    assert len(set(focus.shown)) == len(focus.shown) == FULL
-    assert focus.reference == reference
+    found = choose_detail(boards, list(boards))
+    assert len(set(found.shown)) == len(found.shown) == FULL
+    assert found.reference == reference
     by_name = dict(zip(boards, skills, strict=True))
     ranked = sorted(skills)
-    assert sorted(by_name[name] for name in focus.lowest) == ranked[:ENDS]
-    assert sorted(by_name[name] for name in focus.highest) == ranked[-ENDS:]
+    assert sorted(by_name[name] for name in found.lowest) == ranked[:ENDS]
+    assert sorted(by_name[name] for name in found.highest) == ranked[-ENDS:]
 
 
 def test_few_are_all_shown_and_many_without_a_reference_are_the_first() -> None:
     nothing = {"frozen": float("nan"), "persistence": float("nan")}
     boards = {f"s{i}": board(nothing) for i in range(MOST + 1)}
-    assert focus_of(boards, list(boards)[:MOST]).shown == tuple(boards)[:MOST]
-    assert focus_of(boards, list(boards)).shown == tuple(boards)[:FULL]
+    assert choose_detail(boards, list(boards)[:MOST]).shown == tuple(boards)[:MOST]
+    assert choose_detail(boards, list(boards)).shown == tuple(boards)[:FULL]

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,15 @@ from syrupy.assertion import SnapshotAssertion
 
 from bench.contracts.text import one_line, shown_lines
 from bench.report import PAGE, write_report
+from bench.report.blocks import Block, Bullets, Heading, Paragraph, escape, runs
 from bench.report.figures.palette import KNOWN, SPARE
 from bench.report.html.cells import number, podium
 from bench.report.html.document import assemble, compose_page
 from bench.report.html.payload import as_json, payload
-from bench.report.html.prose import paragraphs, runs_of
 from bench.report.html.streams import BYTES_A_POINT, all_looks, last_of, limits_for, means_over, stretch_origins
 from bench.report.html.theme import CONTRAST, DARK_PAPER, contrast, on_dark
-from bench.report.render.markdown import escape
+from bench.report.render.html import inline, render
+from bench.report.sections.problems import in_short
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 from bench.results.store import Store
@@ -91,9 +93,11 @@ def test_the_same_records_give_the_same_bytes(page: str, two_datasets: Path) -> 
 def test_the_page_says_what_the_markdown_says(page: str, readme: Path) -> None:
     found = payload_of(page)
     text = readme.read_text(encoding="utf-8")
-    for paragraph in found["answer"]:
-        plain = "".join(run[0] for run in paragraph["runs"])
-        assert re.sub(r"\*\*|\]\(#[^)]*\)|\[(?=Is|Prob)", "", text).count(plain) == 1, plain
+    answer = page.partition('<div id="answer" class="prose">')[2].partition("</div>")[0]
+    said = [unescape(re.sub("<.*?>", "", line)) for line in re.findall("<(?:p|li)>(.*?)</(?:p|li)>", answer)]
+    assert len(said) > 3
+    for plain in said:
+        assert re.sub(r"\*\*|\]\(#[^)]*\)|\[(?=Stat|Prob)", "", text).count(plain) == 1, plain
     mse = next(column for column in found["board"]["columns"] if column["key"] == "mse")
     assert all(f" {cell} |" in text or f"**{cell}** |" in text for cell in mse["texts"])
 
@@ -120,17 +124,18 @@ def test_no_name_breaks_out(name: str) -> None:
 @given(name=ANY_TEXT)
 def test_what_is_escaped_is_read_back(name: str) -> None:
     line = one_line(name)
-    assert runs_of(escape(name)) == ([[line]] if line else [])
-    assert runs_of(f"**{escape('a' + line)}** b") == [[one_line("a" + line), "strong"], [" b"]]
+    assert runs(escape(name)) == ([(line, "", "")] if line else [])
+    assert runs(f"**{escape('a' + name)}** b") == [(one_line("a" + name), "strong", ""), (" b", "", "")]
+    assert Elements(f"<title>{inline(escape(name), {})}</title>").of("title")[0][1] == line
 
 
 def test_paragraphs() -> None:
-    blocks = ["## Title", "one *two*", "- **a**: `b c`\n- [d](#d)"]
-    assert paragraphs(blocks) == [
-        {"kind": "p", "runs": [["one "], ["two", "em"]]},
-        {"kind": "li", "runs": [["a", "strong"], [": "], ["b c", "code"]]},
-        {"kind": "li", "runs": [["d", "link", "#d"]]},
-    ]
+    blocks: list[Block] = [Heading("Title", 3), Paragraph("one *two*"), Bullets(["**a**: `b c`", "[d](#d), [e](#e)"])]
+    assert render(blocks, {"#d": "#here"}) == (
+        '<h3>Title</h3>\n<p>one <em><bdi dir="auto">two</bdi></em></p>\n'
+        '<ul><li><strong><bdi dir="auto">a</bdi></strong>: <code><bdi dir="auto">b c</bdi></code></li>'
+        '<li><a href="#here">d</a>, e</li></ul>'
+    )
 
 
 def test_nothing_runs_but_what_the_policy_names(page: str) -> None:
@@ -275,13 +280,14 @@ def test_an_error_without_bound_and_a_barred_entry(tmp_path: Path, fakes: Any) -
     fakes.write_run(store, odd, fakes.Scenario(), 0, errors=errors.model_copy(update={"mse": float("inf")}))
     cheat = fakes.Strategy("cheat", 0.01, group="user")
     fakes.write_verdict(store, fakes.write_run(store, cheat, fakes.Scenario(), 0), "failed", "it looks ahead")
-    found = payload(read_results(store.folder))
+    results = read_results(store.folder)
+    found = payload(results)
     rows = {row["entry"]: at for at, row in enumerate(found["board"]["rows"])}
     mse = next(column for column in found["board"]["columns"] if column["key"] == "mse")
     assert (mse["values"][rows["odd"]], mse["texts"][rows["odd"]]) == ("inf", "∞")
     assert mse["best"] == [rows["rls"]]
     assert found["board"]["rows"][rows["cheat"]]["marks"] == ["user", "FAILED the leak canary, not ranked"]
-    assert ["cheat", "", "", "FAILED the leak canary", "it looks ahead"] in found["problems"]["rows"]
+    assert render(in_short(results), {}).count("FAILED the leak canary</bdi></td>") == 1
     as_json(found)
 
 

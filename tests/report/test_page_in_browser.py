@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from bench.contracts.text import shown
 from bench.report.html.document import assemble, compose_page
 from bench.report.html.payload import as_json, payload
-from bench.report.render.markdown import NONE
+from bench.report.render.numbers import NONE
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 from bench.results.store import Store

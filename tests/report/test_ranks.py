@@ -11,22 +11,25 @@ import pandas as pd
 import pytest
 
 from bench.report import write_report
+from bench.report.blocks import Block, Heading, figures_in
 from bench.report.figures.canvas import drawing_style
-from bench.report.figures.palette import colours
 from bench.report.figures.ranks import draw_ranks
-from bench.report.gallery.ranks import DATASETS, rank_drawings
-from bench.report.render.markdown import NONE
+from bench.report.render.markdown import file_of, render
+from bench.report.render.numbers import NONE
 from bench.report.sections.ranks import ranks
+from bench.report.view.comparisons import against_best
+from bench.report.view.detail import detailed
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
+from bench.report.view.rankings import rank_entries
 from bench.results.store import Store
 
 NAMES = ("one", "two", "three", "four", "five", "six")
 
 
-def rows_of(blocks: list[str], first: str) -> list[list[str]]:
+def rows_of(blocks: list[Block], first: str) -> list[list[str]]:
     """Cells of the first table whose header begins so, header first."""
-    block = next(block for block in "\n\n".join(blocks).split("\n\n") if block.startswith(f"| {first}"))
+    block = next(block for block in render(blocks).split("\n\n") if block.startswith(f"| {first}"))
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in block.split("\n")]
     return [lines[0], *lines[2:]]
 
@@ -48,14 +51,14 @@ def six(tmp_path_factory: pytest.TempPathFactory, fakes: Any) -> Results:
 
 
 def test_with_enough_datasets_ranks_are_tested(six: Results) -> None:
-    blocks = ranks(six, {})
-    text = "\n".join(blocks)
-    assert blocks[0] == "## Ranks"
+    blocks = ranks(six)
+    text = render(blocks)
+    assert blocks[0] == Heading("Ranks")
     assert "**rls** has the best average rank, 1.00 (n = 6 datasets, 4 entries)." in text
     assert re.search(
-        r"differ by \*\*more than chance\*\* \(Friedman's test as corrected .*F\(3, 15\) = .*, p < 0.001\)", text
+        r"\*\*differ significantly\*\* \(Friedman's test as corrected .*F\(3, 15\) = .*, p < 0.001\)", text
     )
-    assert "two are told apart from 1.91 ranks on" in text
+    assert "two entries do from a difference of 1.91 ranks on" in text
     table = rows_of(blocks, "Strategy")
     assert table[0] == ["Strategy", "average rank ↓", "wins ↑", "ties", "losses ↓", "Nemenyi's p against rls"]
     assert [row[0] for row in table[1:]][0::3] == ["rls", "persistence"]
@@ -70,7 +73,7 @@ def test_with_enough_datasets_ranks_are_tested(six: Results) -> None:
 
 
 def test_wins_and_losses_pair_by_pair(six: Results) -> None:
-    matrix = rows_of(ranks(six, {}), "Row against column")
+    matrix = rows_of(ranks(six), "Row against column")
     assert matrix[0] == ["Row against column", "1", "2", "3", "4"]
     cells = np.array([row[1:] for row in matrix[1:]])
     for i in range(4):
@@ -80,17 +83,19 @@ def test_wins_and_losses_pair_by_pair(six: Results) -> None:
             assert cells[j, i] == f"{losses}/{ties}/{wins}"
             assert int(wins) + int(ties) + int(losses) == 6
     assert cells[0, 3] == "6/0/0"
-    assert six.ranking is not None
-    win_tie_loss = six.ranking.win_tie_loss
+    ranking = rank_entries(six)
+    assert ranking is not None
+    win_tie_loss = ranking.win_tie_loss
     counted = win_tie_loss[(win_tie_loss["entry"] == "rls") & (win_tie_loss["other"] == "persistence")]
     assert counted[["wins", "seeds_lower", "seeds_higher"]].to_numpy().tolist() == [[6, 12, 0]]
 
 
 def test_what_is_called_a_win_is_what_the_verdict_says(six: Results) -> None:
-    for scenario in six.in_detail:
-        best = six.against_best(scenario)
-        assert six.ranking is not None
-        win_tie_loss = six.ranking.win_tie_loss
+    for scenario in detailed(six):
+        best = against_best(six, scenario)
+        ranking = rank_entries(six)
+        assert ranking is not None
+        win_tie_loss = ranking.win_tie_loss
         mine = win_tie_loss[(win_tie_loss["entry"] == best["one"].iloc[0]) & (win_tie_loss["wins"] > 0)]
         assert set(best.loc[best["significant"], "other"]) <= set(mine["other"])
 
@@ -98,29 +103,29 @@ def test_what_is_called_a_win_is_what_the_verdict_says(six: Results) -> None:
 @pytest.mark.parametrize("datasets", [2, 4])
 def test_with_few_datasets_there_are_numbers_and_no_test(datasets: int, tmp_path: Path, fakes: Any) -> None:
     results = served(tmp_path / "r", fakes, NAMES[:datasets])
-    blocks = ranks(results, {})
-    text = "\n".join(blocks)
+    blocks = ranks(results)
+    text = render(blocks)
     assert "Not tested: 5 datasets are the fewest for a p-value." in text
     assert rows_of(blocks, "Strategy")[0] == ["Strategy", "average rank ↓", "wins ↑", "ties", "losses ↓"]
     assert " p " not in text
-    assert not list(rank_drawings(results, colours(results.runs["strategy"])))
+    assert not list(figures_in(blocks))
 
 
 def test_a_single_dataset_has_no_ranks(tmp_path: Path, fakes: Any) -> None:
     results = served(tmp_path / "r", fakes, NAMES[:1])
-    assert results.ranking is None
-    assert ranks(results, {}) == []
+    assert rank_entries(results) is None
+    assert ranks(results) == []
 
 
 def test_two_protocols_of_a_dataset_are_one_dataset(tmp_path: Path, fakes: Any) -> None:
     served(tmp_path / "r", fakes, NAMES[:1])
     results = served(tmp_path / "r", fakes, NAMES[:1], stride=1, block=24, preset="dense")
     assert len(results.scenarios) == 2
-    assert ranks(results, {}) == []
+    assert ranks(results) == []
     results = served(tmp_path / "r", fakes, NAMES[1:2])
-    blocks = ranks(results, {})
-    assert "(n = 2 datasets, 4 entries)" in "\n".join(blocks)
-    assert "Wins/ties/losses over 3 versions of 2 datasets (options and protocols)" in "\n".join(blocks)
+    blocks = ranks(results)
+    assert "(n = 2 datasets, 4 entries)" in render(blocks)
+    assert "Wins/ties/losses over 3 versions of 2 datasets (options and protocols)" in render(blocks)
 
 
 def test_who_lacks_a_result_has_no_rank(tmp_path: Path, fakes: Any) -> None:
@@ -128,24 +133,24 @@ def test_who_lacks_a_result_has_no_rank(tmp_path: Path, fakes: Any) -> None:
     late = fakes.Strategy("late", 0.01)
     fakes.write_run(results.store, late, fakes.Scenario("one", events=(), origins=60), 0)
     fakes.write_failure(results.store, late, fakes.Scenario("two", events=(), origins=60), 0)
-    blocks = ranks(read_results(results.store.folder), {})
+    blocks = ranks(read_results(results.store.folder))
     assert "late" not in [row[0] for row in rows_of(blocks, "Strategy")]
-    assert "Without a result on each dataset, and therefore without an average rank: late." in "\n".join(blocks)
+    assert "Without a result on each dataset, and therefore without an average rank: late." in render(blocks)
 
 
 @pytest.mark.parametrize(
     ("datasets", "said"),
     [
-        (6, "**no more than chance** (Wilcoxon's signed-rank test over datasets, p = 0.031; below 0.01 is asked for)."),
-        (8, "**more than chance** (Wilcoxon's signed-rank test over datasets, p = 0.008)."),
+        (6, "**not significant** (Wilcoxon's signed-rank test over datasets, p = 0.031; below 0.01 is asked for)."),
+        (8, "**significant** (Wilcoxon's signed-rank test over datasets, p = 0.008)."),
     ],
 )
 def test_two_entries_are_told_apart_by_signed_ranks(datasets: int, said: str, tmp_path: Path, fakes: Any) -> None:
     scenarios = [fakes.Scenario(f"d{i}", events=(), origins=40) for i in range(datasets)]
     strategies = [fakes.Strategy("rls", 0.2), fakes.Strategy("persistence", 0.4)]
     results = read_results(fakes.write_results(tmp_path / "r", scenarios, strategies, 1).folder)
-    text = "\n".join(ranks(results, {}))
-    assert f"They differ by {said}" in text
+    text = render(ranks(results))
+    assert f"The difference is {said}" in text
     assert "signed-rank p against rls, adjusted" in text
 
 
@@ -153,31 +158,33 @@ def test_alike_entries_differ_by_no_more_than_chance(tmp_path: Path, fakes: Any)
     scenarios = [fakes.Scenario(name, events=(), origins=40) for name in NAMES]
     strategies = [fakes.Strategy(name, 0.2, noise=0.0) for name in ("a", "b", "c")]
     results = read_results(fakes.write_results(tmp_path / "r", scenarios, strategies, 1).folder)
-    text = "\n".join(ranks(results, {}))
+    blocks = ranks(results)
+    text = render(blocks)
     assert "**a**, **b** and **c** have the best average rank, 2.00" in text
-    assert "The ranks differ by **no more than chance**" in text
-    ((_, _, drawing, _),) = rank_drawings(results, colours(results.runs["strategy"]))
-    bars = [line for line in drawing.figure.axes[0].get_lines() if line.get_label() == "alike"]
+    assert "The ranks do **not differ significantly**" in text
+    (figure,) = figures_in(blocks)
+    bars = [line for line in figure.canvas.axes[0].get_lines() if line.get_label() == "alike"]
     assert len(bars) == 1
-    assert "critical" not in "".join(text.get_text() for text in drawing.figure.axes[0].texts)
+    assert "critical" not in "".join(text.get_text() for text in figure.canvas.axes[0].texts)
 
 
 def test_the_diagram(six: Results) -> None:
-    assert six.ranking is not None
+    ranking = rank_entries(six)
+    assert ranking is not None
     with drawing_style():
-        ((where, kind, drawing, _),) = rank_drawings(six, colours(six.runs["strategy"]))
-    assert (where, kind) == (DATASETS, "ranks")
-    (axes,) = drawing.figure.axes
+        (figure,) = figures_in(ranks(six))
+    assert file_of(figure) == "ranks-datasets"
+    (axes,) = figure.canvas.axes
     lines = {str(line.get_label()): np.asarray(line.get_xdata()) for line in axes.get_lines()}
-    for entry, mean in six.ranking.means.items():
+    for entry, mean in ranking.means.items():
         assert lines[str(entry)][0] == mean
     bars = [np.asarray(line.get_xdata()) for line in axes.get_lines() if line.get_label() == "alike"]
-    expected = [[six.ranking.means[group[0]], six.ranking.means[group[-1]]] for group in six.ranking.groups]
+    expected = [[ranking.means[group[0]], ranking.means[group[-1]]] for group in ranking.groups]
     assert [bar.tolist() for bar in bars] == expected
-    assert f"critical difference {six.ranking.apart:.2f}" in {text.get_text() for text in axes.texts}
+    assert f"critical difference {ranking.apart:.2f}" in {text.get_text() for text in axes.texts}
     assert (
-        drawing.caption
-        == "Average rank over 6 datasets, the best to the left. A bar joins those that are not told apart."
+        figure.caption
+        == "Average rank over 6 datasets, the best to the left. A bar joins those that do not differ significantly."
     )
 
 
@@ -204,7 +211,7 @@ def test_the_report_has_the_section_the_figure_and_the_tables(tmp_path: Path, fa
     results = served(tmp_path / "r", fakes, NAMES[:5], origins=20)
     text = write_report(results.store.folder, tmp_path / "report").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    assert headings.index("Ranks") == headings.index("Is the difference more than chance?") + 1
+    assert headings.index("Ranks") == headings.index("Statistical significance") + 1
     assert "![Average ranks over all datasets](figures/ranks-datasets.svg)" in text
     assert (tmp_path / "report" / "figures" / "ranks-datasets.png").is_file()
     for name in ("ranks", "rank_pairs", "win_tie_loss"):
@@ -238,5 +245,5 @@ def test_equal_average_ranks_stand_in_the_order_of_the_leaderboard(tmp_path: Pat
             error = 0.2 if strategy == better else 0.3
             fakes.write_run(store, fakes.Strategy(strategy, error, noise=0.0), fakes.Scenario(name=name), 0)
     results = read_results(store.folder)
-    found = [row[0] for row in rows_of(ranks(results, {}), "Strategy")[1:]]
+    found = [row[0] for row in rows_of(ranks(results), "Strategy")[1:]]
     assert found == results.overall["entry"].tolist() == ["a", "b"]

@@ -54,8 +54,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, fakes: Any) -> Path:
 @pytest.fixture
 def store(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A copy of them; reports draw nothing, which takes seconds."""
-    monkeypatch.setattr("bench.report.gallery.draw_figures", lambda *_, **__: {})
-    monkeypatch.setattr("bench.report.sections.sweep_results.draw_sweeps", lambda *_, **__: {})
+    monkeypatch.setattr("bench.report.figures.canvas.save", lambda *_: None)
     shutil.copytree(whole, tmp_path / "results")
     return Store(tmp_path / "results" / "default")
 

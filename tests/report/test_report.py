@@ -14,8 +14,9 @@ from syrupy.assertion import SnapshotAssertion
 import bench.report
 from bench import BenchError
 from bench.report import write_report
-from bench.report.gallery import draw_figures
-from bench.report.render.markdown import NONE
+from bench.report.blocks import figures_in
+from bench.report.render.numbers import NONE
+from bench.report.sections.memory_ablation import memory_ablation
 from bench.report.view.loading import read_results
 from bench.results.audit import AUDITS
 from bench.results.store import Store
@@ -122,7 +123,7 @@ def test_a_report_that_fails_leaves_the_old_one(
     def fail(*_: object) -> str:
         raise RuntimeError("half-way")
 
-    monkeypatch.setattr("bench.report.document.compose", fail)
+    monkeypatch.setattr("bench.report.document.report", fail)
     with pytest.raises(RuntimeError, match="half-way"):
         write_report(two_datasets, target)
     assert (target / "README.md").read_bytes() == before
@@ -400,18 +401,22 @@ def test_columns_are_explained_where_they_stand(readme: Path) -> None:
 def test_what_percent_is_of_is_said(readme: Path) -> None:
     """A paired difference over the other's mean may end beyond -100, which no ratio of errors does."""
     text = readme.read_text(encoding="utf-8")
-    for section in ("Is the difference more than chance?", "Does the memory help?"):
+    for section in ("Statistical significance", "Memory ablations"):
         assert "shares of the other's mean MSE" in text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
 
 
-def test_a_broken_line_of_half_lives_is_explained(two_datasets: Path, tmp_path: Path) -> None:
+def test_a_broken_line_of_half_lives_is_explained(two_datasets: Path) -> None:
     results = read_results(two_datasets)
-    whole = draw_figures(results, tmp_path / "whole")["akl-pedestrians", "memory"].caption
+
+    def caption() -> str:
+        found = figures_in(memory_ablation(results))
+        return next(one.caption for one in found if (one.kind, one.subject) == ("memory", "akl-pedestrians"))
+
+    whole = caption()
     trace = results.traces
     lives = trace["name"] == "memory_half_life"
     results.__dict__["traces"] = trace.assign(value=trace["value"].mask(lives & (trace.index % 7 == 0), float("inf")))
-    broken = draw_figures(results, tmp_path / "broken")["akl-pedestrians", "memory"].caption
-    assert broken == f"{whole} Where a line is broken, nothing was being forgotten."
+    assert caption() == f"{whole} Where a line is broken, nothing was being forgotten."
 
 
 def test_a_reference_that_was_not_run_did_not_fail(tmp_path: Path, fakes: Any) -> None:

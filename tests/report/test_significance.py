@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.report.render.markdown import render
 from bench.report.sections.significance import significance
 from bench.report.view.loading import read_results
 
@@ -18,7 +19,7 @@ def test_the_best_stands_against_every_other(tmp_path: Path, fakes: Any) -> None
         fakes.Strategy("oracle", 0.01, group="leaky"),
     ]
     results = read_results(fakes.write_results(tmp_path / "r", [scenario], strategies, 3).folder)
-    text = "\n".join(significance(results))
+    text = render(significance(results))
     rows = [line for line in text.split("\n") if line.startswith("|")][2:]
     assert len(rows) == 2
     assert "| no significant difference |" in " ".join(rows[0].split())

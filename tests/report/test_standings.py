@@ -15,6 +15,7 @@ import pytest
 from bench import BenchError
 from bench.report.pooled.loading import read_standings
 from bench.report.pooled.text import standings
+from bench.report.render.markdown import render
 from bench.results.store import Store
 
 OTHER = {"device": "cuda:0", "device_name": "Some GPU", "platform": "Linux-aarch64", "started": "2026-03-01T00:00:00"}
@@ -35,7 +36,7 @@ def machines(tmp_path: Path, fakes: Any) -> Path:
 
 
 def text_of(*places: Path) -> str:
-    return "\n\n".join(standings(read_standings([str(place) for place in places])))
+    return render(standings(read_standings([str(place) for place in places])))
 
 
 def cells(text: str, heading: str) -> list[list[str]]:

@@ -12,7 +12,9 @@ import pytest
 
 from bench import load_results
 from bench.report import write_report
-from bench.report.sections.throughput import read_throughput, throughput
+from bench.report.render.markdown import render
+from bench.report.sections.throughput import throughput
+from bench.report.view.throughput import read_throughput
 from bench.results.store import TRACE, experiments_in
 
 from ..conftest import Bench
@@ -48,7 +50,7 @@ def table(text: str) -> list[list[str]]:
 
 
 def shown(folder: Path | None) -> str:
-    return "\n\n".join(throughput(read_throughput(folder)))
+    return render(throughput(read_throughput(folder)))
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_the_newest_session_is_shown_with_medians_and_ratios(measured: Path) -> 
 
 def test_without_a_session_nothing_is_shown(tmp_path: Path, one_run: Path) -> None:
     for folder in (None, tmp_path / "nowhere", one_run):
-        assert shown(folder) == ""
+        assert throughput(read_throughput(folder)) == []
 
 
 def test_columns_are_those_that_are_known(tmp_path: Path) -> None:

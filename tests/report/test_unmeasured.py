@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.report.render.markdown import render
 from bench.report.sections.reproduction import provenance
 from bench.report.sections.summary import answer
 from bench.report.view.loading import read_results
@@ -34,8 +35,8 @@ def test_shares_are_in_the_report_and_large_ones_in_its_answer(
         fakes.write_run(store, strategy, scenario, 0, dataset=dataset)
     results = read_results(store.folder)
     warning = "**Scored against values that were never measured**"
-    text = "\n\n".join(answer(results))
+    text = render(answer(results))
     assert told in text
     assert (warning in text) == bool(told)
-    assert shares in "\n\n".join(provenance(results))
-    assert ("never measured" in "\n\n".join(provenance(results))) == bool(shares)
+    assert shares in render(provenance(results))
+    assert ("never measured" in render(provenance(results))) == bool(shares)

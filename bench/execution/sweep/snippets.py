@@ -10,8 +10,7 @@ from typing import Any
 from bench.evaluation.run_spec import Choice, Pair
 from bench.execution.experiment import Experiment, stated_options
 from bench.execution.sweep.toml_text import toml_lines
-from bench.report.render.markdown import slug
-from bench.results.disk import replace_whole
+from bench.results.disk import replace_whole, slug
 from bench.results.plain import make_folder, remove
 
 NOTE = "# Chosen on the validation rows by bench sweep."

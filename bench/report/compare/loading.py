@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.analysis.compare import BOUNDS, Bounds, compare_benchmarks, compare_runs
 from bench.contracts.errors import BenchError
-from bench.report.render.markdown import count
+from bench.report.render.numbers import count
 from bench.report.view.loading import details
 from bench.results.benchmark_files import THROUGHPUT, Benchmark, Session, read_session, read_sessions
 from bench.results.frame import load_results, titled

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.compare import BETTER, FAILING, compared, tally
-from bench.report.render.markdown import NONE, count, escape, table, words
-from bench.report.render.numbers import fixed, percent, places
+from bench.report.blocks import Block, Paragraph, Table, bullets, escape
+from bench.report.render.numbers import NONE, count, fixed, percent, places, words
 
 if TYPE_CHECKING:
     from bench.report.compare.loading import Comparison
@@ -33,8 +33,8 @@ VERDICTS = (*FAILING, *BETTER, *ALONE, *QUIET)
 ALWAYS_COUNTED = ("worse", "slower")
 
 
-def comparison(found: Comparison, *, everything: bool) -> list[str]:
-    """Blocks of Markdown: a table of what changed beyond the bounds, notes, and one line that sums up.
+def comparison(found: Comparison, *, everything: bool) -> list[Block]:
+    """A table of what changed beyond the bounds, notes, and one line that sums up.
 
     Args:
         found: The comparison.
@@ -44,12 +44,12 @@ def comparison(found: Comparison, *, everything: bool) -> list[str]:
     shown = changes if everything else changes[~changes["verdict"].isin(QUIET)]
     notes = [] if everything else _not_compared(changes)
     notes += [
-        f"- {count(number, 'listed run')} in {side} missing or damaged, and left out."
+        f"{count(number, 'listed run')} in {side} missing or damaged, and left out."
         for side, number in zip("AB", found.unreadable, strict=True)
         if number
     ]
-    blocks = [_table(shown)] if len(shown) else []
-    return [*blocks, *(["\n".join(notes)] if notes else []), summary(changes)]
+    tables = [_table(shown)] if len(shown) else []
+    return [*tables, *bullets(notes), Paragraph(summary(changes))]
 
 
 def summary(changes: pd.DataFrame) -> str:
@@ -71,11 +71,11 @@ def _not_compared(changes: pd.DataFrame) -> list[str]:
     for (measure, reason), group in rows.groupby(["measure", "reason"], sort=False):
         number = sum(max(1, len(seeds)) for seeds in group["seeds"])
         what = count(number, "benchmark" if measure == "median_ms" else "run")
-        lines.append(f"- {MEASURES[str(measure)]} of {what} not compared: {escape(reason)}.")
+        lines.append(f"{MEASURES[str(measure)]} of {what} not compared: {escape(reason)}.")
     return lines
 
 
-def _table(changes: pd.DataFrame) -> str:
+def _table(changes: pd.DataFrame) -> Table:
     """Rows by verdict, the gravest first."""
     rows = changes.assign(order=changes["verdict"].map(VERDICTS.index)).sort_values("order", kind="stable")
     texts = {"verdict": "verdict", "experiment": "experiment", "scenario": "dataset", "entry": "what"}
@@ -85,14 +85,14 @@ def _table(changes: pd.DataFrame) -> str:
     columns = [name for name in texts if name not in needless]
     cells = [[*(_text(row, name) for name in columns), *_numbers(row)] for row in rows.to_dict("records")]
     headers = [*(texts[name] for name in columns), "A", "B", "change", "worst seed", "seeds"]
-    return table(headers, cells, text_columns=len(columns))
+    return Table(headers, cells, text_columns=len(columns))
 
 
 def _text(row: dict[Any, Any], name: str) -> str:
     if name == "measure":
         return MEASURES[row[name]]
     text = escape(row[name] if len(row[name]) <= LONGEST else row[name][: LONGEST - 1] + "…")
-    return f"**{text}**" if name == "verdict" and text in FAILING else text
+    return f"**{text}**" if name == "verdict" and row[name] in FAILING else text
 
 
 def _numbers(row: dict[Any, Any]) -> list[str]:

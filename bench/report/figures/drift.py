@@ -126,7 +126,7 @@ def _rows_of_names(shown: Sequence[Look]) -> list[list[tuple[Look, float]]]:
     rows: list[list[tuple[Look, float]]] = [[]]
     x = LEFT
     for look in shown:
-        if not look.bright:
+        if not look.highlighted:
             continue
         width = 0.45 + 1.05 * CHARACTER * len(short_name(look.entry))
         if x + width > WIDE and rows[-1]:
@@ -168,7 +168,7 @@ def _draw_panel(axes: Axes, panel: Aligned, shown: Sequence[Look], before: int) 
         logarithms = curve[curve.index >= -before].clip(lower=1e-6).map(math.log)
         means = thin(mean_interval(logarithms), POINTS).map(math.exp)
         x = means.index.to_numpy(dtype=float)
-        if look.bright and curve.shape[1] >= FEWEST:
+        if look.highlighted and curve.shape[1] >= FEWEST:
             low, high = (means[end].to_numpy(dtype=float) for end in ("low", "high"))
             axes.fill_between(x, low, high, color=look.colour, alpha=0.15, lw=0, zorder=1.5)
         axes.plot(x, means["mean"].to_numpy(dtype=float), **look.line)

@@ -76,19 +76,19 @@ def _draw_path(axes: Axes, path: pd.DataFrame, look: Look, flat: bool) -> None:
     x, y, low, high = (_floats(path, name) for name in ("x", "mse", "low", "high"))
     if flat:
         axes.plot(axes.get_xlim(), [y[-1], y[-1]], **look.line)
-        if look.bright:
+        if look.highlighted:
             axes.fill_between(axes.get_xlim(), low[-1], high[-1], color=look.colour, alpha=0.07, lw=0, zorder=0.9)
         return
     axes.plot(x, y, **look.line)
     for place, value, way in zip(x, y, path["way"], strict=True):
         _mark(axes, place, value, way, look)
-    if look.bright:
+    if look.highlighted:
         axes.fill_between(x, low, high, color=look.colour, alpha=0.13, lw=0, zorder=1)
 
 
 def _draw_beside(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
     for place, value, low, high, way in rows[["x", "mse", "low", "high", "way"]].itertuples(index=False, name=None):
-        if look.bright and np.isfinite(low):
+        if look.highlighted and np.isfinite(low):
             axes.plot([place, place], [low, high], color=look.colour, lw=0.8, zorder=2, label="_interval")
         _mark(axes, place, value, way, look)
 
@@ -96,7 +96,7 @@ def _draw_beside(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
 def _mark(axes: Axes, x: float, y: float, way: str, look: Look) -> None:
     colour = look.line["color"]
     face = "white" if way == INSTANT else colour
-    size = 4.5 if look.bright else 3
+    size = 4.5 if look.highlighted else 3
     axes.plot([x], [y], MARKERS[way], ms=size, mec=colour, mfc=face, zorder=look.line["zorder"] + 0.2, label=f"_{way}")
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
-from bench.report.view.highlight import bright_entries, shown_entries
+from bench.report.view.highlight import highlighted_entries, shown_entries
+from bench.report.view.loaded import Results
 
 INK, MUTED, FAINT, GREY_NAME = "#222222", "#6b6b6b", "#c9c9c9", "#8f8f8f"
 
@@ -42,18 +43,18 @@ class Look:
         entry: Its name in tables.
         colour: Of its strategy.
         dash: Tells apart the entries of one strategy.
-        bright: Drawn in colour; otherwise a thin grey line.
+        highlighted: Drawn in colour; otherwise a thin grey line.
     """
 
     entry: str
     colour: str
     dash: Any
-    bright: bool
+    highlighted: bool
 
     @property
     def line(self) -> dict[str, Any]:
         """Arguments for matplotlib's ``plot``."""
-        if self.bright:
+        if self.highlighted:
             order = 2.5 if self.colour in (KNOWN[PERSISTENCE], KNOWN[FROZEN]) else 3  # baselines hide nobody
             return {"color": self.colour, "ls": self.dash, "lw": 1.2, "zorder": order, "label": self.entry}
         return {"color": FAINT, "lw": 0.8, "zorder": 2, "label": self.entry}
@@ -61,7 +62,7 @@ class Look:
     @property
     def name_colour(self) -> str:
         """Of its label."""
-        return self.colour if self.bright else GREY_NAME
+        return self.colour if self.highlighted else GREY_NAME
 
 
 def colours(strategies: Iterable[str]) -> dict[str, str]:
@@ -88,11 +89,21 @@ def looks(board: pd.DataFrame, palette: dict[str, str]) -> list[Look]:
         board: The scenario's leaderboard, best first.
         palette: From `colours`.
     """
-    bright, shown = bright_entries(board), shown_entries(board)
+    highlighted, shown = highlighted_entries(board), shown_entries(board)
     found, used = [], dict.fromkeys(board["strategy"], 0)
     for entry, strategy in zip(board["entry"], board["strategy"], strict=True):
         if entry in shown:
             dash = DASHES[(DASHED.get(strategy, 0) + used[strategy]) % len(DASHES)]
             used[strategy] += 1
-            found.append(Look(entry, palette[strategy], dash, entry in bright))
+            found.append(Look(entry, palette[strategy], dash, entry in highlighted))
     return found
+
+
+def palette_of(results: Results) -> dict[str, str]:
+    """A colour for each strategy of an experiment."""
+    return colours(results.runs["strategy"])
+
+
+def looks_of(results: Results, scenario: str) -> list[Look]:
+    """How the entries of one scenario are drawn."""
+    return looks(results.board_of(scenario), palette_of(results))

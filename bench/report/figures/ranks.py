@@ -1,4 +1,4 @@
-"""Average ranks along a line, with bars that join what is not told apart: a critical-difference diagram."""
+"""Average ranks along a line, with bars that join what does not differ significantly: a critical-difference diagram."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def draw_ranks(means: pd.Series, groups: Sequence[Sequence[str]], apart: float, 
 
     Args:
         means: Average rank of each entry (index), best first; at least two.
-        groups: Entries that are not told apart, each drawn as a bar.
+        groups: Entries that do not differ significantly, each drawn as a bar.
         apart: The critical difference, drawn to scale above the line; infinite leaves it out.
         colour_of: Colour of each entry.
 

@@ -90,7 +90,12 @@ def draw_stream(
     if reference is not None:
         ratio = rolling.div(rolling[reference], axis=0)
         _draw_panel(
-            axes[1], x, limits, ratio, [look for look in shown if look.bright], [k for k in shown if not k.bright]
+            axes[1],
+            x,
+            limits,
+            ratio,
+            [look for look in shown if look.highlighted],
+            [k for k in shown if not k.highlighted],
         )
         axes[1].set_ylabel(f"MSE ÷ {short_name(reference.partition(' + ')[0], 14)}'s")  # the caption has it in full
     _, estimated_at = along_time(times, [(row, ESTIMATED) for row in estimated])

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from bench.report.html.cells import Better, Column, fixed_texts, number, numbers, podium, spread_texts
-from bench.report.render.markdown import MARKS, NONE
-from bench.report.render.numbers import UNDEFINED, brief, places
+from bench.report.render.numbers import NONE, UNDEFINED, brief, places
 from bench.report.sections.accuracy import measured_by, skill_cell
+from bench.report.sections.audits import MARKS
 from bench.report.sections.differences import difference_cells
+from bench.report.view.comparisons import against_best, cost_of, persistence_ratios
 from bench.report.view.loaded import Results
 
 COSTS: tuple[tuple[str, str, str, Better], ...] = (
@@ -67,7 +68,7 @@ def _errors(results: Results, board: pd.DataFrame) -> list[Column]:
             described = metric.name, metric.title, UNITS[metric.unit], better
             columns.append(_ranked(board, board[metric.name], described, spread_texts(board, metric.name)))
     columns += [_skill(board, name) for name in measured_by(board)]
-    if len(results.ratios):
+    if len(persistence_ratios(results)):
         columns.append(_ratio(results, board))
     return [*columns, *_against_best(results, board)]
 
@@ -87,7 +88,7 @@ def _skill(board: pd.DataFrame, reference: str) -> Column:
 
 def _ratio(results: Results, board: pd.DataFrame) -> Column:
     keys = ["scenario", "entry"]
-    found = board[keys].merge(results.ratios, on=keys, how="left").set_axis(board.index)
+    found = board[keys].merge(persistence_ratios(results), on=keys, how="left").set_axis(board.index)
     values, undefined = found["ratio"], found["ratio"].isna() & (found["exact"] > 0)
     texts = [UNDEFINED if none else text for text, none in zip(fixed_texts(board, values), undefined, strict=True)]
     return _ranked(board, values, ("ratio", "vs persistence", "geometric mean of ratios", "lower"), texts)
@@ -98,7 +99,7 @@ def _against_best(results: Results, board: pd.DataFrame) -> list[Column]:
     pairs = {
         (scenario, pair["other"]): pair
         for scenario in results.scenarios
-        for _, pair in results.against_best(scenario).iterrows()
+        for _, pair in against_best(results, scenario).iterrows()
     }
     if not pairs:
         return []
@@ -132,7 +133,7 @@ def _pair_text(pair: pd.Series | None, rank: float) -> str:
 
 def _costs(results: Results, board: pd.DataFrame) -> list[Column]:
     keys = ["scenario", "entry"]
-    cost = board[keys].merge(results.cost, on=keys, how="left").set_axis(board.index)
+    cost = board[keys].merge(cost_of(results), on=keys, how="left").set_axis(board.index)
     known = [head for head in COSTS if cost[head[0]].notna().any()]
     return [_ranked(board, cost[head[0]], head, [brief(value) for value in cost[head[0]]]) for head in known]
 

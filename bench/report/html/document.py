@@ -1,4 +1,4 @@
-"""One HTML file out of template, style, scripts and numbers."""
+"""One HTML file out of template, style, scripts, prose and numbers."""
 
 from __future__ import annotations
 
@@ -6,32 +6,60 @@ import base64
 import hashlib
 import html
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 
 from bench.contracts.text import one_line
+from bench.report.blocks import Block, Heading
+from bench.report.document import in_html
+from bench.report.figures.canvas import drawing_style
 from bench.report.html.payload import as_json, payload
+from bench.report.render.html import render
+from bench.report.sections.accuracy import how_to_read
+from bench.report.sections.problems import in_short
+from bench.report.sections.summary import answer, question
 from bench.report.view.loaded import Results
 
-SCRIPTS = ("elements", "prose", "leaderboard", "scales", "curves", "plot", "legend", "zoom", "main")
+SCRIPTS = ("elements", "leaderboard", "scales", "curves", "plot", "legend", "zoom", "main")
 """In this order they make one script: each may use what those before it define."""
+
+PLACES = ("question", "answer", "reading", "more", "problems")
+"""Where blocks stand in the template; `more` are the sections that are made for the page, too."""
+
+LINKS = {"#problems": "#problems", "#statistical-significance": "#leaderboard"}
+"""Where links of the report lead here."""
 
 
 def compose_page(results: Results) -> str:
     """The HTML of the whole page. The same records give the same bytes."""
-    return assemble(results.name, as_json(payload(results)))
+    with drawing_style():
+        blocks = (question(results), answer(results), how_to_read(results), in_html(results), in_short(results))
+        texts = {
+            place: render(found if place == "more" else _without_title(found), LINKS)
+            for place, found in zip(PLACES, blocks, strict=True)
+        }
+    return assemble(results.name, as_json(payload(results)), texts)
 
 
-def assemble(name: str, data: str) -> str:
-    """Put a payload into the page.
+def _without_title(blocks: list[Block]) -> list[Block]:
+    """The page has titles of its own."""
+    return [block for block in blocks if not isinstance(block, Heading)]
+
+
+def assemble(name: str, data: str, texts: Mapping[str, str] | None = None) -> str:
+    """Put a payload and rendered blocks into the page.
 
     Args:
         name: Of the experiment; any text.
         data: From `as_json`.
+        texts: HTML by the name of its place, of `PLACES`.
     """
     style, script = _read("style.css"), _script()
-    parts = {
+    parts = dict.fromkeys(PLACES, "") | dict(texts or {})
+    images = "img-src data:; " if "<img " in parts["more"] else ""
+    parts |= {
         "title": html.escape(f"Benchmark report: {one_line(name)}"),
-        "policy": _policy(script, style),
+        "policy": images + _policy(script, style),
         "style": style,
         "script": script,
         "payload": data,

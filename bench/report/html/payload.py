@@ -6,14 +6,8 @@ import json
 from typing import Any
 
 from bench.contracts.text import shown_lines
-from bench.report.document import question
 from bench.report.html.board import board_payload
-from bench.report.html.prose import paragraphs
 from bench.report.html.streams import streams_payload
-from bench.report.sections.accuracy import how_to_read
-from bench.report.sections.audits import audit_rows
-from bench.report.sections.problems import left_out, problem_rows
-from bench.report.sections.summary import answer
 from bench.report.view.loaded import Results
 
 MOST_BYTES = 4_500_000
@@ -25,18 +19,9 @@ def payload(results: Results) -> dict[str, Any]:
     """What the page's scripts are given.
 
     Returns:
-        ``name``; ``question``, ``answer`` and ``reading`` as `paragraphs`; ``board`` as `board_payload`;
-        ``streams`` as `streams_payload`; ``problems``: ``rows`` (strategy, dataset, seeds, status, reason)
-        of runs and audits that did not end well, ``left_out`` (sentences on runs in no table).
+        ``name``; ``board`` as `board_payload`; ``streams`` as `streams_payload`.
     """
-    found: dict[str, Any] = {
-        "name": results.name,
-        "question": paragraphs(question(results)),
-        "answer": paragraphs(answer(results)),
-        "reading": paragraphs("\n".join(how_to_read(results)).split("\n")),
-        "board": board_payload(results),
-        "problems": _problems(results),
-    }
+    found: dict[str, Any] = {"name": results.name, "board": board_payload(results)}
     room = max(LEAST_ROOM, MOST_BYTES - len(as_json(found)))
     return found | {"streams": streams_payload(results, room)}
 
@@ -58,8 +43,3 @@ def _shown(value: Any) -> Any:
     if isinstance(value, dict):
         return {_shown(key): _shown(item) for key, item in value.items()}
     return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _problems(results: Results) -> dict[str, Any]:
-    audits = [[subject, "", "", said, reason] for subject, said, reason in audit_rows(results)]
-    return {"rows": [*(list(row) for row in problem_rows(results)), *audits], "left_out": left_out(results)}

@@ -13,8 +13,9 @@ from bench.report.figures.palette import DASHES, Look, colours, looks
 from bench.report.figures.stream import rolling_window
 from bench.report.html.cells import number
 from bench.report.html.theme import on_dark
-from bench.report.render.markdown import count
-from bench.report.view.highlight import bright_entries
+from bench.report.render.numbers import count
+from bench.report.view.detail import collapsed, detailed
+from bench.report.view.highlight import highlighted_entries
 from bench.report.view.loaded import Results
 
 MOST_POINTS, FEWEST_POINTS, FEWEST_LINES = 600, 150, 6
@@ -64,7 +65,7 @@ def streams_payload(results: Results, room: int) -> dict[str, Any]:
     Returns:
         ``plots``, one for each scenario, and ``left_out``: sentences on what there was no room for.
     """
-    order = [*results.in_detail, *results.aside]
+    order = [*detailed(results), *collapsed(results)]
     found = [scenario for scenario in order if len(results.streams.get(scenario, ())) > 1]
     limits = limits_for(sum(results.streams[scenario].shape[1] for scenario in found), len(found), room)
     palette = colours(results.runs["strategy"])
@@ -85,7 +86,7 @@ def _plot(results: Results, scenario: str, palette: dict[str, str], limits: Limi
     stretch = stretch_origins(len(errors), window, limits.points)
     board = results.board_of(scenario)
     shown = [look for look in all_looks(board, palette) if look.entry in errors][: limits.lines]
-    bright = set(bright_entries(board))
+    highlighted = set(highlighted_entries(board))
     x = as_seconds(times.to_numpy())
     return {
         "scenario": results.scenarios.index(scenario),
@@ -100,7 +101,7 @@ def _plot(results: Results, scenario: str, palette: dict[str, str], limits: Limi
                 "light": look.colour,
                 "dark": on_dark(look.colour),
                 "dash": _dash(look),
-                "on": look.entry in bright,
+                "on": look.entry in highlighted,
                 "y": _values(means_over(errors[look.entry], stretch)),
             }
             for look in shown
@@ -123,7 +124,7 @@ def all_looks(board: pd.DataFrame, palette: dict[str, str]) -> list[Look]:
     for row in board[board["seeds"] > 0].itertuples(index=False):
         strategy, entry = str(row.strategy), str(row.entry)
         used[strategy] = used.get(strategy, -1) + 1
-        spare = Look(entry, palette[strategy], DASHES[used[strategy] % len(DASHES)], bright=False)
+        spare = Look(entry, palette[strategy], DASHES[used[strategy] % len(DASHES)], highlighted=False)
         found.append(shown.get(entry, spare))
     return found
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.render.markdown import NONE, count, escape, marked, table, words
+from bench.report.blocks import Block, Heading, Paragraph, Table, bullets, escape
+from bench.report.render.numbers import NONE, count, words
 from bench.report.sections.accuracy import column, head, measured_by, metric_cells, notes, skill_cell
+from bench.report.sections.audits import marked
 
 if TYPE_CHECKING:
     from bench.report.pooled.loading import Standings
@@ -15,15 +17,15 @@ if TYPE_CHECKING:
 LONGEST_LIST = 3
 
 
-def standings(found: Standings) -> list[str]:
-    """Blocks of Markdown: the average over datasets, a table for each, where it comes from, what is left out."""
+def standings(found: Standings) -> list[Block]:
+    """The average over datasets, a table for each, where it comes from, what is left out."""
     blocks = [*_together(found)]
     for scenario, board in found.board.groupby("scenario", sort=True):
-        blocks += [f"## {escape(scenario)}", _facts(found, str(scenario), board), _one(found, board)]
-    return [*blocks, "## Where it comes from", _sources(found), *_left_out(found)]
+        blocks += [Heading(escape(scenario)), Paragraph(_facts(found, str(scenario), board)), _one(found, board)]
+    return [*blocks, Heading("Where it comes from"), _sources(found), *bullets(_left_out(found))]
 
 
-def _together(found: Standings) -> list[str]:
+def _together(found: Standings) -> list[Block]:
     scenarios = found.board["scenario"].nunique()
     if scenarios < 2:
         return []
@@ -40,7 +42,7 @@ def _together(found: Standings) -> list[str]:
         "Rank by MSE, mean over datasets and protocols; skill is a mean likewise. Who lacks one of them has no "
         "average: ranks among other rivals are not comparable."
     )
-    return ["## All datasets", table(headers, list(zip(*columns, strict=True))), note]
+    return [Heading("All datasets"), Table(headers, list(zip(*columns, strict=True))), Paragraph(note)]
 
 
 def _facts(found: Standings, scenario: str, board: pd.DataFrame) -> str:
@@ -50,7 +52,7 @@ def _facts(found: Standings, scenario: str, board: pd.DataFrame) -> str:
     return f"{escape(found.protocols[scenario])}; data {data}; n = {count(seeds, 'seed')}{fewer}. Scaled, mean ± sd."
 
 
-def _one(found: Standings, board: pd.DataFrame) -> str:
+def _one(found: Standings, board: pd.DataFrame) -> Table:
     headers, columns = ["Strategy"], [[_name(row) for _, row in board.iterrows()]]
     for metric in found.metrics:
         if metric.is_shown_first:
@@ -66,7 +68,7 @@ def _one(found: Standings, board: pd.DataFrame) -> str:
     if any(said := [notes(row) for _, row in board.iterrows()]):
         headers.append("notes")
         columns.append(said)
-    return table(headers, list(zip(*columns, strict=True)))
+    return Table(headers, list(zip(*columns, strict=True)))
 
 
 def _name(row: pd.Series) -> str:
@@ -74,7 +76,7 @@ def _name(row: pd.Series) -> str:
     return marked(row["entry"], row["group"], row["audit"] if has_result else "")
 
 
-def _sources(found: Standings) -> str:
+def _sources(found: Standings) -> Table:
     rows = [
         [
             str(i),
@@ -84,7 +86,7 @@ def _sources(found: Standings) -> str:
         ]
         for i, source in enumerate(found.sources, 1)
     ]
-    return table(["from", "folder", "machine", "device", "versions", "runs"], rows, text_columns=5)
+    return Table(["from", "folder", "machine", "device", "versions", "runs"], rows, text_columns=5)
 
 
 def _few(items: tuple[str, ...]) -> str:
@@ -108,4 +110,4 @@ def _left_out(found: Standings) -> list[str]:
         for source in found.sources
         if source.lost
     ]
-    return ["\n".join(f"- {line}" for line in lines)] if lines else []
+    return lines

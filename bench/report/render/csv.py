@@ -8,7 +8,22 @@ import pandas as pd
 
 from bench.analysis import divergence_counts
 from bench.report.sections.problems import bad_runs
+from bench.report.view.around_events import around_drifts
+from bench.report.view.comparisons import (
+    against_best,
+    cost_of,
+    memory_ablations,
+    pair_table,
+    persistence_ratios,
+    skill_table,
+)
+from bench.report.view.detail import label_errors
+from bench.report.view.drift_measures import known_drifts
+from bench.report.view.error_parts import by_channel, by_lead
+from bench.report.view.labels import gains_from_labels, worth_of_labels
 from bench.report.view.loaded import Results
+from bench.report.view.rankings import rank_entries
+from bench.report.view.sweeps import Sweeps
 from bench.results.csv_text import write_frames
 
 
@@ -26,36 +41,41 @@ def write_tables(results: Results, folder: Path) -> None:
     write_frames(_frames(results), folder)
 
 
+def write_sweeps(sweeps: Sweeps, folder: Path) -> None:
+    """Write ``sweep.csv``, a row for each point, and ``sweep_runs.csv``, one for each run."""
+    write_frames({"sweep": sweeps.table, "sweep_runs": sweeps.trials.drop(columns=["seconds"])}, folder)
+
+
 def _frames(results: Results) -> dict[str, pd.DataFrame]:
     first = ["scenario", "entry", "seed", "status"]
     runs = results.runs[[*first, *(column for column in results.runs if column not in first)]]
-    known, ranking = results.known_drifts, results.ranking
-    recovery = [table.assign(scenario=scenario) for scenario, table in results.recovery.items()]
+    known, ranking = known_drifts(results), rank_entries(results)
+    recovery = [table.assign(scenario=scenario) for scenario, table in around_drifts(results).items()]
     return {
         "runs": runs.sort_values(first, kind="stable"),
         "leaderboard": results.board,
         "overall": results.overall,
-        "pairs": results.pairs,
-        "against_best": pd.concat([results.against_best(scenario) for scenario in results.scenarios]),
+        "pairs": pair_table(results),
+        "against_best": pd.concat([against_best(results, scenario) for scenario in results.scenarios]),
         "ranks": ranking.table if ranking else pd.DataFrame(),
         "rank_pairs": ranking.pairs if ranking else pd.DataFrame(),
         "win_tie_loss": ranking.win_tie_loss if ranking else pd.DataFrame(),
-        "ratios": results.ratios,
-        "label_curves": results.label_curves,
-        "label_worth": results.label_worth,
-        "label_gains": results.label_gains,
-        "skill_intervals": results.skill_intervals,
-        "ablations": results.ablations,
+        "ratios": persistence_ratios(results),
+        "label_curves": label_errors(results),
+        "label_worth": worth_of_labels(results),
+        "label_gains": gains_from_labels(results),
+        "skill_intervals": skill_table(results),
+        "ablations": memory_ablations(results),
         "trace": results.traces,
-        "cost": results.cost,
+        "cost": cost_of(results),
         "recovery": _first_column(pd.concat(recovery), "scenario") if recovery else pd.DataFrame(),
         "drift_worth": known.worth,
         "drift_cost": known.costs,
         "drift_recovery": known.recoveries,
         "drift_return": known.returns,
         "drift_regret": known.regrets,
-        "by_channel": results.by_channel,
-        "by_lead": results.by_lead,
+        "by_channel": by_channel(results),
+        "by_lead": by_lead(results),
         "problems": bad_runs(results),
         "diverged": divergence_counts(results.runs),
     }

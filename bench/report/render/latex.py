@@ -12,10 +12,11 @@ import pandas as pd
 from bench.analysis import is_barred, leaky_scenarios
 from bench.contracts.metric import Better
 from bench.contracts.text import one_line
-from bench.report.render.markdown import NONE, slug
-from bench.report.render.numbers import MINUS, fixed, places
+from bench.report.render.numbers import MINUS, NONE, fixed, places
 from bench.report.sections.accuracy import measured_by, skill_cell
+from bench.report.view.detail import detailed
 from bench.report.view.loaded import Results
+from bench.results.disk import slug
 from bench.results.frame import MetricColumn
 
 ARROWS: dict[Better, str] = {"lower": " $\\downarrow$", "higher": " $\\uparrow$", "neither": ""}
@@ -39,7 +40,7 @@ def write_latex(results: Results, folder: Path) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     tables = {slug(scenario): _one(results, scenario) for scenario in results.scenarios}
-    if len(results.in_detail) > 1:
+    if len(detailed(results)) > 1:
         tables = {"overall": _together(results)} | tables
     for name, text in tables.items():
         (folder / f"{name}.tex").write_text(f"{PREAMBLE}\n{text}", encoding="utf-8")
@@ -47,7 +48,7 @@ def write_latex(results: Results, folder: Path) -> None:
 
 def _together(results: Results) -> str:
     """Average rank, and MSE and MAE on each dataset, in as many tables as the page's width asks for."""
-    shown, overall = results.in_detail, results.overall.reset_index(drop=True)
+    shown, overall = detailed(results), results.overall.reset_index(drop=True)
     leaky = leaky_scenarios(results.runs)
     rank = _cells(overall["mean_rank"], overall["mean_rank"].notna(), decimals=1)
     two, parts = results.metrics[:2], list[str]()

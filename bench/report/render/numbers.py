@@ -1,13 +1,12 @@
-"""How numbers are printed."""
+"""How numbers are printed, and words between them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bench.report.render.markdown import NONE
-
+NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 UNDEFINED = "undefined"
 """What is printed for a share of nothing: skill or a ratio where the reference has no error."""
@@ -55,3 +54,13 @@ def with_spread(mean: float, sd: float, decimals: int) -> str:
     if np.isnan(sd) or not np.isfinite(mean):
         return fixed(mean, decimals)
     return f"{fixed(mean, decimals)} ± {fixed(sd, decimals)}"
+
+
+def count(number: int, noun: str, several: str = "") -> str:
+    """``1 run``, ``1,200 runs``; ``several`` is the plural where it does not end in s alone."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
+
+
+def words(items: Sequence[str], last: str = "and") -> str:
+    """``a, b and c``."""
+    return f" {last} ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

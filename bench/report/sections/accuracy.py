@@ -11,9 +11,12 @@ import pandas as pd
 from bench.analysis import is_barred, leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.contracts.metric import Better
-from bench.report.render.markdown import NONE, count, escape, table, words
-from bench.report.render.numbers import MINUS, UNDEFINED, fixed, percent, places, with_spread
-from bench.report.sections.audits import audited
+from bench.report.blocks import Block, Details, Heading, Paragraph, Table, bullets, escape
+from bench.report.render.numbers import MINUS, NONE, UNDEFINED, count, fixed, percent, places, with_spread, words
+from bench.report.section import register_section
+from bench.report.sections.audits import audited, entry_names
+from bench.report.view.comparisons import persistence_ratios
+from bench.report.view.detail import collapsed, detail, detailed, on_own_page
 from bench.report.view.loaded import Results
 from bench.results.frame import NOT_RECORDED, OTHER_CODE, MetricColumn, metric_columns
 from bench.results.record import FIELDS
@@ -23,42 +26,40 @@ RATIOS = {"ratio": "vs persistence (geo. mean) ↓", "median": "vs persistence (
 ARROWS: dict[Better, str] = {"lower": " ↓", "higher": " ↑", "neither": ""}
 
 
-def leaderboard(results: Results) -> list[str]:
-    """Blocks: all datasets together, or the only one, and how to read the tables."""
+@register_section("leaderboard", after="answer", in_html=False)
+def leaderboard(results: Results) -> list[Block]:
+    """All datasets together, or the only one, and how to read the tables."""
     if len(results.scenarios) > 1:
-        return ["## Leaderboard", *_together(results), *_bullets([*_measures(results), *_standing(results)])]
+        lines = [*_measures(results), *_standing(results)]
+        return [Heading("Leaderboard"), *_together(results), *bullets(lines)]
     (scenario,) = results.scenarios
-    return ["## Leaderboard", f"### {escape(scenario)}", *errors_on(results, scenario), *how_to_read(results)]
+    blocks = errors_on(results, scenario)
+    return [Heading("Leaderboard"), Heading(escape(scenario), 3), *blocks, *how_to_read(results)]
 
 
-def by_dataset(results: Results) -> list[str]:
-    """Blocks: the tables of each dataset, where there are several, and who the strategies are."""
-    blocks = []
+@register_section("datasets", after="ranks", in_html=False)
+def by_dataset(results: Results) -> list[Block]:
+    """The tables of each dataset, where there are several, and who the strategies are."""
+    blocks: list[Block] = []
     if len(results.scenarios) > 1:
-        blocks = ["## Error by dataset", *_bullets(_columns_of_each(results))]
-        for scenario in results.focus.shown:
-            blocks += [f"### {escape(scenario)}", *errors_on(results, scenario)]
-        aside = [scenario for scenario in results.aside if scenario not in results.elsewhere]
-        if aside:
-            blocks += ["### With fewer, later or leaked labels"]
-        for scenario in aside:
-            inner = "\n\n".join(_one(results, scenario))
-            blocks.append(f"<details><summary>{escape(scenario)}</summary>\n\n{inner}\n\n</details>")
+        blocks = [Heading("Error by dataset"), *bullets(_columns_of_each(results))]
+        for scenario in detail(results).shown:
+            blocks += [Heading(escape(scenario), 3), *errors_on(results, scenario)]
+        folded = [scenario for scenario in collapsed(results) if scenario not in on_own_page(results)]
+        if folded:
+            blocks.append(Heading("With fewer, later or leaked labels", 3))
+        blocks += [Details(escape(scenario), _one(results, scenario)) for scenario in folded]
     return [*blocks, *_legend(results)]
 
 
-def errors_on(results: Results, scenario: str) -> list[str]:
-    """Blocks: the tables of one scenario, scaled and in original units."""
+def errors_on(results: Results, scenario: str) -> list[Block]:
+    """The tables of one scenario, scaled and in original units."""
     return [*_one(results, scenario), *_original(results, scenario)]
 
 
-def how_to_read(results: Results) -> list[str]:
-    """Blocks: a list of what the columns mean; nothing where no run ended well."""
-    return _bullets([*_measures(results), *_columns_of_each(results), *_standing(results)])
-
-
-def _bullets(lines: list[str]) -> list[str]:
-    return ["\n".join(f"- {line}" for line in lines)] if lines else []
+def how_to_read(results: Results) -> list[Block]:
+    """A list of what the columns mean; nothing where no run ended well."""
+    return bullets([*_measures(results), *_columns_of_each(results), *_standing(results)])
 
 
 def _measures(results: Results) -> list[str]:
@@ -117,7 +118,7 @@ def _columns_of_each(results: Results) -> list[str]:
     if results.ok.empty:
         return []
     lines = []
-    if len(results.ratios):
+    if len(persistence_ratios(results)):
         lines.append(
             "vs persistence (geo. mean) is the geometric mean of MSE / MSE of persistence over stretches of the stream "
             "(a hundredth of it or a season, whichever is longer) and over seeds, beside their median: below 1 is "
@@ -177,11 +178,9 @@ def _reference(results: Results) -> str:
     return f"A strategy is compared with frozen on the same forecaster{none}."
 
 
-def _together(results: Results) -> list[str]:
-    if len(results.scenarios) < 2:
-        return []
+def _together(results: Results) -> list[Block]:
     overall = results.overall
-    shown = results.in_detail[:MOST_COLUMNS]
+    shown = detailed(results)[:MOST_COLUMNS]
     skills = measured_by(overall)
     headers = ["Strategy", "average rank ↓", *(f"skill against {name}, % ↑" for name in skills)]
     headers += [f"MSE on {escape(scenario)} ↓" for scenario in shown]
@@ -192,7 +191,7 @@ def _together(results: Results) -> list[str]:
     for scenario in shown:
         columns.append(column(overall[f"mse {scenario}"], ~is_barred(overall) & (scenario not in leaky), None))
     rows = [
-        [results.names[row["entry"]], *cells]
+        [entry_names(results)[row["entry"]], *cells]
         for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)
     ]
     most = int(results.board["seeds"].max())
@@ -203,27 +202,28 @@ def _together(results: Results) -> list[str]:
     )
     if not ranked.all():
         remarks += " A strategy without a result on each of them has no average rank."
-    if len(results.in_detail) > MOST_COLUMNS:
+    if len(detailed(results)) > MOST_COLUMNS:
         remarks += f" MSE on the first {MOST_COLUMNS} only; all are in tables/overall.csv."
-    if results.aside:
+    if collapsed(results):
         remarks += " MSE with fewer, later or leaked labels: see [What labels are worth](#what-labels-are-worth)."
-    several = results.runs["dataset"].nunique() > 1 or not results.aside
-    return [f"All {'datasets' if several else 'protocols'} together. {remarks}", table(headers, rows)]
+    several = results.runs["dataset"].nunique() > 1 or not collapsed(results)
+    text = f"All {'datasets' if several else 'protocols'} together. {remarks}"
+    return [Paragraph(text), Table(headers, rows)]
 
 
-def _one(results: Results, scenario: str) -> list[str]:
+def _one(results: Results, scenario: str) -> list[Block]:
     board = results.board_of(scenario)
     first = results.first(scenario)
     windows = board.loc[board["seeds"] > 0, "windows"]
     facts = [escape(first.protocol.label), count(len(first.dataset.targets), "target channel")]
     if len(windows):
         facts.append(f"{int(windows.max()):,} windows a seed")
-    blocks = [f"{'; '.join(facts)}. {_seeds(board)}".rstrip()]
-    ratios = results.ratios[results.ratios["scenario"] == scenario].set_index("entry")
+    blocks: list[Block] = [Paragraph(f"{'; '.join(facts)}. {_seeds(board)}".rstrip())]
+    ratios = persistence_ratios(results)[persistence_ratios(results)["scenario"] == scenario].set_index("entry")
     if windows.empty:
-        return [*blocks, "No run ended well: see [Problems](#problems)."]
+        return [*blocks, Paragraph("No run ended well: see [Problems](#problems).")]
     uneven = windows.nunique() > 1
-    headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in board.iterrows()]]
+    headers, columns = ["Strategy"], [[entry_names(results)[row["entry"]] for _, row in board.iterrows()]]
     for metric in results.metrics:
         if metric.is_shown_first:
             headers.append(head(metric))
@@ -246,27 +246,27 @@ def _one(results: Results, scenario: str) -> list[str]:
     if any(said := [notes(row) for _, row in board.iterrows()]):
         headers.append("notes")
         columns.append(said)
-    blocks.append(table(headers, list(zip(*columns, strict=True))))
+    blocks.append(Table(headers, list(zip(*columns, strict=True))))
     if len(ratios):
-        blocks.append(_stretches(ratios))
+        blocks.append(Paragraph(_stretches(ratios)))
     if uneven:
-        blocks.append("**The number of windows differs, so these rows are not quite comparable.**")
+        blocks.append(Paragraph("**The number of windows differs, so these rows are not quite comparable.**"))
     return blocks
 
 
-def _original(results: Results, scenario: str) -> list[str]:
+def _original(results: Results, scenario: str) -> list[Block]:
     board = results.board_of(scenario)
     shown = board[board["seeds"] > 0]
     if shown.empty:
         return []
-    headers, columns = ["Strategy"], [[results.names[row["entry"]] for _, row in shown.iterrows()]]
+    headers, columns = ["Strategy"], [[entry_names(results)[row["entry"]] for _, row in shown.iterrows()]]
     for metric in results.metrics:
         if not metric.is_shown_first:
             headers.append(head(metric))
             columns.append(metric_cells(shown, metric))
-    inner = table(headers, list(zip(*columns, strict=True)))
+    table = Table(headers, list(zip(*columns, strict=True)))
     note = "The targets' own units (MSE in their squares), pooled over channels; mean ± standard deviation over seeds."
-    return [f"<details><summary>The same in original units</summary>\n\n{inner}\n\n{note}\n\n</details>"]
+    return [Details("The same in original units", [table, Paragraph(note)])]
 
 
 def head(metric: MetricColumn) -> str:
@@ -335,7 +335,7 @@ def _seeds(board: pd.DataFrame) -> str:
     return f"n = {count(most, 'seed')}{fewer}." if most else ""
 
 
-def _legend(results: Results) -> list[str]:
+def _legend(results: Results) -> list[Block]:
     rows, forecasters = {}, {}
     for row in results.runs.sort_values(["strategy", "entry"], kind="stable").itertuples(index=False):
         record = results.records[str(row.run_id)]
@@ -347,12 +347,12 @@ def _legend(results: Results) -> list[str]:
         if record.forecaster is not None:
             forecasters[record.forecaster.name] = record.forecaster.summary
     headers = ["Strategy", "group", "what it is", "what it carries over", "options"]
-    blocks = ["## Strategies", table(headers, list(rows.values()), text_columns=5)]
+    blocks: list[Block] = [Heading("Strategies"), Table(headers, list(rows.values()), text_columns=5)]
     if forecasters:
         plural = "Forecasters" if len(forecasters) > 1 else "Forecaster"
         named = [
             f"{escape(name)} ({escape(line.removesuffix('.'))})" if line else escape(name)
             for name, line in sorted(forecasters.items())
         ]
-        blocks.append(f"{plural}: {words(named)}.")
+        blocks.append(Paragraph(f"{plural}: {words(named)}."))
     return blocks

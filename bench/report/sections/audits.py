@@ -1,12 +1,31 @@
-"""What the leak canary said: the note on marks beside names, and the reasons among the problems."""
+"""What stands beside the names of entries: their group, and what the leak canary said of them."""
 
 from __future__ import annotations
 
 from bench.contracts.text import one_line
-from bench.report.render.markdown import escape, table, words
-from bench.report.view.loaded import Results
+from bench.report.blocks import Block, Table, escape
+from bench.report.render.numbers import words
+from bench.report.view.loaded import Results, derived
 
 LONGEST = 600
+MARKS = {"failed": "**FAILED the leak canary**, not ranked", "unaudited": "unaudited"}
+
+
+def marked(entry: str, group: str, audit: str = "") -> str:
+    """An entry's name with its group behind it, where that is not ``core``, and what its audit said, where not well."""
+    mark = "leaky, not ranked" if group == "leaky" else group
+    marks = [escape(mark)] if mark not in ("core", "") else []
+    marks += [MARKS[audit]] if audit in MARKS else []
+    return escape(entry) + (f" ({', '.join(marks)})" if marks else "")
+
+
+@derived
+def entry_names(results: Results) -> dict[str, str]:
+    """Each entry's name, `marked`: with its group and, where it has a result, its audit."""
+    return {
+        row["entry"]: marked(row["entry"], row["group"], row["audit"] if row["scenarios"] else "")
+        for _, row in results.overall.iterrows()
+    }
 
 
 def strategies_that(results: Results, standing: str) -> list[str]:
@@ -26,7 +45,7 @@ def audited(results: Results) -> list[str]:
     if names := strategies_that(results, "unaudited"):
         commands = words([f"`bench check {name}`" for name in names])
         lines.append(
-            "Unaudited: nobody has seen this version of the strategy pass the leak canary. To lose the mark, run "
+            "Unaudited: this version of the strategy has not passed the leak canary yet. To lose the mark, run "
             f"{commands} (with `--plugins PATH` for what comes by it), then `bench report`."
         )
     if names := _not_as_run(results):
@@ -53,7 +72,7 @@ def audit_rows(results: Results) -> list[tuple[str, str, str]]:
     return [rows[subject] for subject in sorted(rows)]
 
 
-def audit_problems(results: Results) -> list[str]:
-    """Blocks: which strategies failed the leak canary or could not be audited, and why; none where nothing is known."""
+def audit_problems(results: Results) -> list[Block]:
+    """Which strategies failed the leak canary or could not be audited, and why; nothing where nothing is known."""
     rows = [[escape(subject), said, escape(text)] for subject, said, text in audit_rows(results)]
-    return [table(["Strategy", "audit", "reason"], rows, text_columns=3)] if rows else []
+    return [Table(["Strategy", "audit", "reason"], rows, text_columns=3)] if rows else []

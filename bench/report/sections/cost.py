@@ -6,12 +6,18 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import pareto_front
-from bench.report.gallery import Gallery
-from bench.report.gallery.links import picture
-from bench.report.render.markdown import NONE, count, escape, table, words
-from bench.report.render.numbers import brief, fixed, places
-from bench.report.sections.throughput import Throughput, throughput
+from bench.analysis.leaderboard import PERSISTENCE
+from bench.report.blocks import Block, Heading, Paragraph, Table, escape, figures_in, paragraphs
+from bench.report.figures.canvas import Drawing
+from bench.report.figures.cost import draw_cost
+from bench.report.figures.palette import palette_of
+from bench.report.render.numbers import NONE, brief, count, fixed, places, words
+from bench.report.section import drawn, register_section
+from bench.report.sections.audits import entry_names
+from bench.report.sections.throughput import throughput
 from bench.report.sections.timing_doubts import MARK, doubts_of, sentence
+from bench.report.view.comparisons import cost_of
+from bench.report.view.detail import detail
 from bench.report.view.loaded import Results
 from bench.results.record import COSTS
 
@@ -36,6 +42,7 @@ HELD = (
     "blocks that follow the timed ones: what happens more rarely, such as a retraining, may not be among them. The "
     "first predict, and what a strategy does before its first block (*setup*), are in no other number."
 )
+MOST_POINTS = 24
 COMPILE = "compile_s"  # in a strategy's trace
 STREAM = "whole stream, s per 1,000 windows ↓"
 FIGURE = (
@@ -44,26 +51,30 @@ FIGURE = (
 )
 
 
-def expense(results: Results, gallery: Gallery, measured: Throughput | None = None) -> list[str]:
-    """Blocks: a table and a figure for each scenario, then the benchmarks; nothing where nothing was timed.
-
-    Args:
-        results: The experiment.
-        gallery: The figures that were drawn.
-        measured: What `make throughput` left, if anything.
-    """
-    if results.cost.empty or results.cost[[*COSTS, "stream_s_per_1000"]].isna().all(axis=None):
-        return ["## Cost", *throughput(measured)] if measured else []
-    blocks = ["## Cost", _how_to_read(results)]
-    if any(kind == "cost" for _, kind in gallery):
-        blocks.append(FIGURE)
-    for scenario in results.focus.shown:
-        cost = results.board_of(scenario).merge(results.cost, on=["scenario", "entry"])
-        if cost.empty:
+@register_section("cost", after="skill", on_pages=True, in_html=False)
+def cost(results: Results) -> list[Block]:
+    """A table and a figure for each scenario, then the benchmarks; nothing where nothing was timed."""
+    measured = throughput(None if results.page else results.throughput)
+    if cost_of(results).empty or cost_of(results)[[*COSTS, "stream_s_per_1000"]].isna().all(axis=None):
+        return [Heading("Cost"), *measured] if measured else []
+    blocks: list[Block] = []
+    for scenario in detail(results).shown:
+        here = results.board_of(scenario).merge(cost_of(results), on=["scenario", "entry"])
+        if here.empty:
             continue
-        blocks += [f"### Cost on {escape(scenario)}", *_one(results, scenario, cost)]
-        blocks += picture(gallery, scenario, "cost")
-    return [*blocks, *throughput(measured)]
+        blocks += [Heading(f"Cost on {escape(scenario)}", 3), *_one(results, scenario, here)]
+        blocks += drawn(results, "cost", scenario, f"Error against cost on {scenario}", _figure, results, here)
+    figure = FIGURE if any(figures_in(blocks)) else ""
+    return [Heading("Cost"), *paragraphs(_how_to_read(results), figure), *blocks, *measured]
+
+
+def _figure(results: Results, points: pd.DataFrame) -> Drawing | None:
+    numbers = points[["mse", "stream_s_per_1000"]].to_numpy(dtype=float)
+    points = points[(np.isfinite(numbers) & (numbers > 0)).all(axis=1)].head(MOST_POINTS)
+    if len(points) < 2:
+        return None
+    persistence = points.loc[points["strategy"] == PERSISTENCE, "mse"]
+    return draw_cost(points, palette_of(results), float(persistence.iloc[0]) if len(persistence) else None)
 
 
 def _how_to_read(results: Results) -> str:
@@ -86,7 +97,7 @@ def _own_time(results: Results) -> str:
     return f" (they took {brief(float(np.median(own)))} µs a block, median over strategies)" if own else ""
 
 
-def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[str]:
+def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[Block]:
     measured = {header: steps for header, steps in HEADERS.items() if cost[steps].notna().any(axis=None)}
     headers = ["Strategy", *measured]
     columns = [_joined(cost[steps]) for steps in measured.values()]
@@ -97,16 +108,16 @@ def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[str]:
     decimals = places(cost["mse"])
     columns.append([fixed(value, decimals) for value in cost["mse"]])
     doubts = doubts_of(results, scenario)
-    names = [results.names[entry] + (f" {MARK}" if entry in doubts else "") for entry in cost["entry"]]
-    blocks = [table(headers, list(zip(names, *columns, strict=True))), sentence(doubts)]
-    blocks.append(_machine(results, scenario, cost))
+    names = [entry_names(results)[entry] + (f" {MARK}" if entry in doubts else "") for entry in cost["entry"]]
+    texts = [sentence(doubts), _machine(results, scenario, cost)]
     ranked = cost[cost["rank"].notna()]
     best = ranked[pareto_front(ranked["stream_s_per_1000"], ranked["mse"])].sort_values("stream_s_per_1000")
     if len(best) and len(ranked) > 1:
         cheapest_first = words([escape(entry) for entry in best["entry"]])
-        blocks.append(f"Pareto front of error and cost, cheapest first: {cheapest_first}.")
-    blocks += [_compiling(results, scenario), *_held(results, cost)]
-    return [block for block in blocks if block]
+        texts.append(f"Pareto front of error and cost, cheapest first: {cheapest_first}.")
+    texts.append(_compiling(results, scenario))
+    rows = list(zip(names, *columns, strict=True))
+    return [Table(headers, rows), *paragraphs(*texts), *_held(results, cost)]
 
 
 def _joined(numbers: pd.DataFrame) -> list[str]:
@@ -116,7 +127,7 @@ def _joined(numbers: pd.DataFrame) -> list[str]:
     ]
 
 
-def _held(results: Results, cost: pd.DataFrame) -> list[str]:
+def _held(results: Results, cost: pd.DataFrame) -> list[Block]:
     """What each strategy holds and computes, where a timing pass recorded it."""
     known = cost[cost[["state_bytes", "predict_flops"]].notna().any(axis=1)]
     if known.empty:
@@ -126,8 +137,8 @@ def _held(results: Results, cost: pd.DataFrame) -> list[str]:
         for header, (names, factor) in HOLDINGS.items()
         if known[names].notna().any(axis=None)
     }
-    names = [results.names[entry] for entry in known["entry"]]
-    return [table(["Strategy", *columns], list(zip(names, *columns.values(), strict=True))), HELD]
+    names = [entry_names(results)[entry] for entry in known["entry"]]
+    return [Table(["Strategy", *columns], list(zip(names, *columns.values(), strict=True))), Paragraph(HELD)]
 
 
 def _compiling(results: Results, scenario: str) -> str:
@@ -137,7 +148,7 @@ def _compiling(results: Results, scenario: str) -> str:
     if took.empty:
         return ""
     last = took.sort_values("origin").groupby("entry", sort=True)["value"].last()
-    each = words([f"{escape(results.names[str(entry)])} {brief(seconds)} s" for entry, seconds in last.items()])
+    each = words([f"{entry_names(results)[str(entry)]} {brief(seconds)} s" for entry, seconds in last.items()])
     return f"Compiling took {each} (median over seeds); it is in *whole stream*, and in no other number."
 
 

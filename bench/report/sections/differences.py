@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.report.render.markdown import NONE
-from bench.report.render.numbers import UNDEFINED, fixed, percent
+from bench.report.render.numbers import NONE, UNDEFINED, fixed, percent
 
 EACH_FOR_ITSELF = "Each interval stands for itself: of twenty, one may miss by chance."
 

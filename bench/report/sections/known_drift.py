@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
-from bench.report.gallery import Gallery
-from bench.report.gallery.links import picture
-from bench.report.render.markdown import NONE, count, escape, table, words
-from bench.report.render.numbers import UNDEFINED, brief, fixed, percent
+from bench.report.blocks import Block, Bullets, Heading, Paragraph, Table, escape
+from bench.report.figures.canvas import Drawing
+from bench.report.figures.drift import FEWEST, Aligned, draw_recovery, draw_worth
+from bench.report.figures.palette import looks, palette_of
+from bench.report.render.numbers import NONE, UNDEFINED, brief, count, fixed, percent, words
+from bench.report.section import drawn, register_section
+from bench.report.sections.audits import entry_names
+from bench.report.view.drift_measures import curves, known_drifts
 from bench.report.view.drift_sets import DriftSet
 from bench.report.view.loaded import Results
 
@@ -23,7 +27,7 @@ HOW_TO_READ = (
 )
 WORTH = (
     "MSE from the first row that drifts to the end (without a drift, over the stream) over {frozen}'s there, less 1, "
-    "in %: below 0 adapting pays. Geometric mean over series and seeds. In brackets the 95 % interval, from resampled "
+    "in %: below 0 adapting helps. Geometric mean over series and seeds. In brackets the 95 % interval, from resampled "
     "blocks of origins and, where there are several, resampled series and seeds; bold where it is without 0. A "
     "strategy with a forecaster of its own also differs by that: no-drift shows by how much."
 )
@@ -38,18 +42,27 @@ COST = (
     "drift, less 1, in %, with the 95 % interval as above. A drift may also make a series easier to forecast. "
     "Differences in MSE: tables/drift_cost.csv."
 )
+RETURN = (
+    "Forgetting: MSE when the first law returns less MSE when it was left. Rows: until the error is within 10 % of "
+    "the strategy's own on the twin, in which the second law never came (without a twin, of its own before). "
+    "Medians, in brackets the lowest and the highest of series and seeds."
+)
+MOST_PANELS = 12
+BEFORE = 2
+"""Means of which the origins are shown before a change."""
 
 
-def known_drift(results: Results, gallery: Gallery) -> list[str]:
-    """Blocks: the section on drift sets; nothing where the experiment has none."""
-    known = results.known_drifts
+@register_section("known-drift", after="channels", in_html=False)
+def known_drift(results: Results) -> list[Block]:
+    """What is known of drift sets; nothing where the experiment has none."""
+    known = known_drifts(results)
     if not known.sets:
         return []
-    blocks = ["## Known drifts", HOW_TO_READ, *_answers(results)]
+    blocks: list[Block] = [Heading("Known drifts"), Paragraph(HOW_TO_READ), Bullets(_answers(results))]
     for size in known.sizes:
         shown, title = known.sets_of(size), known.title(size)
-        blocks += _worth(results, gallery, size, shown, title)
-        blocks += _recovery(results, gallery, size, shown, title)
+        blocks += _worth(results, size, shown, title)
+        blocks += _recovery(results, size, shown, title)
         blocks += _costs(results, shown, title)
     return [*blocks, *_returns(results)]
 
@@ -61,13 +74,13 @@ def ordered_entries(results: Results, entries: set[str]) -> list[str]:
 
 def _answers(results: Results) -> list[str]:
     lines = [line for line in (_harm(results), _speed(results)) if line]
-    lines += [_fastest(results, drift_set) for drift_set in results.known_drifts.sets if drift_set.drifts]
-    return ["\n".join(f"- {line}" for line in lines if line)]
+    lines += [_fastest(results, drift_set) for drift_set in known_drifts(results).sets if drift_set.drifts]
+    return [line for line in lines if line]
 
 
 def _harm(results: Results) -> str:
     """What adapting costs where nothing drifts."""
-    worth = results.known_drifts.worth
+    worth = known_drifts(results).worth
     still = worth[worth["size"] == ""] if len(worth) else worth
     still = still[~still["entry"].isin(_entries_of(results, PERSISTENCE))] if len(still) else still
     if still.empty:
@@ -98,7 +111,7 @@ def _speed(results: Results) -> str:
 
 def _fastest(results: Results, drift_set: DriftSet) -> str:
     """Who recovers first from a set's first change, and how the frozen forecaster does."""
-    here = results.known_drifts.recoveries
+    here = known_drifts(results).recoveries
     here = here[(here["set"] == drift_set.name) & (here["size"] == drift_set.size)] if len(here) else here
     if here.empty:
         return ""
@@ -111,27 +124,28 @@ def _fastest(results: Results, drift_set: DriftSet) -> str:
     named = [f"**{escape(e)}** {_rows(first[first['entry'] == e]['recovery'])}" for e in quick]
     late = [f"{escape(e)} {_rows(first[first['entry'] == e]['recovery'])}" for e in frozen]
     title = f"**{escape(drift_set.name)}** ({escape(drift_set.kind)}, {escape(drift_set.size)})"
-    text = ", ".join([*named, *late]) or "nobody recovers"
+    text = ", ".join([*named, *late]) or "none recovers"
     return f"{title}, rows to recover, of {regime:,}: {text}."
 
 
-def _worth(results: Results, gallery: Gallery, size: str, shown: list[DriftSet], title: str) -> list[str]:
-    worth = results.known_drifts.worth
+def _worth(results: Results, size: str, shown: list[DriftSet], title: str) -> list[Block]:
+    worth = known_drifts(results).worth
     here = worth[worth["size"].isin(["", size])] if len(worth) else worth
     if here.empty:
         return []
     frozen = words([escape(entry) for entry in dict.fromkeys(here["against"])], "or")
     rows = _cells(results, here, shown, _difference_cell)
+    what = f"What adapting is worth: {title}"
     return [
-        f"### What adapting is worth: {title}",
-        WORTH.format(frozen=frozen),
-        *picture(gallery, title, "worth"),
-        table(["Strategy", *(f"{escape(s.name)} ↓" for s in shown if s.name in set(here["set"]))], rows),
+        Heading(what, 3),
+        Paragraph(WORTH.format(frozen=frozen)),
+        *drawn(results, "worth", title, what, _worth_figure, results, here, shown),
+        Table(["Strategy", *(f"{escape(s.name)} ↓" for s in shown if s.name in set(here["set"]))], rows),
     ]
 
 
-def _recovery(results: Results, gallery: Gallery, size: str, shown: list[DriftSet], title: str) -> list[str]:
-    recoveries = results.known_drifts.recoveries
+def _recovery(results: Results, size: str, shown: list[DriftSet], title: str) -> list[Block]:
+    recoveries = known_drifts(results).recoveries
     here = recoveries[recoveries["size"] == size] if len(recoveries) else recoveries
     if here.empty:
         return []
@@ -139,7 +153,7 @@ def _recovery(results: Results, gallery: Gallery, size: str, shown: list[DriftSe
     changes = [change for change in changes if ((here["set"] == change[0]) & (here["row"] == change[1])).any()]
     middle = here.groupby(["entry", "set", "row"])["recovery"].apply(_median)
     entries = ordered_entries(results, set(here["entry"]))
-    rows = [[results.names[entry]] for entry in entries]
+    rows = [[entry_names(results)[entry]] for entry in entries]
     for name, row, _ in changes:
         ranked = next(s.ranked for s in shown if s.name == name)
         values = {e: float(middle.get((e, name, row), np.nan)) for e in entries}
@@ -155,30 +169,70 @@ def _recovery(results: Results, gallery: Gallery, size: str, shown: list[DriftSe
     some = next(s for s in shown if s.drifts)
     span = f"{count(some.window, 'origin')} ({some.window * some.stride:,} rows), and {some.window} must stay low"
     several = "Median over series and seeds, in brackets the lowest and the highest. " if _several(here) else ""
+    more = "Peak and area of each excess, regret against the best strategy and against the best for each regime: "
     return [
-        f"### Recovery: {title}",
-        f"{RECOVERY.format(span=span)} {several}".strip(),
-        *picture(gallery, title, "recovery"),
-        table(["Strategy", *(f"{head} ↓" for head in heads)], rows),
-        "Peak and area of each excess, regret against the best strategy and against the best for each regime: "
-        "tables/drift_recovery.csv, tables/drift_regret.csv.",
+        Heading(f"Recovery: {title}", 3),
+        Paragraph(f"{RECOVERY.format(span=span)} {several}".strip()),
+        *drawn(results, "recovery", title, f"Recovery: {title}", _recovery_figure, results, shown),
+        Table(["Strategy", *(f"{head} ↓" for head in heads)], rows),
+        Paragraph(f"{more}tables/drift_recovery.csv, tables/drift_regret.csv."),
     ]
 
 
-def _costs(results: Results, shown: list[DriftSet], title: str) -> list[str]:
-    costs = results.known_drifts.costs
+def _worth_figure(results: Results, here: pd.DataFrame, shown: list[DriftSet]) -> Drawing:
+    columns = [s.name for s in shown if s.name in set(here["set"])]
+    rows = [entry for entry in results.overall["entry"] if entry in set(here["entry"])]
+
+    def wide(values: pd.Series) -> pd.DataFrame:
+        return here.assign(value=values).pivot(index="entry", columns="set", values="value").loc[rows, columns]
+
+    clear = wide(here["verdict"].isin(["lower", "higher"])).eq(other=True)
+    against = " or ".join(dict.fromkeys(here["against"]))
+    caption = (
+        f"Difference in MSE against {against}, %: blue is lower, and better; the strongest colour is four times as low "
+        "or as high. Grey numbers: the 95 % interval holds 0."
+    )
+    return Drawing(draw_worth(wide(here["percent"]), clear).figure, caption)
+
+
+def _recovery_figure(results: Results, shown: list[DriftSet]) -> Drawing | None:
+    board = results.overall.assign(rank=results.overall["mean_rank"], seeds=results.overall["scenarios"])
+    drifting = [s for s in shown if s.regimes]
+    panels = [
+        Aligned(s.name, found, tuple(row - s.regimes[0][0] for row, _, _ in s.regimes[1:]))
+        for s in drifting[:MOST_PANELS]
+        if (found := curves(s))
+    ]
+    if not panels:
+        return None
+    window = drifting[0].window
+    drawing = draw_recovery(panels, looks(board, palette_of(results)), BEFORE * window * drifting[0].stride)
+    several = any(curve.shape[1] >= FEWEST for panel in panels for curve in panel.curves.values())
+    caption = (
+        f"MSE over what can be had (mean over the last {count(window, 'origin')}, none over a change), aligned at the "
+        "first row that drifts; dashed: 10 % above it."
+    )
+    if several:
+        caption += " Bands: 95 % intervals of the geometric mean over series, or over seeds where there is one series."
+    if len(drifting) > MOST_PANELS:
+        caption += f" The first {MOST_PANELS} of {len(drifting)} sets."
+    return Drawing(drawing.figure, caption)
+
+
+def _costs(results: Results, shown: list[DriftSet], title: str) -> list[Block]:
+    costs = known_drifts(results).costs
     names = [s.name for s in shown if s.drifts]
     here = costs[costs["set"].isin(names) & costs["size"].isin([s.size for s in shown])] if len(costs) else costs
     if here.empty:
         return []
     rows = _cells(results, here, shown, _difference_cell)
     heads = [f"{escape(name)} ↓" for name in names if name in set(here["set"])]
-    return [f"### What the drift costs: {title}", COST, table(["Strategy", *heads], rows)]
+    return [Heading(f"What the drift costs: {title}", 3), Paragraph(COST), Table(["Strategy", *heads], rows)]
 
 
-def _returns(results: Results) -> list[str]:
+def _returns(results: Results) -> list[Block]:
     """A-B-A: what was forgotten of A in B, and how fast A is back."""
-    returns = results.known_drifts.returns
+    returns = known_drifts(results).returns
     if returns.empty:
         return []
     rows = []
@@ -188,13 +242,11 @@ def _returns(results: Results) -> list[str]:
             lost = own["forgetting"]
             spread = f" [{brief(lost.min())}, {brief(lost.max())}]" if len(lost) > 1 else ""
             label = escape(f"{name} ({size})")
-            rows.append([label, results.names[entry], f"{brief(lost.median())}{spread}", _rows(own["return"])])
+            rows.append([label, entry_names(results)[entry], f"{brief(lost.median())}{spread}", _rows(own["return"])])
     return [
-        "### Back to the first law",
-        "Forgetting: MSE when the first law returns less MSE when it was left. Rows: until the error is within 10 % of "
-        "the strategy's own on the twin, in which the second law never came (without a twin, of its own before). "
-        "Medians, in brackets the lowest and the highest of series and seeds.",
-        table(["Set", "Strategy", "forgetting ↓", "rows until back ↓"], rows, text_columns=2),
+        Heading("Back to the first law", 3),
+        Paragraph(RETURN),
+        Table(["Set", "Strategy", "forgetting ↓", "rows until back ↓"], rows, text_columns=2),
     ]
 
 
@@ -205,7 +257,7 @@ def _cells(
     found = {(row["entry"], row["set"]): cell(row) for _, row in here.iterrows()}
     names = [s.name for s in shown if s.name in set(here["set"])]
     return [
-        [results.names[entry], *(found.get((entry, name), NONE) for name in names)]
+        [entry_names(results)[entry], *(found.get((entry, name), NONE) for name in names)]
         for entry in ordered_entries(results, set(here["entry"]))
     ]
 
@@ -236,7 +288,7 @@ def _median(values: pd.Series) -> float:
 
 
 def _medians(results: Results) -> pd.DataFrame:
-    recoveries = results.known_drifts.recoveries
+    recoveries = known_drifts(results).recoveries
     if recoveries.empty:
         return recoveries
     keys = ["size", "set", "row", "entry"]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from bench.analysis import fullest, labels_released
 from bench.analysis.label_curves import BOTH, DELAY, EVERY, INSTANT, SHARE
 from bench.analysis.leaderboard import FROZEN
-from bench.report.gallery import Gallery
-from bench.report.gallery.label_curves import LABEL_FIGURES
-from bench.report.gallery.links import picture
-from bench.report.render.markdown import NONE, escape, table, words
-from bench.report.render.numbers import UNDEFINED, fixed, places, with_spread
+from bench.report.blocks import Block, Heading, Paragraph, Table, escape, paragraphs
+from bench.report.figures.canvas import Drawing
+from bench.report.figures.label_curve import draw_label_curve
+from bench.report.figures.palette import Look, looks, palette_of
+from bench.report.render.numbers import NONE, UNDEFINED, fixed, places, with_spread, words
+from bench.report.section import drawn, register_section
+from bench.report.sections.audits import entry_names
 from bench.report.sections.differences import answer_cell, difference_cells, origins_cell
+from bench.report.view.detail import detail
+from bench.report.view.highlight import MOST_HIGHLIGHTED, MOST_SHOWN
+from bench.report.view.labels import gains_from_labels, shown_families, worth_of_labels
 from bench.report.view.loaded import Results
 
+KINDS = {SHARE: "labels", DELAY: "delay"}
+WHAT = {SHARE: "share of labels", DELAY: "delay of labels"}
 TITLES = {SHARE: "Share of labels on", DELAY: "Late labels on"}
 ANSWERS = {
     SHARE: {"higher": "labels help", "lower": "labels hurt"},
@@ -33,22 +42,38 @@ HOW_TO_READ = (
 )
 
 
-def labels(results: Results, gallery: Gallery) -> list[str]:
-    """Blocks: for each family of label regimes a sentence, a figure and two tables; nothing where there is none.
-
-    Args:
-        results: The experiment.
-        gallery: The figures that were drawn.
-    """
-    blocks = []
-    for here in results.shown_families:
+@register_section("labels", after="memory", in_html=False)
+def labels(results: Results) -> list[Block]:
+    """For each family of label regimes a sentence, a figure and two tables; nothing where there is none."""
+    blocks: list[Block] = []
+    for here in shown_families(results):
         kind, family = here["kind"].iloc[0], str(here["family"].iloc[0])
-        blocks.append(f"### {TITLES[kind]} {escape(family)}")
-        blocks += [*_sentences(results, here), *picture(gallery, family, LABEL_FIGURES[kind])]
-        blocks += [_errors(results, here), _notes(results, here), *_worth(results, here)]
-    shown = results.focus.shown
-    rest = f"The sections below show only {escape(words(shown))}; tables/ has the others in full."
-    return ["## What labels are worth", HOW_TO_READ, *blocks, rest] if blocks else []
+        alt = f"Error by {WHAT[kind]} on {family}"
+        blocks += [Heading(f"{TITLES[kind]} {escape(family)}", 3), *paragraphs(*_sentences(results, here))]
+        blocks += drawn(results, KINDS[kind], family, alt, _figure, results, here)
+        blocks += [_errors(results, here), Paragraph(_notes(results, here)), *_worth(results, here)]
+    rest = f"The sections below show only {escape(words(detail(results).shown))}; tables/ has the others in full."
+    if not blocks:
+        return []
+    return [Heading("What labels are worth"), Paragraph(HOW_TO_READ), *blocks, Paragraph(rest)]
+
+
+def _figure(results: Results, here: pd.DataFrame) -> Drawing | None:
+    shown = _looks(results, here)
+    return draw_label_curve(here, shown) if shown else None
+
+
+def _looks(results: Results, curves: pd.DataFrame) -> list[Look]:
+    """What takes labels and frozen in colour, the rest in grey; twelve in all."""
+    known = curves[np.isfinite(curves["mse"].astype(float))]
+    board = results.board_of(fullest(curves))
+    board = board[board["entry"].isin(known["entry"])]
+    takers = [e for e in board["entry"] if known.loc[known["entry"] == e, "moves"].any()]
+    frozen = board.loc[board["strategy"] == FROZEN, "entry"].head(1).tolist()
+    highlighted = dict.fromkeys([*takers[: MOST_HIGHLIGHTED - len(frozen)], *frozen])
+    kept = list(dict.fromkeys([*highlighted, *takers, *board["entry"]]))[:MOST_SHOWN]
+    drawn_as = looks(board[board["entry"].isin(kept)], palette_of(results))
+    return [replace(look, highlighted=look.entry in highlighted) for look in drawn_as]
 
 
 def _settings(here: pd.DataFrame) -> dict[str, str]:
@@ -97,7 +122,7 @@ def _with(here: pd.DataFrame, setting: str) -> str:
 
 def _to_beat_frozen(results: Results, ranked: pd.DataFrame, settings: dict[str, str]) -> list[str]:
     """With which labels each strategy whose error moves is clearly below the forecaster left alone."""
-    gains = _rows_of(results.label_gains, ranked)
+    gains = _rows_of(gains_from_labels(results), ranked)
     gains = gains[gains["entry"].isin(ranked["entry"])] if len(gains) else gains
     if gains.empty:
         return []
@@ -124,7 +149,7 @@ def _rows_of(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _errors(results: Results, here: pd.DataFrame) -> str:
+def _errors(results: Results, here: pd.DataFrame) -> Table:
     settings = _settings(here)
     lowest = _ranked(here).groupby("scenario")["mse"].min()
     decimals = places(here["mse"])
@@ -134,9 +159,9 @@ def _errors(results: Results, here: pd.DataFrame) -> str:
         cells = [_error(own, scenario, lowest, decimals) for scenario in settings]
         few, most = int(own["seeds"].min()), int(own["seeds"].max())
         seeds = str(most) if few == most else f"{few} to {most}"
-        rows.append([results.names[entry], *cells, seeds, "" if own["moves"].any() else "the same throughout"])
+        rows.append([entry_names(results)[entry], *cells, seeds, "" if own["moves"].any() else "the same throughout"])
     headers = ["Strategy", *(f"{escape(setting)} ↓" for setting in settings.values()), "seeds", "notes"]
-    return table(headers, rows)
+    return Table(headers, rows)
 
 
 def _error(own: pd.DataFrame, scenario: str, lowest: pd.Series, decimals: int) -> str:
@@ -158,8 +183,8 @@ def _notes(results: Results, here: pd.DataFrame) -> str:
     return f"{text} Every number is in tables/label_curves.csv."
 
 
-def _worth(results: Results, here: pd.DataFrame) -> list[str]:
-    found = _rows_of(results.label_worth, here)
+def _worth(results: Results, here: pd.DataFrame) -> list[Block]:
+    found = _rows_of(worth_of_labels(results), here)
     if found.empty:
         return []
     kind = here["kind"].iloc[0]
@@ -185,4 +210,4 @@ def _worth(results: Results, here: pd.DataFrame) -> list[str]:
         "origins",
         "seeds",
     ]
-    return [table(headers, rows, text_columns=2)]
+    return [Table(headers, rows, text_columns=2)]

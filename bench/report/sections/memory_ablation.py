@@ -1,4 +1,4 @@
-"""Does the memory help? Each part of it against the strategy that lacks just that part."""
+"""Ablations of the memory: each part of it against the strategy that lacks just that part."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import MEMORY_QUESTIONS
-from bench.report.gallery import Gallery
-from bench.report.gallery.links import picture
-from bench.report.render.markdown import count, escape, table, words
-from bench.report.render.numbers import brief, percent, places
+from bench.report.blocks import Block, Heading, Paragraph, Table, escape, paragraphs
+from bench.report.figures.canvas import Drawing
+from bench.report.figures.contrast import draw_contrasts
+from bench.report.figures.memory import draw_memory
+from bench.report.figures.palette import looks, palette_of
+from bench.report.render.numbers import brief, count, percent, places, words
+from bench.report.section import drawn, register_section
 from bench.report.sections.differences import (
     CLEAR,
     EACH_FOR_ITSELF,
@@ -18,8 +21,11 @@ from bench.report.sections.differences import (
     difference_cells,
     origins_cell,
 )
+from bench.report.view.comparisons import memory_ablations
+from bench.report.view.detail import detail
 from bench.report.view.loaded import Results
 
+MOST_ABLATIONS = 24  # in a figure
 NORM, HALF_LIFE = "memory_norm", "memory_half_life"
 ANSWERS = {
     "lower": "helps",
@@ -36,24 +42,29 @@ HOW_TO_READ = (
 )
 
 
-def memory_ablation(results: Results, gallery: Gallery) -> list[str]:
-    """Blocks: for each scenario a sentence, a table, a figure and what was carried; nothing without such strategies."""
-    blocks = []
-    for scenario in results.focus.shown:
-        here = results.ablations
+@register_section("memory", after="recovery", on_pages=True, in_html=False)
+def memory_ablation(results: Results) -> list[Block]:
+    """For each scenario a sentence, a table, a figure and what was carried; nothing without such strategies."""
+    blocks: list[Block] = []
+    for scenario in detail(results).shown:
+        here = memory_ablations(results)
         here = here[here["scenario"] == scenario] if len(here) else here
         carried = _carried(results, scenario)
         if here.empty and not carried:
             continue
-        blocks.append(f"### Memory on {escape(scenario)}")
+        blocks.append(Heading(f"Memory on {escape(scenario)}", 3))
         if len(here):
-            blocks += [_answer(here), _table(here), *picture(gallery, scenario, "contrast")]
-        blocks += [*_unasked(here), *carried, *picture(gallery, scenario, "memory")]
-    return ["## Does the memory help?", HOW_TO_READ, *blocks] if blocks else []
+            alt = f"What each part of the memory changes on {scenario}"
+            blocks += [Paragraph(_answer(here)), _table(here)]
+            blocks += drawn(results, "contrast", scenario, alt, _ablation_figure, results, here)
+        alt = f"The carried memory over the stream of {scenario}"
+        blocks += paragraphs(_unasked(here), carried)
+        blocks += drawn(results, "memory", scenario, alt, _memory_figure, results, scenario)
+    return [Heading("Memory ablations"), Paragraph(HOW_TO_READ), *blocks] if blocks else []
 
 
 def _answer(here: pd.DataFrame) -> str:
-    """The sentence: what helps, what hurts, and what cannot be told; each question by the first pair that asks it."""
+    """What helps, what hurts, and what makes no clear difference; each question by the first pair that asks it."""
     first = here.drop_duplicates("subject")
     parts = []
     for verdict in ANSWERS:
@@ -70,7 +81,7 @@ def _answer(here: pd.DataFrame) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _table(here: pd.DataFrame) -> str:
+def _table(here: pd.DataFrame) -> Table:
     decimals = places(here[["difference", "low", "high"]].to_numpy().ravel(), 3)
     rows = []
     for _, row in here.iterrows():
@@ -84,21 +95,21 @@ def _table(here: pd.DataFrame) -> str:
                 str(row["seeds"]),
             ]
         )
-    headers = ["Does it help:", "compared", "MSE difference ↓", "in %", "answer", "origins", "seeds"]
-    return table(headers, rows, text_columns=2)
+    headers = ["Part of the memory", "compared", "MSE difference ↓", "in %", "answer", "origins", "seeds"]
+    return Table(headers, rows, text_columns=2)
 
 
-def _unasked(here: pd.DataFrame) -> list[str]:
+def _unasked(here: pd.DataFrame) -> str:
     """Which questions have no answer, for want of what to compare with."""
     asked = set(here["subject"]) if len(here) else set()
     missing = [q for q in MEMORY_QUESTIONS if q.subject not in asked]
     if not missing:
-        return []
+        return ""
     named = [f"{q.subject} ({q.one} against {q.other})" for q in missing]
-    return [f"Not told here, as one of the two did not run, or not with the same seeds: {words(named)}."]
+    return f"Not told here, as one of the two did not run, or not with the same seeds: {words(named)}."
 
 
-def _carried(results: Results, scenario: str) -> list[str]:
+def _carried(results: Results, scenario: str) -> str:
     """How long the carried memory lasts and how large it gets, in a line."""
     trace = results.traces[results.traces["scenario"] == scenario]
     trace = trace[trace["name"].isin([HALF_LIFE, NORM])]
@@ -114,9 +125,9 @@ def _carried(results: Results, scenario: str) -> list[str]:
         named = [f"{escape(entry)} {_range(values)}" for entry, values in norms]
         lines.append(f"Norm over that of the learned initial memory (lowest to highest): {', '.join(named)}.")
     if not lines:
-        return []
+        return ""
     n = trace["origin"].nunique()
-    return [f"{' '.join(lines)} Measured {count(n, 'time')} over the stream; median over seeds."]
+    return f"{' '.join(lines)} Measured {count(n, 'time')} over the stream; median over seeds."
 
 
 def _range(values: pd.Series) -> str:
@@ -126,3 +137,35 @@ def _range(values: pd.Series) -> str:
 
 def _seasons(rows: float, season: int | None) -> str:
     return f" ({brief(rows / season)})" if season and np.isfinite(rows) else ""
+
+
+def _ablation_figure(results: Results, here: pd.DataFrame) -> Drawing:
+    caption = "Dot: mean difference; bar: 95 % interval; hollow and grey: no clear difference."
+    return Drawing(draw_contrasts(here.head(MOST_ABLATIONS), palette_of(results)).figure, caption)
+
+
+def _memory_figure(results: Results, scenario: str) -> Drawing | None:
+    season = results.first(scenario).dataset.season
+    known = [(NORM, "norm ÷ initial", 1.0), (HALF_LIFE, "half-life, rows", season)]
+    trace = results.traces[results.traces["scenario"] == scenario]
+    trace = trace[trace["name"].isin([name for name, _, _ in known])]
+    if trace["origin"].nunique() < 2:
+        return None
+    panels = [panel for panel in known if np.isfinite(trace.loc[trace["name"] == panel[0], "value"]).any()]
+    if not panels:
+        return None
+    board = results.board_of(scenario)
+    shown = looks(board[board["entry"].isin(trace["entry"])], palette_of(results))
+    drawing = draw_memory(trace, panels, results.times[scenario], results.events_of(scenario), shown)
+    caption = "Above: norm of the carried weights over that of the learned initial memory; "
+    caption += "below: rows after which half of what was written is gone; median over seeds."
+    if len(panels) == 1:
+        only = "Norm of the carried weights over that of the learned initial memory"
+        only = only if panels[0][0] == NORM else "Rows after which half of what was written is gone"
+        caption = f"{only}; median over seeds."
+    if season and panels[-1][0] == HALF_LIFE:
+        caption += f" Dashed: a season, {season:,} rows."
+    lives = trace[trace["name"] == HALF_LIFE].groupby("entry")["value"]
+    if len(panels) > 1 and lives.agg(lambda values: 0 < np.isinf(values).mean() < 1).any():
+        caption += " Where a line is broken, nothing was being forgotten."
+    return Drawing(drawing.figure, f"{caption} {drawing.caption}".rstrip())

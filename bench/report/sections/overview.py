@@ -6,43 +6,46 @@ import numpy as np
 
 from bench.analysis import contest
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
-from bench.report.gallery import Gallery
-from bench.report.gallery.links import picture
-from bench.report.gallery.overview import OVERVIEW
-from bench.report.render.markdown import NONE, escape, slug, table, words
-from bench.report.render.numbers import UNDEFINED, fixed, places
+from bench.report.blocks import Block, Heading, Paragraph, Table, escape, paragraphs
+from bench.report.figures.canvas import Drawing
+from bench.report.figures.overview import draw_overview
+from bench.report.figures.palette import palette_of
+from bench.report.render.numbers import NONE, UNDEFINED, count, fixed, places, words
+from bench.report.section import drawn, register_section
 from bench.report.sections.accuracy import skill_cell
 from bench.report.sections.significance import p_text
+from bench.report.view.comparisons import against_best
+from bench.report.view.detail import collapsed, detail, detailed, on_own_page
 from bench.report.view.loaded import Results
+from bench.results.disk import slug
 
 PAGES = "datasets"
+MOST_ROWS = 24  # of the figure
 NOTE = (
-    "MSE is scaled, mean over seeds. p is of the best against the next (see [Is the difference more than "
-    "chance?](#is-the-difference-more-than-chance)); bold where the difference is significant, a dash where it could "
+    "MSE is scaled, mean over seeds. p is of the best against the next (see [Statistical "
+    "significance](#statistical-significance)); bold where the difference is significant, a dash where it could "
     "not be tested."
 )
 
 
-def overview(results: Results, gallery: Gallery) -> list[str]:
-    """Blocks: what is shown in full and why, a figure, a row for each dataset; nothing where all are shown in full."""
-    if not results.elsewhere:
+@register_section("overview", after="leaderboard", in_html=False)
+def overview(results: Results) -> list[Block]:
+    """What is shown in full and why, a figure, a row for each dataset; nothing where all are shown in full."""
+    if not on_own_page(results):
         return []
-    rows = [_row(results, scenario) for scenario in results.in_detail]
+    rows = [_row(results, scenario) for scenario in detailed(results)]
     headers = ["Dataset", "best", "next", "MSE of the best ↓", "its skill against persistence, % ↑"]
     headers += ["its skill against frozen, % ↑", "the next is above it by, %", "adjusted p"]
-    blocks = [
-        "## Every dataset",
-        _choice(results),
-        *picture(gallery, *OVERVIEW),
-        table(headers, rows, text_columns=3),
-        NOTE,
+    blocks: list[Block] = [
+        Heading("Every dataset"),
+        Paragraph(_choice(results)),
+        *drawn(results, "overview", "datasets", "Error on every dataset", _figure, results),
+        Table(headers, rows, text_columns=3),
+        Paragraph(NOTE),
     ]
-    aside = [scenario for scenario in results.aside if scenario in results.elsewhere]
-    if aside:
-        blocks.append(
-            f"With fewer, later or leaked labels: {', '.join(_link(results, scenario) for scenario in aside)}."
-        )
-    return blocks
+    fewer = [scenario for scenario in collapsed(results) if scenario in on_own_page(results)]
+    links = ", ".join(_link(results, scenario) for scenario in fewer)
+    return [*blocks, *paragraphs(f"With fewer, later or leaked labels: {links}." if links else "")]
 
 
 def page_of(scenario: str) -> str:
@@ -52,18 +55,18 @@ def page_of(scenario: str) -> str:
 
 def _choice(results: Results) -> str:
     """Which scenarios have sections and figures, and why."""
-    focus = results.focus
-    total, shown = len(results.in_detail), len(focus.shown)
+    chosen = detail(results)
+    total, shown = len(detailed(results)), len(chosen.shown)
     text = f"With {total} datasets, sections and figures below are of {shown}"
-    if focus.reference:
+    if chosen.reference:
         named = [
-            f"those where the best is furthest below {focus.reference} ({_names(focus.highest)})",
-            f"where it is least so ({_names(focus.lowest)})",
-            f"and in the middle ({_names(focus.middle)})",
+            f"those where the best is furthest below {chosen.reference} ({_names(chosen.highest)})",
+            f"where it is least so ({_names(chosen.lowest)})",
+            f"and in the middle ({_names(chosen.middle)})",
         ]
         text += f": {', '.join(named)}"
     else:
-        text += f", the first ({_names(focus.shown)})"
+        text += f", the first ({_names(chosen.shown)})"
     return (
         f"{text}. Each other one has a page of its own with the same tables, linked here, without figures unless "
         f"`bench report {escape(results.store.folder.name)} --all-figures` wrote it. Every number is in tables/."
@@ -76,7 +79,7 @@ def _names(scenarios: tuple[str, ...]) -> str:
 
 def _link(results: Results, scenario: str) -> str:
     name = escape(scenario)
-    return f"[{name}]({page_of(scenario)})" if scenario in results.elsewhere else f"{name} (below)"
+    return f"[{name}]({page_of(scenario)})" if scenario in on_own_page(results) else f"{name} (below)"
 
 
 def _row(results: Results, scenario: str) -> list[str]:
@@ -89,10 +92,37 @@ def _row(results: Results, scenario: str) -> list[str]:
     cells += [skill_cell(best, name).removesuffix(" (worse)") for name in (PERSISTENCE, FROZEN)]
     if found.next is None:
         return [*cells, NONE, NONE]
-    pairs = results.against_best(scenario)
+    pairs = against_best(results, scenario)
     pair = pairs[pairs["other"] == found.next["entry"]]
     p = float(pair["p_holm"].iloc[0]) if len(pair) else float("nan")
     said = p_text(p).removeprefix("p ").removeprefix("= ") if np.isfinite(p) else NONE
     said = f"**{said}**" if len(pair) and pair["significant"].iloc[0] else said
     share = fixed(100 * found.gap / best["mse"], 1) if best["mse"] > 0 else UNDEFINED
     return [*cells, share, said]
+
+
+def _figure(results: Results) -> Drawing | None:
+    """Every strategy on every dataset; None where no ratio is defined."""
+    mse = results.board.pivot(index="scenario", columns="entry", values="mse").loc[detailed(results)]
+    ranked = results.overall[results.overall["mean_rank"].notna()]
+    for name in (FROZEN, PERSISTENCE):
+        reference = ranked.loc[ranked["strategy"] == name, "entry"].head(1).tolist()
+        if reference:
+            break
+    else:
+        return None
+    ratios = mse.div(mse[reference[0]], axis=0)
+    ratios = ratios.where(np.isfinite(ratios) & (ratios > 0))
+    shown = ranked.head(MOST_ROWS)
+    if ratios[shown["entry"]].isna().all(axis=None):
+        return None
+    palette = palette_of(results)
+    tints = {entry: palette[strategy] for entry, strategy in zip(shown["entry"], shown["strategy"], strict=True)}
+    drawing = draw_overview(ratios[list(tints)], tints, reference[0])
+    caption = f"A dot is a dataset: MSE ÷ {reference[0]}'s, mean over seeds, under 1 is better; stroke: median. "
+    caption += "Best average rank first."
+    if exact := int((mse[reference[0]] == 0).sum()):
+        caption += f" Without {count(exact, 'dataset')} on which {reference[0]} has no error: the ratio is undefined."
+    if len(ranked) > MOST_ROWS:
+        caption += f" The best {MOST_ROWS} of {len(ranked)}."
+    return Drawing(drawing.figure, f"{caption} {drawing.caption}".rstrip())

@@ -6,8 +6,10 @@ import pandas as pd
 
 from bench.analysis import divergence_counts
 from bench.contracts.text import one_line
-from bench.report.render.markdown import count, escape, table
-from bench.report.sections.audits import audit_problems
+from bench.report.blocks import Block, Heading, Paragraph, Table, bullets, escape, paragraphs
+from bench.report.render.numbers import count
+from bench.report.section import register_section
+from bench.report.sections.audits import audit_problems, audit_rows
 from bench.report.view.loaded import Results
 from bench.results.record import left_behind, made_beside
 
@@ -16,25 +18,27 @@ WHAT = ["entry", "scenario", "status", "reason"]
 COLUMNS = ["scenario", "entry", "seed", "status", "reason", "run_id"]
 
 
-def problems(results: Results) -> list[str]:
-    """Blocks: failed, skipped and lost runs and audits with their reasons, and runs that were left out."""
+@register_section("problems", after="sweeps", in_html=False)
+def problems(results: Results) -> list[Block]:
+    """Failed, skipped and lost runs and audits with their reasons, and runs that were left out."""
     rows = problem_rows(results)
-    blocks = ["## Problems"]
+    blocks: list[Block] = [Heading("Problems")]
     diverged = divergence_counts(results.runs)
     if not rows:
-        blocks.append("Every run ended well." if diverged.empty else "Every run ended, but not all errors are finite.")
+        said = "Every run ended well." if diverged.empty else "Every run ended, but not all errors are finite."
+        blocks.append(Paragraph(said))
     else:
         cells = [[escape(cell) for cell in row] for row in rows]
-        blocks.append(table(["Strategy", "dataset", "seeds", "status", "reason"], cells, text_columns=5))
+        blocks.append(Table(["Strategy", "dataset", "seeds", "status", "reason"], cells, text_columns=5))
         if any(status == "failed" for _, _, _, status, _ in rows):
-            blocks.append("Tracebacks are in each run's record.json; the run ids are in tables/problems.csv.")
+            text = "Tracebacks are in each run's record.json; the run ids are in tables/problems.csv."
+            blocks.append(Paragraph(text))
         if results.lost:
-            blocks.append(
-                f"{count(len(results.lost), 'run')} of the experiment's list in no table: `bench run` carries out what "
-                "is missing. Delete the folder of a damaged run, and it is carried out again."
-            )
-    found = [*_divergence(results, diverged), *_leftovers(results), *audit_problems(results), *left_out(results)]
-    return [*blocks, *found]
+            text = f"{count(len(results.lost), 'run')} of the experiment's list in no table: `bench run` carries out "
+            text += "what is missing. Delete the folder of a damaged run, and it is carried out again."
+            blocks.append(Paragraph(text))
+    blocks += [*_divergence(results, diverged), *bullets(_leftovers(results)), *audit_problems(results)]
+    return [*blocks, *paragraphs(*left_out(results))]
 
 
 def problem_rows(results: Results) -> list[tuple[str, str, str, str, str]]:
@@ -59,6 +63,16 @@ def bad_runs(results: Results) -> pd.DataFrame:
     return pd.concat([bad, pd.DataFrame(lost, columns=COLUMNS)]) if lost else bad
 
 
+def in_short(results: Results) -> list[Block]:
+    """In short, for the HTML page: what left no result or failed its audit."""
+    rows = [*problem_rows(results), *((subject, "", "", said, reason) for subject, said, reason in audit_rows(results))]
+    cells = [[escape(cell) for cell in row] for row in rows]
+    headers = ["strategy", "dataset", "seeds", "status", "reason"]
+    caption = "What left no result or failed its audit, and why"
+    found = Table(headers, cells, text_columns=5, caption=caption) if rows else Paragraph("Every run ended well.")
+    return [found, *paragraphs(*left_out(results))]
+
+
 def left_out(results: Results) -> list[str]:
     """Sentences on the runs that are in no table."""
     sentences = []
@@ -79,12 +93,12 @@ def _leftovers(results: Results) -> list[str]:
             if made is not None:
                 left.setdefault(entry, []).extend(made.left)
                 beside.setdefault(entry, []).extend(made.beside)
-    lines = [f"- {escape(e)} {escape(left_behind(dict.fromkeys(found)))}." for e, found in left.items() if found]
-    lines += [f"- {escape(e)} {escape(made_beside(dict.fromkeys(found)))}." for e, found in beside.items() if found]
-    return ["\n".join(sorted(lines))] if lines else []
+    lines = [f"{escape(e)} {escape(left_behind(dict.fromkeys(found)))}." for e, found in left.items() if found]
+    lines += [f"{escape(e)} {escape(made_beside(dict.fromkeys(found)))}." for e, found in beside.items() if found]
+    return sorted(lines)
 
 
-def _divergence(results: Results, counts: pd.DataFrame) -> list[str]:
+def _divergence(results: Results, counts: pd.DataFrame) -> list[Block]:
     """How many runs of whom diverged, by dataset; nothing where none did."""
     if counts.empty:
         return []
@@ -94,4 +108,5 @@ def _divergence(results: Results, counts: pd.DataFrame) -> list[str]:
     ]
     total, tried = int(counts["diverged"].sum()), int((results.runs["status"] != "skipped").sum())
     said = f"{total} of {count(tried, 'run')} diverged: a forecast, an error or a whole training was not finite."
-    return [said, table(["Strategy", "forecaster", "dataset", "diverged ↓", "seeds"], rows, text_columns=3)]
+    table = Table(["Strategy", "forecaster", "dataset", "diverged ↓", "seeds"], rows, text_columns=3)
+    return [Paragraph(said), table]

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.contracts.text import one_line
-from bench.report.render.markdown import NONE, escape, table, words
+from bench.report.blocks import Block, Bullets, Code, Heading, Paragraph, Table, bullets, escape
+from bench.report.render.numbers import NONE, words
+from bench.report.section import register_section
 from bench.report.view.loaded import Results
 from bench.results.record import DatasetRecord
 
@@ -19,17 +21,16 @@ GUARANTEES = (
 )
 
 
-def provenance(results: Results) -> list[str]:
-    """Blocks: command, versions, datasets, protocol and training."""
+@register_section("provenance", after="problems", in_html=False)
+def provenance(results: Results) -> list[Block]:
+    """Command, versions, datasets, protocol and training."""
     environments = [record.environment for record in results.records.values() if record.environment]
-    blocks = ["## How to reproduce"]
-    blocks += [f"    {command}" for command in _distinct(environments, "command")]
+    commands = [Code(command) for command in _distinct(environments, "command")]
     lines = [*_machine(environments), *_packages(environments), *_code(environments), *_when(results, environments)]
     lines += _training(results)
-    blocks.append("\n".join(f"- {line}" for line in lines))
-    blocks += ["### Datasets", *_datasets(results)]
-    blocks += ["### Protocol", *_protocols(results), "\n".join(f"- {line}" for line in GUARANTEES)]
-    return [block for block in blocks if block]
+    blocks: list[Block] = [Heading("How to reproduce"), *commands, *bullets(lines)]
+    blocks += [Heading("Datasets", 3), *_datasets(results)]
+    return [*blocks, Heading("Protocol", 3), *_protocols(results), Bullets(GUARANTEES)]
 
 
 def _distinct(environments: Iterable[dict[str, Any]], key: str) -> list[str]:
@@ -107,7 +108,7 @@ def _range(values: Sequence[Any]) -> str:
     return words(distinct[:3]) if len(distinct) <= 3 else f"{', '.join(distinct[:3])} and others"
 
 
-def _datasets(results: Results) -> list[str]:
+def _datasets(results: Results) -> list[Block]:
     datasets: dict[str, DatasetRecord] = {}
     for scenario in results.scenarios:
         dataset = results.first(scenario).dataset
@@ -123,7 +124,7 @@ def _datasets(results: Results) -> list[str]:
         rows.append([escape(dataset.name), escape(dataset.licence or NONE), *cells])
         lines.append(f"{escape(dataset.name)}: fingerprint {escape(dataset.fingerprint[:16])}{_about(dataset)}")
     note = "Rows are numbered from 0; the end of a range is not in it. Season in rows."
-    return [table(headers, rows, text_columns=2), note, "\n".join(f"- {line}" for line in lines)]
+    return [Table(headers, rows, text_columns=2), Paragraph(note), Bullets(lines)]
 
 
 def _about(dataset: DatasetRecord) -> str:
@@ -140,9 +141,9 @@ def _about(dataset: DatasetRecord) -> str:
     return "".join(f"; {part}" for part in parts)
 
 
-def _protocols(results: Results) -> list[str]:
-    lines = [f"- {escape(s)}: {escape(results.first(s).protocol.label)}" for s in results.scenarios]
+def _protocols(results: Results) -> list[Block]:
+    lines = [f"{escape(s)}: {escape(results.first(s).protocol.label)}" for s in results.scenarios]
     names = (
         "L rows read, H rows forecast, S rows between two origins, K origins forecast together between two releases."
     )
-    return ["\n".join(lines), names] if lines else []
+    return [Bullets(lines), Paragraph(names)]

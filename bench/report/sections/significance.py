@@ -1,13 +1,17 @@
-"""Who is ahead of whom by more than chance: the best of each dataset against every other entry."""
+"""Which differences are statistically significant: the best of each dataset against every other entry."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from bench.report.render.markdown import NONE, count, escape, table, words
-from bench.report.render.numbers import places
+from bench.report.blocks import Block, Heading, Paragraph, Table, escape
+from bench.report.render.numbers import NONE, count, places, words
+from bench.report.section import register_section
+from bench.report.sections.audits import entry_names
 from bench.report.sections.differences import PERCENT, difference_cells
+from bench.report.view.comparisons import against_best, pair_table
+from bench.report.view.detail import detail
 from bench.report.view.loaded import Results
 
 OBSTACLES = {
@@ -30,14 +34,16 @@ HOW_TO_READ = (
 )
 
 
-def significance(results: Results) -> list[str]:
-    """Blocks: for each scenario a table of the best against the others; nothing where there is nobody to compare."""
-    blocks = []
-    for scenario in results.focus.shown:
-        found = results.against_best(scenario)
+@register_section("significance", after="cost", on_pages=True, in_html=False)
+def significance(results: Results) -> list[Block]:
+    """For each scenario a table of the best against the others; nothing where there is nobody to compare."""
+    blocks: list[Block] = []
+    for scenario in detail(results).shown:
+        found = against_best(results, scenario)
         if len(found):
-            blocks += [f"### The best on {escape(scenario)}", _table(results, found), _note(results, scenario, found)]
-    return ["## Is the difference more than chance?", HOW_TO_READ, *blocks] if blocks else []
+            blocks += [Heading(f"The best on {escape(scenario)}", 3), _table(results, found)]
+            blocks.append(Paragraph(_note(results, scenario, found)))
+    return [Heading("Statistical significance"), Paragraph(HOW_TO_READ), *blocks] if blocks else []
 
 
 def p_text(p: float) -> str:
@@ -48,10 +54,10 @@ def p_text(p: float) -> str:
 
 
 def difference_sentence(pair: pd.Series) -> str:
-    """Whether the best is ahead of another entry by more than chance, as the end of a sentence.
+    """Whether the best differs significantly from another entry, as the end of a sentence.
 
     Args:
-        pair: A row of `Results.against_best`.
+        pair: A row of `against_best`.
     """
     if pair["p"] == 1:
         return "no difference at all."
@@ -63,14 +69,14 @@ def difference_sentence(pair: pd.Series) -> str:
     return f"{what} (in MSE {difference}, adjusted {p_text(pair['p_holm'])})."
 
 
-def _table(results: Results, found: pd.DataFrame) -> str:
+def _table(results: Results, found: pd.DataFrame) -> Table:
     decimals = places(found[["difference", "low", "high"]].to_numpy(dtype=float).ravel(), 3)
     rows = [
-        [results.names[row["other"]], *difference_cells(row, decimals), _p(row), _answer(row), str(row["seeds"])]
+        [entry_names(results)[row["other"]], *difference_cells(row, decimals), _p(row), _answer(row), str(row["seeds"])]
         for _, row in found.iterrows()
     ]
     headers = [f"{escape(found['one'].iloc[0])} against", "MSE difference ↓", "in %", "adjusted p", "answer", "seeds"]
-    return table(headers, rows)
+    return Table(headers, rows)
 
 
 def _p(row: pd.Series) -> str:
@@ -92,11 +98,11 @@ def _note(results: Results, scenario: str, found: pd.DataFrame) -> str:
     overlap = results.overlap(scenario)
     if overlap > 1:
         facts.append(f"forecasts less than {count(overlap, 'origin')} apart overlap")
-    tested = int(results.pairs["p"].notna().sum())
+    tested = int(pair_table(results)["p"].notna().sum())
     if tested:
         facts.append(f"p adjusted over {count(tested, 'pair')}")
     text = f"{'; '.join(facts)}. All pairs are in tables/pairs.csv."
     unresolved = [escape(str(entry)) for entry in found["other"][~found["significant"]]]
     if len(unresolved) < len(found) and unresolved:
-        text += f" Not told apart from the best: {words(unresolved)}."
+        text += f" No significant difference from the best: {words(unresolved)}."
     return f"{text} {PERSISTENT}" if (found["obstacle"] == "too persistent").any() else text

@@ -1,16 +1,21 @@
-"""Does adapting pay? Skill against the frozen forecaster and against persistence, with intervals."""
+"""Skill against the frozen forecaster and against persistence, with intervals."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
-from bench.report.gallery import Gallery
-from bench.report.gallery.links import picture
-from bench.report.gallery.ranks import DATASETS
-from bench.report.render.markdown import NONE, escape, table, words
-from bench.report.render.numbers import UNDEFINED, percent
+from bench.analysis.skill_intervals import REFERENCES
+from bench.report.blocks import Block, Bullets, Details, Heading, Paragraph, Table, escape, paragraphs
+from bench.report.figures.canvas import Drawing
+from bench.report.figures.palette import palette_of
+from bench.report.figures.skill import draw_skills
+from bench.report.render.numbers import NONE, UNDEFINED, count, percent, words
+from bench.report.section import drawn, register_section
+from bench.report.sections.audits import entry_names
 from bench.report.sections.differences import EACH_FOR_ITSELF
+from bench.report.view.comparisons import skill_table
+from bench.report.view.detail import detail, detailed
 from bench.report.view.loaded import Results
 
 HOW_TO_READ = (
@@ -23,54 +28,57 @@ CLEAR = ("pays", "costs")
 VERDICTS = {
     "pays": ("beats", "beat"),
     "costs": ("loses to", "lose to"),
-    "no clear difference": ("cannot be told from", "cannot be told from"),
-    "unknown": ("saw too few forecasts to be told from", "saw too few forecasts to be told from"),
-    "undefined": ("has no skill that is defined against", "have no skill that is defined against"),
+    "no clear difference": ("has no significant difference from", "have no significant difference from"),
+    "unknown": ("has too few forecasts to be compared with", "have too few forecasts to be compared with"),
+    "undefined": ("has no defined skill against", "have no defined skill against"),
 }
 """What is said of one strategy, and of several."""
 
+MOST_SKILLS = 16  # in the figure
 NOT_ADAPTING = (FROZEN, PERSISTENCE, "seasonal-naive")
 
 
-def adapting_pays(results: Results, gallery: Gallery) -> list[str]:
-    """Blocks: a sentence for each dataset, a figure, and a table of skills; nothing without a reference."""
-    found = results.skill_intervals
+@register_section("skill", after="overview", in_html=False)
+def skill(results: Results) -> list[Block]:
+    """A sentence for each dataset, a figure, and a table of skills; nothing without a reference."""
+    found = skill_table(results)
     if found.empty:
         return []
-    blocks = ["## Does adapting pay?", HOW_TO_READ, *_sentences(results, found), *picture(gallery, DATASETS, "skill")]
+    blocks: list[Block] = [Heading("Skill"), Paragraph(HOW_TO_READ), *_sentences(results, found)]
+    reference = next(name for name in REFERENCES if (found["reference"] == name).any())
+    alt = f"Skill of each strategy against {reference}"
+    blocks += drawn(results, "skill", "datasets", alt, _figure, results, reference)
     if (found["verdict"] == UNDEFINED).any():
-        blocks.append("Against a reference without error, skill is undefined.")
-    for scenario in results.focus.shown:
+        blocks.append(Paragraph("Against a reference without error, skill is undefined."))
+    for scenario in detail(results).shown:
         here = found[found["scenario"] == scenario]
         if len(here):
-            blocks.append(
-                f"<details><summary>Skills on {escape(scenario)}</summary>\n\n{_table(results, here)}\n\n</details>"
-            )
+            blocks.append(Details(f"Skills on {escape(scenario)}", [_table(results, here)]))
     return blocks
 
 
-def _sentences(results: Results, found: pd.DataFrame) -> list[str]:
+def _sentences(results: Results, found: pd.DataFrame) -> list[Block]:
     """For each dataset who beats frozen and who does not."""
     lines = []
     known = found[(found["reference"] == FROZEN) & ~found["strategy"].isin(NOT_ADAPTING)]
-    for scenario in results.focus.shown:
+    for scenario in detail(results).shown:
         here = known[known["scenario"] == scenario]
         parts = [_part(verdict, here[here["verdict"] == verdict]) for verdict in VERDICTS]
         if any(parts):
-            lines.append(f"- **{escape(scenario)}**: {'; '.join(part for part in parts if part)}.")
-    return ["\n".join(lines), *_own_models(results, known)] if lines else []
+            lines.append(f"**{escape(scenario)}**: {'; '.join(part for part in parts if part)}.")
+    return [Bullets(lines), *paragraphs(_own_models(results, known))] if lines else []
 
 
-def _own_models(results: Results, known: pd.DataFrame) -> list[str]:
+def _own_models(results: Results, known: pd.DataFrame) -> str:
     """Whose difference from frozen is not of adapting alone."""
     bases = results.board.drop_duplicates("entry").set_index("entry")["base"]
-    shown = known[known["scenario"].isin(results.focus.shown) & (known["entry"].map(bases) == "none")]
+    shown = known[known["scenario"].isin(detail(results).shown) & (known["entry"].map(bases) == "none")]
     own = words([escape(entry) for entry in dict.fromkeys(shown["entry"])])
     if not own:
-        return []
+        return ""
     several = shown["entry"].nunique() > 1
     bring, their = ("bring models of their own", "their") if several else ("brings a model of its own", "its")
-    return [f"{own} {bring}: {their} difference from frozen is that of two models, not of adapting alone."]
+    return f"{own} {bring}: {their} difference from frozen is that of two models, not of adapting alone."
 
 
 def _part(verdict: str, here: pd.DataFrame) -> str:
@@ -86,7 +94,7 @@ def _part(verdict: str, here: pd.DataFrame) -> str:
     return f"{words(names)} {one if len(names) == 1 else several} frozen"
 
 
-def _table(results: Results, here: pd.DataFrame) -> str:
+def _table(results: Results, here: pd.DataFrame) -> Table:
     references = [name for name in (FROZEN, PERSISTENCE) if (here["reference"] == name).any()]
     cells = {(row["entry"], row["reference"]): _cell(row) for _, row in here.iterrows()}
     rows = []
@@ -95,8 +103,8 @@ def _table(results: Results, here: pd.DataFrame) -> str:
         skills = [
             cells.get((entry, name), "reference" if own["strategy"].iloc[0] == name else NONE) for name in references
         ]
-        rows.append([results.names[entry], *skills, f"{own['origins'].max():,}", str(own["seeds"].max())])
-    return table(["Strategy", *(f"skill against {name}, % ↑" for name in references), "origins", "seeds"], rows)
+        rows.append([entry_names(results)[entry], *skills, f"{own['origins'].max():,}", str(own["seeds"].max())])
+    return Table(["Strategy", *(f"skill against {name}, % ↑" for name in references), "origins", "seeds"], rows)
 
 
 def _cell(row: pd.Series) -> str:
@@ -105,3 +113,16 @@ def _cell(row: pd.Series) -> str:
     ends = f" [{percent(row['low'])}, {percent(row['high'])}]" if row["verdict"] != "unknown" else ""
     text = f"{percent(row['skill'])}{ends}"
     return f"**{text}**" if row["verdict"] in CLEAR else text
+
+
+def _figure(results: Results, reference: str) -> Drawing:
+    """What each entry gains over one reference; the best of all datasets is on top, as many as are shown."""
+    panels, found = detail(results).shown, skill_table(results)
+    here = found[found["scenario"].isin(panels) & (found["reference"] == reference)]
+    order = results.overall["entry"].tolist()
+    kept = [entry for entry in order if entry in set(here["entry"])][:MOST_SKILLS]
+    here = here[here["entry"].isin(kept)].sort_values("entry", key=lambda names: names.map(order.index), kind="stable")
+    drawing = draw_skills(here, reference, palette_of(results))
+    left = len(detailed(results)) - len(panels)
+    more = f" {count(left, 'dataset')} more: see tables/skill_intervals.csv." if left else ""
+    return Drawing(drawing.figure, drawing.caption + more)

@@ -8,40 +8,66 @@ import pandas as pd
 from bench.analysis import Contest, contest, leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE, reference_base
 from bench.analysis.statistics.pairs import LEVEL
-from bench.report.render.markdown import count, escape, words
-from bench.report.render.numbers import UNDEFINED, brief, fixed, places
+from bench.report.blocks import Block, Bullets, Heading, Paragraph, escape, paragraphs
+from bench.report.render.numbers import UNDEFINED, brief, count, fixed, places, words
+from bench.report.section import register_section
+from bench.report.sections.audits import strategies_that
 from bench.report.sections.significance import difference_sentence
+from bench.report.view.comparisons import against_best, cost_of, judged, pair_table
+from bench.report.view.detail import collapsed, detail, detailed, on_own_page
 from bench.report.view.loaded import Results
-from bench.report.view.rankings import judged
 
 MOST = 12
 MUCH = 0.05
 """Share of a target's stream that was filled in from which it is said."""
 BRACKETS = (
     "Brackets hold 95 % block-bootstrap intervals; p is of Diebold and Mariano's test, adjusted after Holm: "
-    "see [Is the difference more than chance?](#is-the-difference-more-than-chance)."
+    "see [Statistical significance](#statistical-significance)."
 )
 
 
-def answer(results: Results) -> list[str]:
-    """Blocks: who has the lowest error on each dataset, by how much, whether it is more than chance, and its cost."""
-    elsewhere = results.elsewhere
-    shown = list(results.focus.shown) if elsewhere else [*results.in_detail, *results.aside]
+@register_section("question", after="", in_html=False)
+def question(results: Results) -> list[Block]:
+    """What is asked, of how many runs, and whether any of them saw too much."""
+    runs = results.runs
+    size = (
+        f"{count(runs['entry'].nunique(), 'strategy', 'strategies')}, {count(runs['dataset'].nunique(), 'dataset')}, "
+        f"{count(runs['seed'].nunique(), 'seed')}: {count(len(runs), 'run')}."
+    )
+    seen = "none saw a row before its time"
+    if results.lost:
+        size += f" {count(len(results.lost), 'more run')} listed, and missing or damaged: see the problems."
+    if failed := strategies_that(results, "failed"):
+        seen += f", except for what failed the leak canary ({escape(', '.join(failed))})"
+    if leaky := leaky_scenarios(runs):
+        seen += f", except that with instant labels ({escape(', '.join(sorted(leaky)))}) all did, on purpose"
+    if unaudited := strategies_that(results, "unaudited"):
+        seen += f", as far as is known: nobody has audited {escape(', '.join(unaudited))}"
+    asked = "When the data drift, which way of adapting a forecaster at test time is worth its cost? Every strategy "
+    text = f"{asked}forecast the same stream, and {seen}. {size}"
+    return [Heading(f"Benchmark report: {escape(results.name)}", 1), Paragraph(text)]
+
+
+@register_section("answer", after="question", in_html=False)
+def answer(results: Results) -> list[Block]:
+    """Who has the lowest error on each dataset, by how much, whether significantly, and its cost."""
+    others = on_own_page(results)
+    shown = list(detail(results).shown) if others else [*detailed(results), *collapsed(results)]
     lines = [answer_line(results, scenario) for scenario in shown[:MOST]]
-    if elsewhere:
-        lines.append(f"- And {len(elsewhere)} more: see [Every dataset](#every-dataset).")
+    if others:
+        lines.append(f"And {len(others)} more: see [Every dataset](#every-dataset).")
     elif len(results.scenarios) > MOST:
-        lines.append(f"- And {len(results.scenarios) - MOST} more below.")
-    blocks = ["## Answer", *_over_all(results), "\n".join(lines)]
-    if any(len(results.against_best(scenario)) for scenario in shown):
-        blocks += [*_nothing_found(results), BRACKETS]
-    blocks += _unmeasured(results)
+        lines.append(f"And {len(results.scenarios) - MOST} more below.")
+    texts = []
+    if any(len(against_best(results, scenario)) for scenario in shown):
+        texts += [_nothing_found(results), BRACKETS]
+    texts.append(_unmeasured(results))
     if bad := int((results.runs["status"] != "ok").sum()):
-        blocks.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
-    return blocks
+        texts.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
+    return [Heading("Answer"), *paragraphs(_over_all(results)), Bullets(lines), *paragraphs(*texts)]
 
 
-def _unmeasured(results: Results) -> list[str]:
+def _unmeasured(results: Results) -> str:
     """Where much of what forecasts were scored against was never measured but filled in."""
     named = []
     for scenario in results.scenarios:
@@ -51,36 +77,34 @@ def _unmeasured(results: Results) -> list[str]:
             shares = words([f"{escape(name)} {100 * share:.3g} %" for name, share in much])
             named.append(f"{escape(scenario)} ({shares})")
     if not named:
-        return []
-    return [
+        return ""
+    return (
         "**Scored against values that were never measured**, but filled in with the last one before: "
         f"{words(named)} of the stream. Persistence looks better there than it is."
-    ]
+    )
 
 
-def _nothing_found(results: Results) -> list[str]:
-    """That no pair of strategies is told apart, where that is so; of a single pair its dataset's line says it."""
-    pairs = results.pairs
-    if len(pairs) < 2 or any(results.against_best(scenario)["significant"].any() for scenario in results.scenarios):
-        return []
+def _nothing_found(results: Results) -> str:
+    """That no pair of strategies differs significantly, where so; of a single pair its dataset's line says it."""
+    pairs = pair_table(results)
+    if len(pairs) < 2 or any(against_best(results, scenario)["significant"].any() for scenario in results.scenarios):
+        return ""
     near = pairs.loc[pairs["p_holm"] < LEVEL, "scenario"].unique()
     if any(judged(results, scenario)["significant"].any() for scenario in near):
-        return []
+        return ""
     tested = int(pairs["p"].notna().sum())
     what = f"{len(pairs):,} pairs of strategies"
     what += " (all datasets together)" if pairs["scenario"].nunique() > 1 else ""
     if not tested:
-        return [f"**None of the {what} could be tested for significance.**"]
+        return f"**None of the {what} could be tested for significance.**"
     beside = "" if tested == len(pairs) else f"; {len(pairs) - tested:,} could not be tested"
-    return [f"**Of {what} none differs significantly{beside}.**"]
+    return f"**Of {what} none differs significantly{beside}.**"
 
 
-def _over_all(results: Results) -> list[str]:
-    if len(results.scenarios) < 2:
-        return []
+def _over_all(results: Results) -> str:
     ranked = results.overall[results.overall["mean_rank"].notna()]
-    if ranked.empty:
-        return []
+    if len(results.scenarios) < 2 or ranked.empty:
+        return ""
     best = ranked.iloc[0]
     tied = ranked[ranked["mean_rank"] == best["mean_rank"]]["entry"]
     names = words([f"**{escape(entry)}**" for entry in tied])
@@ -92,7 +116,7 @@ def _over_all(results: Results) -> list[str]:
         undefined = [name for name in (PERSISTENCE, FROZEN) if best[f"undefined_{name}"]]
         if undefined:
             text += f". Over all of them skill against {words(undefined)} is {UNDEFINED}: somewhere it has no error"
-    return [f"{text}."]
+    return f"{text}."
 
 
 def _scenarios(results: Results) -> str:
@@ -104,18 +128,18 @@ def _scenarios(results: Results) -> str:
 
 
 def answer_line(results: Results, scenario: str) -> str:
-    """Who has the lowest error on one scenario, by how much, whether it is more than chance, and its cost."""
+    """Who has the lowest error on one scenario, by how much, whether significantly, and its cost."""
     board = results.board_of(scenario)
     found = contest(board)
     name = escape(scenario)
     if scenario in leaky_scenarios(results.runs):
-        return f"- **{name}**: nothing is ranked, because labels came before they could be known (instant labels)."
+        return f"**{name}**: nothing is ranked, because labels came before they could be known (instant labels)."
     if found is None:
-        return f"- **{name}**: no ranked strategy has a result."
+        return f"**{name}**: no ranked strategy has a result."
     sentences = [_winner(found), _gap(results, scenario, found)]
-    if scenario in results.in_detail:
+    if scenario in detailed(results):
         sentences += [_cost(results, scenario, found), _losers(board)]
-    return f"- **{name}**: {' '.join(sentence for sentence in sentences if sentence)}"
+    return f"**{name}**: {' '.join(sentence for sentence in sentences if sentence)}"
 
 
 def _winner(found: Contest) -> str:
@@ -144,7 +168,7 @@ def _gap(results: Results, scenario: str, found: Contest) -> str:
     if found.next is None:
         return ""
     text = f"The next, {escape(found.next['entry'])}, {_behind(found)}"
-    pairs = results.against_best(scenario)
+    pairs = against_best(results, scenario)
     pair = pairs[pairs["other"] == found.next["entry"]]
     if pair.empty:
         return f"{text} (not tested: they share no seed)."
@@ -160,7 +184,7 @@ def _behind(found: Contest) -> str:
 
 
 def _cost(results: Results, scenario: str, found: Contest) -> str:
-    cost = results.cost[results.cost["scenario"] == scenario].set_index("entry")["stream_s_per_1000"]
+    cost = cost_of(results)[cost_of(results)["scenario"] == scenario].set_index("entry")["stream_s_per_1000"]
     own = cost.get(found.best["entry"], float("nan"))
     if not np.isfinite(own):
         return ""

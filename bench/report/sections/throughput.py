@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from bench.report.render.markdown import NONE, escape, table
-from bench.report.render.numbers import brief, fixed
-from bench.results.benchmark_files import Session, read_sessions
-from bench.results.plain import is_folder
+from bench.report.blocks import Block, Heading, Paragraph, Table, escape
+from bench.report.render.numbers import NONE, brief, fixed
+from bench.report.view.throughput import Throughput
 
 COLUMNS = {
     "strategy": "Strategy",
@@ -23,39 +20,8 @@ COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class Throughput:
-    """One session of benchmarks.
-
-    Attributes:
-        date: When it ended or began, as the file says; empty where it does not.
-        machine: Its processor.
-        entries: For each benchmark that says which strategy it is of: its ``extra_info``, and ``median_ms``.
-    """
-
-    date: str
-    machine: str
-    entries: list[dict[str, Any]]
-
-
-def read_throughput(folder: Path | None) -> Throughput | None:
-    """The newest session in a folder, by the date in its file, that holds a strategy's benchmark.
-
-    Args:
-        folder: Of JSON files in pytest-benchmark's own format; files of another format are passed over. None where
-            there is none.
-
-    Returns:
-        The session, or None.
-    """
-    if folder is None or not is_folder(folder):
-        return None
-    sessions = [_throughput(session) for session in read_sessions(folder)]
-    return max((session for session in sessions if session.entries), key=lambda session: session.date, default=None)
-
-
-def throughput(found: Throughput | None) -> list[str]:
-    """Blocks: one table of medians and ratios; nothing where nothing was measured."""
+def throughput(found: Throughput | None) -> list[Block]:
+    """One table of medians and ratios; nothing where nothing was measured."""
     if found is None:
         return []
     columns = [key for key in COLUMNS if any(key in entry for entry in found.entries)]
@@ -72,12 +38,8 @@ def throughput(found: Throughput | None) -> list[str]:
     note += "a step by itself, on inputs of its own, median of many."
     if ratios:
         note += " A ratio is how many times faster than what it names, both measured in turn in one process."
-    return ["### Throughput on this machine", table([*headers, *(["ratio ↑"] if ratios else [])], rows, texts), note]
-
-
-def _throughput(session: Session) -> Throughput:
-    entries = [one.extra | {"median_ms": one.median_ms} for one in session.benchmarks if "strategy" in one.extra]
-    return Throughput(session.date, session.machine, entries)
+    table = Table([*headers, *(["ratio ↑"] if ratios else [])], rows, texts)
+    return [Heading("Throughput on this machine", 3), table, Paragraph(note)]
 
 
 def _order(entry: dict[str, Any], columns: Sequence[str]) -> list[tuple[bool, float, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bench.report.render.markdown import escape
+from bench.report.blocks import escape
 from bench.report.render.numbers import brief
 from bench.report.view.loaded import Results
 from bench.results.record import SLACK, Record, Timing, left_behind, made_beside

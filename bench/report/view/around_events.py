@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
 from bench.analysis import Span, around_events
-
-if TYPE_CHECKING:
-    from bench.report.view.loaded import Results
+from bench.report.view.loaded import Results, derived
 
 
+@derived
 def around_drifts(results: Results) -> dict[str, pd.DataFrame]:
     """`around_events` of each scenario that has a drift, unless its truth is known: `known_drifts` has more."""
     found = {}

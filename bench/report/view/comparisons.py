@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
@@ -11,6 +9,7 @@ from bench.analysis import (
     MEMORY_QUESTIONS,
     ablations,
     all_pairs,
+    cost_table,
     exact_stretches,
     geometric_ratio,
     median_ratio,
@@ -21,14 +20,14 @@ from bench.analysis import (
 )
 from bench.analysis.leaderboard import PERSISTENCE
 from bench.analysis.skill_intervals import COLUMNS as SKILLS
-
-if TYPE_CHECKING:
-    from bench.report.view.loaded import Results
+from bench.analysis.statistics.pairs import LEVEL
+from bench.report.view.loaded import Results, derived
 
 ENTRY = ["entry", "strategy", "base", "strategy_config"]
 
 
-def ratios_to_persistence(results: Results) -> pd.DataFrame:
+@derived
+def persistence_ratios(results: Results) -> pd.DataFrame:
     """`geometric_ratio` and `median_ratio` of each entry to persistence; scenarios without it are left out.
 
     Returns:
@@ -50,7 +49,8 @@ def ratios_to_persistence(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "median", "stretch", "exact", "stretches"])
 
 
-def memory_contrasts(results: Results) -> pd.DataFrame:
+@derived
+def memory_ablations(results: Results) -> pd.DataFrame:
     """`ablations` of each scenario for the questions about memory, with a column ``scenario`` in front."""
     frames = []
     first = results.ok.drop_duplicates(["scenario", "entry"])[["scenario", *ENTRY]]
@@ -67,7 +67,8 @@ def memory_contrasts(results: Results) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def what_pays(results: Results) -> pd.DataFrame:
+@derived
+def skill_table(results: Results) -> pd.DataFrame:
     """`skill_intervals` of the ranked entries of each scenario, best first, with a column ``scenario`` in front."""
     frames = [pd.DataFrame(columns=["scenario", *SKILLS])]
     entries = results.ok.drop_duplicates(["scenario", "entry"])
@@ -82,7 +83,8 @@ def what_pays(results: Results) -> pd.DataFrame:
     return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
 
-def pairs_of_all(results: Results) -> pd.DataFrame:
+@derived
+def pair_table(results: Results) -> pd.DataFrame:
     """`all_pairs` of the ranked entries of each scenario, `over_scenarios`."""
     found = {}
     for scenario in results.scenarios:
@@ -92,13 +94,48 @@ def pairs_of_all(results: Results) -> pd.DataFrame:
     return over_scenarios(found)
 
 
-def pairs_of_the_best(results: Results) -> dict[str, pd.DataFrame]:
+@derived
+def _pairs(results: Results) -> dict[str, pd.DataFrame]:
+    return {str(scenario): pairs for scenario, pairs in pair_table(results).groupby("scenario", sort=False)}
+
+
+def pairs_of(results: Results, scenario: str) -> pd.DataFrame:
+    """The pairs of one scenario."""
+    return _pairs(results).get(scenario, pair_table(results).head(0))
+
+
+def against_best(results: Results, scenario: str) -> pd.DataFrame:
+    """The pairs of a scenario's best entry, in the order of the leaderboard, `with_intervals`."""
+    return _pairs_of_the_best(results)[scenario]
+
+
+@derived
+def _pairs_of_the_best(results: Results) -> dict[str, pd.DataFrame]:
     """For each scenario, the pairs of its best entry, in the order of the leaderboard, `with_intervals`."""
     found = {}
     for scenario in results.scenarios:
         board = results.board_of(scenario)
         best = board.loc[board["rank"].notna(), "entry"].head(1).tolist()
-        pairs = results.pairs_of(scenario)
+        pairs = pairs_of(results, scenario)
         pairs = pairs[pairs["one"].isin(best)]
         found[scenario] = with_intervals(pairs, results.errors_by_seed(scenario), results.overlap(scenario))
     return found
+
+
+def judged(results: Results, scenario: str) -> pd.DataFrame:
+    """All pairs of a scenario's ranked entries: columns ``scenario, one, other, difference, significant, obstacle``."""
+    best = against_best(results, scenario)
+    rest = pairs_of(results, scenario)
+    rest = rest[~rest.index.isin(best.index)]
+    near, overlap = rest["p_holm"] < LEVEL, results.overlap(scenario)
+    parts = [best, with_intervals(rest[near], results.errors_by_seed(scenario), overlap)]
+    parts.append(rest[~near].assign(significant=False))
+    columns = ["scenario", "one", "other", "difference", "significant", "obstacle"]
+    kept = [part[columns] for part in parts if len(part)]
+    return pd.concat(kept) if kept else pd.DataFrame(columns=columns)
+
+
+@derived
+def cost_of(results: Results) -> pd.DataFrame:
+    """`cost_table` of all runs."""
+    return cost_table(results.runs)

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis import contest
+from bench.analysis import contest, fullest, label_curves
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.report.view.loaded import Results, derived
 
 MOST = 12
-"""Scenarios that one page shows in full; with more, it shows those that `focus_of` chooses."""
+"""Scenarios that one page shows in full; with more, it shows those that `choose_detail` chooses."""
 ENDS, MIDDLE = 2, 2
 
 
 @dataclass(frozen=True)
-class Focus:
-    """What the report's page shows in full.
+class Detail:
+    """Which scenarios a page shows in full.
 
     Attributes:
         shown: Scenarios with sections and figures of their own.
@@ -34,7 +35,7 @@ class Focus:
     reference: str = ""
 
 
-def focus_of(boards: dict[str, pd.DataFrame], scenarios: Sequence[str]) -> Focus:
+def choose_detail(boards: dict[str, pd.DataFrame], scenarios: Sequence[str]) -> Detail:
     """Choose what is shown in full: all of few; of many, the ends and the middle of what the best entry gains.
 
     Args:
@@ -42,7 +43,7 @@ def focus_of(boards: dict[str, pd.DataFrame], scenarios: Sequence[str]) -> Focus
         scenarios: From which to choose.
     """
     if len(scenarios) <= MOST:
-        return Focus(tuple(scenarios))
+        return Detail(tuple(scenarios))
     for reference in (FROZEN, PERSISTENCE):
         gains = {scenario: _gain(boards[scenario], reference) for scenario in scenarios}
         known = sorted((s for s in scenarios if np.isfinite(gains[s])), key=lambda s: -gains[s])
@@ -50,11 +51,54 @@ def focus_of(boards: dict[str, pd.DataFrame], scenarios: Sequence[str]) -> Focus
             first = (len(known) - MIDDLE) // 2
             highest, middle = tuple(known[:ENDS]), tuple(known[first : first + MIDDLE])
             lowest = tuple(known[-ENDS:])
-            return Focus((*highest, *middle, *lowest), highest, middle, lowest, reference)
-    return Focus(tuple(scenarios[: 2 * ENDS + MIDDLE]))
+            return Detail((*highest, *middle, *lowest), highest, middle, lowest, reference)
+    return Detail(tuple(scenarios[: 2 * ENDS + MIDDLE]))
 
 
 def _gain(board: pd.DataFrame, reference: str) -> float:
     """Skill of the best entry against a reference, percent."""
     found = contest(board)
     return float(found.best[f"skill_{reference}"]) if found else float("nan")
+
+
+def detail(results: Results) -> Detail:
+    """Which scenarios have sections and figures of their own on the page at hand."""
+    return Detail(results.page) if results.page else _detail(results)
+
+
+@derived
+def _detail(results: Results) -> Detail:
+    return choose_detail({scenario: results.board_of(scenario) for scenario in results.scenarios}, detailed(results))
+
+
+@derived
+def label_errors(results: Results) -> pd.DataFrame:
+    """`label_curves` of all runs."""
+    return label_curves(results.runs)
+
+
+@derived
+def label_families(results: Results) -> list[pd.DataFrame]:
+    """The rows of each family of `label_errors`."""
+    return [here for _, here in label_errors(results).groupby(["kind", "family"], sort=False)]
+
+
+@derived
+def detailed(results: Results) -> list[str]:
+    """Of scenarios that differ in their labels alone, only the one with most of them and earliest; all others."""
+    fewer = {str(s) for here in label_families(results) for s in set(here["scenario"]) - {fullest(here)}}
+    return [scenario for scenario in results.scenarios if scenario not in fewer]
+
+
+@derived
+def collapsed(results: Results) -> list[str]:
+    """The other scenarios, with fewer, later or leaked labels: their tables are folded up."""
+    return [scenario for scenario in results.scenarios if scenario not in detailed(results)]
+
+
+def on_own_page(results: Results) -> list[str]:
+    """Scenarios that have a page of their own, as the report's shows too many others."""
+    shown = detail(results).shown
+    if len(shown) == len(detailed(results)):
+        return []
+    return [scenario for scenario in [*detailed(results), *collapsed(results)] if scenario not in shown]

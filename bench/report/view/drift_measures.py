@@ -26,7 +26,8 @@ from bench.analysis import (
     twin_cost,
 )
 from bench.analysis.leaderboard import FROZEN
-from bench.report.view.drift_sets import DriftSet
+from bench.report.view.drift_sets import DriftSet, drift_sets
+from bench.report.view.loaded import Results, derived
 
 
 def worth(drift_set: DriftSet) -> pd.DataFrame:
@@ -252,3 +253,9 @@ class KnownDrifts:
                 frame.insert(0, "size", drift_set.size)
                 frames.append(frame)
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+@derived
+def known_drifts(results: Results) -> KnownDrifts:
+    """The sets whose truth is known, and their measures."""
+    return KnownDrifts(drift_sets(results))

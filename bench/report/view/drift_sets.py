@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,9 +14,7 @@ from numpy.typing import NDArray
 from bench.analysis import reference_curve, settled_level
 from bench.analysis.entries import options_text
 from bench.contracts.drift.truth import MAGNITUDES, Drift
-
-if TYPE_CHECKING:
-    from bench.report.view.loaded import Results
+from bench.report.view.loaded import Results
 
 Floats = NDArray[np.float64]
 Errors = dict[str, pd.DataFrame]

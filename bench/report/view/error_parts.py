@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bench.analysis import error_shares, mean_by
+from bench.report.view.loaded import Results, derived
 from bench.results.record import Record
 
 
@@ -36,3 +38,15 @@ def error_parts(runs: pd.DataFrame, records: Mapping[str, Record], part: Literal
         for column, more in zip(columns.values(), values, strict=True):
             column.extend(more)
     return pd.DataFrame(columns)
+
+
+@derived
+def by_channel(results: Results) -> pd.DataFrame:
+    """Columns ``scenario, entry, channel, mse, mae, share``, means over seeds."""
+    return error_shares(mean_by(error_parts(results.ok, results.records, "channel"), "channel"))
+
+
+@derived
+def by_lead(results: Results) -> pd.DataFrame:
+    """Columns ``scenario, entry, lead, mse, mae``, means over seeds."""
+    return mean_by(error_parts(results.ok, results.records, "lead"), "lead")

@@ -6,10 +6,10 @@ import pandas as pd
 
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 
-MOST_SHOWN, MOST_BRIGHT = 12, 6
+MOST_SHOWN, MOST_HIGHLIGHTED = 12, 6
 
 
-def bright_entries(board: pd.DataFrame) -> list[str]:
+def highlighted_entries(board: pd.DataFrame) -> list[str]:
     """Persistence, the best frozen entry and the best others: six in all, none of them leaky.
 
     Args:
@@ -20,17 +20,17 @@ def bright_entries(board: pd.DataFrame) -> list[str]:
     for name in (PERSISTENCE, FROZEN):
         chosen += ranked.loc[ranked["strategy"] == name, "entry"].head(1).tolist()
     others = [entry for entry in ranked["entry"] if entry not in chosen]
-    return chosen + others[: MOST_BRIGHT - len(chosen)]
+    return chosen + others[: MOST_HIGHLIGHTED - len(chosen)]
 
 
 def shown_entries(board: pd.DataFrame) -> list[str]:
-    """The bright entries and the next best, twelve in all, best first; those without a result are left out.
+    """The highlighted entries and the next best, twelve in all, best first; those without a result are left out.
 
     Args:
         board: One scenario's leaderboard, best first.
     """
     entries = board.loc[board["seeds"] > 0, "entry"].tolist()
-    bright = bright_entries(board)
-    rest = [entry for entry in entries if entry not in bright]
-    kept = {*bright, *rest[: MOST_SHOWN - len(bright)]}
+    highlighted = highlighted_entries(board)
+    rest = [entry for entry in entries if entry not in highlighted]
+    kept = {*highlighted, *rest[: MOST_SHOWN - len(highlighted)]}
     return [entry for entry in entries if entry in kept]

@@ -1,47 +1,28 @@
-"""An experiment as the report sees it: its records, and what the analysis makes of them."""
+"""An experiment as it was read: its records, what they sum up to, and what stands beside them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from bench.analysis import (
-    cost_table,
-    error_shares,
-    fullest,
-    label_curves,
-    label_gains,
-    label_worth,
-    leaderboard,
-    mean_by,
-    overall,
-    stretch_length,
-)
+from bench.analysis import leaderboard, overall
 from bench.analysis.estimated_drift import read_drifts
-from bench.report.render.markdown import marked
-from bench.report.view.around_events import around_drifts
-from bench.report.view.comparisons import (
-    memory_contrasts,
-    pairs_of_all,
-    pairs_of_the_best,
-    ratios_to_persistence,
-    what_pays,
-)
-from bench.report.view.detail import Focus, focus_of
-from bench.report.view.drift_measures import KnownDrifts
-from bench.report.view.drift_sets import drift_sets
-from bench.report.view.error_parts import error_parts
 from bench.report.view.origin_errors import OriginErrors, read_origin_errors
-from bench.report.view.rankings import Ranking, ranking
+from bench.report.view.sweeps import Sweeps
+from bench.report.view.throughput import Throughput
 from bench.report.view.traces import read_traces
 from bench.results.audit import Audit
 from bench.results.disk import CHANGE_POINTS
 from bench.results.frame import MetricColumn, metric_columns, shown_metrics
 from bench.results.record import Record, Timing
 from bench.results.store import FORECASTS, Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,6 +58,11 @@ class Results:
         audits: What the leak canary said of each run's strategy, by run id; those without one are left out.
         replaced: Runs left out because a later one took their place.
         lost: Runs that the experiment lists, and that are in no table, as nothing whole is there of them.
+        sweeps: Its sweep, if it has one.
+        throughput: What `make throughput` left, if anything.
+        page: Scenarios that the page at hand is about; empty on the report's own.
+        draws: Whether the page at hand has figures.
+        kept: What `derived` functions gave.
     """
 
     store: Store
@@ -86,6 +72,17 @@ class Results:
     audits: dict[str, Audit]
     replaced: int
     lost: tuple[Lost, ...]
+    sweeps: Sweeps | None = None
+    throughput: Throughput | None = None
+    page: tuple[str, ...] = ()
+    draws: bool = True
+    kept: dict[str, Any] = field(default_factory=dict)
+
+    def on(self, scenario: str, *, draws: bool) -> Results:
+        """The same experiment, for a page on one scenario."""
+        page = copy(self)  # with all that was computed so far
+        page.__dict__.update(page=(scenario,), draws=draws)
+        return page
 
     @property
     def name(self) -> str:
@@ -121,22 +118,9 @@ class Results:
         return {str(scenario): board for scenario, board in self.board.groupby("scenario", sort=False)}
 
     @cached_property
-    def names(self) -> dict[str, str]:
-        """Each entry's name as Markdown, with its group and, where it has a result, its audit (see `marked`)."""
-        return {
-            row["entry"]: marked(row["entry"], row["group"], row["audit"] if row["scenarios"] else "")
-            for _, row in self.overall.iterrows()
-        }
-
-    @cached_property
     def overall(self) -> pd.DataFrame:
         """`overall` of the leaderboard."""
         return overall(self.board)
-
-    @cached_property
-    def cost(self) -> pd.DataFrame:
-        """`cost_table` of all runs."""
-        return cost_table(self.runs)
 
     def records_of(self, scenario: str) -> list[Record]:
         """Records of one scenario's runs, whatever became of them."""
@@ -182,112 +166,6 @@ class Results:
         return first.dataset.season // first.protocol.stride if first.dataset.season else None
 
     @cached_property
-    def ratios(self) -> pd.DataFrame:
-        """`ratios_to_persistence` of each scenario that has it."""
-        return ratios_to_persistence(self)
-
-    @cached_property
-    def ablations(self) -> pd.DataFrame:
-        """`memory_contrasts` of each scenario."""
-        return memory_contrasts(self)
-
-    @cached_property
-    def skill_intervals(self) -> pd.DataFrame:
-        """`what_pays` in each scenario."""
-        return what_pays(self)
-
-    @cached_property
-    def pairs(self) -> pd.DataFrame:
-        """`pairs_of_all` scenarios."""
-        return pairs_of_all(self)
-
-    def pairs_of(self, scenario: str) -> pd.DataFrame:
-        """The pairs of one scenario."""
-        return self._pairs.get(scenario, self.pairs.head(0))
-
-    @cached_property
-    def _pairs(self) -> dict[str, pd.DataFrame]:
-        return {str(scenario): pairs for scenario, pairs in self.pairs.groupby("scenario", sort=False)}
-
-    @cached_property
-    def _against_best(self) -> dict[str, pd.DataFrame]:
-        return pairs_of_the_best(self)
-
-    def against_best(self, scenario: str) -> pd.DataFrame:
-        """The pairs of a scenario's best entry, in the order of the leaderboard, `with_intervals`."""
-        return self._against_best[scenario]
-
-    @cached_property
-    def ranking(self) -> Ranking | None:
-        """The entries over all datasets; None with fewer than two."""
-        return ranking(self)
-
-    @cached_property
-    def label_curves(self) -> pd.DataFrame:
-        """`label_curves` of all runs."""
-        return label_curves(self.runs)
-
-    @property
-    def label_families(self) -> list[pd.DataFrame]:
-        """The rows of each family of `label_curves`."""
-        return [here for _, here in self.label_curves.groupby(["kind", "family"], sort=False)]
-
-    @property
-    def shown_families(self) -> list[pd.DataFrame]:
-        """Those whose scenario with most labels is in focus: these have a figure and tables."""
-        return [here for here in self.label_families if fullest(here) in self.focus.shown]
-
-    @cached_property
-    def label_worth(self) -> pd.DataFrame:
-        """`label_worth` of each family of `label_curves`."""
-        frames = []
-        for here in self.label_families:
-            main = fullest(here)
-            overlap = self.overlap(main)
-            stretch = stretch_length(len(self.streams.get(main, [])), overlap, self.season(main))
-            frames.append(label_worth(here, self._errors_of(here), overlap, stretch))
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-    @cached_property
-    def label_gains(self) -> pd.DataFrame:
-        """`label_gains` of each family of `label_curves`."""
-        found = [label_gains(here, self._errors_of(here), self.overlap(fullest(here))) for here in self.label_families]
-        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
-
-    def _errors_of(self, family: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
-        """`errors_by_seed` of each scenario of a family."""
-        return {str(scenario): self.errors_by_seed(str(scenario)) for scenario in family["scenario"].unique()}
-
-    @cached_property
-    def in_detail(self) -> list[str]:
-        """Of scenarios that differ in their labels alone, only the one with most of them and earliest; all others."""
-        aside = {str(s) for here in self.label_families for s in set(here["scenario"]) - {fullest(here)}}
-        return [scenario for scenario in self.scenarios if scenario not in aside]
-
-    @cached_property
-    def aside(self) -> list[str]:
-        """The other scenarios: those with fewer, later or leaked labels."""
-        return [scenario for scenario in self.scenarios if scenario not in self.in_detail]
-
-    @cached_property
-    def focus(self) -> Focus:
-        """Of the scenarios in detail, those that have sections and figures of their own on the page at hand."""
-        return focus_of(self._boards, self.in_detail)
-
-    @property
-    def elsewhere(self) -> list[str]:
-        """Scenarios that have a page of their own, as the report's shows too many others."""
-        if len(self.focus.shown) == len(self.in_detail):
-            return []
-        return [scenario for scenario in [*self.in_detail, *self.aside] if scenario not in self.focus.shown]
-
-    def on(self, *scenarios: str) -> Results:
-        """The same results, for a page on these scenarios."""
-        page = copy(self)  # with all that was computed so far
-        page.__dict__["focus"] = Focus(scenarios)
-        return page
-
-    @cached_property
     def traces(self) -> pd.DataFrame:
         """`read_traces` of all runs that ended well."""
         return read_traces(self.store, self.ok)
@@ -310,22 +188,16 @@ class Results:
         found = read_drifts(self.store.folder / CHANGE_POINTS, dataset.fingerprint) or []
         return [drift.row for drift in found if start <= drift.row < end]
 
-    @cached_property
-    def known_drifts(self) -> KnownDrifts:
-        """The sets whose truth is known, and their measures."""
-        return KnownDrifts(drift_sets(self))
 
-    @cached_property
-    def recovery(self) -> dict[str, pd.DataFrame]:
-        """`around_drifts` of each scenario that has one."""
-        return around_drifts(self)
+def derived(function: Callable[[Results], T]) -> Callable[[Results], T]:
+    """Compute what an analysis makes of an experiment once, and keep it as long as the experiment."""
+    key = f"{function.__module__}.{function.__qualname__}"
 
-    @cached_property
-    def by_channel(self) -> pd.DataFrame:
-        """Columns ``scenario, entry, channel, mse, mae, share``, means over seeds."""
-        return error_shares(mean_by(error_parts(self.ok, self.records, "channel"), "channel"))
+    @wraps(function)
+    def once(results: Results) -> T:
+        if key not in results.kept:
+            results.kept[key] = function(results)
+        found: T = results.kept[key]
+        return found
 
-    @cached_property
-    def by_lead(self) -> pd.DataFrame:
-        """Columns ``scenario, entry, lead, mse, mae``, means over seeds."""
-        return mean_by(error_parts(self.ok, self.records, "lead"), "lead")
+    return once

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,12 +19,11 @@ from bench.analysis import (
     rank_pairs,
     smallest_signed_rank_p,
     win_tie_loss,
-    with_intervals,
 )
 from bench.analysis.statistics.pairs import LEVEL
-
-if TYPE_CHECKING:
-    from bench.report.view.loaded import Results
+from bench.report.view.comparisons import judged
+from bench.report.view.detail import detailed
+from bench.report.view.loaded import Results, derived
 
 FEWEST_DATASETS = 2
 
@@ -76,7 +74,7 @@ class Ranking:
 
     @cached_property
     def groups(self) -> list[list[str]]:
-        """`alike`: entries that are not told apart."""
+        """`alike`: entries that do not differ significantly."""
         return alike(self.means, self.apart)
 
     @property
@@ -100,28 +98,16 @@ class Ranking:
         return win_tie_loss(found, self.results.ok)
 
 
-def ranking(results: Results) -> Ranking | None:
+@derived
+def rank_entries(results: Results) -> Ranking | None:
     """The entries of an experiment over its datasets; None with fewer than two, or nobody to compare."""
     leaky = leaky_scenarios(results.runs)
     datasets = {
         scenario: results.first(scenario).dataset.name
-        for scenario in results.in_detail
+        for scenario in detailed(results)
         if scenario not in leaky and results.board_of(scenario)["rank"].notna().any()
     }
     if len(set(datasets.values())) < FEWEST_DATASETS:
         return None
     scores = dataset_scores(results.board, datasets).sort_index(axis=1)  # ties stand as in the Leaderboard
     return Ranking(results, tuple(datasets), scores) if scores.shape[1] > 1 else None
-
-
-def judged(results: Results, scenario: str) -> pd.DataFrame:
-    """All pairs of a scenario's ranked entries: columns ``scenario, one, other, difference, significant, obstacle``."""
-    best = results.against_best(scenario)
-    rest = results.pairs_of(scenario)
-    rest = rest[~rest.index.isin(best.index)]
-    near, overlap = rest["p_holm"] < LEVEL, results.overlap(scenario)
-    parts = [best, with_intervals(rest[near], results.errors_by_seed(scenario), overlap)]
-    parts.append(rest[~near].assign(significant=False))
-    columns = ["scenario", "one", "other", "difference", "significant", "obstacle"]
-    kept = [part[columns] for part in parts if len(part)]
-    return pd.concat(kept) if kept else pd.DataFrame(columns=columns)

@@ -2,12 +2,8 @@
 
 const page = JSON.parse(byId("payload").textContent);
 byId("name").append(nameOf(page.name));
-writeProse(byId("question"), page.question);
-writeProse(byId("answer"), page.answer);
-writeProse(byId("reading").querySelector(".prose"), page.reading);
 buildLeaderboard(page.board);
 if (page.streams.plots.length) buildStream(page);
-writeProblems(page.problems);
 
 /** The section with the plots: one dataset at a time. */
 function buildStream({ board, streams }) {
@@ -83,22 +79,4 @@ function redrawOnResize(state, refresh) {
     wide = state.frame.clientWidth;
     refresh();
   }).observe(state.frame);
-}
-
-/** Runs and audits that did not end well, or that all did. */
-function writeProblems({ rows, left_out: leftOut }) {
-  const place = byId("problem-list");
-  if (rows.length === 0) place.append(make("p", {}, "Every run ended well."));
-  else place.append(make("div", { class: "scroll", role: "region", "aria-label": "Problems, scrolls", tabindex: "0" }, problemTable(rows)));
-  place.append(...leftOut.map((sentence) => make("p", { class: "status" }, sentence)));
-}
-
-function problemTable(rows) {
-  const heads = ["strategy", "dataset", "seeds", "status", "reason"].map((head) => make("th", { scope: "col", class: "text plain" }, head));
-  const body = rows.map(([entry, ...cells]) => {
-    const head = make("th", { scope: "row", class: "text" }, nameOf(entry));
-    return make("tr", {}, head, ...cells.map((cell) => make("td", { class: "text" }, nameOf(cell))));
-  });
-  const caption = make("caption", {}, make("span", {}, "What left no result or failed its audit, and why"));
-  return make("table", {}, caption, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body));
 }

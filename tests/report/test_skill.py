@@ -1,4 +1,4 @@
-"""Does adapting pay: the sentences, the table and the figure."""
+"""Skill against frozen and persistence: the sentences, the table and the figure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from bench.report.blocks import figures_in
 from bench.report.figures.palette import colours
 from bench.report.figures.skill import draw_skills
+from bench.report.render.markdown import render
 from bench.report.render.numbers import MINUS
-from bench.report.sections.skill import adapting_pays
+from bench.report.sections.skill import skill
+from bench.report.view.comparisons import skill_table
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 
@@ -23,8 +26,8 @@ def results(tmp_path: Path, fakes: Any) -> Results:
 
 
 def test_it_says_who_beats_frozen(results: Results) -> None:
-    text = "\n\n".join(adapting_pays(results, {}))
-    assert text.startswith("## Does adapting pay?")
+    text = render(skill(results))
+    assert text.startswith("## Skill")
     line = next(line for line in text.split("\n") if line.startswith("- **akl-pedestrians**"))
     assert "rls (+" in line.partition("beat frozen")[0]
     assert "persistence" not in line  # it does not adapt
@@ -33,7 +36,7 @@ def test_it_says_who_beats_frozen(results: Results) -> None:
 
 
 def test_the_figure_has_a_dot_for_each_and_a_panel_for_each_dataset(results: Results) -> None:
-    skills = results.skill_intervals[results.skill_intervals["reference"] == "frozen"]
+    skills = skill_table(results)[skill_table(results)["reference"] == "frozen"]
     drawing = draw_skills(skills, "frozen", colours(skills["strategy"]))
     assert [axes.get_title(loc="left") for axes in drawing.figure.axes] == ["akl-pedestrians", "etth2"]
     for axes, scenario in zip(drawing.figure.axes, results.scenarios, strict=True):
@@ -43,7 +46,7 @@ def test_the_figure_has_a_dot_for_each_and_a_panel_for_each_dataset(results: Res
 
 
 def test_what_is_far_worse_is_a_number_at_the_border(results: Results) -> None:
-    skills = results.skill_intervals[results.skill_intervals["reference"] == "frozen"].copy()
+    skills = skill_table(results)[skill_table(results)["reference"] == "frozen"].copy()
     skills.loc[skills["entry"] == "persistence", ["skill", "low", "high"]] = -250.0
     drawing = draw_skills(skills, "frozen", colours(skills["strategy"]))
     for axes in drawing.figure.axes:
@@ -53,9 +56,8 @@ def test_what_is_far_worse_is_a_number_at_the_border(results: Results) -> None:
 
 
 def test_without_frozen_the_figure_is_against_persistence(tmp_path: Path, fakes: Any) -> None:
-    from bench.report.gallery import draw_figures
 
     strategies = [replace(one, name=f"s{i}") if one.name == "frozen" else one for i, one in enumerate(fakes.strategies)]
     results = read_results(fakes.write_results(tmp_path / "r", [fakes.Scenario(origins=60)], strategies, 1).folder)
-    gallery = draw_figures(results, tmp_path / "figures")
-    assert gallery["datasets", "skill"].alt == "Skill of each strategy against persistence"
+    (figure,) = figures_in(skill(results))
+    assert figure.alt == "Skill of each strategy against persistence"

@@ -18,6 +18,7 @@ from bench.report.figures.canvas import drawing_style
 from bench.report.figures.contrast import draw_contrasts
 from bench.report.figures.memory import _wide, draw_memory
 from bench.report.figures.palette import KNOWN, Look, colours, looks
+from bench.report.view.comparisons import memory_ablations
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 from bench.results.store import TRACE
@@ -55,7 +56,7 @@ def page(clear: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def section(text: str) -> str:
-    found = re.search(r"^## Does the memory help\?$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^## Memory ablations$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
     return found[1] if found else ""
 
 
@@ -79,8 +80,8 @@ def test_the_sentence_says_what_helps_what_hurts_and_what_is_not_clear(page: str
 def test_the_table_is_that_of_the_analysis(clear: Path, page: str) -> None:
     text = section(page)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.split("\n") if line.startswith("| ")]
-    assert rows[0][:2] == ["Does it help:", "compared"]
-    found = read_results(clear).ablations
+    assert rows[0][:2] == ["Part of the memory", "compared"]
+    found = memory_ablations(read_results(clear))
     assert len(rows) == 1 + len(found) == 7
     for cells, (_, row) in zip(rows[1:], found.iterrows(), strict=True):
         assert cells[:2] == [row["subject"], f"{row['one']} against {row['other']}"]
@@ -94,7 +95,7 @@ def test_the_table_is_that_of_the_analysis(clear: Path, page: str) -> None:
 def test_differences_are_those_of_the_runs_on_disk(clear: Path) -> None:
     results = read_results(clear)
     streams = results.errors_by_seed(SCENARIO)
-    row = results.ablations.set_index("subject").loc["carrying the memory"]
+    row = memory_ablations(results).set_index("subject").loc["carrying the memory"]
     expected = np.mean([streams["titans-b"][s] - streams["titans-a"][s] for s in range(3)])
     assert row["difference"] == pytest.approx(expected)
     for seed in range(3):
@@ -128,7 +129,7 @@ def test_half_lives_are_medians_in_rows_and_seasons(results: Results, readme: Pa
 def test_without_titans_there_is_no_such_section(tmp_path: Path, fakes: Any) -> None:
     folder = fakes.write_results(tmp_path / "r", strategies=fakes.strategies[:4], seeds=1).folder
     text = report(folder, tmp_path)
-    assert "memory help" not in text
+    assert "Memory ablations" not in text
     assert not (tmp_path / "report" / "tables" / "ablations.csv").exists()
     assert not list((tmp_path / "report" / "figures").glob("contrast-*"))
 
@@ -157,7 +158,7 @@ def lines(axes: Axes) -> dict[str, Any]:
 
 
 def test_the_figure_of_differences(clear: Path) -> None:
-    found = read_results(clear).ablations
+    found = memory_ablations(read_results(clear))
     with drawing_style():
         figure = draw_contrasts(found, KNOWN).figure
         figure.draw_without_rendering()
