@@ -20,7 +20,6 @@ class Verdict:
     """What a plug-in's checks say.
 
     Attributes:
-        lines: What was checked, a line each.
         found: Where it breaks its contract; empty where it passes.
         mistake: What keeps it from being checked.
     """
@@ -51,16 +50,7 @@ def kinds_of(name: str) -> list[str]:
 def check_plugin(
     name: str, kind: str, plugins: tuple[Path, ...], results: Path, pool: Pool, timeout: float | None
 ) -> Verdict:
-    """Take a plug-in through its checks. A strategy's audits, one on each forecaster that will do, are kept.
-
-    Args:
-        name: Registered name, or that of a dataset's file.
-        kind: As `kinds_of` says.
-        plugins: What ``--plugins`` named.
-        results: Where audits are kept.
-        pool: Who carries the checks out.
-        timeout: Seconds after which one is given up, where the pool can.
-    """
+    """Take a plug-in through its checks. A strategy's audits, one on each forecaster that will do, are kept."""
     from bench.contracts.engine import FailedJob
 
     if kind == "strategy":

@@ -35,9 +35,7 @@ from bench.execution.shutdown import ENDED, FULL, kept_when_stopped, terminable
 from bench.results.benchmark_files import THROUGHPUT
 
 if TYPE_CHECKING:
-    from bench.execution.experiment import Experiment
     from bench.execution.plan import Redo
-    from bench.execution.shard import Shard
 
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, *FULL}
 """What a place is, by number of error, that can be neither read nor written; anything else may be a fault of ours."""
@@ -92,8 +90,10 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
+    from bench.execution.dry_run import preview
     from bench.execution.experiment import load_experiment
     from bench.execution.overrides import Override
+    from bench.execution.plan import SessionOptions
     from bench.execution.run import estimate_drifts, prepare
     from bench.execution.session import run_experiment
     from bench.execution.shard import WHOLE, Shard
@@ -116,21 +116,13 @@ def run(
     )
     chosen = ready.experiment
     redo: Redo = "unmeasured" if rescore and not always else _redo(always, retry_failed)
+    options = SessionOptions(redo, retrain, retime, ready.is_filtered, share)
     if dry_run:
-        _print_matrix(chosen, results, redo, share, retrain=retrain)
+        preview(chosen, results, options)
         return
     with kept_when_stopped(err):
-        outcome = run_experiment(
-            chosen,
-            results,
-            plugins=ready.plugins,
-            redo=redo,
-            retrain=retrain,
-            retime=retime,
-            is_filtered=ready.is_filtered,
-            shard=share,
-            command=shlex.join(["bench", *sys.argv[1:]]),
-        )
+        command = shlex.join(["bench", *sys.argv[1:]])
+        outcome = run_experiment(chosen, results, plugins=ready.plugins, options=options, command=command)
     err.say(outcome.summary())
     if share == WHOLE:
         estimate_drifts(outcome.folder, chosen, again=always)
@@ -143,16 +135,6 @@ def run(
 
 def _redo(always: bool, retry_failed: bool) -> Redo:
     return "always" if always else "only-missing" if retry_failed else "keep-failed"
-
-
-def _print_matrix(chosen: Experiment, results: Path, redo: Redo, share: Shard, *, retrain: bool) -> None:
-    from bench.execution.dry_run import COLUMNS, lines, matrix, summary
-    from bench.execution.session import preview, print_unread
-
-    ahead, training, estimator, workers = preview(chosen, results, redo, share, retrain=retrain)
-    print_table(chosen.name, COLUMNS, lines(matrix(ahead), estimator))
-    print_unread(ahead.runs, err)
-    out.say(summary(ahead, training, estimator, workers))
 
 
 @app.command()
@@ -183,6 +165,7 @@ def sweep(
 ) -> None:
     """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
     from bench.execution.experiment import load_experiment
+    from bench.execution.plan import SessionOptions
     from bench.execution.run import estimate_drifts, prepare
     from bench.execution.sweep.grid import parse_grid
     from bench.execution.sweep.sweep import grid_of, run_sweep
@@ -208,8 +191,7 @@ def sweep(
             parse_grid(grid) if grid else grid_of(ready.whole, chosen),
             results,
             plugins=ready.plugins,
-            redo=_redo(always, retry_failed),
-            is_filtered=ready.is_filtered,
+            options=SessionOptions(_redo(always, retry_failed), is_filtered=ready.is_filtered),
             serve=serve,
             command=shlex.join(["bench", *sys.argv[1:]]),
         )

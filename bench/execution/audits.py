@@ -21,6 +21,7 @@ from bench.evaluation.run_spec import RunSpec
 from bench.execution.progress import ProgressDisplay
 from bench.execution.run_log import logged
 from bench.execution.sharing import Claims, Sharing
+from bench.execution.worker import Work
 from bench.results.audit import (
     AUDITS,
     NO_OPTIONS,
@@ -53,9 +54,6 @@ class Subject:
     """A strategy and the forecaster that it runs on (empty without one), by name, with the options of some runs.
 
     Attributes:
-        strategy: Registered name.
-        forecaster: Likewise.
-        options: That were given to both.
         runs: Of those that have these options, one of each service.
     """
 
@@ -90,14 +88,12 @@ def audits_folder(place: RunPaths) -> Path:
 
 def audit_missing(
     runs: Iterable[RunSpec],
-    place: RunPaths,
+    work: Work,
     display: ProgressDisplay,
     sharing: Sharing,
     pool: Pool,
     threads: int,
     *,
-    timeout: float | None = None,
-    own_process: bool = False,
     again: bool = False,
 ) -> None:
     """Audit each strategy that served the stream and that nobody audited in this version, with these options.
@@ -106,15 +102,9 @@ def audit_missing(
 
     Args:
         runs: Those of an experiment that ended well; those over validation rows only count for nothing.
-        place: Where audits and plug-ins are.
-        display: Where progress is drawn.
-        sharing: With other sessions.
-        pool: Who carries the audits out.
-        threads: For each.
-        timeout: Seconds after which an audit is given up, where the pool can; `HANGS_S` by default.
-        own_process: Whether a worker does one audit at a time and nothing else.
         again: Whether those are audited too that are known to have passed.
     """
+    place = work.place
     folder = audits_folder(place)
     missing = [subject for subject in subjects_of(runs) if not _stands(folder, subject, again=again)]
     missing.sort(key=lambda subject: not STRATEGIES[subject.strategy].cls.heavy)
@@ -131,8 +121,8 @@ def audit_missing(
         return read_audit(folder, subject.strategy, subject.forecaster, subject.sha) if changed else None
 
     def audits(subjects: Iterable[Subject]) -> Iterator[Audit]:
-        asked = Asked(place.plugins, threads, SECONDS, display.progress_folder, quick=True, own_process=own_process)
-        for audit in audits_of(subjects, asked, pool, timeout):
+        asked = Asked(place.plugins, threads, SECONDS, work.progress_folder, quick=True, own_process=work.own_process)
+        for audit in audits_of(subjects, asked, pool, work.timeout):
             write_audit(folder, audit)
             yield audit
 
@@ -176,12 +166,8 @@ class Asked:
     """What is asked of whoever carries out audits.
 
     Attributes:
-        plugins: What ``--plugins`` named.
-        threads: For each.
         seconds: What one may take; it looks at the time only between two passes.
         logs: Folder of what they print until they are over; None: it goes where it goes.
-        quick: Whether they are made in passing.
-        own_process: Whether a worker does one audit at a time and nothing else.
     """
 
     plugins: tuple[Path, ...]
@@ -201,9 +187,6 @@ def audits_of(subjects: Iterable[Subject], asked: Asked, pool: Pool, timeout: fl
     """All audits as they end; where one takes its worker with it, or hangs, that is what is known of it.
 
     Args:
-        subjects: Of what.
-        asked: What is asked of each.
-        pool: Who carries them out.
         timeout: Seconds after which one is given up, where the pool can; by default `HANGS_S` for one made in passing.
     """
     limit = timeout or (HANGS_S if asked.quick else None)

@@ -28,9 +28,7 @@ def what_changed(runs: Iterable[RunSpec], cells: Mapping[str, str], store: Store
     """For each kind of run that is listed, but in another version, what is not as it was then.
 
     Args:
-        runs: Those that are not there.
         cells: What they are apart from versions, by run id.
-        store: Where the others are listed.
 
     Returns:
         Such as ``replay.py, torch``; kinds that were never carried out are left out.

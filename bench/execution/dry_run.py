@@ -1,15 +1,42 @@
-"""An experiment's matrix before it is run: what is there, what is to do, how long it may take."""
+"""``bench run --dry-run``: what is there, what is to do, how long it may take; nothing is changed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from bench.evaluation.run_spec import RunSpec
+from bench.execution.console import err, out, print_table
+from bench.execution.earlier import find_earlier
 from bench.execution.eta import Kind, RuntimeEstimator, about, kind_of, kinds_of
-from bench.execution.plan import Plan
+from bench.execution.experiment import Experiment, expand
+from bench.execution.plan import Plan, SessionOptions, plan
+from bench.execution.resources import device_of, workers_expected
+from bench.execution.runs import needed_checkpoints
+from bench.execution.session import print_notes
+from bench.results.plain import require_plain
+from bench.results.store import CHECKPOINTS, Store
 
 COLUMNS = ("strategy", "forecaster", "dataset", "protocol", "runs", "kept", "to do", "of these", "time")
+
+
+def preview(experiment: Experiment, results: Path, options: SessionOptions) -> None:
+    """Print what `run_experiment` would do.
+
+    Raises:
+        BenchError: The experiment cannot be run as given, or its folder is a link, say.
+    """
+    store = Store(results / experiment.name)
+    require_plain(store.folder, results)
+    ahead = plan(expand(experiment, device_of(experiment)), store, options)
+    if options.redo != "always":
+        kept = {record.run_id for record in find_earlier(ahead.absent, store).kept.values()}
+        ahead = replace(ahead, missing=[run for run in ahead.missing if run.run_id not in kept])
+    training = needed_checkpoints(ahead.missing, results / CHECKPOINTS, there=options.trains_again)
+    estimator = RuntimeEstimator.of(store)
+    print_table(experiment.name, COLUMNS, lines(matrix(ahead), estimator))
+    print_notes(ahead.runs, err, only_unread=True)
+    out.say(summary(ahead, len(training), estimator, workers_expected(experiment)))
 
 
 @dataclass
@@ -17,9 +44,7 @@ class Row:
     """Runs of one kind.
 
     Attributes:
-        runs: How many there are.
         missing: How many of them are to be done, by how they were found.
-        skip: Why they cannot be; empty if they can.
     """
 
     runs: int = 0
@@ -52,14 +77,14 @@ def lines(rows: dict[Kind, Row], estimator: RuntimeEstimator) -> list[tuple[str,
     return found
 
 
-def summary(ahead: Plan, training: list[RunSpec], estimator: RuntimeEstimator, workers: int) -> str:
+def summary(ahead: Plan, training: int, estimator: RuntimeEstimator, workers: int) -> str:
     """In a line: what would be done, and how long it may take."""
     kinds = kinds_of(run for run in ahead.missing if not run.skip)
     total, done = len(ahead.runs), len(ahead.runs) - len(ahead.missing)
     said = f"{total} run{'s' if total != 1 else ''}: {done} kept, {len(ahead.missing)} to do."
     if not kinds:
         return said
-    trained = f" {len(training)} to pre-train first." if training else ""
+    trained = f" {training} to pre-train first." if training else ""
     time = about(estimator.left(kinds, workers))
     known = f"{time}, by the runs that were, with {workers} at a time" if time else "former runs do not say how long"
     return f"{said}{trained} Estimate: {known}."

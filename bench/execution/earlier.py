@@ -29,7 +29,6 @@ class Earlier:
 
     Attributes:
         kept: Records that count, with the code and the id of today, by their earlier ids.
-        refused: How many cannot be kept, by reason.
     """
 
     kept: dict[str, Record] = field(default_factory=dict)
@@ -41,10 +40,6 @@ def find_earlier(runs: Iterable[RunSpec], store: Store) -> Earlier:
 
     Versions that wrote records of schema 2 or 1 hashed the file of a plug-in and those of plug-ins that it inherits
     from, and no others. A run is kept where nothing else that decides it can have changed.
-
-    Args:
-        runs: Those that are not there under today's ids.
-        store: Where they may be.
     """
     earlier = Earlier()
     for run, record in _found(runs, store):

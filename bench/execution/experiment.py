@@ -160,14 +160,7 @@ def load_experiment(name_or_path: str) -> Experiment:
 def with_plugins(
     experiment: Experiment, strategies: Iterable[str], forecasters: Iterable[str], datasets: Iterable[str]
 ) -> Experiment:
-    """An experiment with what came by ``--plugins``; a name that it lists already, with options or not, stays as it is.
-
-    Args:
-        experiment: As its file gives it.
-        strategies: Names that join.
-        forecasters: Likewise.
-        datasets: Likewise.
-    """
+    """An experiment with what came by ``--plugins``; a name that it lists already, with or without options, stays."""
     update = {}
     for (key, kind), names in zip(KINDS.items(), (strategies, forecasters, datasets), strict=True):
         values = getattr(experiment, key)
@@ -199,9 +192,7 @@ def filtered(
     """An experiment with what the command line said.
 
     Args:
-        experiment: As its file gives it.
         strategies: Keep only these; one that is not there is added. Empty keeps all.
-        datasets: Likewise.
         seeds: Replace the seeds, unless empty.
         **changes: Other fields to replace; None leaves them.
     """
@@ -231,7 +222,6 @@ def expand(experiment: Experiment, device: str) -> list[RunSpec]:
     """Every run of an experiment once, datasets outermost, then protocols.
 
     Args:
-        experiment: What to run.
         device: Device, resolved (``cpu``, ``cuda:1`` ...); only its kind enters the ids.
 
     Raises:
@@ -252,9 +242,6 @@ def unique(runs: Iterable[RunSpec]) -> list[RunSpec]:
 
 def pairs_of(experiment: Experiment) -> list[Pair]:
     """Each strategy with each forecaster that it is to adapt (None for one that adapts none), options checked.
-
-    Args:
-        experiment: Its groups are spread, and its training settings joined to those of each forecaster.
 
     Raises:
         BenchError: A name or an option is wrong, or no strategy is left.
@@ -285,11 +272,8 @@ def runs_on(
     """The runs of some pairs on one dataset, protocol by protocol, pair by pair, one for each seed.
 
     Args:
-        experiment: For protocols, seeds and threads.
         value: A dataset as the experiment gives it.
         pairs: From `pairs_of`, perhaps with other options.
-        device: Device, resolved.
-        rows: What the runs serve.
 
     Raises:
         BenchError: The dataset cannot be loaded, or is too short.
@@ -334,12 +318,7 @@ def _why_not(strategy: Choice, forecaster: Choice | None) -> str:
 
 
 def stated_options(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
-    """A forecaster's options without the training settings that it would have anyway.
-
-    Args:
-        choice: As `pairs_of` gives it.
-        training: The experiment's.
-    """
+    """A forecaster's options without the training settings that it would have anyway."""
     usual = _with_training(Choice(choice.name, {}), training)["training"]
     given = choice.options["training"]
     differs = {key: value for key, value in given.items() if key not in usual or usual[key] != value}
@@ -348,20 +327,16 @@ def stated_options(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_fits(pairs: Iterable[Pair], dataset: Choice, task: Task, device: str) -> None:
-    """`_require_fit` for each forecaster once."""
+    """Refuse a forecaster whose options cannot serve the task that a dataset and the protocol set."""
     fitting: list[Choice] = []
     for _, forecaster in pairs:
-        if forecaster is not None and forecaster not in fitting:
-            _require_fit(forecaster, dataset, task, device)
-            fitting.append(forecaster)
-
-
-def _require_fit(forecaster: Choice, dataset: Choice, task: Task, device: str) -> None:
-    """Refuse a forecaster whose options cannot serve the task that a dataset and the protocol set."""
-    try:
-        check_task(FORECASTERS[forecaster.name].cls, forecaster_config(forecaster), task, device.partition(":")[0])
-    except BenchError as error:
-        raise BenchError(f"forecaster {forecaster.name!r} on dataset {dataset.name!r}: {error}") from None
+        if forecaster is None or forecaster in fitting:
+            continue
+        fitting.append(forecaster)
+        try:
+            check_task(FORECASTERS[forecaster.name].cls, forecaster_config(forecaster), task, device.partition(":")[0])
+        except BenchError as error:
+            raise BenchError(f"forecaster {forecaster.name!r} on dataset {dataset.name!r}: {error}") from None
 
 
 def _require_service(pairs: Iterable[Pair], dataset: Choice, protocol: Protocol, series: DriftSeries) -> None:

@@ -20,7 +20,6 @@ class Override:
 
     Attributes:
         target: ``NAME.FIELD``, as the user wrote it; a field within a field is ``NAME.FIELD.FIELD``.
-        value: What it becomes.
     """
 
     target: str
@@ -57,10 +56,6 @@ def parse_value(text: str) -> Any:
 def split_target(target: str, names: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     """The plug-in and the path of the field that ``NAME.FIELD`` means; a name may itself have dots in it.
 
-    Args:
-        target: ``NAME.FIELD``, or ``NAME.FIELD.FIELD``.
-        names: Plug-ins that there are to choose from.
-
     Raises:
         BenchError: None of them is meant; the nearest is suggested.
     """
@@ -79,10 +74,6 @@ def override(experiment: Experiment, overrides: Iterable[Override]) -> Experimen
     """An experiment in which some options are others, wherever it names the plug-in.
 
     Whether a plug-in has such an option, and takes such a value, is found when the experiment is expanded.
-
-    Args:
-        experiment: As its file, and the rest of the command line, give it.
-        overrides: What becomes of which option; of two for the same, the last counts.
 
     Raises:
         BenchError: The experiment has no such plug-in.

@@ -10,7 +10,7 @@ from bench.contracts.metric import METRICS
 from bench.evaluation.run_spec import RunSpec, run_keys
 from bench.execution.changes import what_changed
 from bench.execution.eta import Kind, is_heavy, kind_of
-from bench.execution.shard import Shard
+from bench.execution.shard import WHOLE, Shard
 from bench.results.condition import Condition
 from bench.results.record import FIELDS, Record
 from bench.results.store import Store
@@ -20,12 +20,38 @@ Redo = Literal["only-missing", "keep-failed", "unmeasured", "always"]
 
 
 @dataclass(frozen=True)
+class SessionOptions:
+    """How much a session does.
+
+    Attributes:
+        redo: ``only-missing`` also repeats what failed, which ``keep-failed`` does not; ``unmeasured``, besides, runs
+            that lack the value of a metric; ``always`` trains and runs everything again.
+        retrain: Whether forecasters are trained again, and what adapts them is run again.
+        retime: Whether timing passes are repeated that other processes disturbed, or that lack what is measured now.
+        is_filtered: Whether only a part of the experiment is run: other rows of its report then stay.
+        shard: Which share of the runs is carried out; the report is about all of them.
+    """
+
+    redo: Redo = "only-missing"
+    retrain: bool = False
+    retime: bool = False
+    is_filtered: bool = False
+    shard: Shard = WHOLE
+
+    @property
+    def trains_again(self) -> bool:
+        """Whether checkpoints that are there are made again."""
+        return self.retrain or self.redo == "always"
+
+
+WHAT_IS_MISSING = SessionOptions()
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a session is to do.
 
     Attributes:
-        runs: Those that are this session's to see to.
-        found: How each was found on disk, by id.
         missing: Those to carry out, in order: the first of each kind that is soon done, so that what goes wrong shows
             early; then the heavy ones, so that none is begun last; then the others.
         changed: By kind of run, what changed since its runs were carried out last.
@@ -42,26 +68,14 @@ class Plan:
         return [run for run in self.missing if self.found[run.run_id].state == "absent"]
 
 
-def plan(
-    runs: Iterable[RunSpec],
-    store: Store,
-    redo: Redo,
-    shard: Shard,
-    *,
-    retrain: bool = False,
-    cells: dict[str, str] | None = None,
-) -> Plan:
+def plan(runs: Iterable[RunSpec], store: Store, options: SessionOptions, cells: dict[str, str] | None = None) -> Plan:
     """Look at what is there, and decide; nothing is changed.
 
     Args:
-        runs: All of an experiment.
-        store: Its results.
-        redo: What is done again.
-        shard: Which runs are this session's.
-        retrain: Whether runs that adapt a forecaster are done again.
         cells: What the runs are apart from versions; see `run_all`.
     """
-    own = [run for run in runs if shard.owns(run.run_id)]
+    redo = options.redo
+    own = [run for run in runs if options.shard.owns(run.run_id)]
     found = store.conditions(run.run_id for run in own)
     well = ("ok", "skipped")
     settled = {"always": (), "only-missing": well, "unmeasured": well, "keep-failed": (*well, "failed")}[redo]
@@ -69,7 +83,7 @@ def plan(
         run
         for run in own
         if found[run.run_id].state not in settled
-        or (retrain and run.forecaster is not None)
+        or (options.retrain and run.forecaster is not None)
         or (redo == "unmeasured" and _lacks_metric(store.read(run.run_id)))
     ]
     absent = [run for run in missing if found[run.run_id].state == "absent"]

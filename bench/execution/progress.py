@@ -106,7 +106,6 @@ class ProgressDisplay:
         """One piece of a stage is done.
 
         Args:
-            stage: From `stage`.
             line: Printed above the bars.
             note: Beside the bar, until the next.
         """

@@ -33,12 +33,7 @@ def engine_of(experiment: Experiment) -> Engine:
 
 
 def pool_of(experiment: Experiment, device: str) -> AbstractContextManager[Pool]:
-    """Who carries the runs out.
-
-    Args:
-        experiment: For the engine, workers and threads.
-        device: From `device_of`.
-    """
+    """Who carries the runs out."""
     return engine_of(experiment).pool(experiment.workers, experiment.threads, device)
 
 

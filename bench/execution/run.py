@@ -18,7 +18,7 @@ from bench.contracts.plugin_import import ROOT
 from bench.execution.console import Screen, err, load_all
 from bench.execution.experiment import Experiment, filtered, leave_out, load_experiment, with_plugins
 from bench.execution.overrides import Override, override
-from bench.execution.plan import Redo
+from bench.execution.plan import Redo, SessionOptions
 from bench.execution.resources import engine_of, with_address
 from bench.execution.session import run_experiment
 from bench.report.notebook import ExperimentResults
@@ -61,15 +61,8 @@ def prepare(
     """Load plug-ins, which join the experiment, and select.
 
     Args:
-        experiment: As its file gives it.
-        plugins: Files and folders.
         strategies: As `filtered` takes them, like ``datasets``, ``seeds`` and ``changes``.
-        datasets: See there.
-        seeds: See there.
-        address: Of a cluster.
-        overrides: Options of plug-ins.
         console: Where it is said which plug-ins of the working folder were loaded, and which cannot be.
-        **changes: Other fields of the experiment.
 
     Raises:
         BenchError: A plug-in, a name or an option is wrong.
@@ -149,10 +142,7 @@ def run(
         prepared.experiment,
         Path(results),
         plugins=prepared.plugins,
-        is_filtered=prepared.is_filtered,
-        redo=redo,
-        retrain=retrain,
-        retime=retime,
+        options=SessionOptions(redo, retrain, retime, prepared.is_filtered),
         command=shlex.join(["python", *sys.argv]) if _script() else "bench.run(...)",
         console=console,
     )

@@ -18,7 +18,6 @@ def logged(path: Path, *, own_process: bool) -> Iterator[None]:
     """Add standard output, standard error and warnings to a file. Where it cannot be opened, they go where they went.
 
     Args:
-        path: The file; its folder is made, and no other.
         own_process: Whether the process does nothing else meanwhile: then what libraries and child processes print is
             caught too. Otherwise it is what this thread prints.
     """

@@ -26,15 +26,7 @@ from bench.results.store import Store
 
 @dataclass
 class Runs:
-    """What is missing, with an eye on the time.
-
-    Attributes:
-        ahead: What the session is to do.
-        work: What is asked of whoever carries them out.
-        display: Where progress is drawn.
-        sharing: With other sessions.
-        pool: Who carries them out.
-    """
+    """What is missing, with an eye on the time."""
 
     ahead: Plan
     work: Work
@@ -117,8 +109,6 @@ def needed_checkpoints(runs: list[RunSpec], folder: Path, *, there: bool = False
     """One run for each checkpoint that is needed, by its name.
 
     Args:
-        runs: Those to be carried out.
-        folder: Where checkpoints are.
         there: Whether those count that are there already.
     """
     first: dict[str, RunSpec] = {}

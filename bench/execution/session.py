@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contracts.engine import Pool
@@ -15,15 +15,13 @@ from bench.evaluation.run import RunPaths, load_series
 from bench.evaluation.run_spec import RunSpec, run_keys
 from bench.execution.audits import audit_missing
 from bench.execution.changes import keep_code_of
-from bench.execution.console import Screen
+from bench.execution.console import Screen, err
 from bench.execution.earlier import find_earlier
-from bench.execution.eta import RuntimeEstimator
 from bench.execution.experiment import Experiment, expand
-from bench.execution.plan import Plan, Redo, plan
+from bench.execution.plan import WHAT_IS_MISSING, Plan, SessionOptions, plan
 from bench.execution.progress import ProgressDisplay
-from bench.execution.resources import device_of, engine_of, pool_of, workers_expected
-from bench.execution.runs import Runs, needed_checkpoints
-from bench.execution.shard import WHOLE, Shard
+from bench.execution.resources import device_of, engine_of, pool_of
+from bench.execution.runs import Runs
 from bench.execution.sharing import Sharing
 from bench.execution.timing import time_each
 from bench.execution.worker import Work, number_of
@@ -42,11 +40,7 @@ class Outcome:
     """What a session did.
 
     Attributes:
-        folder: The experiment's results.
-        done: Runs carried out now, by status.
         elsewhere: Runs that other sessions carried out meanwhile, by status.
-        kept: Runs that were there already.
-        timed: Timing passes made now.
         unfinished: Runs that other sessions still had under way when this one had waited for long.
     """
 
@@ -77,13 +71,9 @@ def run_experiment(
     results: Path,
     *,
     plugins: tuple[Path, ...] = (),
-    redo: Redo = "only-missing",
-    retrain: bool = False,
-    retime: bool = False,
-    is_filtered: bool = False,
-    shard: Shard = WHOLE,
+    options: SessionOptions = WHAT_IS_MISSING,
     command: str = "",
-    console: Screen | None = None,
+    console: Screen = err,
 ) -> Outcome:
     """Run an experiment: pre-train what is shared, run what is missing, time each strategy alone.
 
@@ -91,12 +81,7 @@ def run_experiment(
         experiment: What to run.
         results: Folder that holds a folder for each experiment.
         plugins: Files and folders of plug-ins, for the workers.
-        redo: ``only-missing`` also repeats what failed, which ``keep-failed`` does not; ``unmeasured``, besides, runs
-            that lack the value of a metric; ``always`` trains and runs everything again.
-        retrain: Whether forecasters are trained again, and what adapts them is run again.
-        retime: Whether timing passes are repeated that other processes disturbed, or that lack what is measured now.
-        is_filtered: Whether only a part of the experiment is run: other rows of its report then stay.
-        shard: Which share of the runs is carried out; the report is about all of them.
+        options: What is done again, and which share.
         command: As the user typed it, for the records.
         console: Where progress is drawn.
 
@@ -104,86 +89,29 @@ def run_experiment(
         BenchError: The experiment cannot be run as given.
         WorkerLostError: No worker process can be started.
     """
-    console = console or Screen(stderr=True)
-    runs = expand(experiment, device_of(experiment))
+    device = device_of(experiment)
+    runs = expand(experiment, device)
     print_notes(runs, console)
     paths = tuple(path.resolve() for path in plugins)
     place = RunPaths(results / experiment.name, results / CHECKPOINTS, paths, command, experiment.engine)
-    with pool_of(experiment, device_of(experiment)) as pool:
-        return run_all(
-            runs,
-            experiment,
-            place,
-            pool,
-            redo=redo,
-            retrain=retrain,
-            retime=retime,
-            is_filtered=is_filtered,
-            shard=shard,
-            console=console,
-        )
+    with pool_of(experiment, device) as pool:
+        return run_all(runs, experiment, place, pool, options, console)
 
 
-def preview(
-    experiment: Experiment, results: Path, redo: Redo, shard: Shard, *, retrain: bool = False
-) -> tuple[Plan, list[RunSpec], RuntimeEstimator, int]:
-    """What `run_experiment` would do, while nothing is changed.
-
-    Args:
-        experiment: What would be run.
-        results: As `run_experiment` takes it, like what follows.
-        redo: What would be done again.
-        shard: Which share.
-        retrain: Whether forecasters would be trained again.
-
-    Returns:
-        The plan, one run for each checkpoint that is not there, what is known of how long runs take, and workers.
-
-    Raises:
-        BenchError: The experiment cannot be run as given, or its folder is a link, say.
-    """
-    store = Store(results / experiment.name)
-    require_plain(store.folder, results)
-    runs = expand(experiment, device_of(experiment))
-    ahead = plan(runs, store, redo, shard, retrain=retrain)
-    if redo != "always":
-        kept = {record.run_id for record in find_earlier(ahead.absent, store).kept.values()}
-        ahead = replace(ahead, missing=[run for run in ahead.missing if run.run_id not in kept])
-    training = list(
-        needed_checkpoints(ahead.missing, results / CHECKPOINTS, there=redo == "always" or retrain).values()
-    )
-    return ahead, training, RuntimeEstimator.of(store), workers_expected(experiment)
-
-
-def print_notes(runs: list[RunSpec], console: Screen) -> None:
+def print_notes(runs: list[RunSpec], console: Screen, *, only_unread: bool = False) -> None:
     """Say what the loaders of the runs' datasets guessed or mended, and which inputs no model at hand reads."""
-    for name, here in _by_dataset(runs).items():
-        for note in load_series(here[0]).notes:
-            console.say(f"{name}: {note}", style="dim")
-    print_unread(runs, console)
-
-
-def print_unread(runs: list[RunSpec], console: Screen) -> None:
-    """Say which inputs of the runs' datasets no model at hand reads."""
-    for name, here in _by_dataset(runs).items():
-        if unread := unread_inputs(here, load_series(here[0])):
-            console.say(f"{name}: {unread}", style="dim")
-
-
-def _by_dataset(runs: list[RunSpec]) -> dict[str, list[RunSpec]]:
-    found: dict[str, list[RunSpec]] = {}
+    by_dataset: dict[str, list[RunSpec]] = {}
     for run in runs:
-        found.setdefault(run.shown, []).append(run)
-    return found
+        by_dataset.setdefault(run.shown, []).append(run)
+    for name, here in by_dataset.items():
+        series = load_series(here[0])
+        for note in [*(() if only_unread else series.notes), unread_inputs(here, series)]:
+            if note:
+                console.say(f"{name}: {note}", style="dim")
 
 
 def unread_inputs(runs: list[RunSpec], series: DriftSeries) -> str:
-    """In a line: inputs of a dataset that none of the runs' models reads; empty where there are none.
-
-    Args:
-        runs: On that dataset.
-        series: The dataset.
-    """
+    """In a line: inputs of a dataset that none of the runs' models reads; empty where there are none."""
     exogenous = [name for name in series.inputs if name not in series.targets]
     read = any(_reads_exogenous(run) for run in runs if not run.skip)
     if series.target_index is None or not exogenous or read:
@@ -201,28 +129,14 @@ def run_all(
     experiment: Experiment,
     place: RunPaths,
     pool: Pool,
-    *,
+    options: SessionOptions,
     console: Screen,
-    redo: Redo = "only-missing",
-    retrain: bool = False,
-    retime: bool = False,
-    is_filtered: bool = False,
-    shard: Shard = WHOLE,
     cells: dict[str, str] | None = None,
 ) -> Outcome:
-    """Carry out these runs, whatever they came from.
+    """Carry out these runs, whatever they came from; see `run_experiment`.
 
     Args:
-        runs: What to run.
-        experiment: For engine, threads, timeout and the timing pass.
-        place: Where results and checkpoints are.
         pool: Of the experiment's `pool_of`; its workers have ended when this returns.
-        console: Where progress is drawn.
-        redo: As `run_experiment` takes it.
-        retrain: Likewise.
-        retime: Likewise.
-        is_filtered: Likewise.
-        shard: Likewise.
         cells: What the manifest says of each run id; by default what the run is, apart from versions.
     """
     store = Store(place.results)
@@ -231,11 +145,11 @@ def run_all(
     store.sweep()
     sweep(place.checkpoints)
     cells = cells if cells is not None else run_keys(runs)
-    ahead = plan(runs, store, redo, shard, retrain=retrain, cells=cells)
+    ahead = plan(runs, store, options, cells)
     if _keep_earlier(ahead, store, console):
-        ahead = plan(runs, store, redo, shard, retrain=retrain, cells=cells)
+        ahead = plan(runs, store, options, cells)
     keep_code_of(runs, store)
-    store.write_manifest(cells, keep=is_filtered)
+    store.write_manifest(cells, keep=options.is_filtered)
     _say_what_changed(ahead, console)
     _set_damaged_aside(ahead, store, console)
     done, elsewhere = Counter[str](), Counter[str]()
@@ -246,27 +160,23 @@ def run_all(
             closing(pool),
             Sharing(place.root, display.say) as sharing,
         ):
-            apart = engine_of(experiment).has_workers
-            trained, number = redo == "always" or retrain, number_of(place.results)
-            replaced = trained or redo == "unmeasured"
-            work = Work(place, display.progress_folder, replaced, apart, experiment.timeout, number, trained)
+            work = Work(
+                place,
+                display.progress_folder,
+                replace=options.trains_again or options.redo == "unmeasured",
+                own_process=engine_of(experiment).has_workers,
+                timeout=experiment.timeout,
+                folder=number_of(place.results),
+                retrain=options.trains_again,
+            )
             with closing(Runs(ahead, work, display, sharing, pool).ended()) as ends:
                 for ended in ends:
                     (elsewhere if ended.elsewhere else done)[ended.status] += 1
                     well |= {ended.run.run_id} if ended.status == "ok" else set()
             served = [run for run in ahead.runs if run.run_id in well]
-            audit_missing(
-                served,
-                place,
-                display,
-                sharing,
-                pool,
-                experiment.threads,
-                timeout=experiment.timeout,
-                own_process=apart,
-                again=redo == "always",
-            )
-            timed = time_each(served, experiment, work, display, sharing, pool, retime=retime)
+            again = options.redo == "always"
+            audit_missing(served, work, display, sharing, pool, experiment.threads, again=again)
+            timed = time_each(served, experiment, work, display, sharing, pool, retime=options.retime)
     finally:
         store.sweep()
     unfinished = len(ahead.missing) - done.total() - elsewhere.total()

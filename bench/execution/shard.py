@@ -11,12 +11,7 @@ from bench.contracts.errors import BenchError
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several equal shares; which runs are in it is decided by their ids alone.
-
-    Attributes:
-        index: From 1 on.
-        count: How many shares there are.
-    """
+    """One of several equal shares; which runs are in it is decided by their ids alone."""
 
     index: int = 1
     count: int = 1

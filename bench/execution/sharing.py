@@ -35,9 +35,7 @@ class Claims(Generic[J, R]):
     """How jobs are claimed.
 
     Attributes:
-        lock_of: The file of a job's lock.
         found: What another session made of a job meanwhile; None where it is still to be done.
-        job_of: The job that a result is of.
     """
 
     lock_of: Callable[[J], Path]
@@ -50,7 +48,6 @@ class Sharing:
     """This session, as others in the same folder of results see it.
 
     Attributes:
-        root: The folder of results.
         say: Told that another session is there, and what is waited for.
     """
 
@@ -122,9 +119,7 @@ class Sharing:
         """Do jobs that no other session does; those that others have claimed are looked at again at the end.
 
         Args:
-            jobs: All of them.
             do: Does those that are claimed, which are handed over as they are asked for.
-            claims: How they are claimed.
 
         Yields:
             What came of each job, whoever did it, in any order; nothing of those that others take too long for.

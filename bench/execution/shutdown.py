@@ -34,11 +34,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def kept_when_stopped(err: Screen) -> Iterator[None]:
-    """Say that nothing is lost where a session ends early, by whatever hand; the exit status says by which.
-
-    Args:
-        err: Where it is said.
-    """
+    """Say that nothing is lost where a session ends early, by whatever hand; the exit status says by which."""
     try:
         with terminable():
             yield

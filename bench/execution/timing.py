@@ -33,15 +33,6 @@ def time_each(
 ) -> int:
     """Time runs one at a time, by whom nothing else is done meanwhile, nor by other sessions of this machine.
 
-    Args:
-        served: That ended well; those that `untimed` chooses are timed.
-        experiment: For seeds and the timing pass.
-        work: Where results and plug-ins are.
-        display: Where progress is drawn.
-        sharing: With other sessions.
-        pool: Whose workers end first.
-        retime: As `untimed` takes it.
-
     Returns:
         How many could be timed; a report says which could not.
     """
@@ -80,9 +71,6 @@ def untimed(runs: Iterable[RunSpec], experiment: Experiment, store: Store, *, re
     """Those of an experiment's runs that are to be timed: the first seed's, where the experiment has a timing pass.
 
     Args:
-        runs: That ended well.
-        experiment: For seeds and the timing pass.
-        store: Where timings are.
         retime: Whether those are whose timing would be worth repeating.
     """
     if not experiment.timing_blocks:

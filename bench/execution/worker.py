@@ -48,11 +48,8 @@ class Work:
     """What is asked of whoever carries out runs.
 
     Attributes:
-        place: Where results, checkpoints and plug-ins are.
         progress_folder: Where a run says how far it is, and what it prints until it is over.
         replace: Whether runs that ended well are replaced.
-        own_process: Whether a worker does one run at a time and nothing else.
-        timeout: Seconds after which a run is given up.
         folder: Number of the folder of results on its disk: by this it is known again. 0 where nobody looked.
         retrain: Whether checkpoints that are there are made again.
     """
@@ -80,11 +77,7 @@ class Ended:
     """How a run ended; its record is on disk, if the disk took it.
 
     Attributes:
-        run: Which.
-        status: The record's.
         reason: The record's; and where in a plug-in's file it came from.
-        seconds: What it took.
-        elsewhere: Whether another session carried it out.
         left: What it left behind in its process.
     """
 
@@ -122,14 +115,7 @@ def run_one(run: RunSpec, work: Work) -> Ended:
 
 
 def record_failure(run: RunSpec, work: Work, reason: str, traceback: str = "") -> Ended:
-    """Record that a run came to nothing; where no record can be made, it is done again next time.
-
-    Args:
-        run: Which.
-        work: Where its record goes.
-        reason: What became of it.
-        traceback: Of what it raised.
-    """
+    """Record that a run came to nothing; where no record can be made, it is done again next time."""
     if not work.is_in_place:
         return Ended(run, "failed", MOVED)
     with contextlib.suppress(Exception):

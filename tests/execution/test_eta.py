@@ -11,8 +11,7 @@ import pytest
 from bench.contracts.discovery import load_plugins
 from bench.execution.eta import Kind, RuntimeEstimator, about, is_heavy
 from bench.execution.experiment import Experiment, expand
-from bench.execution.plan import plan
-from bench.execution.shard import WHOLE
+from bench.execution.plan import SessionOptions, plan
 from bench.results.store import Store
 
 load_plugins()
@@ -61,7 +60,7 @@ def test_the_first_of_each_light_kind_comes_first_then_what_is_heavy(tmp_path: P
         name="order", strategies=["retrain", "frozen", "persistence", "titans-c"], forecasters=["titans"],
         datasets=["realistic-drift"], seeds=[0, 1],
     )  # fmt: skip
-    ahead = plan(expand(experiment, "cpu"), Store(tmp_path), "only-missing", WHOLE)
+    ahead = plan(expand(experiment, "cpu"), Store(tmp_path), SessionOptions())
     begun = [(run.strategy.name, run.seed) for run in ahead.missing]
     assert begun[:2] == [("frozen", 0), ("persistence", 0)]
     assert Counter(begun[2:6]) == Counter([("retrain", 0), ("retrain", 1), ("titans-c", 0), ("titans-c", 1)])

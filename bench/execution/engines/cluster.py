@@ -43,8 +43,6 @@ class Share:
     """What a worker has of a machine.
 
     Attributes:
-        cpus: Processor cores.
-        gpus: GPUs, or a part of one.
         node: Id of the machine that it must be; empty for any.
     """
 
@@ -61,8 +59,6 @@ class Cluster:
     """A cluster that this process is connected to.
 
     Attributes:
-        ray: The module.
-        place: How it is spoken of.
         raise_pending: Raises what a signal that came meanwhile asks for.
     """
 
@@ -93,13 +89,7 @@ class Cluster:
         return Share(_has(largest, "CPU"), _has(largest, "GPU"), largest["NodeID"])
 
     def actor(self, cls: type, share: Share, variables: dict[str, str]) -> Any:
-        """An actor in a process of its own, begun with these environment variables, which ends with this process.
-
-        Args:
-            cls: What it is; a class that can be imported by name.
-            share: What it has of a machine; it waits until that is free.
-            variables: Of the environment.
-        """
+        """An actor in a process of its own, begun with these environment variables, which ends with this process."""
         strategies = importlib.import_module("ray.util.scheduling_strategies")
         place = strategies.NodeAffinitySchedulingStrategy(share.node, soft=False) if share.node else "SPREAD"
         made = self.ray.remote(cls).options(
@@ -118,12 +108,7 @@ class Cluster:
             self.ray.kill(actor, no_restart=True)
 
     def wait(self, answers: list[Any], seconds: float) -> list[Any]:
-        """Those of some answers that are there, as soon as there is one.
-
-        Args:
-            answers: What is awaited.
-            seconds: For how long, at most.
-        """
+        """Those of some answers that are there, as soon as there is one."""
         ready, _ = self.ray.wait(answers, num_returns=1, timeout=seconds)
         self.raise_pending()
         if ready and len(answers) > 1:

@@ -42,10 +42,6 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 def connected(options: RayOptions, cpus: int) -> Iterator[Cluster]:
     """A cluster for as long as the context lasts; where this process is connected to one already, that one.
 
-    Args:
-        options: Which.
-        cpus: That one of our own offers.
-
     Raises:
         BenchError: ray is not installed, or no cluster answers.
     """

@@ -31,9 +31,6 @@ class Outcome(Generic[R]):
     """What came of a job, as a worker says it.
 
     Attributes:
-        result: What the function returned; None where it raised.
-        reason: What it raised; empty where it returned.
-        traceback: Of what it raised.
         spent: Whether the worker may do no other job after this one.
     """
 
@@ -52,8 +49,6 @@ class Task:
     """A job under way.
 
     Attributes:
-        job: As it was given.
-        tries: How often it has been begun.
         deadline: On the monotonic clock, once it has begun.
         number: That an answer must name; each time that it is begun another.
     """
@@ -97,11 +92,6 @@ def outcome(function: Callable[[Any], Any], job: Any, timeout: float | None) -> 
     """In a worker: what came of a job. Whatever it raises is its own, also what would end a process.
 
     A worker in which a job left something behind is spent.
-
-    Args:
-        function: What is done.
-        job: To what.
-        timeout: See `traceback_on_timeout`.
     """
     try:
         with traceback_on_timeout(timeout):

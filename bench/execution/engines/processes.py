@@ -61,7 +61,6 @@ def in_processes(workers: int | None, threads: int) -> Iterator[Pool]:
 
     Args:
         workers: Processes; None: as many as cores allow.
-        threads: For the numerical libraries of each.
     """
     pool = _Pool(workers or cores_for(threads), threads)
     try:
@@ -104,7 +103,6 @@ class _Said:
     """What a worker says of a job.
 
     Attributes:
-        number: Of the task, as it was given.
         pid: Of the process that speaks: one that a run forked has another, and is not listened to.
         outcome: None: the job has begun.
     """

@@ -107,10 +107,7 @@ class _Actor:
     """An actor as its session sees it.
 
     Attributes:
-        handle: Of ray.
         awaited: What it is to answer next: facts when it is ready for jobs, then what came of its task.
-        facts: Where it is, once it is ready.
-        task: What it is doing.
     """
 
     handle: Any

@@ -22,8 +22,6 @@ class WorkerInfo:
     """Where a worker is.
 
     Attributes:
-        host: Name of its machine.
-        pid: Its process there.
         code: Hash of this package's code as it is there.
     """
 
@@ -37,10 +35,6 @@ class RayWorker:
 
     def prepare(self, folder: str, function: Callable[[Any], Any]) -> WorkerInfo:
         """Be ready for jobs: what they need is imported by now, since the function has arrived.
-
-        Args:
-            folder: The session's working folder, which paths are relative to.
-            function: What is to be done.
 
         Raises:
             BenchError: This machine has no such folder.
@@ -65,8 +59,6 @@ class RayWorker:
         """Do one job.
 
         Args:
-            function: What is done.
-            job: To what.
             timeout: Seconds after which this process says to its standard error where each of its threads stands;
                 whoever gave the job ends it then.
         """

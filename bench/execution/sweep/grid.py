@@ -26,7 +26,6 @@ class Axis:
     """One option of one plug-in, and the values that it is to take.
 
     Attributes:
-        plugin: Name of a strategy or forecaster.
         path: Names of fields, from the plug-in's ``Config`` down to the option.
         values: As the option holds them, JSON-able, no two alike.
     """
@@ -42,7 +41,6 @@ class Point:
 
     Attributes:
         values: By option; those of a forecaster under its name.
-        pair: The strategy and forecaster with these options.
     """
 
     values: dict[str, Any]
@@ -82,7 +80,6 @@ def axes_of(grid: Mapping[str, Sequence[Any]], names: Iterable[str]) -> list[Axi
 
     Args:
         grid: Values by ``<strategy or forecaster>.<option>``; nested options by further dots.
-        names: Of the experiment's strategies and forecasters.
 
     Raises:
         BenchError: A key names no plug-in of the experiment or none of its options, or a value does not fit.
@@ -146,10 +143,6 @@ def _fit(field: FieldInfo, name: str, value: Any, key: str) -> Any:
 
 def points_of(pair: Pair, axes: Iterable[Axis]) -> list[Point]:
     """Every point of the grid that changes a pair: the product of the axes of its plug-ins, the last one fastest.
-
-    Args:
-        pair: A strategy, and the forecaster that it adapts.
-        axes: From `axes_of`.
 
     Returns:
         Points; none where no axis is the pair's.

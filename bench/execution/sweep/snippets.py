@@ -27,10 +27,8 @@ def write_snippets(
     """Write one experiment for each dataset and, where strategies want other options of it, each forecaster.
 
     Args:
-        experiment: For everything that was not chosen.
         choices: Each dataset, by its title and as the experiment gives it, with a strategy and its forecaster, options
             as chosen.
-        folder: Where the files go; made if need be.
         within: The folder of results; below it, nothing is written through a link.
         keep: Whether files for other datasets stay.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from bench.contracts.errors import BenchError
 from bench.contracts.naming import Called, titles
 from bench.evaluation.run import RunPaths
 from bench.evaluation.run_spec import Choice, Pair, RunSpec
-from bench.execution.console import Screen
+from bench.execution.console import Screen, err
 from bench.execution.experiment import Experiment, expand, pairs_of, protocols_of, runs_on, stated_options, unique
-from bench.execution.plan import Redo
+from bench.execution.plan import WHAT_IS_MISSING, SessionOptions
 from bench.execution.resources import device_of, pool_of
 from bench.execution.session import Outcome, print_notes, run_all
 from bench.execution.sweep.grid import Axis, Point, axes_of, points_of
@@ -33,11 +33,8 @@ class Search:
     """A strategy and forecaster on one dataset, and the points of the grid to choose from.
 
     Attributes:
-        dataset: As the experiment gives it.
         title: What it is called, by a name that no other dataset of the experiment has.
-        pair: With the options that the experiment gives.
         points: In the order of the grid, by their values as JSON; none where the grid leaves the pair alone.
-        trials: Runs over the validation rows, each with what it stands for.
     """
 
     dataset: DatasetChoice
@@ -57,10 +54,7 @@ class SweepOutcome:
     """What a sweep did.
 
     Attributes:
-        folder: The experiment's results.
-        tried: What was done over the validation rows.
         served: What was done over the stream; None where it was not asked for.
-        snippets: The choice, as experiments in TOML.
         unchosen: Where every point of the grid failed.
     """
 
@@ -88,29 +82,21 @@ def run_sweep(
     results: Path,
     *,
     plugins: tuple[Path, ...] = (),
-    redo: Redo = "only-missing",
-    is_filtered: bool = False,
+    options: SessionOptions = WHAT_IS_MISSING,
     serve: bool = True,
     command: str = "",
-    console: Screen | None = None,
+    console: Screen = err,
 ) -> SweepOutcome:
     """Run a grid over the validation rows, choose the best point of each search, and serve the stream with those.
 
     Args:
-        experiment: What the grid changes.
         grid: Values by ``<strategy or forecaster>.<option>``.
-        results: Folder that holds a folder for each experiment.
-        plugins: Files and folders of plug-ins, for the workers.
-        redo: ``only-missing`` also repeats what failed; ``always`` runs everything again.
-        is_filtered: Whether only a part of the experiment is swept: what was swept before then stays.
+        options: What is done again; where only a part of the experiment is swept, what was swept before stays.
         serve: Whether the stream is served with what was chosen.
-        command: As the user typed it, for the records.
-        console: Where progress is drawn.
 
     Raises:
         BenchError: The experiment or the grid is wrong; nothing was run then.
     """
-    console = console or Screen(stderr=True)
     device = device_of(experiment)
     searches = plan(experiment, grid, device)
     if serve:
@@ -121,21 +107,21 @@ def run_sweep(
     folder, checkpoints = results / experiment.name, results / CHECKPOINTS
     place = RunPaths(folder / SWEEP, checkpoints, paths, command, experiment.engine)
     untimed = experiment.model_copy(update={"timing_blocks": 0})
-    cells = _cells(searches, listed_trials(folder) if is_filtered else {})
+    cells = _cells(searches, listed_trials(folder) if options.is_filtered else {})
     served = None
     with pool_of(experiment, device) as pool:
-        tried = run_all(runs, untimed, place, pool, console=console, redo=redo, cells=cells)
+        tried = run_all(runs, untimed, place, pool, replace(options, is_filtered=False), console, cells)
         chosen = choose(searches, folder)
         choices = [(search.title, search.dataset, pair) for search, pair in chosen]
-        snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, results, keep=is_filtered)
+        snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, results, keep=options.is_filtered)
         if serve:
             stream = [
                 (search, run) for search, pair in chosen for run in runs_on(experiment, search.dataset, [pair], device)
             ]
-            _list_served(experiment, stream, folder, keep=is_filtered)
+            _list_served(experiment, stream, folder, keep=options.is_filtered)
             place = RunPaths(folder, checkpoints, paths, command, experiment.engine)
             all_runs = unique(run for _, run in stream)
-            served = run_all(all_runs, experiment, place, pool, console=console, redo=redo, is_filtered=is_filtered)
+            served = run_all(all_runs, experiment, place, pool, options, console)
     made = {id(search) for search, _ in chosen}
     unchosen = [_name(search) for search in searches if id(search) not in made]
     return SweepOutcome(folder, tried, served, snippets, unchosen)
@@ -143,10 +129,6 @@ def run_sweep(
 
 def grid_of(whole: Experiment, filtered: Experiment) -> dict[str, list[Any]]:
     """The grid of an experiment's ``[sweep]``, without the axes of strategies that were left out on the command line.
-
-    Args:
-        whole: As its file gives it.
-        filtered: What is left to sweep.
 
     Raises:
         BenchError: It has no grid, an axis is none of the whole experiment's, or none is left.
@@ -169,11 +151,6 @@ def grid_of(whole: Experiment, filtered: Experiment) -> dict[str, list[Any]]:
 
 def plan(experiment: Experiment, grid: Mapping[str, Sequence[Any]], device: str) -> list[Search]:
     """Every search of a sweep, datasets outermost; those without points are what the grid leaves alone.
-
-    Args:
-        experiment: What the grid changes.
-        grid: Values by ``<strategy or forecaster>.<option>``.
-        device: Device, resolved.
 
     Raises:
         BenchError: A name, an option or a value is wrong, or there are no validation rows to choose on.
@@ -241,7 +218,6 @@ def choose(searches: Iterable[Search], folder: Path) -> list[tuple[Search, Pair]
 
     Args:
         searches: From `plan`; those without points keep their pair, those of which every point failed are left out.
-        folder: The experiment's results, trials done.
     """
     table = grid_table(read_trials(folder))
     best = table[table["chosen"]].set_index(GROUP)["point"]
