@@ -25,17 +25,17 @@ from bench.execution.engines.cluster import Cluster, RayOptions
 from bench.results.plain import remove
 
 ANSWER_S = 10.0
-"""What a cluster may take to answer, and killed processes to be gone."""
+"""Seconds for a cluster to answer, and for killed processes to be gone."""
 
 OBJECTS = 80 * 2**20
-"""Bytes of shared memory that ray sets aside, about its least: jobs are names and numbers."""
+"""Bytes of ray's shared memory, about its minimum: jobs are names and numbers."""
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_TQDM_PATCH_PRINT": "0"}
 VITAL = {"gcs_server", "raylet"}
-"""Without these two a session cannot even take its leave."""
+"""Processes of ray that `ray.shutdown` needs."""
 
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""ray's word for: listen on the loopback address only; it reads it once, when it is imported."""
+"""Makes ray listen on the loopback address only; ray reads it once, when it is imported."""
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def _init(ray: Any, place: str, **how: Any) -> None:
 
 
 def _require_answer(address: str, place: str) -> None:
-    """Nobody home is said at once; ray itself would wait for many minutes."""
+    """Fail fast if nothing listens; ray would retry for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:  # auto
         return
@@ -101,7 +101,7 @@ def _started(ray: Any, cpus: int) -> Iterator[None]:
     finally:
         daemons = [child for child in psutil.Process().children() if child not in before]
         started = [*daemons, *(one for child in daemons for one in _descendants(child))]
-        _kill(one for one in daemons if _name(one) not in VITAL)  # ray would ask them first, who are deaf
+        _kill(one for one in daemons if _name(one) not in VITAL)  # ray would ask them to end, and they block SIGTERM
         ray.shutdown()
         _kill(started)
         psutil.wait_procs(started, ANSWER_S)
@@ -151,7 +151,7 @@ def _termination_later() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _sigterm_blocked() -> Iterator[None]:
-    """What is started meanwhile does not hear SIGTERM.
+    """Processes started meanwhile block SIGTERM.
 
     A scheduler sends it to all processes of a group. The session then ends the cluster; one without its central
     process would not answer any more, and be waited for.

@@ -15,13 +15,13 @@ from bench.contracts.engine import FailedJob, J, R
 from bench.contracts.errors import traceback_of, words_of
 
 MAX_ATTEMPTS = 2
-"""A job whose worker dies is done again once: the worker may have been killed for another's hunger."""
+"""Retry once: the system may have killed this worker because another process took all memory."""
 
 MAX_STARTUP_FAILURES = 3
-"""So many workers in a row, for each that there may be, that die before they begin anything are no accident."""
+"""The session ends after so many workers in a row, for each of the pool, that died before they began a job."""
 
 TRACEBACK_GRACE_S = 0.3
-"""What a worker that is late is left to say where it stands."""
+"""Seconds that a late worker has to print where its threads stand."""
 
 LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
 
@@ -77,7 +77,7 @@ class Queue:
     def take(self) -> Task:
         """The next one, where there is one."""
         if not self:
-            raise IndexError("nobody has a job left")
+            raise IndexError("no job is left")
         return self._ready.popleft()
 
     def do_again(self, task: Task, cause: str) -> Iterator[FailedJob[Any]]:

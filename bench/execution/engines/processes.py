@@ -35,19 +35,19 @@ from bench.execution.engines.pool import (
 
 LOOK_S = 0.5
 DYING_S = 0.5
-"""What a process whose connection closed may take to be gone, before it is taken for one that lives on."""
+"""Seconds for a process whose connection closed to end; after that it counts as alive."""
 
 END_S = 10.0
-"""What one that was killed may take."""
+"""Seconds for a killed process to be gone."""
 
 LONGEST_ANSWER = 2**28
-"""Bytes; what says that it is longer is no answer."""
+"""Bytes; a message that claims to be longer is no answer."""
 
 HEADER = struct.Struct("!i")
-"""What `Connection.send_bytes` puts before bytes: how many they are."""
+"""The length that `Connection.send_bytes` puts before a message."""
 
-UNHEARD = 113
-"""Exit status of a worker that cannot speak to its session any more."""
+CANNOT_ANSWER = 113
+"""Exit status of a worker that cannot answer its session any more."""
 
 MUTE = "it closed, or wrote to, the descriptors by which its worker answers"
 
@@ -99,7 +99,7 @@ def cores_for(threads: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Answer:
     """What a worker says of a job.
 
     Attributes:
@@ -121,7 +121,7 @@ class _Worker:
     def __init__(self, threads: int) -> None:
         from joblib.externals.loky.backend import get_context  # starts Python afresh, and leaves __main__ alone
 
-        self._heard, self._has_closed = bytearray(), False
+        self._received, self._is_closed = bytearray(), False
         self.connection, theirs = Pipe()
         work = {"target": _work, "args": (theirs, os.getpid()), "daemon": False, "env": thread_limits(threads)}
         self.process = get_context("loky").Process(**work)
@@ -134,31 +134,31 @@ class _Worker:
         with contextlib.suppress(OSError):  # it is dead; that is seen next
             self.connection.send((task.number, timeout, job))
 
-    def hear(self) -> list[_Said]:
-        """What it has said since it was heard last; what comes from another process does not count.
+    def receive(self) -> list[_Answer]:
+        """Its answers since the last call; those of another process do not count.
 
         Raises:
             Exception: Of any kind: its end of the connection is closed, or what came is not of a worker.
         """
-        while not self._has_closed and self.connection.poll():
+        while not self._is_closed and self.connection.poll():
             came = os.read(self.connection.fileno(), 2**16)  # what is there: the rest of it may never come
-            self._heard += came
-            self._has_closed = not came
-        said: list[_Said] = [ForkingPickler.loads(message) for message in self._messages()]
-        if self._has_closed and not said:
+            self._received += came
+            self._is_closed = not came
+        answers: list[_Answer] = [ForkingPickler.loads(message) for message in self._messages()]
+        if self._is_closed and not answers:
             raise EOFError
-        return [one for one in said if one.pid == self.process.pid]
+        return [one for one in answers if one.pid == self.process.pid]
 
     def _messages(self) -> Iterator[bytes]:
-        """Those of which all has come."""
-        while len(self._heard) >= HEADER.size:
-            end = HEADER.size + HEADER.unpack_from(self._heard)[0]
+        """Messages that have arrived whole."""
+        while len(self._received) >= HEADER.size:
+            end = HEADER.size + HEADER.unpack_from(self._received)[0]
             if not HEADER.size < end < LONGEST_ANSWER:
                 raise ValueError("no worker says that")
-            if len(self._heard) < end:
+            if len(self._received) < end:
                 return
-            yield bytes(self._heard[HEADER.size : end])
-            del self._heard[:end]
+            yield bytes(self._received[HEADER.size : end])
+            del self._received[:end]
 
     def ends_within(self, seconds: float) -> bool:
         """Whether it ends in so short a time."""
@@ -177,7 +177,7 @@ class _Worker:
                 with contextlib.suppress(psutil.Error):
                     one.kill()
         _kill_group(self.process.pid)
-        self.ends_within(END_S)  # what it started may hold what `join` waits for
+        self.ends_within(END_S)  # a child may hold the descriptor that `join` waits for
         self.connection.close()
 
     def cause(self) -> str:
@@ -204,7 +204,7 @@ class _Pool:
     _idle: list[_Worker] = field(default_factory=list)
     _busy: dict[_Worker, Task] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
-    _stillborn: int = 0
+    _failed_starts: int = 0
     _alone: _Pool | None = None
 
     def __call__(
@@ -265,14 +265,14 @@ class _Pool:
         """What became of a worker's job, if that is known; one that is to be done again joins ``queue``."""
         task = self._busy[worker]
         try:
-            said = worker.hear()
-            is_mute = not said and bool(wait([worker.process.sentinel], 0))
+            answers = worker.receive()
+            is_cut_off = not answers and bool(wait([worker.process.sentinel], 0))
         except Exception:  # what is said to a session by other than a worker may be anything
-            said, is_mute = [], True
-        if said := [one for one in said if one.number == task.number]:
-            for one in said:
+            answers, is_cut_off = [], True
+        if answers := [one for one in answers if one.number == task.number]:
+            for one in answers:
                 yield from self._note(worker, task, one.outcome, timeout)
-        elif is_mute and not worker.ends_within(DYING_S):
+        elif is_cut_off and not worker.ends_within(DYING_S):
             self._terminate(worker)
             yield FailedJob(task.job, MUTE)
         elif not worker.process.is_alive():
@@ -284,7 +284,7 @@ class _Pool:
     def _note(self, worker: _Worker, task: Task, what: Outcome[Any] | None, timeout: float | None) -> Iterator[Any]:
         """That a job has begun, or what came of it."""
         if what is None:
-            self._stillborn = 0
+            self._failed_starts = 0
             if timeout is not None:
                 task.deadline = time.monotonic() + timeout + TRACEBACK_GRACE_S
             return
@@ -296,14 +296,14 @@ class _Pool:
         yield what.of(task.job)
 
     def _on_worker_death(self, worker: _Worker, task: Task, queue: Queue) -> Iterator[FailedJob[Any]]:
-        cause, is_mute = worker.cause(), worker.process.exitcode == UNHEARD
+        cause, is_cut_off = worker.cause(), worker.process.exitcode == CANNOT_ANSWER
         self._terminate(worker)
-        if is_mute:
+        if is_cut_off:
             yield FailedJob(task.job, MUTE)
             return
-        self._stillborn += 1
-        if self._stillborn > MAX_STARTUP_FAILURES * self.workers:
-            raise WorkerLostError(f"{cause} before it began anything, and so did {self._stillborn - 1} before it")
+        self._failed_starts += 1
+        if self._failed_starts > MAX_STARTUP_FAILURES * self.workers:
+            raise WorkerLostError(f"{cause} before it began anything, and so did {self._failed_starts - 1} before it")
         yield from queue.do_again(task, cause)
 
     def _terminate(self, worker: _Worker) -> None:
@@ -324,45 +324,45 @@ def _work(connection: Connection, parent: int) -> None:
     threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    mouth = _Mouth(connection)
+    answers = _Answers(connection)
     while True:
         try:
             number, timeout, job = connection.recv()
         except (EOFError, ConnectionError):
             return
         except OSError:
-            _leave(UNHEARD)
+            _leave(CANNOT_ANSWER)
         try:
             function, given = ForkingPickler.loads(job)  # which imports what it needs
         except BaseException as error:  # what cannot be unpickled says so in many ways
-            mouth.say(number, failure(error))
+            answers.send(number, failure(error))
         else:
-            mouth.say(number)
-            mouth.say(number, outcome(function, given, timeout))
+            answers.send(number)
+            answers.send(number, outcome(function, given, timeout))
 
 
-class _Mouth:
-    """By which a worker speaks to its session, and nobody else: no process that a run forks."""
+class _Answers:
+    """Sends a worker's answers to its session; a process that a run forked sends none."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._pid, self._pipe = connection, os.getpid(), _identity(connection.fileno())
 
-    def say(self, number: int, what: Outcome[Any] | None = None) -> None:
-        """Say something of a job; a process that cannot, or may not, ends."""
+    def send(self, number: int, what: Outcome[Any] | None = None) -> None:
+        """Say that a job has begun, or what came of it; a process that cannot, or is a fork, ends."""
         if _process_id() != self._pid:
             _leave(0)
         try:
-            said = bytes(ForkingPickler.dumps(_Said(number, self._pid, what)))
+            message = bytes(ForkingPickler.dumps(_Answer(number, self._pid, what)))
         except Exception as error:  # what cannot be pickled says so in many ways
-            said = bytes(ForkingPickler.dumps(_Said(number, self._pid, failure(error))))
+            message = bytes(ForkingPickler.dumps(_Answer(number, self._pid, failure(error))))
         try:
             if _identity(self._connection.fileno()) != self._pipe:  # another file has its number by now
-                _leave(UNHEARD)
-            self._connection.send_bytes(said)
+                _leave(CANNOT_ANSWER)
+            self._connection.send_bytes(message)
         except (BrokenPipeError, ConnectionResetError):
             return  # the session is gone
         except OSError:
-            _leave(UNHEARD)
+            _leave(CANNOT_ANSWER)
 
 
 _process_id, _leave = os.getpid, os._exit  # as they are before any run
@@ -374,7 +374,7 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 
 def _read_nothing() -> None:
-    """Whoever reads from standard input finds its end: nobody is there to type."""
+    """Standard input is empty: nobody is there to type."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -25,8 +25,8 @@ from bench.execution.engines.processes import cores_for
 from bench.execution.engines.ray_worker import RayWorker, WorkerInfo
 
 LOOK_S = 0.5
-HOPE_S = 60.0
-"""After so long without a worker, it is asked whether the cluster could still have one."""
+NO_WORKER_S = 60.0
+"""Seconds without a worker after which it is checked whether the cluster could still have one."""
 
 
 @register_engine("ray")
@@ -62,11 +62,11 @@ class Ray(Engine):
         if options.gpus is None and device.startswith("cuda"):
             options = options.model_copy(update={"gpus": 1.0})
         with ExitStack() as stack:
-            yield _OnDemand(workers, threads, options, stack)
+            yield _LazyPool(workers, threads, options, stack)
 
 
 @dataclass
-class _OnDemand:
+class _LazyPool:
     """A pool on a cluster that is looked for, or started, when there is something to do."""
 
     asked: int | None
@@ -76,30 +76,30 @@ class _OnDemand:
 
     @property
     def workers(self) -> int:
-        return self._fleet.workers
+        return self._actors.workers
 
     def __call__(
         self, function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None
     ) -> Iterator[R | FailedJob[J]]:
         if jobs := list(jobs):
-            yield from self._fleet(function, jobs, timeout)
+            yield from self._actors(function, jobs, timeout)
 
     def alone(self) -> Pool:
-        return self._fleet.alone()
+        return self._actors.alone()
 
     def close(self) -> None:
-        if "_fleet" in vars(self):
-            self._fleet.close()
+        if "_actors" in vars(self):
+            self._actors.close()
 
     @cached_property
-    def _fleet(self) -> _Fleet:
+    def _actors(self) -> _ActorPool:
         cpus = self.threads * (self.asked or cores_for(self.threads))
         cluster = self.leave.enter_context(connected(self.options, cpus))
         share = Share(self.threads, self.options.gpus or 0.0)
         workers = self.asked or cluster.slots(share)
-        fleet = _Fleet(cluster, workers, self.threads, share, self.options.exclusive)
-        self.leave.callback(fleet.close)
-        return fleet
+        actors = _ActorPool(cluster, workers, self.threads, share, self.options.exclusive)
+        self.leave.callback(actors.close)
+        return actors
 
 
 @dataclass(eq=False)
@@ -117,7 +117,7 @@ class _Actor:
 
 
 @dataclass
-class _Fleet:
+class _ActorPool:
     cluster: Cluster
     workers: int
     threads: int
@@ -127,9 +127,9 @@ class _Fleet:
     _coming: set[_Actor] = field(default_factory=set)
     _idle: list[_Actor] = field(default_factory=list)
     _busy: set[_Actor] = field(default_factory=set)
-    _stillborn: int = 0
-    _heard: float = 0.0
-    _alone: _Fleet | None = None
+    _failed_starts: int = 0
+    _last_answer: float = 0.0
+    _alone: _ActorPool | None = None
 
     def __call__(
         self, function: Callable[[J], R], jobs: Iterable[J], timeout: float | None = None
@@ -141,7 +141,7 @@ class _Fleet:
             BenchError: A machine of the cluster has other code than this one, or not the session's folder.
         """
         queue = Queue(jobs)
-        self._heard = time.monotonic()
+        self._last_answer = time.monotonic()
         try:
             while queue or self._busy:
                 while self._idle and queue:
@@ -161,7 +161,7 @@ class _Fleet:
     def alone(self) -> Pool:
         """One worker, with a whole machine to itself where that is asked for; the others end."""
         self.close()
-        self._alone = _Fleet(self.cluster, 1, self.threads, self.share, self.exclusive, whole=self.exclusive)
+        self._alone = _ActorPool(self.cluster, 1, self.threads, self.share, self.exclusive, whole=self.exclusive)
         return self._alone
 
     def close(self) -> None:
@@ -172,7 +172,7 @@ class _Fleet:
             self._alone.close()
 
     def _are_too_few(self, queue: Queue) -> bool:
-        """Whether more jobs wait than workers are coming."""
+        """Whether queued jobs exceed workers being started."""
         coming = len(self._coming)
         return queue.waiting(coming + 1) > coming
 
@@ -195,8 +195,8 @@ class _Fleet:
         answered = self.cluster.wait(list(waiting), min(LOOK_S, max(0.0, deadline - time.monotonic())))
         now = time.monotonic()
         if answered or self._busy:
-            self._heard = now
-        elif now - self._heard > HOPE_S and not self.cluster.has_room(self.share):
+            self._last_answer = now
+        elif now - self._last_answer > NO_WORKER_S and not self.cluster.has_room(self.share):
             raise WorkerLostError(f"{self.cluster.place} has no machine left with {self.share}")
         found = dict.fromkeys((waiting[one] for one in answered), True)
         late = {actor: False for actor in self._busy if actor.task and actor.task.deadline <= now}
@@ -220,7 +220,7 @@ class _Fleet:
             self._busy.discard(actor)
             self._idle.append(actor)
         if task is None:
-            self._stillborn = 0
+            self._failed_starts = 0
             actor.facts = answer
             _require_same_code(answer)
             return
@@ -233,9 +233,9 @@ class _Fleet:
         if actor.task is not None:
             yield from queue.do_again(actor.task, cause)
             return
-        self._stillborn += 1
-        if self._stillborn > MAX_STARTUP_FAILURES * self.workers:
-            raise WorkerLostError(f"{cause} before it began anything, and so did {self._stillborn - 1} before it")
+        self._failed_starts += 1
+        if self._failed_starts > MAX_STARTUP_FAILURES * self.workers:
+            raise WorkerLostError(f"{cause} before it began anything, and so did {self._failed_starts - 1} before it")
 
     def _terminate(self, actor: _Actor) -> None:
         self._coming.discard(actor)
@@ -246,7 +246,7 @@ class _Fleet:
 
 
 def _refusal(error: Exception) -> Exception:
-    """What it means that an actor could not take, or give back, what it was to."""
+    """The error for an actor that could not unpickle a job, or pickle what came of it."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, BenchError):
         return BenchError(str(cause))

@@ -49,7 +49,7 @@ class RayWorker:
                 "session is started in, and its results; those that share nothing take --shard, and bench results merge"
             )
         os.chdir(folder)
-        if hasattr(signal, "pthread_sigmask"):  # whoever started the cluster may have made it deaf
+        if hasattr(signal, "pthread_sigmask"):  # whoever started the cluster may have blocked it
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
