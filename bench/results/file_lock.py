@@ -14,25 +14,18 @@ from pathlib import Path
 from bench.results.owner import has_exited, is_own, unique_name
 from bench.results.plain import NotPlainError, make_folder, read_file, remove, require_plain
 
-BEAT_S = 5.0
-"""Who holds a lock touches it this often."""
+BEAT_S = 5.0  # who holds a lock touches it this often
 
-SILENT_S = 60.0
-"""A lock that nobody touched for so long, on the clock of who waits, was left by a process that is gone."""
+SILENT_S = 60.0  # a lock that nobody touched for so long, on the clock of who waits, was left by a process that is gone
 
 LOOK_S = 0.05
 
-LOCKS = (".lock", ".break")
-"""Endings of the names of locks, and of the locks under which one that was left is broken."""
+LOCKS = (".lock", ".break")  # endings of the names of locks, and of the locks under which one that was left is broken
 
 
 @contextmanager
 def file_lock(path: Path, within: Path) -> Iterator[None]:
-    """Hold a lock; wait for whoever holds it now.
-
-    Args:
-        path: As `Lock` takes it.
-        within: Likewise.
+    """Hold a lock, as `Lock` takes it; wait for its present holder.
 
     Raises:
         NotPlainError: A step of the path is a link, say.
@@ -54,7 +47,7 @@ class _Seen:
     since: float = 0.0
 
     def silence(self, path: Path, holder: str) -> float:
-        """Seconds in which nobody has touched the lock, as far as was seen."""
+        """Seconds for which the lock has not changed, as far as this process saw."""
         try:
             state = (holder, path.stat(follow_symlinks=False).st_mtime)
         except OSError:
@@ -71,21 +64,17 @@ class Lock:
 
     One of a process that is gone is broken: at once where it ran on this machine, after a minute of silence where it
     ran on another. (Locks of the file system itself are not used: on network file systems they come and go.)
-
-    Attributes:
-        path: The lock's file; its folder is made.
-        within: The folder that was named; below it, nothing is written through a link.
     """
 
-    path: Path
-    within: Path
+    path: Path  # the lock's file; its folder is made
+    within: Path  # the folder that was named; below it, nothing is written through a link
     _name: str = field(default_factory=unique_name)
     _seen: _Seen = field(default_factory=_Seen)
     _over: threading.Event = field(default_factory=threading.Event)
     _beat: threading.Thread | None = None
 
     def try_to_hold(self) -> bool:
-        """Whether this process holds the lock from now on: nobody else did, or who did is gone.
+        """Whether this process has the lock now: it was free, or its holder has ended.
 
         Raises:
             NotPlainError: A step of the path is a link, say.
@@ -103,11 +92,11 @@ class Lock:
 
     @property
     def holder(self) -> str:
-        """The name that whoever holds it gave to it; empty where nobody does."""
+        """The name that the holder wrote; empty if the lock is free."""
         return _holder(self.path, self.within)
 
     def let_go(self) -> None:
-        """Hold it no longer."""
+        """Release the lock."""
         self._over.set()
         if self._beat is not None:
             self._beat.join()
@@ -121,13 +110,7 @@ class Lock:
 
 
 def break_left(path: Path, within: Path, *, own: bool = False) -> None:
-    """Remove a lock if the process of this machine that held it is gone.
-
-    Args:
-        path: As `Lock` takes it.
-        within: Likewise.
-        own: Whether one that this process held, and was interrupted in giving back, is removed, too.
-    """
+    """Remove a lock whose holder, a process of this machine, has ended; or this process's if ``own``."""
     holder = _holder(path, within)
     if own and is_own(holder):
         _discard(path, within)
@@ -136,7 +119,7 @@ def break_left(path: Path, within: Path, *, own: bool = False) -> None:
 
 
 def _create(path: Path, within: Path, name: str) -> bool:
-    """Whether this process made the file, with its name inside: a hard link is made once, on network disks too."""
+    """Whether this process made the file; a hard link is made by one process only, on network disks too."""
     work = path.with_name(f".{name}")
     try:
         work.write_text(name)
@@ -156,7 +139,7 @@ def _holder(path: Path, within: Path) -> str:
 
 
 def _break(path: Path, within: Path, holder: str, silence: float) -> None:
-    """Remove a lock if it was left behind; of several who see that, one does."""
+    """Remove a lock if its holder has ended; of several that see this, one does."""
     if not (has_exited(holder) or silence > SILENT_S):
         return
     breaker = path.with_name(f"{path.name}.break")

@@ -60,7 +60,7 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
 def titled(folders: Sequence[Sequence[Record]]) -> list[dict[str, Record]]:
     """Records of several folders by run id, each dataset under one name of its own: see `titles`.
 
-    One file is one dataset, whatever its copies are called and with what options they were read.
+    A file is one dataset, whatever its copies are called and with whatever options they were read.
     """
     called = [[record.dataset.called for record in records] for records in folders]
     names = titles(one for here in called for one in here)
@@ -81,14 +81,7 @@ def tidy(
     audits: Mapping[str, Audit],
     metrics: Mapping[str, MetricColumn] | None = None,
 ) -> pd.DataFrame:
-    """`load_results` of what was read already, each by run id; at least one record.
-
-    Args:
-        records: Of the runs.
-        timings: Of those that were timed alone.
-        audits: Of those that were audited.
-        metrics: From `metric_columns` of these records and others; by default of these.
-    """
+    """The frame of `load_results`, from records, timings and audits by run id; ``metrics`` of these by default."""
     return _frame(_rows(records, timings, audits, metric_columns(records.values()) if metrics is None else metrics))
 
 
@@ -179,23 +172,14 @@ def _cost(timing: Timing | None) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """A metric as a column of tables.
-
-    Attributes:
-        name: Of the column.
-        title: Its head.
-        unit: ``scaled``, ``original`` or ``none``.
-        better: Which values are: ``lower``, ``higher`` or ``neither``.
-        summary: What it is, in a line.
-        sha: Identity of the code whose values count; empty for those of `FIELDS`.
-    """
+    """A metric as a column of tables."""
 
     name: str
-    title: str
+    title: str  # head of the column
     unit: Unit
-    better: Better
+    better: Better  # which values are better
     summary: str
-    sha: str = ""
+    sha: str = ""  # identity of the code whose values count; empty for those of `FIELDS`
 
     @property
     def is_shown_first(self) -> bool:
@@ -223,9 +207,9 @@ class MetricColumn:
 
 
 def metric_columns(records: Iterable[Record]) -> dict[str, MetricColumn]:
-    """The metrics of some records by name: those of this package, then others in the order of their names.
+    """The metrics of some records by name: this package's, then others in alphabetical order.
 
-    Of a metric whose values were computed by several versions of its code, that of the latest run counts.
+    If several versions of a metric's code computed values, that of the latest run counts.
     """
     latest = dict[str, tuple[str, MetricColumn]]()
     for record in records:
@@ -240,12 +224,7 @@ def metric_columns(records: Iterable[Record]) -> dict[str, MetricColumn]:
 
 
 def shown_metrics(metrics: Mapping[str, MetricColumn], runs: pd.DataFrame) -> list[MetricColumn]:
-    """Those that tables show: that some run has a value of, and those that every record has.
-
-    Args:
-        metrics: By name.
-        runs: A row for each run that ended well, with a column for each.
-    """
+    """The metrics that tables show: those of all records, and those that some run of the frame has a value of."""
     return [metric for name, metric in metrics.items() if name in FIELDS or runs[name].notna().any()]
 
 

@@ -10,23 +10,15 @@ from bench.results.record import SCHEMA_VERSION
 Values = dict[str, Any]
 
 
-def _seals_came(values: Values) -> Values:
-    """Version 1 had no seal: such a record is read without one, otherwise unchanged."""
+def _unchanged(values: Values) -> Values:
     return values
 
 
-def _code_came(values: Values) -> Values:
-    """Version 2 did not say which harness and checkpoint a run used."""
-    return values
-
-
-def _metrics_came(values: Values) -> Values:
-    """Version 3 held MSE, MAE and RMSE, and no other metrics."""
-    return values
-
-
-MIGRATIONS: dict[int, Callable[[Values], Values]] = {1: _seals_came, 2: _code_came, 3: _metrics_came}
-"""From each version to the next."""
+MIGRATIONS: dict[int, Callable[[Values], Values]] = {  # from each version to the next
+    1: _unchanged,  # had no seal, and is read without one
+    2: _unchanged,  # did not say which harness and checkpoint a run used
+    3: _unchanged,  # held MSE, MAE and RMSE, and no other metrics
+}
 
 
 def migrated(values: Values) -> Values:

@@ -32,10 +32,7 @@ def machine() -> str:
 
 
 def process_name(pid: int | None = None) -> str:
-    """A process of this machine in a word, this one by default: machine, number, and when it began.
-
-    Numbers are used again; with its beginning, a process is told from those that had its number before.
-    """
+    """Machine, number and start of a process here, by default this one; numbers are reused, starts are not."""
     return _own_name(os.getpid()) if pid is None else f"{machine()}-{pid}-{_start(pid)}"
 
 
@@ -77,10 +74,9 @@ def process_of(name: str) -> str:
 
 
 def is_stale(path: Path) -> bool:
-    """Whether who made a file or folder, and named it by `unique_name` or `process_name`, is gone.
+    """Whether the process that made a file or folder, and named it after itself, has ended.
 
-    What has another name is not left. Of a process of another machine this can only be guessed: it is, where nothing
-    has changed for a day.
+    For a process of another machine this is a guess: it has, if nothing changed for a day.
     """
     name = path.name.lstrip(".")
     if _NAME.fullmatch(name) is None:

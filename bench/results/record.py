@@ -105,58 +105,34 @@ class DatasetRecord(Part):
 
 
 class MetricRecord(Part):
-    """A metric of one run, and what its author says of it (see `bench.Metric`).
+    """A metric of one run, and what its author says of it (see `bench.Metric`)."""
 
-    Attributes:
-        value: For all forecasts of the stream; None where there is none.
-        reason: Why there is none.
-        title: Head of its columns; empty for its name.
-        unit: ``scaled``, ``original`` or ``none``.
-        better: Which values are: ``lower``, ``higher`` or ``neither``.
-        summary: First line of its docstring.
-        sha: Identity of the code behind it (see `bench.contracts.outcomes`): values by other code are another metric's.
-    """
-
-    value: float | None = None
-    reason: str = ""
-    title: str = ""
+    value: float | None = None  # over all forecasts of the stream
+    reason: PlacelessText = ""  # why there is no value
+    title: str = ""  # head of its columns; empty for its name
     unit: Unit = "scaled"
-    better: Better = "lower"
-    summary: str = ""
+    better: Better = "lower"  # which values are better
+    summary: str = ""  # first line of its docstring
+    # identity of the code behind it (see `bench.contracts.outcomes`): values by other code are another metric's
     sha: str = ""
-
-    @field_validator("reason")
-    @classmethod
-    def _no_place(cls, text: str) -> str:
-        return without_places(text)
 
 
 class Errors(Part):
-    """Errors of a stream. Every mean runs over windows, leads and target channels alike.
+    """Errors of a stream. Every mean runs over windows, leads and target channels alike."""
 
-    Attributes:
-        windows: Forecasts scored.
-        mae: Mean absolute error, scaled units. ``mse`` and ``rmse`` likewise; ``rmse`` is the root of ``mse``.
-        mae_original: The same in the targets' own units (``mse_original``, ``rmse_original``).
-        val_mse: Scaled MSE over the validation rows of a warm start; None without one.
-        mse_by_channel: ``(C_out,)`` scaled, in the order of the dataset's targets; ``mae_by_channel`` likewise.
-        mse_by_lead: ``(H,)`` scaled, first lead first; ``mae_by_lead`` likewise.
-        metrics: The other metrics that were registered, by name.
-    """
-
-    windows: int
-    mae: float
+    windows: int  # forecasts scored
+    mae: float  # scaled units, as the next two
     mse: float
-    rmse: float
-    mae_original: float
+    rmse: float  # the root of mse
+    mae_original: float  # the targets' own units, as the next two
     mse_original: float
     rmse_original: float
-    val_mse: float | None = None
-    mse_by_channel: list[float]
+    val_mse: float | None = None  # scaled MSE over the validation rows of a warm start; None without one
+    mse_by_channel: list[float]  # (C_out,) scaled, in the order of the dataset's targets
     mae_by_channel: list[float]
-    mse_by_lead: list[float]
+    mse_by_lead: list[float]  # (H,) scaled, first lead first
     mae_by_lead: list[float]
-    metrics: dict[str, MetricRecord] = {}
+    metrics: dict[str, MetricRecord] = {}  # the other metrics that were registered, by name
 
 
 FIELDS = tuple(name for name in BUILT_IN if name in Errors.model_fields)
