@@ -40,7 +40,7 @@ class DatasetConfig(Config):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file that is had from elsewhere.
+    """A file that is downloaded.
 
     Attributes:
         filename: Its name in a data folder and in the cache.

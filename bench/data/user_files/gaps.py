@@ -94,7 +94,7 @@ def require_short(
     raise BenchError(
         f"{where}: column {columns[worst]!r}{others}: {length:,} values in a row are missing, from "
         f"{filled.time[start]} {until}, and would be scored as if they had been measured, where {bound}. "
-        f"{'End the file before' if is_end else 'Mend the file'}, or say what to do: {'; '.join(ways)}."
+        f"{'End the file before' if is_end else 'Fix the file'}, or say what to do: {'; '.join(ways)}."
     )
 
 

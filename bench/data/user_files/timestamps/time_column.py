@@ -194,7 +194,7 @@ class _TimeColumn:
         row = int(np.argmax(~np.isclose(steps, steps[0], rtol=1e-6, atol=0))) + 1 if len(steps) else 0
         raise BenchError(
             f"{self.table.where(row, self.name)}: {self.cells.iloc[row]} is not one step after the row before, and "
-            f"times that are not whole numbers must rise evenly. Mend the column, or {OTHER_TIME}."
+            f"times that are not whole numbers must rise evenly. Fix the column, or {OTHER_TIME}."
         )
 
     def _of_text(self) -> Times:
@@ -245,7 +245,7 @@ class _TimeColumn:
             row = int(np.argmax(zoned.named))
             raise BenchError(
                 f"{self.table.where(row, self.name)}: {self.cells.iloc[row]!r} names its zone by letters that several "
-                "places share. Say where the clock hung: timezone = 'Europe/Berlin'"
+                "places share. Name the zone of the clock: timezone = 'Europe/Berlin'"
             )
         aware = ~np.isnan(zoned.offset)
         if aware.all() or not aware.any():

@@ -91,7 +91,7 @@ def clock_change_hint(before: np.datetime64, after: np.datetime64) -> str:
     back_or_on = -HOUR <= after - before <= 0 * HOUR or HOUR < after - before <= 2 * HOUR
     if not (night and sunday and back_or_on):
         return ""
-    return " This looks like a change to or from daylight saving: say where the clock hung, timezone = 'Europe/Berlin'."
+    return " This looks like a change to or from daylight saving: name the clock's zone, timezone = 'Europe/Berlin'."
 
 
 STEPS = (1, 2, 5, 10, 15, 20, 30, *(60 * n for n in (1, 2, 3, 5, 6, 10, 12, 15, 20, 30)))
@@ -124,7 +124,7 @@ def uneven_steps(where: str, time: Times, row: int) -> BenchError:
         hint = clock_change_hint(time[row - 1], time[row])
     return BenchError(
         f"{where}: {time[row]} is {spell(time[row] - time[row - 1])} after the row before, where the usual step is "
-        f"{spell(steps[counts.argmax()])}. Mend the file, or say what to do: {'; '.join(ways)}.{hint}"
+        f"{spell(steps[counts.argmax()])}. Fix the file, or say what to do: {'; '.join(ways)}.{hint}"
     )
 
 
