@@ -43,6 +43,12 @@ def test_no_riddle_is_a_name(folder: str) -> None:
     assert {path: names for path, names in found.items() if names} == {}
 
 
+def test_no_test_is_named_after_one() -> None:
+    assert {
+        path.name for path in (ROOT / "tests").rglob("test_*.py") if path.stem.removeprefix("test_") in RIDDLES
+    } == set()
+
+
 def test_no_riddle_stands_in_docs_and_reports() -> None:
     pages = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "reports" / "example").rglob("*.md"), ROOT / "README.md"]
     scripts = [path for path in (ROOT / "bench").rglob("*") if path.suffix in {".py", ".js", ".css", ".html"}]

@@ -1,1 +1,1 @@
-"""What keeps results safe on disk: whole files, locks, owners, checksums, migrations, upkeep."""
+"""What keeps results safe on disk: whole files, locks, owners, checksums, migrations, maintenance."""

@@ -17,7 +17,7 @@ from bench.results.merging import merge
 from bench.results.store import Store
 
 from ..conftest import Bench
-from ..results.test_upkeep import filled
+from ..results.test_maintenance import filled
 from ..sessions import change, records
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import pytest
 from bench.analysis import skill_intervals
 from bench.analysis.leaderboard import reference_base
 
-from .test_contrasts import entries
+from .test_ablations import entries
 
 KNOWN = entries(
     ("rls", "rls", "none", "{}"),
