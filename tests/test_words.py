@@ -17,6 +17,7 @@ RIDDLES = frozenset(
         helps contrasts pays undominated duels selection pairing aftermath placing timekeeping stopping upkeep
         crew Crew Hand Facts mourn heed _mourn _heed _outlive_nobody _deaf_children _give _dismiss
         TRIES STILLBORN stillborn LAST_WORDS_S Sight Trail Pace Workplace is_left is_gone
+        carry_out outlook prospect narrow at_address sealed SealError
         Service Stage Gauge Watch young Prefixes Turn Marks hears DeafError
         """,
     )

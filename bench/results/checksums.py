@@ -1,4 +1,4 @@
-"""Seals: by its own text, and by the hashes of the files beside it, a record shows whether it is as it was written."""
+"""Checksums of a record and of the files beside it: whether they are as they were written."""
 
 from __future__ import annotations
 
@@ -19,80 +19,55 @@ _END = "\n}"
 _FILE = re.compile(r"[a-z]+\.parquet")
 
 
-class SealError(Exception):
-    """A text is not as it was written; the message says in what way."""
+class ChecksumError(Exception):
+    """A text was changed since it was written; the message says in what way."""
 
 
-class SealedFile(Part):
-    """A file beside a record.
+class FileChecksum(Part):
+    """Size and hash of a file beside a record."""
 
-    Attributes:
-        bytes: Its size.
-        sha256: Of its content.
-    """
-
-    bytes: int
-    sha256: str
+    bytes: int  # its size
+    sha256: str  # of its content
 
 
-class Seal(Part):
-    """What a record is held against.
+class Checksums(Part):
+    """What a record and the files beside it must agree with."""
 
-    Attributes:
-        files: The files beside it, by name.
-        sha256: Of the text without the seal, and of ``files``.
-    """
-
-    files: dict[str, SealedFile] = Field({})
-    sha256: str
+    files: dict[str, FileChecksum] = Field({})  # the files beside it, by name
+    sha256: str  # of the text without the seal, and of files
 
 
-def sealed(text: str, files: Iterable[Path] = ()) -> str:
-    """A JSON object of several lines, indented by one space, with its seal as its last key.
-
-    Args:
-        text: As `bench.results.record.Part.as_json` writes it.
-        files: The files that belong to it, as they are now.
-    """
-    listed = {path.name: _sealed_file(path) for path in files}
+def add_checksum(text: str, files: Iterable[Path] = ()) -> str:
+    """A JSON object of several lines, as `Part.as_json` writes it, with its checksums as its last key, ``seal``."""
+    listed = {path.name: _checksum_of(path) for path in files}
     body = text.removesuffix(_END)
     assert body != text
-    seal = Seal(files=listed, sha256=_digest(body.encode(), listed))
+    seal = Checksums(files=listed, sha256=_digest(body.encode(), listed))
     return f"{body}{_MARK}{seal.model_dump_json()}{_END}"
 
 
-def opened(data: bytes) -> tuple[bytes, Seal | None]:
-    """A text without its seal, and the seal; None for a text that never had one.
-
-    Args:
-        data: What is on disk.
+def verify(data: bytes) -> tuple[bytes, Checksums | None]:
+    """A text without its checksums, and these; None for a text that never had any.
 
     Raises:
-        SealError: It has been changed since it was sealed.
+        ChecksumError: It was changed since it was written.
     """
     body, mark, rest = data.rpartition(_MARK.encode())
     if not mark:
         return data, None
     try:
-        seal = Seal.model_validate_json(rest.removesuffix(_END.encode()))
+        seal = Checksums.model_validate_json(rest.removesuffix(_END.encode()))
     except ValueError:
-        raise SealError("its seal cannot be read") from None
+        raise ChecksumError("its seal cannot be read") from None
     if seal.sha256 != _digest(body, seal.files):
-        raise SealError("wrong checksum")
+        raise ChecksumError("wrong checksum")
     if any(not _FILE.fullmatch(name) for name in seal.files):  # names from disk never lead elsewhere
-        raise SealError("its seal names files that no run leaves")
+        raise ChecksumError("its seal names files that no run leaves")
     return body + _END.encode(), seal
 
 
-def broken_file(folder: Path, run_id: str, seal: Seal, *, closely: bool) -> str:
-    """What is wrong with the files beside a record; empty where nothing is.
-
-    Args:
-        folder: Of the experiment's results; no link below it is followed.
-        run_id: Of the run, whose folder they are in.
-        seal: What they are held against.
-        closely: Whether contents are read; otherwise sizes are compared.
-    """
+def broken_file(folder: Path, run_id: str, seal: Checksums, *, closely: bool) -> str:
+    """What is wrong with the files beside a record; empty if nothing is. ``closely`` reads contents, not only sizes."""
     for name, file in seal.files.items():
         try:
             broken = _broken(folder / run_id / name, folder, file, closely=closely)
@@ -105,7 +80,7 @@ def broken_file(folder: Path, run_id: str, seal: Seal, *, closely: bool) -> str:
     return ""
 
 
-def _broken(path: Path, within: Path, file: SealedFile, *, closely: bool) -> str:
+def _broken(path: Path, within: Path, file: FileChecksum, *, closely: bool) -> str:
     found = path.stat(follow_symlinks=False)
     if not stat.S_ISREG(found.st_mode):
         return f"{path.name} is {kind_of(path) or 'a folder'}"
@@ -118,12 +93,12 @@ def _broken(path: Path, within: Path, file: SealedFile, *, closely: bool) -> str
     return ""
 
 
-def _sealed_file(path: Path) -> SealedFile:
+def _checksum_of(path: Path) -> FileChecksum:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return SealedFile(bytes=path.stat().st_size, sha256=digest)
+    return FileChecksum(bytes=path.stat().st_size, sha256=digest)
 
 
-def _digest(body: bytes, files: dict[str, SealedFile]) -> str:
+def _digest(body: bytes, files: dict[str, FileChecksum]) -> str:
     listed = json.dumps({name: [file.bytes, file.sha256] for name, file in sorted(files.items())})
     return hashlib.sha256(body + b"\n" + listed.encode()).hexdigest()

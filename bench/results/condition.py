@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bench.results.checksums import Seal, SealError, opened
+from bench.results.checksums import ChecksumError, Checksums, verify
 from bench.results.migrations import migrated
 from bench.results.plain import JSON_BYTES, folder_at, parse_json, read_at, size_at
 from bench.results.record import SCHEMA_VERSION, Record
@@ -46,15 +46,15 @@ class NewerError(Exception):
     """A record is by a later version of this package."""
 
 
-def parsed(text: bytes, run_id: str) -> tuple[Record, Seal | None]:
+def parsed(text: bytes, run_id: str) -> tuple[Record, Checksums | None]:
     """The record that a file holds, and its seal; a `DamagedError` where it is not as it was written."""
     try:
-        body, seal = opened(text)
+        body, seal = verify(text)
         if seal is not None and _CURRENT in body:  # the usual case, and quick
             record = Record.model_validate_json(body)
         else:
             record = Record.model_validate(_migrated(parse_json(body), seal))
-    except SealError as error:
+    except ChecksumError as error:
         raise DamagedError(f"{RECORD}: {error}") from None
     except (ValueError, KeyError, TypeError) as error:  # of the last two, what JSON of any other form leads to
         raise DamagedError(f"{RECORD} cannot be read: {str(error).splitlines()[0]}") from None
@@ -66,13 +66,13 @@ def parsed(text: bytes, run_id: str) -> tuple[Record, Seal | None]:
 _CURRENT = f'"schema_version": {SCHEMA_VERSION},'.encode()
 
 
-def _migrated(values: dict[str, Any], seal: Seal | None) -> dict[str, Any]:
+def _migrated(values: dict[str, Any], seal: Checksums | None) -> dict[str, Any]:
     """A record's values in today's version; one of a version that has seals must have one."""
     version = values["schema_version"]
     if version > SCHEMA_VERSION:
         raise NewerError
     if seal is None and version > 1:
-        raise SealError("its seal is missing")
+        raise ChecksumError("its seal is missing")
     return migrated(values)
 
 

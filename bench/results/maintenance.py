@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.contracts.errors import BenchError
 from bench.results.audit import AUDITS, Audit
-from bench.results.checksums import SealError, opened
+from bench.results.checksums import ChecksumError, verify
 from bench.results.disk import CHANGE_POINTS, HERE, RUNNING, SESSIONS, left_in, replace_whole
 from bench.results.owner import is_stale
 from bench.results.plain import JSON_BYTES, is_file, is_folder, kind_of, read_file, read_object, remove, strangers
@@ -122,8 +122,8 @@ def files_of(store: Store, run_id: str) -> list[Path]:
     """The files of a run, without links, which may lead anywhere."""
     folder = store.folder / run_id
     try:
-        seal = opened(read_file(folder / RECORD, store.folder, JSON_BYTES))[1]
-    except (OSError, SealError):  # replaced a moment ago
+        seal = verify(read_file(folder / RECORD, store.folder, JSON_BYTES))[1]
+    except (OSError, ChecksumError):  # replaced a moment ago
         return []
     frames = [folder / name for name in seal.files] if seal else _inside(folder, "*.parquet")
     return [path for path in (folder / RECORD, folder / TIMING, folder / LOG, *frames) if is_file(path)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contracts.errors import BenchError
 from bench.contracts.text import in_log
-from bench.results.checksums import Seal, SealError, broken_file, opened, sealed
+from bench.results.checksums import ChecksumError, Checksums, add_checksum, broken_file, verify
 from bench.results.condition import RECORD as RECORD
 from bench.results.condition import Condition, DamagedError, NewerError, parsed, stamp_of, whole_run
 from bench.results.disk import WORK, replace_whole, sweep, work_folder, write_durably
@@ -150,7 +150,7 @@ class Store:
         except (DamagedError, NewerError, OSError):
             return None
 
-    def _load(self, run_id: str) -> tuple[Record, Seal | None]:
+    def _load(self, run_id: str) -> tuple[Record, Checksums | None]:
         """A record and its seal.
 
         Raises:
@@ -162,11 +162,11 @@ class Store:
     def read_timing(self, run_id: str) -> Timing | None:
         """The timing pass of a run, or None. One without a seal counts beside a record without one, and no other."""
         try:
-            body, seal = opened(self._bytes(run_id, TIMING))
-            if seal is None and opened(self._bytes(run_id, RECORD))[1] is not None:
+            body, seal = verify(self._bytes(run_id, TIMING))
+            if seal is None and verify(self._bytes(run_id, RECORD))[1] is not None:
                 return None
             return Timing.model_validate_json(body)
-        except (OSError, ValueError, SealError):
+        except (OSError, ValueError, ChecksumError):
             return None
 
     def read_frame(self, run_id: str, name: str) -> pd.DataFrame | None:
@@ -248,7 +248,7 @@ class Store:
                 with (work / name).open("wb") as file:  # which, unlike a path, may have a name of any bytes
                     frame.to_parquet(file, index=False)
             text = record.placeless.as_json()
-            write_durably(work / RECORD, sealed(text, [work / name for name in frames]))
+            write_durably(work / RECORD, add_checksum(text, [work / name for name in frames]))
             if log is not None and is_file(log) and log.stat().st_size:
                 _write_log(log, work / LOG)
                 remove(log, log.parent)
@@ -270,7 +270,7 @@ class Store:
             frames = [name for name in possible if is_file(folder / name)]
             for name in [*frames, *([LOG] if is_file(folder / LOG) else [])]:
                 write_durably(work / name, read_file(folder / name, self.folder, FRAME_BYTES))
-            write_durably(work / RECORD, sealed(record.as_json(), [work / name for name in frames]))
+            write_durably(work / RECORD, add_checksum(record.as_json(), [work / name for name in frames]))
             self.put(work, record.run_id, replace=False)
         finally:
             remove(work, self.folder)
@@ -302,7 +302,7 @@ class Store:
         path = self.folder / run_id / TIMING
         if not is_file(path.with_name(RECORD)):
             raise FileNotFoundError(errno.ENOENT, "the run is no longer there", str(path.parent))
-        replace_whole(path, sealed(timing.as_json()), self.folder)
+        replace_whole(path, add_checksum(timing.as_json()), self.folder)
 
     def add_to_log(self, run_id: str, title: str, log: Path) -> None:
         """Add what was printed later on to a run's log.

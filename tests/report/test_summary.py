@@ -12,7 +12,7 @@ from bench.report.render.markdown import render
 from bench.report.sections.summary import answer, question
 from bench.report.view.comparisons import against_best, pair_table
 from bench.report.view.loading import read_results
-from bench.results.checksums import opened, sealed
+from bench.results.checksums import add_checksum, verify
 
 
 def text_of(fakes: Any, folder: Path, strategies: list[Any], seeds: int = 3) -> str:
@@ -110,11 +110,11 @@ def test_instant_labels_are_owned_up_to(tmp_path: Path, fakes: Any) -> None:
     folder = fakes.write_results(tmp_path, [fakes.Scenario(origins=40, events=())], strategies, 1).folder
     assert "none saw a row before its time." in render(question(read_results(folder)))
     for path in folder.glob("*/record.json"):
-        text, _ = opened(path.read_bytes())
+        text, _ = verify(path.read_bytes())
         record = json.loads(text)
         record["protocol"]["labels"] = "instant"
         frames = [file for file in path.parent.iterdir() if file.suffix == ".parquet"]
-        path.write_text(sealed(json.dumps(record, indent=1), frames))
+        path.write_text(add_checksum(json.dumps(record, indent=1), frames))
     results = read_results(folder)
     assert "nothing is ranked" in render(answer(results))
     assert "lowest MSE" not in render(answer(results))

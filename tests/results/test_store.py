@@ -20,7 +20,7 @@ import pytest
 from bench import BenchError, Protocol, load_results
 from bench.contracts.discovery import load_plugins
 from bench.execution.experiment import expand, load_experiment
-from bench.results.checksums import opened, sealed
+from bench.results.checksums import add_checksum, verify
 from bench.results.condition import Condition
 from bench.results.migrations import MIGRATIONS
 from bench.results.owner import has_exited, process_name
@@ -233,7 +233,7 @@ def spoil(path: Path, change: Callable[[bytes], bytes]) -> None:
 
 def reseal(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     """A change to a record's text that its seal agrees with."""
-    return lambda data: sealed(change(opened(data)[0]).decode()).encode()
+    return lambda data: add_checksum(change(verify(data)[0]).decode()).encode()
 
 
 RECORD_DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -247,7 +247,7 @@ RECORD_DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "seal truncated": (lambda data: data[:-20], "its seal cannot be read"),
     "one digit": (lambda data: data.replace(b'"mse": 0.4,', b'"mse": 0.3,'), "wrong checksum"),
     "one bit of the seal": (lambda data: data[:-6] + bytes([data[-6] ^ 1]) + data[-5:], "wrong checksum"),
-    "seal lost": (lambda data: opened(data)[0], "its seal is missing"),
+    "seal lost": (lambda data: verify(data)[0], "its seal is missing"),
     "another run": (reseal(lambda body: body.replace(b'"run_id": "r1"', b'"run_id": "r7"')), "of another run, 'r7'"),
     "not a record": (reseal(lambda body: body.replace(b'"seed": 0', b'"seed": "x"')), "cannot be read"),
     "version 0": (reseal(lambda body: re.sub(rb'_version": \d', b'_version": 0', body)), "cannot be read"),
@@ -420,7 +420,7 @@ def test_names_on_disk_lead_nowhere_else(store: Store) -> None:
     (store.folder / MANIFEST).write_text(json.dumps(hostile))
     assert list(store.read_manifest()) == ["r1"]
     assert store.run_ids() == ["r1"]
-    text = sealed(record().model_dump_json(indent=1), [secret / RECORD])
+    text = add_checksum(record().model_dump_json(indent=1), [secret / RECORD])
     (store.folder / "r1" / RECORD).write_text(text)
     assert "names files that no run leaves" in store.condition("r1", closely=True).reason
 
