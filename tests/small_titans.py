@@ -8,7 +8,7 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-from bench.evaluation.pretraining import seeded
+from bench.evaluation.isolation import seeded
 from bench.forecasters.titans.transformer import TimeSeriesTitansTransformer
 
 torch.set_num_threads(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from bench.analysis.entries import is_barred, leaky_scenarios, with_entries
 from bench.contracts.metric import BUILT_IN
 from bench.results.record import FIELDS
 
-PERSISTENCE, FROZEN = "persistence", "frozen"
+PERSISTENCE, FROZEN = BASELINES = "persistence", "frozen"
 STANDINGS = ("failed", "unaudited", "passed")  # worst first
 
 
@@ -97,7 +98,7 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
         those without a result have none.
     """
     runs = with_entries(runs).copy()
-    for name in (PERSISTENCE, FROZEN):
+    for name in BASELINES:
         against = reference_mse(runs, name)
         runs[f"skill_{name}"], runs[f"undefined_{name}"] = _skill(runs, against), against == 0
     board = _by_entry(runs)
@@ -117,35 +118,35 @@ def _by_entry(runs: pd.DataFrame) -> pd.DataFrame:
         board["audit"] = standing.map(dict(enumerate(STANDINGS)))
     ok = runs[runs["status"] == "ok"]
     by_entry = ok.groupby(keys)
-    board["seeds"] = by_entry.size().reindex(board.index, fill_value=0)
-    board["windows"] = by_entry["windows"].max().reindex(board.index, fill_value=0).astype(int)
+
+    def each(values: Any, fill: object = np.nan) -> Any:
+        """Values by entry in the order of the board; ``fill`` where no run ended well."""
+        return values.reindex(board.index, fill_value=fill)
+
+    board["seeds"], board["windows"] = each(by_entry.size(), 0), each(by_entry["windows"].max(), 0).astype(int)
     for status in ("failed", "skipped"):
-        counted = runs[runs["status"] == status].groupby(keys).size()
-        board[status] = counted.reindex(board.index, fill_value=0)
+        board[status] = each(runs[runs["status"] == status].groupby(keys).size(), 0)
     always = [*FIELDS, "val_mse"]
     endless = pd.DataFrame(~np.isfinite(ok[always].to_numpy(dtype=float)), columns=always, index=ok.index)
-    endless = endless.groupby([ok[key] for key in keys]).sum().reindex(board.index, fill_value=0)
+    endless = each(endless.groupby([ok[key] for key in keys]).sum(), 0)
     board["diverged"] = endless["mse"]
-    missing = (by_entry["val_mse"].count() == 0).reindex(board.index, fill_value=True)
+    missing = each(by_entry["val_mse"].count() == 0, fill=True)
     finite = ok[always].where(np.isfinite(ok[always].to_numpy(dtype=float))).groupby([ok[key] for key in keys])
-    means, deviations = finite.mean().reindex(board.index), finite.std(ddof=1).reindex(board.index)
+    means, deviations = each(finite.mean()), each(finite.std(ddof=1))
     for metric in [*metrics_of(runs), "val_mse"]:
         if metric in always:
             whole = (endless[metric] == 0) | (missing if metric == "val_mse" else False)
             board[metric] = means[metric].where(whole, np.inf)
             board[f"{metric}_sd"] = deviations[metric].where(whole)
         else:
-            known = (by_entry[metric].count() == by_entry.size()).reindex(board.index, fill_value=False)
-            board[metric] = by_entry[metric].mean().reindex(board.index).where(known)
-            board[f"{metric}_sd"] = by_entry[metric].std(ddof=1).reindex(board.index).where(known)
-    undefined = {name: by_entry[f"undefined_{name}"].any() for name in (PERSISTENCE, FROZEN)}
-    undefined = {name: exact.reindex(board.index, fill_value=False) for name, exact in undefined.items()}
-    for name, exact in undefined.items():
-        known = (board["diverged"] == 0) & ~exact
-        board[f"skill_{name}"] = by_entry[f"skill_{name}"].mean().reindex(board.index).where(known)
-    for name, exact in undefined.items():
-        board[f"undefined_{name}"] = exact
-    return board.reset_index()
+            known = each(by_entry[metric].count() == by_entry.size(), fill=False)
+            board[metric] = each(by_entry[metric].mean()).where(known)
+            board[f"{metric}_sd"] = each(by_entry[metric].std(ddof=1)).where(known)
+    undefined = {f"undefined_{name}": each(by_entry[f"undefined_{name}"].any(), fill=False) for name in BASELINES}
+    for name in BASELINES:
+        known = (board["diverged"] == 0) & ~undefined[f"undefined_{name}"]
+        board[f"skill_{name}"] = each(by_entry[f"skill_{name}"].mean()).where(known)
+    return board.assign(**undefined).reset_index()
 
 
 def overall(board: pd.DataFrame) -> pd.DataFrame:
@@ -170,10 +171,8 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
         row["scenarios"] = int((by_scenario["seeds"] > 0).sum())
         honest = by_scenario.loc[counted]
         row["mean_rank"] = honest["rank"].mean(skipna=False)
-        for name in (PERSISTENCE, FROZEN):
-            row[f"skill_{name}"] = honest[f"skill_{name}"].mean(skipna=False)
-        for name in (PERSISTENCE, FROZEN):
-            row[f"undefined_{name}"] = bool(honest[f"undefined_{name}"].eq(True).any())
+        row |= {f"skill_{name}": honest[f"skill_{name}"].mean(skipna=False) for name in BASELINES}
+        row |= {f"undefined_{name}": bool(honest[f"undefined_{name}"].eq(True).any()) for name in BASELINES}
         rows.append(row | {f"mse {scenario}": mse for scenario, mse in by_scenario["mse"].items()})
     return pd.DataFrame(rows).sort_values(["mean_rank", "entry"], kind="stable", ignore_index=True)
 

@@ -32,12 +32,31 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
         torch.set_num_threads(threads)
         stack.enter_context(_process_kept())
         stack.enter_context(_torch_kept())
-        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(seeded(seed))
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
+        yield
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Restore the generators that all code shares (torch's, numpy's, Python's) afterwards."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - plug-ins may draw from it
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The shared generators start from ``seed``, and are restored afterwards."""
+    with generators_kept():
+        random.seed(seed)  # hyper-connections draw from it
+        np.random.seed(seed % 2**32)  # noqa: NPY002
         torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that plug-ins may draw from
-        random.seed(seed)
         yield
 
 
@@ -53,15 +72,12 @@ def end_fork(process: int) -> None:
 @contextmanager
 def _process_kept() -> Iterator[None]:
     """Python's and numpy's part."""
-    python_state, folder, variables = random.getstate(), _working_folder(), dict(os.environ)
+    folder, variables = _working_folder(), dict(os.environ)
     depth, paths = sys.getrecursionlimit(), sys.path.copy()
-    numpy_state = np.random.get_state()  # noqa: NPY002
     with np.errstate(), warnings.catch_warnings():
         try:
             yield
         finally:
-            np.random.set_state(numpy_state)  # noqa: NPY002
-            random.setstate(python_state)
             sys.setrecursionlimit(depth)
             sys.path[:] = paths
             if variables != dict(os.environ):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bench.contracts.discovery import raised_at
@@ -18,6 +15,7 @@ from bench.contracts.errors import ENDS_SESSION, traceback_of, words_of
 from bench.contracts.metric import BUILT_IN, METRICS, ErrorMeans, Metric, MetricContext, Scored, UndefinedError
 from bench.contracts.registry import Entry
 from bench.contracts.rounding import is_exact
+from bench.evaluation.isolation import generators_kept
 from bench.results.record import FIELDS, Errors, MetricRecord
 
 T = TypeVar("T")
@@ -26,12 +24,11 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class Accumulator:
-    """One registered metric over one stream. What it raises is kept as the reason why it has no value.
+    """One registered metric over one stream. An error of the metric is kept as the reason why it has no value.
 
     Attributes:
-        entry: Of the registry.
         context: What it may use besides forecasts and truths.
-        seconds: What adding took.
+        seconds: Time that adding took.
     """
 
     entry: Entry[Metric]
@@ -55,7 +52,7 @@ class Accumulator:
 
     @property
     def by_origin(self) -> Floats | None:
-        """``(windows,)`` what it said of each origin; None where it said nothing."""
+        """``(windows,)`` its value of each origin; None if it gives none."""
         if self._reason or not self._by_origin:
             return None
         values = np.concatenate(self._by_origin)
@@ -70,22 +67,15 @@ class Accumulator:
         if value is not None and np.isnan(value):
             value, self._reason = None, "not a number"
         cls = self.entry.cls
-        return MetricRecord(
-            value=value,
-            reason=self._reason,
-            title=cls.title,
-            unit=cls.unit,
-            better=cls.better,
-            summary=self.entry.summary,
-            sha=self.entry.sha,
-        )
+        facts = {"title": cls.title, "unit": cls.unit, "better": cls.better}
+        return MetricRecord(value=value, reason=self._reason, summary=self.entry.summary, sha=self.entry.sha, **facts)
 
     def _asked(self, question: Callable[[Metric], T]) -> T | None:
-        """What the metric answers, warnings and draws of random numbers kept from everyone else; None if it raised."""
+        """The metric's answer, without warnings or changes of shared generators; None if it raised."""
         if self._reason:
             return None
         try:
-            with _generators_kept(), np.errstate(all="ignore"):
+            with generators_kept(), np.errstate(all="ignore"):
                 self._metric = self._metric or self.entry.cls(self.context)
                 return question(self._metric)
         except UndefinedError as error:
@@ -107,18 +97,6 @@ def _plain(values: object, forecasts: int) -> Floats | None:
     return plain
 
 
-@contextmanager
-def _generators_kept() -> Iterator[None]:
-    """Put the global generators of torch, numpy and Python back: a strategy may draw from them."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
-
-
 def accumulators(context: MetricContext) -> list[Accumulator]:
     """All registered metrics before the first forecast: those of this package, then others by name."""
     names = [*BUILT_IN, *(entry.name for entry in METRICS if entry.name not in BUILT_IN)]
@@ -132,7 +110,7 @@ class ErrorSums:
     Attributes:
         std: ``(C,)`` deviation of each target in original units for one scaled unit.
         horizon: ``H``.
-        metrics: Registered metrics; those that add anything are told of each forecast.
+        metrics: Registered metrics; those that add anything get each forecast.
     """
 
     std: Floats
@@ -149,12 +127,7 @@ class ErrorSums:
         self._told = [metric for metric in self.metrics if metric.adds]
 
     def add(self, forecast: NDArray[np.floating], truth: Floats) -> None:
-        """Count some forecasts; one that is exact but for the rounding of float32 has no error.
-
-        Args:
-            forecast: ``(n, H, C)``, scaled.
-            truth: ``(n, H, C)``, scaled.
-        """
+        """Count forecasts ``(n, H, C)``, scaled; one that is exact but for the rounding of float32 has no error."""
         error = np.asarray(forecast, dtype=np.float64) - truth
         square = np.square(error)
         exact = is_exact(square.mean(axis=(1, 2)), truth)
@@ -165,17 +138,9 @@ class ErrorSums:
         self.squares += square.sum(axis=0)
         self.absolutes += absolute.sum(axis=0)
         square_by_channel, absolute_by_channel = square.mean(axis=1), absolute.mean(axis=1)
-        self.by_origin.append(
-            np.stack(
-                [
-                    square_by_channel.mean(axis=1),
-                    absolute_by_channel.mean(axis=1),
-                    (square_by_channel * self.std**2).mean(axis=1),
-                    (absolute_by_channel * self.std).mean(axis=1),
-                ],
-                axis=1,
-            )
-        )
+        original = square_by_channel * self.std**2, absolute_by_channel * self.std
+        by_origin = [part.mean(axis=1) for part in (square_by_channel, absolute_by_channel, *original)]
+        self.by_origin.append(np.stack(by_origin, axis=1))
         if self._told:
             scored = Scored(np.asarray(forecast, dtype=np.float64), truth, error)
             for metric in self._told:
@@ -192,11 +157,7 @@ class ErrorSums:
         return float(self.squares.sum() / (self.windows * self.squares.size)) if self.windows else float("nan")
 
     def errors(self, val_mse: float | None) -> Errors:
-        """The record's summary. The means pool windows, leads and channels.
-
-        Args:
-            val_mse: Scaled MSE over the validation rows, where they were streamed.
-        """
+        """The record's summary, pooled over windows, leads and channels, with the scaled MSE of a warm start."""
         means = ErrorMeans(self.windows, self.squares / self.windows, self.absolutes / self.windows, self.std)
         return Errors(
             windows=self.windows,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
 import json
 import math
-import random
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +27,7 @@ from bench.contracts.forecaster import (
 )
 from bench.contracts.outcomes import harness_sha
 from bench.evaluation.hidden_rows import hidden
+from bench.evaluation.isolation import seeded
 from bench.evaluation.stream import PreparedSeries
 from bench.results.file_lock import file_lock
 from bench.results.tensors import read_tensors, write_tensors
@@ -43,21 +41,6 @@ CURVE = "curve"  # beside the tensors of a checkpoint
 
 class TrainingError(Exception):
     """A forecaster could not be trained."""
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """The shared generators (torch's, numpy's, Python's) start from ``seed``, and are restored afterwards."""
-    before, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that plug-ins may draw from
-    random.seed(seed)  # hyper-connections draw from it
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(before)
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from bench.contracts.dataset import resolve_dataset
 from bench.contracts.errors import ENDS_SESSION, traceback_of, words_of
 from bench.contracts.forecaster import FORECASTERS, Task
 from bench.contracts.outcomes import harness_sha
+from bench.contracts.registry import Entry
 from bench.contracts.strategy import STRATEGIES, Strategy, StrategyContext
 from bench.evaluation.isolation import isolated
 from bench.evaluation.pretraining import Recipe, pretrain
 from bench.evaluation.profiling.allocator import keep_freed_memory
 from bench.evaluation.profiling.clocks import device_name, resolve_device
 from bench.evaluation.profiling.leftovers import swept
-from bench.evaluation.run_spec import RunSpec, forecaster_config, served_rows, strategy_config
+from bench.evaluation.run_spec import Choice, RunSpec, forecaster_config, served_rows, strategy_config
 from bench.evaluation.serving import Progress, metrics_for, serve_stream, untold, warm_up
 from bench.evaluation.stream import PreparedSeries, Stream
 from bench.results.provenance import environment
@@ -189,9 +190,14 @@ def describe(run: RunSpec, series: DriftSeries, place: RunPaths, device: torch.d
 
 def describe_code(run: RunSpec, series: DriftSeries) -> dict[str, Any]:
     """The fields of a record that say by which code a run is made."""
+    strategy, forecaster = STRATEGIES[run.strategy.name], None
+    about = {"group": strategy.cls.group, "carries": strategy.cls.carries}
+    if run.forecaster:
+        config = forecaster_config(run.forecaster)
+        forecaster = _plugin_record(FORECASTERS[run.forecaster.name], run.forecaster, config)
     return {
-        "strategy": _strategy_record(run),
-        "forecaster": _forecaster_record(run),
+        "strategy": _plugin_record(strategy, run.strategy, strategy_config(run.strategy), **about),
+        "forecaster": forecaster,
         "harness": harness_sha(),
         "checkpoint": checkpoint_of(run, series),
     }
@@ -217,25 +223,6 @@ def _truth_record(series: DriftSeries) -> TruthRecord | None:
     return TruthRecord(drifts=list(series.truth.drifts), twin=series.twin.fingerprint)
 
 
-def _strategy_record(run: RunSpec) -> PluginRecord:
-    entry = STRATEGIES[run.strategy.name]
-    config = strategy_config(run.strategy).model_dump(mode="json")
-    return PluginRecord(
-        name=entry.name,
-        summary=entry.summary,
-        given=run.strategy.options,
-        config=config,
-        sha=entry.sha,
-        group=entry.cls.group,
-        carries=entry.cls.carries,
-    )
-
-
-def _forecaster_record(run: RunSpec) -> PluginRecord | None:
-    if run.forecaster is None:
-        return None
-    entry = FORECASTERS[run.forecaster.name]
-    config = forecaster_config(run.forecaster).model_dump(mode="json")
-    return PluginRecord(
-        name=entry.name, summary=entry.summary, given=run.forecaster.options, config=config, sha=entry.sha
-    )
+def _plugin_record(entry: Entry[Any], choice: Choice, config: Any, **about: Any) -> PluginRecord:
+    given, values = choice.options, config.model_dump(mode="json")
+    return PluginRecord(name=entry.name, summary=entry.summary, given=given, config=values, sha=entry.sha, **about)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.contracts.protocol import Protocol
 from bench.contracts.series import DriftSeries
 from bench.evaluation.hidden_rows import KeptRows
-from bench.evaluation.pretraining import seeded
+from bench.evaluation.isolation import seeded
 from bench.evaluation.stream import PreparedSeries, blocks
 from bench.testing.findings import CheckError, InsensitiveError, LeakError, NondeterministicError, OrderError
 from bench.testing.replay import Digests, MakeStrategy, digests_of, first_difference, lasting_state

@@ -17,8 +17,13 @@ from bench.testing.findings import NotReadyError, becoming_ready
 from bench.testing.replay import CPU
 from bench.testing.tiny import small_series
 
-Options = dict[str, Any]
-LABEL_REGIMES: tuple[Options, ...] = ({}, {"label_every": 4}, {"label_rate": 0.4}, {"delay": 2}, {"labels": "partial"})
+LABEL_REGIMES: tuple[dict[str, Any], ...] = (
+    {},
+    {"label_every": 4},
+    {"label_rate": 0.4},
+    {"delay": 2},
+    {"labels": "partial"},
+)
 LOOKBACKS, HORIZONS, STRIDES, BLOCKS = (4, 6, 8), (1, 2, 3), (1, 2, 3, 5), (1, 2, 3, 5)
 DRAWN_ROWS = 54
 

@@ -16,7 +16,8 @@ from bench import BenchError, Protocol, Split, Task
 from bench.contracts.config import build
 from bench.contracts.discovery import load_plugins
 from bench.contracts.strategy import STRATEGIES, StrategyContext
-from bench.evaluation.pretraining import Recipe, seeded
+from bench.evaluation.isolation import seeded
+from bench.evaluation.pretraining import Recipe
 from bench.evaluation.stream import PreparedSeries, Stream
 from bench.forecasters.titans.compiled import Compiled
 from bench.forecasters.titans.config import TitansConfig

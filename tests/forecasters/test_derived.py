@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.evaluation.pretraining import seeded
+from bench.evaluation.isolation import seeded
 from bench.forecasters.titans.fast_engine.derived import Derived
 from bench.forecasters.titans.transformer import TimeSeriesTitansTransformer
 

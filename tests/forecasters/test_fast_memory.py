@@ -15,7 +15,7 @@ from titans_pytorch import NeuralMemory
 from titans_pytorch.memory_models import MemorySwiGluMLP
 from torch import Tensor, nn
 
-from bench.evaluation.pretraining import seeded
+from bench.evaluation.isolation import seeded
 from bench.forecasters.titans.fast_engine import memory as engine
 from bench.forecasters.titans.fast_engine.gates import products, recurrence
 from bench.forecasters.titans.fast_engine.memory import remember, uncovered

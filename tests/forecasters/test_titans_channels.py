@@ -15,7 +15,7 @@ from bench import Feedback, Protocol, Task
 from bench.contracts.config import build
 from bench.contracts.discovery import load_plugins
 from bench.contracts.strategy import STRATEGIES, History, StrategyContext
-from bench.evaluation.pretraining import seeded
+from bench.evaluation.isolation import seeded
 from bench.forecasters.titans.carry import Carry
 from bench.forecasters.titans.channels import ChannelFold
 from bench.forecasters.titans.config import TitansConfig

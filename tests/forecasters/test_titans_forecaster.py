@@ -13,7 +13,8 @@ from torch import nn
 
 from bench import BenchError, Pairs, Task
 from bench.contracts.config import build
-from bench.evaluation.pretraining import Recipe, seeded
+from bench.evaluation.isolation import seeded
+from bench.evaluation.pretraining import Recipe
 from bench.forecasters.linear import Ridge, RidgeConfig
 from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.forecaster import Titans

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from bench import BenchError, Task
 from bench.contracts.config import build
-from bench.evaluation.pretraining import Recipe, seeded
+from bench.evaluation.isolation import seeded
+from bench.evaluation.pretraining import Recipe
 from bench.execution.experiment import Experiment, expand
 from bench.forecasters.titans.carry import Carry
 from bench.forecasters.titans.config import TitansConfig

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench import Feedback, Strategy, register_strategy
-from bench.evaluation.pretraining import seeded
+from bench.evaluation.isolation import seeded
 from bench.evaluation.stream import PreparedSeries
 from bench.testing import NondeterministicError, OrderError, check_strategy, forecasts_of
 from bench.testing.canary import Canary

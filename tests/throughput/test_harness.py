@@ -20,7 +20,8 @@ from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.protocol import ProtocolSpec
 from bench.contracts.strategy import STRATEGIES, StrategyContext
 from bench.data.download import locate
-from bench.evaluation.pretraining import seeded, task_of
+from bench.evaluation.isolation import seeded
+from bench.evaluation.pretraining import task_of
 from bench.evaluation.profiling.allocator import keep_freed_memory
 from bench.evaluation.serving import serve_stream
 from bench.evaluation.stream import PreparedSeries, Stream

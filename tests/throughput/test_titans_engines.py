@@ -16,7 +16,7 @@ from bench.contracts.discovery import load_plugins
 from bench.contracts.forecaster import Task
 from bench.contracts.protocol import Protocol
 from bench.contracts.strategy import STRATEGIES, StrategyContext
-from bench.evaluation.pretraining import seeded
+from bench.evaluation.isolation import seeded
 from bench.evaluation.stream import PreparedSeries
 from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.forecaster import Titans
