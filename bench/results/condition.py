@@ -18,18 +18,12 @@ State = Literal["ok", "failed", "skipped", "absent", "damaged", "newer"]
 
 @dataclass(frozen=True)
 class Condition:
-    """How a run is found on disk.
+    """How a run is found on disk."""
 
-    Attributes:
-        state: The record's status; or ``absent``, ``damaged``, or ``newer``: by a later version of this package.
-        reason: What the damage is.
-        seconds: What the run took, where it has a record.
-        stamp: Of the record's file: a record that is written anew has another.
-    """
-
-    state: State
-    reason: str = ""
-    seconds: float = field(default=0.0, compare=False)
+    state: State  # the record's status; or absent, damaged, or newer: by a later version of this package
+    reason: str = ""  # what the damage is
+    seconds: float = field(default=0.0, compare=False)  # what the run took, where it has a record
+    # of the record's file: a record that is written anew has another
     stamp: tuple[int, int] = field(default=(0, 0), compare=False)
 
     @property
@@ -47,7 +41,7 @@ class NewerError(Exception):
 
 
 def parsed(text: bytes, run_id: str) -> tuple[Record, Checksums | None]:
-    """The record that a file holds, and its seal; a `DamagedError` where it is not as it was written."""
+    """The record in a file, and its checksums; `DamagedError` if it is not as it was written."""
     try:
         body, seal = verify(text)
         if seal is not None and _CURRENT in body:  # the usual case, and quick
@@ -67,7 +61,7 @@ _CURRENT = f'"schema_version": {SCHEMA_VERSION},'.encode()
 
 
 def _migrated(values: dict[str, Any], seal: Checksums | None) -> dict[str, Any]:
-    """A record's values in today's version; one of a version that has seals must have one."""
+    """A record's values in today's version; versions with checksums must have them."""
     version = values["schema_version"]
     if version > SCHEMA_VERSION:
         raise NewerError
@@ -77,12 +71,7 @@ def _migrated(values: dict[str, Any], seal: Checksums | None) -> dict[str, Any]:
 
 
 def whole_run(run_id: str, experiment: int) -> Condition | None:
-    """The condition of a run that is whole; None for any other, of which `Store.condition` says what it lacks.
-
-    Args:
-        run_id: Of the run.
-        experiment: A descriptor of the folder that the run's is in.
-    """
+    """The condition of a run that is whole, in an open folder of the experiment; None for any other run."""
     try:
         with folder_at(run_id, experiment) as folder:
             text, file = read_at(RECORD, folder, JSON_BYTES)
@@ -95,5 +84,5 @@ def whole_run(run_id: str, experiment: int) -> Condition | None:
 
 
 def stamp_of(file: os.stat_result) -> tuple[int, int]:
-    """What another file, or one that is written anew, has otherwise."""
+    """What differs if the file is another one, or was written again."""
     return file.st_ino, file.st_mtime_ns

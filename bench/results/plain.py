@@ -21,14 +21,11 @@ from typing import Any
 
 from bench.contracts.errors import BenchError
 
-JSON_BYTES = 64 << 20
-"""No record, list or audit is larger."""
+JSON_BYTES = 64 << 20  # no record, list or audit is larger
 
-FRAME_BYTES = 1 << 30
-"""No frame is larger."""
+FRAME_BYTES = 1 << 30  # no frame is larger
 
-DEEPEST = 32
-"""Folders within each other; results have four."""
+DEEPEST = 32  # folders within each other; results have four
 
 ENTER = os.O_RDONLY | os.O_DIRECTORY
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -75,15 +72,7 @@ def is_folder(path: Path) -> bool:
 
 
 def require_plain(path: Path, within: Path) -> None:
-    """Make sure that a path leads through real folders to a file, a folder or nothing.
-
-    Args:
-        path: A path below ``within``.
-        within: The folder that was named; it may be a link.
-
-    Raises:
-        NotPlainError: One of its steps is something else.
-    """
+    """Raise `NotPlainError` unless a path below ``within``, which may be a link, leads through real folders only."""
     step = within
     for part in _parts(path, within):
         step /= part
@@ -92,17 +81,10 @@ def require_plain(path: Path, within: Path) -> None:
 
 
 def make_folder(path: Path, within: Path) -> Path:
-    """Make a folder, and those above it, unless they are there.
-
-    Args:
-        path: ``within``, or a path below it.
-        within: As `require_plain` takes it.
-
-    Returns:
-        ``path``.
+    """Make a folder, ``within`` or below it, and those above it; returns it.
 
     Raises:
-        NotPlainError: One of its steps is no folder, but a link, say.
+        NotPlainError: A step of the path is no folder, but a link, say.
         OSError: It cannot be made.
     """
     within.mkdir(parents=True, exist_ok=True)
@@ -112,16 +94,11 @@ def make_folder(path: Path, within: Path) -> Path:
 
 @contextmanager
 def open_file(path: Path, within: Path, at_most: int | None = None) -> Iterator[BufferedReader]:
-    """Open a file to read it.
-
-    Args:
-        path: A path below ``within``.
-        within: As `require_plain` takes it.
-        at_most: Bytes that it may have.
+    """Open a file below ``within`` to read it.
 
     Raises:
         NotPlainError: It is no file, or a step of the path is no folder, but a link, say.
-        TooLargeError: It has more bytes.
+        TooLargeError: It has more than ``at_most`` bytes.
         OSError: It cannot be read.
     """
     with _parent(path, within) as (parent, name):
@@ -146,11 +123,7 @@ def read_file(path: Path, within: Path, at_most: int | None = None) -> bytes:
 
 @contextmanager
 def folder_at(path: Path | str, parent: int | None = None) -> Iterator[int]:
-    """A descriptor of a folder: of one that was named, which may be a link, or of one in ``parent``, which may not.
-
-    Raises:
-        OSError: It is none, or cannot be read.
-    """
+    """A descriptor of a folder: of a named one, which may be a link, or of one in ``parent``, which may not."""
     here = os.open(path, ENTER if parent is None else ENTER | os.O_NOFOLLOW, dir_fd=parent)
     try:
         yield here
@@ -159,20 +132,12 @@ def folder_at(path: Path | str, parent: int | None = None) -> Iterator[int]:
 
 
 def size_at(name: str, folder: int) -> int:
-    """The bytes of a file in a folder.
-
-    Raises:
-        OSError: There is none: nothing, a link or a pipe, say.
-    """
+    """The bytes of a file in a folder; `OSError` if there is none: nothing, a link or a pipe, say."""
     return _file_at(name, folder).st_size
 
 
 def read_at(name: str, folder: int, at_most: int) -> tuple[bytes, os.stat_result]:
-    """A file in a folder that is open, and what the system says of it; `read_file` says more where it cannot be read.
-
-    Raises:
-        OSError: There is none, it has more bytes than ``at_most``, or it cannot be read.
-    """
+    """A file in an open folder, and its status; `OSError` if it is none, too large or cannot be read."""
     _file_at(name, folder)  # before it is opened: opening a device may do something
     with os.fdopen(os.open(name, READ, dir_fd=folder), "rb", buffering=0) as file:
         found = os.fstat(file.fileno())
@@ -189,11 +154,7 @@ def _file_at(name: str, folder: int) -> os.stat_result:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """What a JSON text says.
-
-    Raises:
-        ValueError: It is none, or one that is nested too deeply.
-    """
+    """The content of a JSON text; `ValueError` if it is none, or nested too deeply."""
     try:
         return json.loads(data)
     except RecursionError:
@@ -201,12 +162,7 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def read_object(path: Path, within: Path) -> dict[str, Any] | None:
-    """A JSON object; None where there is none, or it cannot be read.
-
-    Args:
-        path: Its file.
-        within: The folder that was named; below it, no link is followed.
-    """
+    """A JSON object below ``within``; None if there is none, or it cannot be read."""
     try:
         found = parse_json(read_file(path, within, JSON_BYTES))
     except (OSError, ValueError):
@@ -215,13 +171,9 @@ def read_object(path: Path, within: Path) -> dict[str, Any] | None:
 
 
 def remove(path: Path, within: Path) -> None:
-    """Delete a file, or a folder with all in it. Every deletion of this package is done here.
+    """Delete a file, or a folder with all in it, below ``within``. Every deletion of this package is done here.
 
-    Links inside the folder go; what they lead to stays. What cannot be deleted stays, too.
-
-    Args:
-        path: A path below ``within``, of a name that this package gives. There may be nothing.
-        within: As `require_plain` takes it.
+    Links inside the folder are removed, not what they lead to. What cannot be deleted stays.
 
     Raises:
         NotPlainError: It is no file and no folder, or a step of the path is no folder, but a link, say.
@@ -240,18 +192,13 @@ def remove(path: Path, within: Path) -> None:
 
 
 def remove_if_empty(path: Path, within: Path) -> None:
-    """Delete a folder, unless something is in it or it is no folder; takes what `remove` does."""
+    """Delete a folder if it is one and empty; arguments as of `remove`."""
     with contextlib.suppress(OSError), _parent(path, within) as (parent, name):
         os.rmdir(name, dir_fd=parent)
 
 
 def strangers(folder: Path, only: Container[str] = ()) -> list[tuple[Path, str]]:
-    """Everything in a folder, however deep, that is neither a file nor a folder: its path, and what it is.
-
-    Args:
-        folder: It may be a link; nothing below it is followed.
-        only: What in it counts, by name; all of it by default.
-    """
+    """What is neither file nor folder in a folder, at any depth, and what it is; ``only`` limits the names."""
     found, waiting = [], [(folder, 0)]
     while waiting:
         here, depth = waiting.pop()
@@ -278,7 +225,7 @@ def _parts(path: Path, within: Path) -> tuple[str, ...]:
 
 @contextmanager
 def _parent(path: Path, within: Path) -> Iterator[tuple[int, str]]:
-    """A descriptor of the folder that the last step of a path is in, and the name of that step."""
+    """A descriptor of the folder of the last step of a path, and the name of that step."""
     *folders, name = _parts(path, within)
     with _opened(within, folders) as parent:
         yield parent, name
@@ -286,7 +233,7 @@ def _parent(path: Path, within: Path) -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def _opened(within: Path, folders: Iterable[str], *, make: bool = False) -> Iterator[int]:
-    """A descriptor of the last of some folders within each other, each opened from the one above it."""
+    """A descriptor of the last of some nested folders, each opened from the one above it."""
     with ExitStack() as stack:
         here, step = os.open(within, ENTER), within
         stack.callback(os.close, here)

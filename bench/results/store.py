@@ -49,8 +49,7 @@ CHECKPOINTS = ".checkpoints"  # beside the experiments' results, of all of them
 RUN_ID = re.compile(r"[^.\s/\\:\x00-\x1f\ud800-\udfff][^/\\:\x00-\x1f\ud800-\udfff]*")
 """What a run may be called on disk: a name from a file leads nowhere else."""
 
-ATTEMPTS = 100
-"""How often a run is put in its place while others put theirs there."""
+ATTEMPTS = 100  # how often a run is put in its place while others put theirs there
 
 
 @dataclass(frozen=True)
@@ -83,16 +82,11 @@ class Store:
         return self.condition(run_id).is_done
 
     def condition(self, run_id: str, *, closely: bool = False) -> Condition:
-        """How the run is found.
-
-        Args:
-            run_id: Of the run.
-            closely: Whether frames are read and held against their checksums; otherwise their sizes are.
-        """
+        """How the run is found; ``closely`` compares frames with their checksums, not only their sizes."""
         return self._look(run_id, closely=closely)[0]
 
     def conditions(self, run_ids: Iterable[str]) -> dict[str, Condition]:
-        """How each of many runs is found, by id: what `condition` says, in a third of the time where runs are whole."""
+        """The `condition` of many runs, by id, in a third of the time for whole runs."""
         run_ids = list(run_ids)
         whole = dict[str, Condition]()
         with suppress(OSError), folder_at(self.folder) as here:
@@ -102,7 +96,7 @@ class Store:
         return {run_id: whole.get(run_id) or self.condition(run_id) for run_id in run_ids}
 
     def inspect(self, run_id: str) -> tuple[Condition, Record | None]:
-        """How the run is found, its frames held against their checksums, and its record; None where it is not whole."""
+        """How the run is found, its frames compared with their checksums, and its record if it is whole."""
         return self._look(run_id, closely=True)
 
     def _look(self, run_id: str, *, closely: bool) -> tuple[Condition, Record | None]:
@@ -114,7 +108,7 @@ class Store:
         return found, record
 
     def _identity(self, run_id: str) -> tuple[int, ...]:
-        """Which folder the run's is, and since when; empty where there is none."""
+        """Which folder the run's is, and since when; empty if there is none."""
         try:
             here = (self.folder / run_id).stat(follow_symlinks=False)
         except OSError:
@@ -144,23 +138,18 @@ class Store:
             return 0, 0
 
     def read(self, run_id: str) -> Record | None:
-        """The record of a run, or None where there is none or it cannot be read."""
+        """The record of a run; None if there is none or it cannot be read."""
         try:
             return self._load(run_id)[0]
         except (DamagedError, NewerError, OSError):
             return None
 
     def _load(self, run_id: str) -> tuple[Record, Checksums | None]:
-        """A record and its seal.
-
-        Raises:
-            DamagedError: It is not as it was written.
-            OSError: It cannot be read.
-        """
+        """A record and its checksums; raises `DamagedError` if they disagree, `OSError` if it cannot be read."""
         return parsed(self._bytes(run_id, RECORD), run_id)
 
     def read_timing(self, run_id: str) -> Timing | None:
-        """The timing pass of a run, or None. One without a seal counts beside a record without one, and no other."""
+        """The timing pass of a run, or None. One without checksums counts only beside a record without any."""
         try:
             body, seal = verify(self._bytes(run_id, TIMING))
             if seal is None and verify(self._bytes(run_id, RECORD))[1] is not None:
@@ -170,7 +159,7 @@ class Store:
             return None
 
     def read_frame(self, run_id: str, name: str) -> pd.DataFrame | None:
-        """A frame of a run by its file's name, such as ``origins.parquet``, or None where there is none."""
+        """A frame of a run by its file's name, such as ``origins.parquet``; None if there is none."""
         import pandas as pd
 
         path = self.folder / run_id / name
@@ -179,7 +168,7 @@ class Store:
         return pd.read_parquet(BytesIO(read_file(path, self.folder, FRAME_BYTES)))
 
     def read_columns(self, run_id: str, name: str, columns: Sequence[str]) -> dict[str, NDArray[Any]] | None:
-        """Some columns of such a frame as arrays, quickly; None where there is no frame."""
+        """Some columns of such a frame as arrays, quickly; None if there is no frame."""
         from pyarrow.parquet import ParquetFile
 
         path = self.folder / run_id / name
@@ -194,7 +183,7 @@ class Store:
         return sorted(path.name for path in self.folder.glob("*") if RUN_ID.fullmatch(path.name) and _is_run(path))
 
     def listed(self) -> list[str]:
-        """Ids of the runs that the report is about, whatever is there of them; of all, where no list was made."""
+        """Ids of the runs that the report is about, present or not; all runs if there is no list."""
         return list(self.read_manifest()) or self.found()
 
     def run_ids(self) -> list[str]:
@@ -202,7 +191,7 @@ class Store:
         return [run_id for run_id in self.listed() if is_file(self.folder / run_id / RECORD)]
 
     def read_manifest(self) -> dict[str, str]:
-        """Run id to cell (what the run is, apart from versions), in the order of the experiment."""
+        """Run id to run key (what the run is, apart from versions), in the order of the experiment."""
         try:
             listed = parse_json(read_file(self.folder / MANIFEST, self.folder, JSON_BYTES))
         except (OSError, ValueError):
@@ -211,12 +200,7 @@ class Store:
         return {run_id: str(cell) for run_id, cell in items if RUN_ID.fullmatch(run_id)}
 
     def write_manifest(self, cells: dict[str, str], *, keep: bool) -> None:
-        """Say which runs the report is about.
-
-        Args:
-            cells: Run id to cell, in order.
-            keep: Whether other cells that were listed before stay.
-        """
+        """List the runs that the report is about, by run key; ``keep`` keeps those listed before."""
         fresh = set(cells.values())
         with file_lock(self.folder / WORK / f"{MANIFEST}.lock", self.folder):
             listed = self.read_manifest()
@@ -225,7 +209,7 @@ class Store:
                 replace_whole(self.folder / MANIFEST, json.dumps(before | cells, indent=1), self.folder)
 
     def records(self) -> Iterator[Record]:
-        """All readable records; their datasets are called as the list of runs has it."""
+        """All readable records; their datasets have the names of the list of runs."""
         listed = self.read_manifest()
         for run_id in self.run_ids():
             if (record := self.read(run_id)) is not None:
@@ -240,7 +224,7 @@ class Store:
             record: Its record.
             frames: Its frames by file name.
             log: What it printed; moved into its folder, unless it is empty.
-            replace: Whether a run that ended well meanwhile, by another session, gives way, as any other does.
+            replace: Whether to replace a run that another session completed meanwhile.
         """
         work = work_folder(self.folder)
         try:
@@ -257,12 +241,7 @@ class Store:
             remove(work, self.folder)
 
     def copy_as(self, run_id: str, record: Record) -> None:
-        """Copy a run, its log and its timing pass under another id, the record's.
-
-        Args:
-            run_id: Of a run that is whole.
-            record: What stands in place of its own record.
-        """
+        """Copy a whole run, its log and its timing pass under the id of another record."""
         folder, work = self.folder / run_id, work_folder(self.folder)
         try:
             _, seal = self._load(run_id)
@@ -278,7 +257,7 @@ class Store:
             self.write_timing(record.run_id, timing)
 
     def put(self, work: Path, run_id: str, *, replace: bool) -> None:
-        """Give a whole folder, written elsewhere on this disk, its place as a run; in one step."""
+        """Move a whole folder, written elsewhere on this disk, to its place as a run, in one step."""
         final = self.folder / run_id
         for _ in range(ATTEMPTS):
             require_plain(final, self.folder)
@@ -294,24 +273,14 @@ class Store:
         raise OSError(f"{final} could not be replaced: others keep writing there")
 
     def write_timing(self, run_id: str, timing: Timing) -> None:
-        """Write the timing pass of a run beside its record.
-
-        Raises:
-            OSError: The run is not there, say.
-        """
+        """Write the timing pass of a run beside its record; `OSError` if the run is missing."""
         path = self.folder / run_id / TIMING
         if not is_file(path.with_name(RECORD)):
             raise FileNotFoundError(errno.ENOENT, "the run is no longer there", str(path.parent))
         replace_whole(path, add_checksum(timing.as_json()), self.folder)
 
     def add_to_log(self, run_id: str, title: str, log: Path) -> None:
-        """Add what was printed later on to a run's log.
-
-        Args:
-            run_id: Of a run that is there.
-            title: Stands before it.
-            log: A file, which is removed; one that is missing or empty adds nothing.
-        """
+        """Append to a run's log what was printed later, under a title; the file ``log``, if any, is removed."""
         if is_file(log) and (text := read_file(log, log.parent)):
             path = self.folder / run_id / LOG
             before = read_file(path, self.folder) if is_file(path) else b""
@@ -319,7 +288,7 @@ class Store:
         remove(log, log.parent)
 
     def set_aside(self, run_id: str) -> bool:
-        """Move a damaged run to ``.damaged``; False where it was found whole, or gone, meanwhile.
+        """Move a damaged run to ``.damaged``; False if it was whole, or gone, meanwhile.
 
         Raises:
             NotPlainError: It, or ``.damaged``, is a link, say.
@@ -342,7 +311,7 @@ class Store:
         return True
 
     def sweep(self) -> None:
-        """Remove what this process left half-written, and what processes that are gone did."""
+        """Remove what this process, and processes that have ended, left half-written."""
         sweep(self.folder)
 
     def _bytes(self, run_id: str, name: str) -> bytes:
@@ -359,7 +328,7 @@ class Store:
 
 
 def _write_log(printed: Path, log: Path) -> None:
-    """Write what a run printed as text, a line at a time: it may be long."""
+    """Write what a run printed as text, line by line: it may be long."""
     with printed.open("rb") as source, log.open("x", encoding="utf-8") as target:
         for line in iter(lambda: source.readline(1 << 20), b""):
             target.write(in_log(line))
@@ -373,9 +342,7 @@ def _is_run(path: Path) -> bool:
 def experiments_in(results: Path, *, listed: bool = False) -> list[Path]:
     """Folders of experiments: ``results`` itself if it is one, otherwise those in it that hold records.
 
-    Args:
-        results: A results folder, or one experiment's folder in it.
-        listed: Whether those count, too, that have a list of runs and no record of any.
+    A list of runs without a record makes an experiment too, if ``listed``.
 
     Raises:
         BenchError: There is none.
