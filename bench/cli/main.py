@@ -274,14 +274,14 @@ def leaderboard(
     csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write every number to this file.")] = None,
 ) -> None:
     """Several experiments' or machines' results in one table, as Markdown."""
-    from bench.report.pooled.loading import read_standings
-    from bench.report.pooled.text import standings
+    from bench.report.pooled.loading import read_pooled
+    from bench.report.pooled.text import pooled_leaderboard
     from bench.report.render.markdown import render
     from bench.results.csv_text import write_frame
 
     say_left_alone(*map(Path, results or ["results"]))
-    found = read_standings(results or ["results"])
-    out.print(render(standings(found)).rstrip())
+    found = read_pooled(results or ["results"])
+    out.print(render(pooled_leaderboard(found)).rstrip())
     if csv is not None:
         csv.parent.mkdir(parents=True, exist_ok=True)
         write_frame(found.board, csv)

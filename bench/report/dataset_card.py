@@ -117,9 +117,6 @@ class Portrait:
     def save_plot(self, path: Path) -> None:
         """Draw the columns that are furthest from training.
 
-        Args:
-            path: Of a ``.png`` or ``.svg`` file.
-
         Raises:
             BenchError: It is of another kind, or cannot be written.
         """
@@ -190,12 +187,7 @@ def _as_list(facts: list[tuple[str, str]]) -> Block:
 
 
 def make_card(entry: Entry[Dataset], cache: Path) -> str:
-    """The page of a dataset: the full one where its data are at hand, and nothing is downloaded for it.
-
-    Args:
-        entry: The dataset.
-        cache: Where change points are kept.
-    """
+    """The page of a dataset: the full one where its data are at hand, and nothing is downloaded for it."""
     from bench.contracts.dataset import resolve_dataset
     from bench.data.download import locate
 

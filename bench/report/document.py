@@ -42,13 +42,7 @@ def in_html(results: Results) -> list[Block]:
 
 
 def dataset_page(results: Results, scenario: str, *, figures: bool) -> list[Block]:
-    """One dataset's page, in a folder below the report's.
-
-    Args:
-        results: The experiment.
-        scenario: What the page is about.
-        figures: Whether datasets with a page have figures.
-    """
+    """One dataset's page, in a folder below the report's."""
     here = results.on(scenario, draws=figures and scenario in detailed(results))
     return [
         Heading(f"{escape(results.name)}: {escape(scenario)}", 1),

@@ -17,12 +17,7 @@ Given = ParamSpec("Given")
 
 
 def compose(results: Results, chosen: Callable[[Placement], bool] = lambda _: True) -> Iterator[Block]:
-    """The blocks of all sections, top down; a section is composed when its turn comes.
-
-    Args:
-        results: The experiment.
-        chosen: Whether a section is wanted, by its placement.
-    """
+    """The blocks of all sections, top down; a section is composed when its turn comes."""
     for name in ordered():
         if chosen(PLACEMENTS[name]):
             yield from SECTIONS[name].cls(results)

@@ -19,8 +19,8 @@ from matplotlib.text import Text
 from bench.data.synthetic import Drift
 from bench.report import write_report
 from bench.report.html.board import board_payload
-from bench.report.pooled.loading import read_standings
-from bench.report.pooled.text import standings
+from bench.report.pooled.loading import read_pooled
+from bench.report.pooled.text import pooled_leaderboard
 from bench.report.render.markdown import render
 from bench.report.render.numbers import fixed, places
 from bench.report.sections.significance import p_text
@@ -169,7 +169,7 @@ def test_nothing_odd_is_printed(case: str, tmp_path: Path, fakes: Any, monkeypat
     write_report(store.folder, tmp_path / "report", page=True)
     files = [path for path in (tmp_path / "report").rglob("*") if path.suffix in (".md", ".tex", ".txt")]
     told = {path.name: path.read_text(encoding="utf-8") for path in files}
-    told["leaderboard"] = render(standings(read_standings([str(store.folder)])))
+    told["leaderboard"] = render(pooled_leaderboard(read_pooled([str(store.folder)])))
     results = read_results(store.folder)
     told["page"] = "\n".join(text for column in board_payload(results)["columns"] for text in column["texts"])
     for name, text in told.items():
@@ -191,7 +191,7 @@ def test_skill_against_a_reference_without_error_is_undefined(tmp_path: Path, fa
     flat = (tmp_path / "report" / "tables" / "latex" / "set-1.tex").read_text(encoding="utf-8")
     assert "rls & " in flat
     assert "undefined" in flat
-    assert "undefined" in render(standings(read_standings([str(store.folder)])))
+    assert "undefined" in render(pooled_leaderboard(read_pooled([str(store.folder)])))
     results = read_results(store.folder)
     columns = {column["key"]: column["texts"] for column in board_payload(results)["columns"]}
     assert columns["skill_persistence"].count("undefined") == 3

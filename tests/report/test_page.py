@@ -138,6 +138,11 @@ def test_paragraphs() -> None:
     )
 
 
+def test_a_page_without_problems_says_so(tmp_path: Path, fakes: Any) -> None:
+    store = fakes.write_results(tmp_path / "r", strategies=fakes.strategies[:1], seeds=1)
+    assert in_short(read_results(store.folder)) == [Paragraph("Every run ended well.")]
+
+
 def test_nothing_runs_but_what_the_policy_names(page: str) -> None:
     elements = Elements(page)
     policy = next(a["content"] for a, _ in elements.of("meta") if a.get("http-equiv") == "Content-Security-Policy")

@@ -176,14 +176,7 @@ def plan_events(events: Sequence[tuple[float, str]], width: float, room: float) 
 
 
 def draw_events(axes: Axes, labels: EventLabels, named: bool = True, lift: float = 0.0) -> None:
-    """Draw drift events as upright lines.
-
-    Args:
-        axes: Where.
-        labels: From `plan_events`.
-        named: Whether the names go above the axes.
-        lift: Points between the axes and the lowest row of names.
-    """
+    """Draw drift events as upright lines."""
     points = 72 * size_of(axes)[1]
     style: Any = {"transform": axes.transAxes, "clip_on": False, "color": MUTED, "lw": 0.7, "zorder": 0.5}
     for x, name, start, row in zip(labels.at, labels.names, labels.starts, labels.rows, strict=True):
@@ -197,13 +190,7 @@ def draw_events(axes: Axes, labels: EventLabels, named: bool = True, lift: float
 
 
 def draw_estimated(axes: Axes, at: Sequence[float], named: bool = True) -> None:
-    """Draw estimated change points as dotted upright lines, unlike the known drifts.
-
-    Args:
-        axes: Where.
-        at: Position of each, as a fraction of the axis.
-        named: Whether the first one says what they are.
-    """
+    """Draw estimated change points, at fractions of the axis, as dotted upright lines, unlike the known drifts."""
     for place, x in enumerate(at):
         axes.plot([x, x], [0, 1], transform=axes.transAxes, color=MUTED, lw=0.8, ls=DOTTED, zorder=0.4)
         if named and place == 0:
@@ -226,10 +213,6 @@ def along_time(
     times: pd.Series, events: Sequence[tuple[int, str]]
 ) -> tuple[NDArray[np.float64], list[tuple[float, str]]]:
     """Where an axis over a whole stream begins and ends, and where its drift events stand on it.
-
-    Args:
-        times: Time stamp of each origin (index), in order.
-        events: Row and name of each drift.
 
     Returns:
         The limits, as the axis counts; each event within the stream as a fraction of the axis, and its name.

@@ -80,13 +80,7 @@ class Aligned:
 
 
 def draw_recovery(panels: Sequence[Aligned], looks: Sequence[Look], before: int) -> Drawing:
-    """A panel for each drift set: errors over what can be had, aligned at the change; geometric means with intervals.
-
-    Args:
-        panels: At most twelve or so.
-        looks: What is drawn, best first.
-        before: Rows shown before the change.
-    """
+    """A panel for each drift set: errors over what can be had, aligned at the change; geometric means, intervals."""
     across = min(ACROSS, len(panels))
     down = -(-len(panels) // across)
     shown = [look for look in looks if any(look.entry in panel.curves for panel in panels)]

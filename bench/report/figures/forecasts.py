@@ -29,14 +29,7 @@ TRUTH = "#c4c4c4"
 def draw_forecasts(
     lines: dict[str, pd.DataFrame], events: Sequence[tuple[int, str]], looks: Sequence[Look], unit: str
 ) -> Drawing:
-    """A panel for each entry, one below the other: the truth in grey, the forecast in the entry's colour.
-
-    Args:
-        lines: For each entry, a `forecast_line` (original units).
-        events: Row and name of each drift.
-        looks: What is drawn, first panel first.
-        unit: What the y axis shows.
-    """
+    """A panel for each entry, one below the other: the truth in grey, the forecast in the entry's colour."""
     shown = [look for look in looks if look.entry in lines]
     across = WIDE - LEFT - 0.1
     first = lines[shown[0].entry]

@@ -33,10 +33,6 @@ def draw_label_curve(curves: pd.DataFrame, looks: Sequence[Look]) -> Drawing:
 
     The line follows the way of releasing labels that has most points; those of another way stand beside it. Entries
     that never come near the lowest error are named in the caption and not drawn: they would flatten all others.
-
-    Args:
-        curves: One family of `bench.analysis.label_curves`.
-        looks: What is drawn.
     """
     known = curves[np.isfinite(curves["mse"].astype(float))]
     known = known[known["entry"].isin([look.entry for look in looks])]

@@ -29,13 +29,7 @@ Floats = NDArray[np.float64]
 
 
 def draw_options(best: pd.DataFrame, chosen: Mapping[str, Any], colour: str) -> Drawing:
-    """A panel for each option, a point for each of its values, bars for the spread over seeds.
-
-    Args:
-        best: From `bench.analysis.sweeps.best_by_option`.
-        chosen: The chosen value of each option; empty where nothing was.
-        colour: Of the line.
-    """
+    """A panel for each option, a point for each of its values, bars for the spread over seeds."""
     options = list(dict.fromkeys(best["option"]))
     left, gap, bottom = 0.72, 0.18, 0.46
     width = left + len(options) * PANEL + (len(options) - 1) * gap + (1.4 if len(options) == 1 else 0.12)

@@ -82,13 +82,7 @@ def fixed_texts(board: pd.DataFrame, values: pd.Series, digits: int = 4) -> list
 
 
 def podium(board: pd.DataFrame, values: pd.Series, better: Better) -> tuple[list[int], list[int]]:
-    """Rows of the best and of the second value among the ranked entries of each scenario; ties share a place.
-
-    Args:
-        board: A leaderboard, whole scenarios one after the other.
-        values: A number for each row, on the same index.
-        better: Which way is better.
-    """
+    """Rows of the best and of the second value among the ranked entries of each scenario; ties share a place."""
     keyed = -values if better == "higher" else values
     ranked = board["rank"].notna() & np.isfinite(values.to_numpy(dtype=float))
     place = keyed.where(ranked).groupby(board["scenario"], sort=False).rank(method="dense")

@@ -47,13 +47,7 @@ def _without_title(blocks: list[Block]) -> list[Block]:
 
 
 def assemble(name: str, data: str, texts: Mapping[str, str] | None = None) -> str:
-    """Put a payload and rendered blocks into the page.
-
-    Args:
-        name: Of the experiment; any text.
-        data: From `as_json`.
-        texts: HTML by the name of its place, of `PLACES`.
-    """
+    """Put a payload and rendered blocks into the page."""
     style, script = _read("style.css"), _script()
     parts = dict.fromkeys(PLACES, "") | dict(texts or {})
     images = "img-src data:; " if "<img " in parts["more"] else ""

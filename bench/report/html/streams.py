@@ -40,13 +40,7 @@ class Limits:
 
 
 def limits_for(lines: int, scenarios: int, room: int) -> Limits:
-    """Share out the room: first lines get coarser, then the worst entries have none, then the last scenarios.
-
-    Args:
-        lines: In all scenarios together.
-        scenarios: That have a stream.
-        room: Bytes for all lines.
-    """
+    """Share out the room: first lines get coarser, then the worst entries have none, then the last scenarios."""
     most = max(1, room // BYTES_A_POINT)
     points = int(np.clip(most // max(1, lines), FEWEST_POINTS, MOST_POINTS))
     if lines * points <= most:
@@ -57,10 +51,6 @@ def limits_for(lines: int, scenarios: int, room: int) -> Limits:
 
 def streams_payload(results: Results, room: int) -> dict[str, Any]:
     """What the page's plots are made of.
-
-    Args:
-        results: The experiment.
-        room: Bytes for all lines together, about.
 
     Returns:
         ``plots``, one for each scenario, and ``left_out``: sentences on what there was no room for.
@@ -112,12 +102,7 @@ def _plot(results: Results, scenario: str, palette: dict[str, str], limits: Limi
 
 
 def all_looks(board: pd.DataFrame, palette: dict[str, str]) -> list[Look]:
-    """How every entry with a result is drawn, best first: those that figures show as they show them.
-
-    Args:
-        board: One scenario's leaderboard, best first.
-        palette: From `colours`.
-    """
+    """How every entry with a result is drawn, best first: those that figures show as they show them."""
     shown = {look.entry: look for look in looks(board, palette)}
     used: dict[str, int] = {}
     found = []
@@ -130,13 +115,7 @@ def all_looks(board: pd.DataFrame, palette: dict[str, str]) -> list[Look]:
 
 
 def stretch_origins(origins: int, window: int, points: int) -> int:
-    """Origins that one point stands for: so many that ``points`` suffice, and a divisor of ``window`` if one is near.
-
-    Args:
-        origins: In the stream.
-        window: Origins in the report's rolling mean.
-        points: Wanted at most.
-    """
+    """Origins to a point: so many that ``points`` suffice, and a divisor of the rolling ``window`` if one is near."""
     least = -(-origins // points)
     fitting = (length for length in range(least, 2 * least) if window % length == 0)
     return next(fitting, least)

@@ -9,11 +9,7 @@ GREY = 12  # channels that differ by less make a grey
 
 
 def on_dark(colour: str) -> str:
-    """A colour that stands out from the dark paper: itself, a dark grey's reverse, or mixed with white until it does.
-
-    Args:
-        colour: ``#rrggbb``.
-    """
+    """A colour, ``#rrggbb``, that stands out from dark paper: itself, a dark grey's reverse, or mixed with white."""
     own = _channels(colour)
     if max(own) - min(own) < GREY and contrast(colour, DARK_PAPER) < CONTRAST:
         return _hex(tuple(255 - channel for channel in own))

@@ -45,7 +45,7 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Standings:
+class Pooled:
     """All sources together.
 
     Attributes:
@@ -67,7 +67,7 @@ class Standings:
     differing: list[str]
 
 
-def read_standings(places: Sequence[str]) -> Standings:
+def read_pooled(places: Sequence[str]) -> Pooled:
     """Read and pool what several places hold.
 
     Args:
@@ -83,7 +83,7 @@ def read_standings(places: Sequence[str]) -> Standings:
     read = [(name, read_results(folder, here, metrics)) for name, (_, folder), here in named]
     pooled = pool(pd.concat([_runs(results, i) for i, (_, results) in enumerate(read, 1)], ignore_index=True))
     board = pooled_board(pooled.runs)
-    return Standings(
+    return Pooled(
         board=board,
         overall=overall(board),
         metrics=shown_metrics(metrics, pooled.runs[pooled.runs["status"] == "ok"]),

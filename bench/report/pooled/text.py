@@ -12,12 +12,12 @@ from bench.report.sections.accuracy import column, head, measured_by, metric_cel
 from bench.report.sections.audits import marked
 
 if TYPE_CHECKING:
-    from bench.report.pooled.loading import Standings
+    from bench.report.pooled.loading import Pooled
 
 LONGEST_LIST = 3
 
 
-def standings(found: Standings) -> list[Block]:
+def pooled_leaderboard(found: Pooled) -> list[Block]:
     """The average over datasets, a table for each, where it comes from, what is left out."""
     blocks = [*_together(found)]
     for scenario, board in found.board.groupby("scenario", sort=True):
@@ -25,7 +25,7 @@ def standings(found: Standings) -> list[Block]:
     return [*blocks, Heading("Where it comes from"), _sources(found), *bullets(_left_out(found))]
 
 
-def _together(found: Standings) -> list[Block]:
+def _together(found: Pooled) -> list[Block]:
     scenarios = found.board["scenario"].nunique()
     if scenarios < 2:
         return []
@@ -45,14 +45,14 @@ def _together(found: Standings) -> list[Block]:
     return [Heading("All datasets"), Table(headers, list(zip(*columns, strict=True))), Paragraph(note)]
 
 
-def _facts(found: Standings, scenario: str, board: pd.DataFrame) -> str:
+def _facts(found: Pooled, scenario: str, board: pd.DataFrame) -> str:
     seeds = int(board["seeds"].max())
     fewer = " at most" if (board["seeds"] != seeds).any() else ""
     data = escape(board["fingerprint"].iloc[0][:8])
     return f"{escape(found.protocols[scenario])}; data {data}; n = {count(seeds, 'seed')}{fewer}. Scaled, mean ± sd."
 
 
-def _one(found: Standings, board: pd.DataFrame) -> Table:
+def _one(found: Pooled, board: pd.DataFrame) -> Table:
     headers, columns = ["Strategy"], [[_name(row) for _, row in board.iterrows()]]
     for metric in found.metrics:
         if metric.is_shown_first:
@@ -76,7 +76,7 @@ def _name(row: pd.Series) -> str:
     return marked(row["entry"], row["group"], row["audit"] if has_result else "")
 
 
-def _sources(found: Standings) -> Table:
+def _sources(found: Pooled) -> Table:
     rows = [
         [
             str(i),
@@ -94,7 +94,7 @@ def _few(items: tuple[str, ...]) -> str:
     return "<br>".join([*shown, *([f"and {len(items) - LONGEST_LIST} more"] if items[LONGEST_LIST:] else [])]) or NONE
 
 
-def _left_out(found: Standings) -> list[str]:
+def _left_out(found: Pooled) -> list[str]:
     lines = []
     if found.board["entry"].str.contains(r" \[\d").any():
         lines.append("Numbers in brackets behind a name: versions of one strategy that differ, by where they are from.")

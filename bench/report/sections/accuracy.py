@@ -30,7 +30,7 @@ ARROWS: dict[Better, str] = {"lower": " ↓", "higher": " ↑", "neither": ""}
 def leaderboard(results: Results) -> list[Block]:
     """All datasets together, or the only one, and how to read the tables."""
     if len(results.scenarios) > 1:
-        lines = [*_measures(results), *_standing(results)]
+        lines = [*_measures(results), *_not_ranked(results)]
         return [Heading("Leaderboard"), *_together(results), *bullets(lines)]
     (scenario,) = results.scenarios
     blocks = errors_on(results, scenario)
@@ -59,7 +59,7 @@ def errors_on(results: Results, scenario: str) -> list[Block]:
 
 def how_to_read(results: Results) -> list[Block]:
     """A list of what the columns mean; nothing where no run ended well."""
-    return bullets([*_measures(results), *_columns_of_each(results), *_standing(results)])
+    return bullets([*_measures(results), *_columns_of_each(results), *_not_ranked(results)])
 
 
 def _measures(results: Results) -> list[str]:
@@ -129,8 +129,8 @@ def _columns_of_each(results: Results) -> list[str]:
     return lines
 
 
-def _standing(results: Results) -> list[str]:
-    """Who is not ranked, and what cannot be told."""
+def _not_ranked(results: Results) -> list[str]:
+    """Which entries are not ranked, and which skills are undefined."""
     if results.ok.empty:
         return []
     lines = []

@@ -19,12 +19,7 @@ CLEAR = ("lower", "higher")
 
 
 def difference_cells(row: pd.Series, decimals: int) -> list[str]:
-    """The difference and its share in percent (undefined of no error), each with its interval where it has one.
-
-    Args:
-        row: With the columns of `bench.analysis.Difference.row`.
-        decimals: Of the difference.
-    """
+    """The difference and its share in percent (undefined of no error), each with its interval where it has one."""
     interval = _interval(fixed(row["low"], decimals), fixed(row["high"], decimals))
     share = _interval(percent(row["percent_low"]), percent(row["percent_high"]))
     no_share = np.isfinite(row["difference"]) and np.isnan(row["percent"])  # the other has no error

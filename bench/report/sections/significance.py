@@ -54,11 +54,7 @@ def p_text(p: float) -> str:
 
 
 def difference_sentence(pair: pd.Series) -> str:
-    """Whether the best differs significantly from another entry, as the end of a sentence.
-
-    Args:
-        pair: A row of `against_best`.
-    """
+    """Whether the best differs significantly from another entry, as the end of a sentence."""
     if pair["p"] == 1:
         return "no difference at all."
     difference = difference_cells(pair, places([pair["difference"]], 3))[0]

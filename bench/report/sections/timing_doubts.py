@@ -47,13 +47,7 @@ def usual_us(timings: Iterable[Timing]) -> float:
 
 
 def doubts(alone: Timing, record: Record, usual: float) -> list[str]:
-    """What is odd about one timing pass.
-
-    Args:
-        alone: The pass.
-        record: Of the run that was timed.
-        usual: The harness's usual own time, from `usual_us`.
-    """
+    """What is odd about one timing pass."""
     found = []
     if alone.replay is not None and alone.replay.verdict != "same":
         leaks = alone.replay.verdict == "leaks"

@@ -163,9 +163,6 @@ def regrets(drift_set: DriftSet) -> pd.DataFrame:
 def curves(drift_set: DriftSet) -> dict[str, pd.DataFrame]:
     """For each entry, its rolling error over that of the reference, by rows since the first change.
 
-    Args:
-        drift_set: A set that drifts.
-
     Returns:
         Index rows since the change, over the whole stream. A column for each seed of the noise, mean over seeds of the
         runs; where there is one series only, a column for each seed of the runs. NaN where the reference has no error.

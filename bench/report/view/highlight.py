@@ -10,11 +10,7 @@ MOST_SHOWN, MOST_HIGHLIGHTED = 12, 6
 
 
 def highlighted_entries(board: pd.DataFrame) -> list[str]:
-    """Persistence, the best frozen entry and the best others: six in all, none of them leaky.
-
-    Args:
-        board: One scenario's leaderboard, best first.
-    """
+    """Persistence, the best frozen entry and the best others: six in all, none of them leaky."""
     ranked = board[board["rank"].notna()]
     chosen: list[str] = []
     for name in (PERSISTENCE, FROZEN):
@@ -24,11 +20,7 @@ def highlighted_entries(board: pd.DataFrame) -> list[str]:
 
 
 def shown_entries(board: pd.DataFrame) -> list[str]:
-    """The highlighted entries and the next best, twelve in all, best first; those without a result are left out.
-
-    Args:
-        board: One scenario's leaderboard, best first.
-    """
+    """The highlighted entries and the next best, twelve in all, best first; those without a result are left out."""
     entries = board.loc[board["seeds"] > 0, "entry"].tolist()
     highlighted = highlighted_entries(board)
     rest = [entry for entry in entries if entry not in highlighted]

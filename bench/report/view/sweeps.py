@@ -43,11 +43,7 @@ class Sweeps:
 
 
 def read_sweeps(results_folder: Path) -> Sweeps | None:
-    """The sweep of one experiment, or None where it has none.
-
-    Args:
-        results_folder: ``results/<experiment>``.
-    """
+    """The sweep of one experiment, or None where it has none."""
     trials = read_trials(results_folder)
     if trials.empty:
         return None

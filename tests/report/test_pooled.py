@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from bench import BenchError
-from bench.report.pooled.loading import read_standings
-from bench.report.pooled.text import standings
+from bench.report.pooled.loading import read_pooled
+from bench.report.pooled.text import pooled_leaderboard
 from bench.report.render.markdown import render
 from bench.results.store import Store
 
@@ -36,7 +36,7 @@ def machines(tmp_path: Path, fakes: Any) -> Path:
 
 
 def text_of(*places: Path) -> str:
-    return render(standings(read_standings([str(place) for place in places])))
+    return render(pooled_leaderboard(read_pooled([str(place) for place in places])))
 
 
 def cells(text: str, heading: str) -> list[list[str]]:
@@ -116,4 +116,4 @@ def test_the_command(machines: Path) -> None:
 def test_a_folder_without_results_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BenchError, match="No results in"):
-        read_standings([str(tmp_path / "empty")])
+        read_pooled([str(tmp_path / "empty")])
