@@ -226,7 +226,8 @@ def report(
     from bench.report import PAGE, write_report
     from bench.results.store import experiments_in
 
-    load_sections(plugins or ())
+    for broken in load_sections(plugins or ()):
+        err.say(broken, style="red")
 
     say_left_alone(results)
     folders = {folder.name: folder for folder in experiments_in(results)}

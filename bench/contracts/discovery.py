@@ -91,17 +91,9 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
     Raises:
         BenchError: A path is missing or registers nothing, a file fails to import, or a name is registered twice.
     """
-    failed: dict[Path, str] = {}
     for module in BUILT_IN:
         importlib.import_module(module)
-    own = [(file, kind) for kind in KINDS for file in plugins_in(home() / kind)]
-    here = Path.cwd().resolve()
-    theirs = [(file, file.relative_to(here).parts[0]) for file in working_plugins()]
-    for file, kind in [*own, *theirs]:
-        try:
-            _load_file(file, kind)
-        except BenchError as error:
-            failed[file] = str(error)
+    failed = _load_each([*(file for kind in KINDS for file in plugins_in(home() / kind)), *working_plugins()])
     for point in entry_points(group="bench.plugins"):
         try:
             point.load()
@@ -114,19 +106,33 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
     return [Broken(reason, _names_in(file)) for file, reason in failed.items()]
 
 
-def load_sections(paths: Iterable[Path | str] = ()) -> None:
+def _load_each(files: Iterable[Path]) -> dict[Path, str]:
+    """Load plug-ins of folders; those that cannot be loaded, and why."""
+    failed = {}
+    for file in files:
+        try:
+            _load_file(file, next(parent.name for parent in file.parents if parent.name in KINDS))
+        except BenchError as error:
+            failed[file] = str(error)
+    return failed
+
+
+def load_sections(paths: Iterable[Path | str] = ()) -> list[Broken]:
     """Register the sections of reports that plug-ins of the working folder, and all that ``paths`` name, bring.
 
     No other plug-in is loaded: a report needs none, and no torch unless one of these imports it.
 
+    Returns:
+        The files of the working folder that could not be loaded.
+
     Raises:
-        BenchError: As `load_plugins`.
+        BenchError: A path is missing or registers nothing, a file fails to import, or a name is registered twice.
     """
-    for file in working_plugins():
-        if any(_registers(each, _SECTION) for each in [file, *_others(file)]):
-            _load_file(file, file.relative_to(Path.cwd().resolve()).parts[0])
+    files = [file for file in working_plugins() if any(_registers(each, _SECTION) for each in [file, *_others(file)])]
+    failed = _load_each(files)
     for path in paths:
         _load_path(Path(path))
+    return [Broken(reason, _names_in(file)) for file, reason in failed.items()]
 
 
 def load_dataset(name: str, **options: Any) -> DriftSeries:

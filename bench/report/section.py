@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import ParamSpec
 
+from bench.contracts.errors import BenchError, words_of
 from bench.contracts.registry import unknown
 from bench.contracts.section import PLACEMENTS, SECTIONS, Placement, register_section
-from bench.report.blocks import Block, Figure
+from bench.report.blocks import Block, Figure, Heading, Paragraph, escape
 from bench.report.figures.canvas import Drawing
 from bench.report.view.loaded import Results
 
@@ -20,7 +21,21 @@ def compose(results: Results, chosen: Callable[[Placement], bool] = lambda _: Tr
     """The blocks of all sections, top down; a section is composed when its turn comes."""
     for name in ordered():
         if chosen(PLACEMENTS[name]):
-            yield from SECTIONS[name].cls(results)
+            yield from _blocks_of(name, results)
+
+
+def _blocks_of(name: str, results: Results) -> list[Block]:
+    """Of one section; where a plug-in's fails, the report says so in its place, and has all others."""
+    entry = SECTIONS[name]
+    try:
+        found = list(entry.cls(results))
+        if wrong := [block for block in found if not isinstance(block, Block)]:
+            raise TypeError(f"{type(wrong[0]).__name__} is no block")
+    except Exception as error:
+        if entry.cls.__module__.startswith("bench."):
+            raise
+        return [Heading(name), Paragraph(f"**This section failed**: {escape(words_of(error))} ({escape(entry.file)})")]
+    return found
 
 
 def ordered() -> list[str]:
@@ -38,7 +53,10 @@ def ordered() -> list[str]:
         chains = [[each, *behind(each)] for each in names if PLACEMENTS[each].after == name]
         return [each for found in sorted(chains, key=len) for each in found]
 
-    return behind("")
+    found = behind("")
+    if missing := sorted({*names} - {*found}):
+        raise BenchError(f"Sections {', '.join(missing)} follow each other in a circle, or none is first")
+    return found
 
 
 def drawn(

@@ -92,3 +92,33 @@ def test_sections_stand_where_they_say() -> None:
     register_section("d", after="skil")(lambda _: [])
     with pytest.raises(BenchError, match="Did you mean 'skill'"):
         ordered()
+
+
+@pytest.mark.usefixtures("registries")
+def test_sections_in_a_circle_are_named() -> None:
+    for name, after in (("e", "f"), ("f", "e")):
+        register_section(name, after=after)(lambda _: [])
+    with pytest.raises(BenchError, match="Sections e, f follow each other"):
+        ordered()
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize(("body", "said"), [("return 1 / 0", "ZeroDivisionError"), ("return [0]", "int is no block")])
+def test_a_section_that_fails_is_named_in_its_place(
+    body: str, said: str, bench: Bench, write: Write, tmp_path: Path, fakes: Any
+) -> None:
+    fakes.write_results(tmp_path / "results" / "default", strategies=fakes.strategies[:2], seeds=1)
+    text = f"""
+        from bench import register_section
+
+        @register_section("mine", after="cost")
+        def mine(results):
+            {body}
+    """
+    write("adapters/other.py", "from bench import register_section\nraise OSError('no such disk')")
+    ran = bench("report", "--plugins", write("mine.py", text))
+    assert ran.status == 0, ran.err
+    assert "no such disk" in ran.err
+    readme = (tmp_path / "reports" / "default" / "README.md").read_text(encoding="utf-8")
+    assert f"\n## mine\n\n**This section failed**: {said}" in readme.replace("TypeError: ", "")
+    assert "\n## Problems\n" in readme
