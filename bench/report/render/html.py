@@ -62,7 +62,7 @@ def _block(block: Block, links: Mapping[str, str]) -> str:
 def _table(table: Table, links: Mapping[str, str]) -> str:
     kinds = [' class="text"' if i < table.text_columns else "" for i in range(len(table.headers))]
     heads = [
-        f'<th scope="col"{kind.replace("text", "text plain")}>{inline(head, links)}</th>'
+        f'<th scope="col" class="{"text plain" if kind else "plain"}">{inline(head, links)}</th>'
         for kind, head in zip(kinds, table.headers, strict=True)
     ]
     lines = []
