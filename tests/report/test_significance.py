@@ -27,7 +27,7 @@ def test_the_best_stands_against_every_other(tmp_path: Path, fakes: Any) -> None
     assert "oracle" not in text
     assert "n = 300 origins" in text
     assert "p adjusted over 3 pairs" in text
-    assert "Not told apart from the best:" in text
+    assert "No significant difference from the best:" in text
 
 
 def test_nobody_to_compare_with_is_no_section(tmp_path: Path, fakes: Any) -> None:
