@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench smoke report example test check throughput torture outcomes lint types verify clean
+.PHONY: help setup bench smoke report example test check throughput torture mutations outcomes lint types verify clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -36,7 +36,7 @@ example: bench  ## write reports/example, which is committed, from the results o
 	$(BIN)/bench report default --results reports/example/results --reports reports/example
 
 test: $(READY)  ## the test suite
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 throughput: $(READY)  ## the benchmarks: ratios measured on this machine, kept in results/throughput/
 	mkdir -p results/throughput
@@ -45,6 +45,9 @@ throughput: $(READY)  ## the benchmarks: ratios measured on this machine, kept i
 
 torture: $(READY)  ## 100 kills at random moments: nothing may be lost (KILLS=, SEED=)
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.torture $(or $(KILLS),100) $(or $(SEED),0)
+
+mutations: $(READY)  ## edit one place of the code at a time, 60 times: the tests must notice (ONLY=)
+	$(BIN)/python -m tests.mutations $(ONLY)
 
 outcomes: $(READY)  ## note that the code changed and no number did (SUBJECTS=harness: that numbers did)
 	$(BIN)/python -W ignore -m tests.outcomes_file $(SUBJECTS)

@@ -307,6 +307,14 @@ def test_the_half_life_is_that_of_the_next_unit(name: str, pull: float) -> None:
     assert (carry.cache, carry.position) == (before, q)
 
 
+def test_where_a_write_leaves_no_difference_the_half_life_is_zero() -> None:
+    model, rows = titans(), normal(L + 22, 3)
+    carry = Carry(model, rows[:L], L)
+    carry.observe(rows[L:])
+    carry.remedies = Remedies(1.0)
+    assert carry.half_life() == 0
+
+
 def test_the_half_life_of_the_window_policy_is_that_of_a_window() -> None:
     model, rows = titans(), normal(L + 12, 3)
     carry = Carry(model, rows[:L], L, "window")

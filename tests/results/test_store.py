@@ -341,6 +341,37 @@ def test_what_is_damaged_is_set_aside_and_what_is_whole_is_not(store: Store) -> 
     assert store.found() == ["good"]
 
 
+def test_a_whole_run_that_was_moved_gives_way_to_one_written_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(record(), FRAMES)
+    condition = Store.condition
+
+    def another_session_writes(self: Store, run_id: str) -> Any:
+        if self.folder != store.folder:
+            Store(store.folder).write(record(seed=5), FRAMES)
+        return condition(self, run_id)
+
+    monkeypatch.setattr(Store, "condition", another_session_writes)
+    assert not store.set_aside("r1")
+    monkeypatch.undo()
+    found = store.read("r1")
+    assert found is not None
+    assert found.seed == 5
+    assert left_over(store) == []
+
+
+def test_what_is_printed_later_follows_in_the_log(store: Store, tmp_path: Path) -> None:
+    store.write(record(), FRAMES)
+    log = tmp_path / "log"
+    for text in ("one\n", "two\n", ""):
+        log.write_text(text)
+        store.add_to_log("r1", "Later:\n", log)
+        assert not log.exists()
+    store.add_to_log("r1", "Later:\n", log)
+    assert (store.folder / "r1" / LOG).read_text() == "Later:\none\nLater:\ntwo\n"
+
+
 def test_a_record_of_a_later_version_is_not_read_and_not_damaged(store: Store) -> None:
     store.write(record(schema_version=SCHEMA_VERSION + 1), FRAMES)
     assert store.condition("r1").state == "newer"
