@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,16 +92,17 @@ def _with_option(experiment: Experiment, change: Override) -> Experiment:
     for key, listed in choices.items():
         if any(choice.name == name for choice in listed):
             update[key] = [
-                {"name": name, **_replaced(choice.options, fields, change.value)} if choice.name == name else value
+                {"name": name, **with_value(choice.options, fields, change.value)} if choice.name == name else value
                 for choice, value in zip(listed, values[key], strict=True)
             ]
     return experiment.model_copy(update=update)
 
 
-def _replaced(options: dict[str, Any], fields: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """The same options with one of them, maybe within another, set."""
-    first, *rest = fields
-    if not rest:
-        return options | {first: value}
-    inner = options.get(first, {})
-    return options | {first: _replaced(inner if isinstance(inner, dict) else {}, tuple(rest), value)}
+def with_value(options: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """The same options with the one at the end of a path of names set; None leaves it unset, which is its default."""
+    first, *rest = path
+    if rest:
+        inner = options.get(first, {})
+        return {**options, first: with_value(inner if isinstance(inner, dict) else {}, rest, value)}
+    others = {key: old for key, old in options.items() if key != first}
+    return others if value is None else {**options, first: value}

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -50,32 +50,36 @@ def _descriptors_to(file: TextIO) -> Iterator[None]:
 
 @contextmanager
 def _thread_to(file: TextIO) -> Iterator[None]:
-    out, err = _Fork(sys.stdout, file), _Fork(sys.stderr, file)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    thread = threading.get_ident()
+
+    def ours_to_file(others: TextIO) -> io.TextIOBase:
+        return routed(lambda: file if threading.get_ident() == thread else others)
+
+    with contextlib.redirect_stdout(ours_to_file(sys.stdout)), contextlib.redirect_stderr(ours_to_file(sys.stderr)):
         yield
 
 
-class _Fork(io.TextIOBase):
-    """A stream that sends what this thread writes one way, and what others write (progress, say) the other."""
+def routed(stream: Callable[[], TextIO]) -> io.TextIOBase:
+    """A text stream that asks, each time, to which other stream it leads."""
+    return _RoutedStream(stream)
 
-    def __init__(self, others: TextIO, ours: TextIO) -> None:
-        self._others, self._ours, self._thread = others, ours, threading.get_ident()
 
-    def _way(self) -> TextIO:
-        return self._ours if threading.get_ident() == self._thread else self._others
+class _RoutedStream(io.TextIOBase):
+    def __init__(self, stream: Callable[[], TextIO]) -> None:
+        self._stream = stream
 
     def write(self, text: str) -> int:
-        return self._way().write(text)
+        return self._stream().write(text)
 
     def flush(self) -> None:
-        self._way().flush()
+        self._stream().flush()
 
     def isatty(self) -> bool:
-        return self._way().isatty()
+        return self._stream().isatty()
 
     def fileno(self) -> int:
-        return self._way().fileno()
+        return self._stream().fileno()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return self._way().encoding
+        return self._stream().encoding

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import signal
@@ -15,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 import psutil
 
 from bench.contracts.engine import ENGINES
 from bench.contracts.errors import BenchError
 from bench.execution.engines.cluster import Cluster, RayOptions
+from bench.execution.run_log import routed
 from bench.results.plain import remove
 
 ANSWER_S = 10.0
@@ -59,7 +59,10 @@ def connected(options: RayOptions, cpus: int) -> Iterator[Cluster]:
             _require_answer(address, place)
             stack.callback(ray.shutdown)
             _init(ray, place, address=address)
-        stack.enter_context(contextlib.redirect_stdout(_WithoutRay(sys.stdout)))
+        # what ray's own threads print is dropped: what became of a run is said by its record
+        out, nowhere = sys.stdout, stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        without_ray = routed(lambda: nowhere if threading.current_thread().name.startswith("ray_") else out)
+        stack.enter_context(contextlib.redirect_stdout(without_ray))
         yield Cluster(ray, place, raise_pending)
 
 
@@ -178,26 +181,3 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-class _WithoutRay(io.TextIOBase):
-    """Standard output but for what ray's own threads print: what became of a run is said by its record."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        return len(text) if threading.current_thread().name.startswith("ray_") else self._stream.write(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding

@@ -17,7 +17,7 @@ from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.registry import unknown
 from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run_spec import Choice, Pair, forecaster_config, strategy_config
-from bench.execution.overrides import parse_value
+from bench.execution.overrides import parse_value, with_value
 from bench.results.trials import NONE, point_text
 
 
@@ -164,10 +164,10 @@ def _point(pair: Pair, values: Sequence[tuple[Axis, Any]]) -> Point:
     for axis, value in values:
         option = ".".join(axis.path)
         if axis.plugin == strategy.name:
-            strategy = Choice(strategy.name, _with(strategy.options, axis.path, value))
+            strategy = Choice(strategy.name, with_value(strategy.options, axis.path, value))
             shown[option] = value
         elif forecaster is not None:
-            forecaster = Choice(forecaster.name, _with(forecaster.options, axis.path, value))
+            forecaster = Choice(forecaster.name, with_value(forecaster.options, axis.path, value))
             shown[f"{axis.plugin}.{option}"] = value
     try:
         strategy_config(strategy)
@@ -176,12 +176,3 @@ def _point(pair: Pair, values: Sequence[tuple[Axis, Any]]) -> Point:
     except BenchError as error:
         raise BenchError(f"grid point {point_text(shown)}: {error}") from None
     return Point(shown, (strategy, forecaster))
-
-
-def _with(options: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """Options with one more, at the end of a path; None leaves it unset, which is then its default."""
-    first, *rest = path
-    others = {key: old for key, old in options.items() if key != first}
-    if rest:
-        return {**options, first: _with(options.get(first, {}), tuple(rest), value)}
-    return others if value is None else {**options, first: value}
