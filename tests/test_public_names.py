@@ -14,12 +14,12 @@ import pytest
 
 import bench
 import bench.analysis
+import bench.report
 import bench.testing
 
 ROOT = Path(__file__).parents[1]
-PUBLIC: list[tuple[ModuleType, str]] = [
-    (module, name) for module in (bench, bench.testing, bench.analysis) for name in module.__all__
-]
+MODULES: list[ModuleType] = [bench, bench.testing, bench.analysis, bench.report]
+PUBLIC = [(module, name) for module in MODULES for name in module.__all__]
 ARRAYS = re.compile(r"Tensor|NDArray|Floats|ndarray")
 SHAPE = re.compile(r"\([A-Za-z_0-9. +]+(, ?[A-Za-z_0-9. +]+)*,?\)")
 
@@ -45,7 +45,7 @@ def parts(value: Any) -> list[Any]:
 
 
 def test_every_public_name_is_there_once_and_found() -> None:
-    for module in (bench, bench.testing, bench.analysis):
+    for module in MODULES:
         assert len(module.__all__) == len(set(module.__all__))
         assert {*module.__all__} <= {*dir(module)}
         assert all(getattr(module, name) is not None for name in module.__all__)
@@ -74,7 +74,7 @@ def test_a_public_name_is_documented(value: Any) -> None:
 @pytest.mark.parametrize("folder", ["datasets", "docs"])
 def test_plug_ins_import_from_the_public_modules(folder: str) -> None:
     """Datasets and examples are written as a user would; built-in strategies share parts of `bench`."""
-    public = {"bench", "bench.testing", "bench.analysis"}
+    public = {module.__name__ for module in MODULES}
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / folder).glob("*.*") if path.suffix in (".py", ".md")]
     imported = {name for text in texts for name in re.findall(r"^\s*from (bench[\w.]*) import", text, re.MULTILINE)}
     assert {name for name in imported - public if not name.startswith(OWN_PARTS)} == set()
