@@ -17,25 +17,11 @@ FEWEST_BLOCKS = 8  # with fewer, a resampled stream is nearly the stream itself
 
 
 def bootstrap_interval(values: Floats, overlap: int, samples: int, seed: int) -> tuple[float, float, int]:
-    """The 95 % interval of a mean over origins and seeds, and the length of a block.
+    """The 95 % interval of the mean of ``(origins, seeds)`` values, and the origins in a block, at least ``overlap``.
 
-    From the 2.5th to the 97.5th percentile of that mean over resampled streams, both moved away from it as far
-    as Student's distribution asks for where blocks or seeds are few, and no nearer than Student's interval with the
-    long-run variance of `diebold_mariano`: blocks lose dependence that is longer than a block. Both random parts of a
-    stream are resampled at once: origins in blocks of neighbours, drawn with replacement from the stream closed to a
-    circle; seeds singly, with replacement, the deviations of their weights from 1 / n widened by
-    ``sqrt(n / (n - 1))``, without which the spread of so few would be underestimated. All seeds share the same blocks.
-    A single seed is not resampled: the interval is then for that seed.
-
-    Args:
-        values: ``(origins, seeds)``, in order.
-        overlap: Least length of a block.
-        samples: Resampled streams.
-        seed: Of the resampling.
-
-    Returns:
-        Lower end, upper end, and origins in a block. The ends are NaN if fewer than `FEWEST_BLOCKS` blocks fit, or a
-        value is not finite.
+    A stream is resampled ``samples`` times along both random parts at once, origins in blocks and seeds; a single seed
+    is not, and the interval is then for that seed. The ends are NaN if fewer than `FEWEST_BLOCKS` blocks fit, or a
+    value is not finite.
 
     Source: circular block bootstrap, Politis and Romano (1992); two factors at once, Owen (2007), "The pigeonhole
         bootstrap"; widened weights, Rao and Wu (1988), "Resampling inference with complex survey data";
@@ -48,6 +34,7 @@ def bootstrap_interval(values: Floats, overlap: int, samples: int, seed: int) ->
     if block * FEWEST_BLOCKS > len(values):
         return float("nan"), float("nan"), block
     means = _resampled_means(values, block, samples, seed)
+    # percentiles are moved away from the mean as far as Student's distribution asks where blocks or seeds are few
     stretch, middle = _stretch(values, block, overlap, float(means.var())), values.mean()
     low, high = (float(middle + stretch * (end - middle)) for end in np.quantile(means, [0.025, 0.975]))
     return low, high, block
@@ -56,6 +43,7 @@ def bootstrap_interval(values: Floats, overlap: int, samples: int, seed: int) ->
 def _resampled_means(errors: Floats, block: int, samples: int, seed: int) -> Floats:
     """``(samples,)``: the mean of each resampled stream."""
     n, seeds = errors.shape
+    # blocks of neighbours, the same for all seeds, from the stream closed to a circle
     closed = np.concatenate([np.zeros((1, seeds)), errors, errors[: block - 1]]).cumsum(axis=0)
     sums = closed[block:] - closed[:-block]  # (n, seeds): of the block that begins at each origin
     blocks = -(-n // block)
@@ -75,6 +63,7 @@ def _draws(n: int, blocks: int, seeds: int, samples: int, seed: int) -> tuple[An
     drawn = csr_array((np.ones(len(first)), first, ends), shape=(samples, n))
     if seeds == 1:
         return drawn, None
+    # deviations from 1 / seeds are widened: the spread of so few seeds would be underestimated
     shares = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=samples) / seeds
     return drawn, 1 / seeds + np.sqrt(seeds / (seeds - 1)) * (shares - 1 / seeds)
 

@@ -32,15 +32,10 @@ def is_available() -> bool:
 
 
 def change_points(values: Floats, columns: tuple[str, ...], season: int | None = None) -> pd.DataFrame:
-    """Rows at which the level of a multivariate series changes.
+    """Rows at which the level of a multivariate series ``(T, C)`` changes; ``season`` is in rows.
 
     The best segmentations of `seasonless_levels` into up to ``MOST + 1`` pieces of constant level are found exactly
-    (least squares over all columns). Their number is chosen by a penalty that grows with the autocorrelation of the
-    residuals, so that a slow wave is not a change. A lasting trend comes out as several.
-
-    Args:
-        values: ``(T, C)``, finite.
-        season: Rows in one season, or None.
+    (least squares over all columns), and their number is chosen by a penalty. A lasting trend comes out as several.
 
     Returns:
         ``row`` (the first of the new level, to a block), ``shift`` (of the level of the column that moved most, in its
@@ -100,8 +95,10 @@ def _best_borders(scaled: Floats) -> list[int]:
     least = max(2, int(SHARE * len(scaled)))
     most = min(MOST, len(scaled) // least - 1)
     search = KernelCPD(kernel="linear", min_size=least).fit(scaled)
+    # the best borders for each number of change points, and the cost of each
     found = [[], *([int(b) for b in search.predict(n_bkps=count)[:-1]] for count in range(1, most + 1))]
     costs = np.array([np.square(_residuals(scaled, borders)).sum() for borders in found])
+    # the price of one more change point grows with the autocorrelation of the residuals: a slow wave is no change
     supple = found[min(most, len(scaled) // LEAST_LENGTH)]  # remaining steps would look like waves
     variance = _long_run_variance(_residuals(scaled, supple), len(supple) + 1)
     price = STRICTNESS * np.log(len(scaled)) * variance
