@@ -14,6 +14,7 @@ from bench import BenchError, Feedback, Planned, Strategy, StrategyConfig, regis
 class LatestTargets(Strategy):
     """Keeps the last released value of the targets at each phase of a season; a season of one row has one phase."""
 
+    adapts = False
     reads_exogenous: ClassVar[bool] = False
     season: int = 1
 
@@ -64,6 +65,7 @@ class Persistence(LatestTargets):
 
     group = "core"
     carries = "the last value"
+    colour = "#707070"
 
 
 @register_strategy("seasonal-naive")
@@ -81,6 +83,7 @@ class SeasonalNaive(LatestTargets):
 
     group = "core"
     carries = "the last season"
+    colour = "#a58f73"
 
     @classmethod
     def check_service(cls, config: Any, planned: Planned) -> None:
@@ -101,6 +104,8 @@ class Frozen(Strategy):
     """The forecaster as it was trained; a neural memory is read, never written."""
 
     group = "core"
+    adapts = False
+    colour = "#222222"
     uses_forecaster: ClassVar[bool] = True
     reads_exogenous: ClassVar[bool] = False
 

@@ -32,6 +32,7 @@ class Retrain(Strategy):
         rows: PositiveInt | None = None
 
     group = "core"
+    colour = "#009e73"
     uses_forecaster: ClassVar[bool] = True
     reads_exogenous: ClassVar[bool] = False
     heavy = True

@@ -52,6 +52,7 @@ class RecursiveLeastSquares(Strategy):
         ridge: NonNegativeFloat = 1.0
 
     group = "core"
+    colour = "#e69f00"
     reads_exogenous: ClassVar[bool] = False
     carries = "the weights and the inverse Gram matrix"
 

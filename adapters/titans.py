@@ -68,6 +68,8 @@ class TitansWithinWindow(Strategy):
 
     Config: ClassVar[type[StrategyConfig]] = MemoryConfig
     group: ClassVar[Any] = "core"
+    ablation_of: ClassVar[dict[str, str]] = {"writing within the window": "frozen"}
+    colour = "#56b4e9"
     uses_forecaster = True
     reads_exogenous: ClassVar[bool] = False
     needs = frozenset({"memory"})
@@ -100,6 +102,13 @@ class TitansCarried(TitansWithinWindow):
 
     Config: ClassVar[type[StrategyConfig]] = PolicyConfig
     carries = "the memory"
+    ablation_of: ClassVar[dict[str, str]] = {
+        "carrying the memory": "titans-a",
+        "writing on during service": "titans-b-stale",
+        "writing in order": "titans-b-shuffled",
+        "carrying exactly": "titans-b-window",
+    }
+    colour = "#0072b2"
 
     def setup(self) -> None:
         """Start the carried memory one window before the first origin."""
@@ -197,6 +206,8 @@ class TitansTrained(TitansCarried):
     needs = frozenset({"memory", "gradients"})
     heavy = True
     carries = "the memory, the weights, the optimiser's moments, and pairs where `recent_pairs` is set"
+    ablation_of: ClassVar[dict[str, str]] = {"training the backbone": "titans-b"}
+    colour = "#d55e00"
 
     def setup(self) -> None:
         """Choose what learns."""
@@ -282,6 +293,7 @@ class TitansStale(TitansCarried):
 
     group = "control"
     carries = "the memory as it stood at the start of the stream"
+    colour = "#cc79a7"
 
     def writes(self) -> bool:
         """Only what was released before the stream is written."""
@@ -301,6 +313,7 @@ class TitansWindow(TitansCarried):
 
     Config = CarryConfig
     group = "control"
+    colour = "#332288"
 
     def policy(self) -> Policy:
         """Rows are written by every window that holds them."""
@@ -324,6 +337,7 @@ class TitansShuffled(TitansCarried):
 
     Config = ShuffledConfig
     group = "control"
+    colour = "#882255"
     carries = "the memory, and units that wait to be written"
     tiny: ClassVar[dict[str, Any]] = {"waiting_units": 3}
 

@@ -8,7 +8,7 @@ Arguments of one name mean the same everywhere:
 - ``overlap``: origins whose truths overlap, ``ceil(horizon / stride)``: neighbours so near depend on each other.
 """
 
-from bench.analysis.ablations import MEMORY_QUESTIONS, Question, ablations
+from bench.analysis.ablations import Question, ablations, questions
 from bench.analysis.cost import cost_table, pareto_front
 from bench.analysis.divergence import divergence_counts, has_diverged
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
@@ -61,14 +61,15 @@ from bench.analysis.streams import (
 from bench.analysis.win_tie_loss import totals, win_tie_loss
 
 __all__ = [
-    "MEMORY_QUESTIONS", "RECOVERED", "Contest", "Difference", "EqualAccuracy", "Question", "RankTest", "Ratio", "Span",
+    "RECOVERED", "Contest", "Difference", "EqualAccuracy", "Question", "RankTest", "Ratio", "Span",
     "ablations", "aligned", "alike", "all_pairs", "around_events", "block_length", "block_ranks", "contest",
     "cost_table", "critical_difference", "dataset_scores", "diebold_mariano", "divergence_counts", "error_shares",
     "exact_stretches", "excess_area", "forecast_line", "forgetting", "friedman", "fullest", "geometric_ratio", "harm",
     "has_diverged", "holm", "is_barred", "label_curves", "label_gains", "label_worth", "labels_released", "latest",
     "leaderboard", "leaky_scenarios", "mean_by", "mean_interval", "mean_over_seeds", "median_ratio", "median_trace",
     "metrics_of", "over_scenarios", "overall", "paired_difference", "paired_ratio", "pareto_front", "peak_excess",
-    "rank_pairs", "recovery_time", "reference_curve", "regret_against_fixed", "regret_against_regimes", "return_time",
-    "rolling_error", "settled_level", "signed_ranks", "skill", "skill_intervals", "smallest_signed_rank_p",
-    "stretch_length", "thin", "totals", "twin_cost", "win_tie_loss", "with_entries", "with_intervals",
+    "questions", "rank_pairs", "recovery_time", "reference_curve", "regret_against_fixed", "regret_against_regimes",
+    "return_time", "rolling_error", "settled_level", "signed_ranks", "skill", "skill_intervals",
+    "smallest_signed_rank_p", "stretch_length", "thin", "totals", "twin_cost", "win_tie_loss", "with_entries",
+    "with_intervals",
 ]  # fmt: skip

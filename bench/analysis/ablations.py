@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from bench.analysis.statistics.paired import paired_difference
+from bench.results.record import PluginRecord
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,13 @@ class Question:
     other: str
 
 
-MEMORY_QUESTIONS = (
-    Question("writing within the window", "titans-a", "frozen"),
-    Question("carrying the memory", "titans-b", "titans-a"),
-    Question("writing on during service", "titans-b", "titans-b-stale"),
-    Question("writing in order", "titans-b", "titans-b-shuffled"),
-    Question("carrying exactly", "titans-b", "titans-b-window"),
-    Question("training the backbone", "titans-c", "titans-b"),
-)
+def questions(strategies: Iterable[PluginRecord]) -> list[Question]:
+    """What strategies say of each other in ``ablation_of`` and ``lacks``, in the order of the first strategy's name."""
+    found: dict[Question, None] = {}
+    for strategy in strategies:
+        found |= {Question(part, strategy.name, other): None for part, other in strategy.ablation_of.items()}
+        found |= {Question(part, other, strategy.name): None for part, other in strategy.lacks.items()}
+    return sorted(found, key=lambda question: question.one)
 
 
 def ablations(

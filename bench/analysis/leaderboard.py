@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.entries import is_barred, leaky_scenarios, with_entries
-from bench.contracts.metric import BUILT_IN
+from bench.contracts.metric import BUILT_IN, is_free
 from bench.results.record import FIELDS
 
 PERSISTENCE, FROZEN = BASELINES = "persistence", "frozen"
@@ -27,7 +27,7 @@ def metrics_of(runs: pd.DataFrame) -> list[str]:
     columns = list(runs.columns)
     between = columns[columns.index("windows") + 1 : columns.index("val_mse")]
     known = [name for name in BUILT_IN if name in columns]
-    return [*known, *(name for name in between if name not in known)]
+    return [*known, *(name for name in between if name not in known and is_free(name))]
 
 
 def skill(runs: pd.DataFrame, reference: str) -> pd.Series:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.contracts.errors import ENDS_SESSION, BenchError, traceback_of, words_of
 
@@ -30,21 +30,22 @@ class Verdict:
 
 
 def kinds_of(name: str) -> list[str]:
-    """What a name stands for: strategy, forecaster, dataset.
+    """What a name stands for: strategy, forecaster, dataset, metric.
 
     Raises:
         BenchError: Nothing is called so.
     """
     from bench.contracts.dataset import DATASETS
     from bench.contracts.forecaster import FORECASTERS
-    from bench.contracts.registry import unknown
+    from bench.contracts.metric import METRICS
+    from bench.contracts.registry import Registry, unknown
     from bench.contracts.strategy import STRATEGIES
 
-    names = {"strategy": name, "forecaster": name, "dataset": name.partition(":")[0]}
-    registries = {"strategy": STRATEGIES, "forecaster": FORECASTERS, "dataset": DATASETS}
-    if found := [kind for kind, registry in registries.items() if names[kind] in registry]:
+    registries: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS, METRICS)
+    names = {DATASETS.kind: name.partition(":")[0]}
+    if found := [registry.kind for registry in registries if names.get(registry.kind, name) in registry]:
         return found
-    raise unknown("plug-in", name, [entry.name for registry in registries.values() for entry in registry])
+    raise unknown("plug-in", name, [entry.name for registry in registries for entry in registry])
 
 
 def check_plugin(
@@ -83,13 +84,17 @@ def _verdict_on(audits: Iterator[Audit]) -> Verdict:
 
 
 def _checked(name: str, kind: str, plugins: tuple[Path, ...]) -> Verdict:
-    """The checks of a forecaster or a dataset, in whatever process."""
+    """The checks of a forecaster, a dataset or a metric, in whatever process."""
     from bench import testing
     from bench.contracts.discovery import load_plugins, raised_at
     from bench.evaluation.isolation import isolated
 
     load_plugins(plugins)
-    check = testing.check_forecaster if kind == "forecaster" else testing.check_dataset
+    check = {
+        "forecaster": testing.check_forecaster,
+        "dataset": testing.check_dataset,
+        "metric": testing.check_metric,
+    }[kind]
     try:
         with isolated(0, 1):
             return Verdict(tuple(check(name)))

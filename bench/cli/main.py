@@ -290,10 +290,11 @@ def leaderboard(
 
 @app.command(name="list")
 def list_all(plugins: Plugins = None) -> None:
-    """Strategies, forecasters, datasets, engines, presets and experiments."""
+    """Strategies, forecasters, datasets, metrics, engines, presets and experiments."""
     from bench.contracts.dataset import DATASETS
     from bench.contracts.engine import ENGINES
     from bench.contracts.forecaster import FORECASTERS
+    from bench.contracts.metric import METRICS
     from bench.contracts.protocol import PRESETS
     from bench.contracts.strategy import STRATEGIES
     from bench.execution.experiment import experiment_files
@@ -306,6 +307,7 @@ def list_all(plugins: Plugins = None) -> None:
     )
     print_table("Forecasters", ("name", "what it is"), [(e.name, e.summary) for e in FORECASTERS])
     print_table("Datasets", ("name", "what it is"), [(e.name, e.summary) for e in DATASETS])
+    print_table("Metrics", ("name", "better", "what it is"), [(e.name, e.cls.better, e.summary) for e in METRICS])
     print_table("Engines", ("name", "needs", "what it is"), [(e.name, e.cls.package, e.summary) for e in ENGINES])
     presets = [(name, f"S = {preset['stride'] or 'H'}, K = {preset['block']}") for name, preset in PRESETS.items()]
     print_table("Protocol presets", ("name", "schedule"), presets)
@@ -314,7 +316,7 @@ def list_all(plugins: Plugins = None) -> None:
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A strategy, forecaster or dataset.")],
+    name: Annotated[str, typer.Argument(help="A strategy, forecaster, dataset or metric.")],
     plugins: Plugins = None,
     results: Results = Path("results"),
     engine: Annotated[str, typer.Option(help="serial: in a process beside this one; inline: in this one.")] = "serial",

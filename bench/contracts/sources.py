@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib.machinery
 import io
+import re
 import site
 import sys
 import sysconfig
@@ -102,7 +103,7 @@ def modules_behind(
 
 
 def bare_code(text: str, tree: ast.AST) -> str:
-    """Source text without what decides no number: comments, docstrings, blank lines, trailing blanks."""
+    """Source text without what decides no number: comments, docstrings, blanks, and what a class is shown as."""
     written = text.split("\n")
     lines = [line.encode() for line in written]
     kept = set[int]()  # lines that end within a string
@@ -113,7 +114,10 @@ def bare_code(text: str, tree: ast.AST) -> str:
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = written[row - 1][:column].encode()
-    for first, start, last, end in _bare_strings(tree):
+    for node in (*_bare_strings(tree), *_shown_as(tree)):
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        first, start, last, end = node.lineno - 1, node.col_offset, node.end_lineno - 1, node.end_col_offset
         rest = lines[last][end:]
         lines[first : last + 1] = [lines[first][:start], *[b""] * (last - first)]
         lines[last] += rest
@@ -122,13 +126,28 @@ def bare_code(text: str, tree: ast.AST) -> str:
     return b"\n".join(line for row, line in enumerate(plain) if line or row in kept).decode()
 
 
-def _bare_strings(tree: ast.AST) -> Iterator[tuple[int, int, int, int]]:
-    """Start and end, as row and column in bytes, of each statement that is only a string."""
+def _bare_strings(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Statements that are nothing but a string."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            assert node.end_lineno is not None
-            assert node.end_col_offset is not None
-            yield node.lineno - 1, node.col_offset, node.end_lineno - 1, node.end_col_offset
+        if isinstance(node, ast.Expr) and _is_text(node.value):
+            yield node
+
+
+def _shown_as(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Statements of classes that say what reports compare a strategy with, and its colour (see `bench.Strategy`)."""
+    for node in (one for cls in ast.walk(tree) if isinstance(cls, ast.ClassDef) for one in cls.body):
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names, value = {target.id for target in targets if isinstance(target, ast.Name)}, node.value
+        is_table = isinstance(value, ast.Dict) and all(map(_is_text, (*value.keys, *value.values)))
+        is_colour = isinstance(value, ast.Constant) and re.fullmatch("#[0-9a-f]{6}", str(value.value)) is not None
+        if (is_table and names in ({"ablation_of"}, {"lacks"})) or (is_colour and names == {"colour"}):
+            yield node
+
+
+def _is_text(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Group = Literal["core", "control", "leaky", "literature", "user"]
 GROUPS: tuple[str, ...] = get_args(Group)
+COLOUR = "#[0-9a-f]{6}"
 
 
 class StrategyConfig(Config):
@@ -157,6 +159,13 @@ class Strategy:
         carries: What lasts from one block to the next, in a few words; printed in the report.
         tiny: Values of ``Config`` that make it cheap, for the contract checks.
         depends_on: Data files that it reads, relative to its own file: where one changes, its runs are new ones.
+        adapts: False for one whose model is the same at all times; reports do not ask whether its adapting pays.
+        ablation_of: What it does and another strategy does not, as the subject of a sentence, and that strategy's name:
+            ``{"carrying the memory": "without-memory"}``. A report compares the two. Subclasses do not inherit it.
+        lacks: The same, said by the other one: ``{"carrying the memory": "with-memory"}``.
+        colour: In figures, ``#rrggbb``; subclasses do not inherit it. By default reports choose one.
+
+    The last three decide no outcome: where they change in a file, its runs stay valid.
     """
 
     Config: ClassVar[type[StrategyConfig]] = StrategyConfig
@@ -169,6 +178,10 @@ class Strategy:
     carries: ClassVar[str] = "nothing"
     tiny: ClassVar[dict[str, Any]] = {}
     depends_on: ClassVar[tuple[str, ...]] = ()
+    adapts: ClassVar[bool] = True
+    ablation_of: ClassVar[dict[str, str]] = {}
+    lacks: ClassVar[dict[str, str]] = {}
+    colour: ClassVar[str] = ""
 
     def __init__(self, service: StrategyContext) -> None:
         self.config = service.config
@@ -234,6 +247,13 @@ def _objection(cls: type[Strategy]) -> str:
         return wrong
     if cls.group not in GROUPS:
         return f"has the group {cls.group!r}, which is none of {', '.join(GROUPS)}"
+    for name in ("ablation_of", "lacks"):
+        stated = vars(cls).get(name, {})
+        texts = (*stated, *stated.values()) if isinstance(stated, dict) else (None,)
+        if not all(isinstance(text, str) and text for text in texts):
+            return f'has {name} = {stated!r}: write what differs and a strategy\'s name, {{"the memory": "frozen"}}'
+    if not isinstance(cls.colour, str) or not re.fullmatch(COLOUR, cls.colour or "#000000"):
+        return f"has the colour {cls.colour!r}: write it as #rrggbb"
     if cls.needs and not cls.uses_forecaster:
         return f"needs {' and '.join(sorted(cls.needs))} of a forecaster: say uses_forecaster = True, too"
     return ""

@@ -63,6 +63,7 @@ class Accumulator:
 
     def record(self, means: ErrorMeans) -> MetricRecord:
         """Its value for all that was added, or the reason why it has none."""
+        means = replace(means, origins=self.by_origin)
         value = self._asked(lambda metric: float(metric.value(means)))
         if value is not None and np.isnan(value):
             value, self._reason = None, "not a number"
@@ -156,9 +157,14 @@ class ErrorSums:
         """Mean squared error over windows, leads and channels, scaled; NaN before the first window."""
         return float(self.squares.sum() / (self.windows * self.squares.size)) if self.windows else float("nan")
 
+    @property
+    def means(self) -> ErrorMeans:
+        """Means over the windows."""
+        return ErrorMeans(self.windows, self.squares / self.windows, self.absolutes / self.windows, self.std)
+
     def errors(self, val_mse: float | None) -> Errors:
         """The record's summary, pooled over windows, leads and channels, with the scaled MSE of a warm start."""
-        means = ErrorMeans(self.windows, self.squares / self.windows, self.absolutes / self.windows, self.std)
+        means = self.means
         return Errors(
             windows=self.windows,
             **{name: METRICS[name].cls(MetricContext(self.std)).value(means) for name in FIELDS},
@@ -168,8 +174,6 @@ class ErrorSums:
             mse_by_lead=means.square.mean(axis=1).tolist(),
             mae_by_lead=means.absolute.mean(axis=1).tolist(),
             metrics={
-                metric.entry.name: metric.record(replace(means, origins=metric.by_origin))
-                for metric in self.metrics
-                if metric.entry.name not in FIELDS
+                metric.entry.name: metric.record(means) for metric in self.metrics if metric.entry.name not in FIELDS
             },
         )

@@ -226,3 +226,9 @@ def _truth_record(series: DriftSeries) -> TruthRecord | None:
 def _plugin_record(entry: Entry[Any], choice: Choice, config: Any, **about: Any) -> PluginRecord:
     given, values = choice.options, config.model_dump(mode="json")
     return PluginRecord(name=entry.name, summary=entry.summary, given=given, config=values, sha=entry.sha, **about)
+
+
+def stated(cls: type[Strategy]) -> dict[str, Any]:
+    """What a strategy says of itself in its record."""
+    own = {name: vars(cls).get(name, getattr(Strategy, name)) for name in ("ablation_of", "lacks", "colour")}
+    return {"group": cls.group, "carries": cls.carries, "adapts": cls.adapts, **own}

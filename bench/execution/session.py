@@ -11,7 +11,7 @@ from bench.contracts.engine import Pool
 from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.series import DriftSeries
 from bench.contracts.strategy import STRATEGIES
-from bench.evaluation.run import RunPaths, load_series
+from bench.evaluation.run import RunPaths, load_series, stated
 from bench.evaluation.run_spec import RunSpec, run_keys
 from bench.execution.audits import audit_missing
 from bench.execution.changes import keep_code_of
@@ -152,6 +152,7 @@ def run_all(
     store.write_manifest(cells, keep=options.is_filtered)
     _say_what_changed(ahead, console)
     _set_damaged_aside(ahead, store, console)
+    _restate(ahead, store)
     done, elsewhere = Counter[str](), Counter[str]()
     well = {run_id for run_id, found in ahead.found.items() if found.state == "ok"} - {r.run_id for r in ahead.missing}
     try:
@@ -207,6 +208,23 @@ def _keep_earlier(ahead: Plan, store: Store, console: Screen) -> bool:
     for line in lines:
         console.say(line)
     return bool(earlier.kept)
+
+
+def _restate(ahead: Plan, store: Store) -> None:
+    """Bring what strategies say of themselves up to date in the records that are kept; no outcome depends on it."""
+    missing, kept = {run.run_id for run in ahead.missing}, dict[str, list[str]]()
+    for run in ahead.runs:
+        if run.run_id not in missing and ahead.found[run.run_id].state == "ok":
+            kept.setdefault(run.strategy.name, []).append(run.run_id)
+    for name, run_ids in kept.items():
+        now = stated(STRATEGIES[name].cls)
+        first = store.read(run_ids[0])
+        if first is None or all(getattr(first.strategy, key) == value for key, value in now.items()):
+            continue
+        for run_id in reversed(run_ids):  # the first one last: by it, work that was broken off is known
+            if (record := store.read(run_id)) is not None:
+                strategy = record.strategy.model_copy(update=now)
+                store.restate(record.model_copy(update={"strategy": strategy}))
 
 
 def _say_what_changed(ahead: Plan, console: Screen) -> None:

@@ -14,10 +14,40 @@ def _unchanged(values: Values) -> Values:
     return values
 
 
+SAID: dict[str, Values] = {
+    "frozen": {"adapts": False, "colour": "#222222"},
+    "persistence": {"adapts": False, "colour": "#707070"},
+    "seasonal-naive": {"adapts": False, "colour": "#a58f73"},
+    "rls": {"colour": "#e69f00"},
+    "retrain": {"colour": "#009e73"},
+    "titans-a": {"ablation_of": {"writing within the window": "frozen"}, "colour": "#56b4e9"},
+    "titans-b": {
+        "ablation_of": {
+            "carrying the memory": "titans-a",
+            "writing on during service": "titans-b-stale",
+            "writing in order": "titans-b-shuffled",
+            "carrying exactly": "titans-b-window",
+        },
+        "colour": "#0072b2",
+    },
+    "titans-b-shuffled": {"colour": "#882255"},
+    "titans-b-stale": {"colour": "#cc79a7"},
+    "titans-b-window": {"colour": "#332288"},
+    "titans-c": {"ablation_of": {"training the backbone": "titans-b"}, "colour": "#d55e00"},
+}
+"""What the strategies of version 3 would have said of themselves."""
+
+
+def _statements_came(values: Values) -> Values:
+    """Version 3 held MSE, MAE and RMSE and no other metrics, and not what strategies say of themselves."""
+    strategy = values["strategy"]
+    return values | {"strategy": strategy | (SAID.get(strategy["name"], {}) if strategy.get("group") != "user" else {})}
+
+
 MIGRATIONS: dict[int, Callable[[Values], Values]] = {  # from each version to the next
     1: _unchanged,  # had no seal, and is read without one
     2: _unchanged,  # did not say which harness and checkpoint a run used
-    3: _unchanged,  # held MSE, MAE and RMSE, and no other metrics
+    3: _statements_came,
 }
 
 

@@ -52,6 +52,10 @@ class PluginRecord(Part):
     sha: str = ""  # identity of the code and data behind it (see `bench.contracts.outcomes`)
     group: str = ""  # a strategy's group; empty for a forecaster
     carries: str = ""  # what a strategy carries over; empty for a forecaster
+    adapts: bool = True  # what a strategy says of itself, like the next three (see `bench.Strategy`)
+    ablation_of: dict[str, str] = {}
+    lacks: dict[str, str] = {}
+    colour: str = ""
 
 
 class EventRecord(Part):

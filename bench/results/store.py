@@ -256,6 +256,14 @@ class Store:
         if (timing := self.read_timing(run_id)) is not None:
             self.write_timing(record.run_id, timing)
 
+    def restate(self, record: Record) -> None:
+        """Write the record of a run anew; its frames stay as they are, and a run that is not whole stays as it is."""
+        found, before = self.inspect(record.run_id)
+        if found.state == "ok" and before is not None and (seal := self._load(record.run_id)[1]) is not None:
+            folder = self.folder / record.run_id
+            text = add_checksum(record.as_json(), [folder / name for name in seal.files])
+            replace_whole(folder / RECORD, text, self.folder)
+
     def put(self, work: Path, run_id: str, *, replace: bool) -> None:
         """Move a whole folder, written elsewhere on this disk, to its place as a run, in one step."""
         final = self.folder / run_id

@@ -17,6 +17,7 @@ from bench.testing.findings import (
     TamperingError,
 )
 from bench.testing.forecaster_checks import check_forecaster
+from bench.testing.metric_checks import check_metric
 from bench.testing.replay import MakeStrategy, forecasts_of
 from bench.testing.schedules import LABEL_REGIMES, Schedule, draw_schedule
 from bench.testing.tiny import Form, fitting_forecasters, small_series, tiny_maker
@@ -24,6 +25,7 @@ from bench.testing.tiny import Form, fitting_forecasters, small_series, tiny_mak
 __all__ = [
     "DISTURBANCES", "LABEL_REGIMES", "AsRun", "CheckError", "Disturbance", "Form", "InsensitiveError", "LeakError",
     "MakeStrategy", "NondeterministicError", "OrderError", "OutOfTimeError", "Schedule", "TamperingError",
-    "audit_strategy", "check_dataset", "check_forecaster", "check_strategy", "draw_schedule", "fitting_forecasters",
-    "forecasts_of", "leak_canary", "probe", "small_series", "tiny_maker", "trace_changes_nothing",
+    "audit_strategy", "check_dataset", "check_forecaster", "check_metric", "check_strategy", "draw_schedule",
+    "fitting_forecasters", "forecasts_of", "leak_canary", "probe", "small_series", "tiny_maker",
+    "trace_changes_nothing",
 ]  # fmt: skip

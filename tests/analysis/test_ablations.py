@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import MEMORY_QUESTIONS, Question, ablations, median_trace
+from bench.analysis import Question, ablations, median_trace, questions
+from bench.results.migrations import SAID
+from bench.results.record import PluginRecord
 
 HELPS = (Question("carrying", "titans-b", "titans-a"),)
 
@@ -22,9 +24,10 @@ def level(value: float, origins: int = 100, seeds: int = 2) -> pd.DataFrame:
 
 def test_every_question_that_can_be_asked_is_answered() -> None:
     names = ["frozen", "titans-a", "titans-b", "titans-b-stale", "titans-b-shuffled", "titans-b-window", "titans-c"]
+    strategies = [PluginRecord(name=name, **SAID[name]) for name in names]
     known = entries(*((name, name, "titans", "{}") for name in names), ("rls", "rls", "none", "{}"))
     errors = {name: level(1.0 + i) for i, name in enumerate([*names, "rls"])}
-    found = ablations(known, errors, 1, MEMORY_QUESTIONS).set_index(["one", "other"])
+    found = ablations(known, errors, 1, questions(strategies)).set_index(["one", "other"])
     assert found["difference"].round(9).to_dict() == {
         ("titans-a", "frozen"): 1.0,
         ("titans-b", "titans-a"): 1.0,

@@ -10,10 +10,11 @@ import pytest
 from bench.contracts.dataset import DATASETS
 from bench.contracts.discovery import load_plugins
 from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.metric import METRICS
 from bench.contracts.protocol import ProtocolSpec
 from bench.contracts.section import SECTIONS
 from bench.contracts.strategy import STRATEGIES
-from bench.testing import check_dataset, check_forecaster, leak_canary, small_series, tiny_maker
+from bench.testing import check_dataset, check_forecaster, check_metric, leak_canary, small_series, tiny_maker
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +40,8 @@ def test_the_examples_of_a_page_pass_their_checks(page: str, tmp_path: Path) -> 
                 leak_canary(tiny_maker(name), series, protocol, cuts=(series.split.validation + 7,))
         elif name in FORECASTERS:
             check_forecaster(name)
+        elif name in METRICS:
+            check_metric(name)
         elif name in DATASETS:
             check_dataset(name)
         else:  # its figure and table are looked at in tests/report/test_section.py

@@ -16,6 +16,7 @@ from bench.contracts.metric import METRICS
 from bench.contracts.protocol import Protocol
 from bench.report import write_report
 from bench.results.audit import AUDITS, Audit, AuditStatus, audited_sha, write_audit
+from bench.results.migrations import SAID
 from bench.results.record import (
     DatasetRecord,
     Errors,
@@ -57,6 +58,7 @@ STRATEGIES = (
     FakeStrategy("retrain", 0.215, 1.5, 5.0, 55.0, uses_forecaster=True),
     FakeStrategy("titans-b-stale", 0.232, 2.3, 6.5, 0.02, group="control", uses_forecaster=True),
 )
+KNOWN = {name: str(said["colour"]) for name, said in SAID.items()}
 ENVIRONMENT = {
     "command": "bench run default",
     "python": "3.11.7",
@@ -280,6 +282,7 @@ def make_record(strategy: FakeStrategy, scenario: FakeScenario, seed: int, /, **
             sha="s0",
             group=strategy.group,
             carries="memory" if strategy.name.startswith("titans-b") else "nothing",
+            **SAID.get(strategy.name, {}),
         ),
         "forecaster": forecaster if strategy.uses_forecaster else None,
         "training": {"steps": 200, "batch": 32} if strategy.uses_forecaster else None,

@@ -21,7 +21,7 @@ from bench.report.figures.cost import draw_cost
 from bench.report.figures.forecasts import draw_forecasts
 from bench.report.figures.labels import Box, place_labels, spread_out, stack_labels
 from bench.report.figures.lead import draw_leads
-from bench.report.figures.palette import KNOWN, Look, colours, looks
+from bench.report.figures.palette import Look, colours, looks
 from bench.report.figures.series import POINTS, draw_series
 from bench.report.figures.stream import draw_stream, rolling_window
 from bench.report.view.comparisons import cost_of
@@ -29,6 +29,8 @@ from bench.report.view.error_parts import by_lead
 from bench.report.view.highlight import highlighted_entries, shown_entries
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
+
+from .conftest import KNOWN
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def results(two_datasets: Path) -> Results:
 
 @pytest.fixture(scope="module")
 def shown(results: Results) -> list[Look]:
-    return looks(results.board_of("akl-pedestrians"), colours(results.runs["strategy"]))
+    return looks(results.board_of("akl-pedestrians"), colours(results.runs["strategy"], results.colours))
 
 
 def lines(axes: Axes) -> dict[str, Any]:
@@ -254,7 +256,7 @@ def test_forecasts_have_a_panel_each_and_share_the_scale(shown: list[Look]) -> N
 
 
 def test_colours_are_stable_and_differ(results: Results) -> None:
-    few, many = colours(["rls", "zz", "aa"]), colours([*KNOWN, "zz", "aa"])
+    few, many = colours(["rls", "zz", "aa"], KNOWN), colours([*KNOWN, "zz", "aa"], KNOWN)
     assert few == {name: many[name] for name in few}
     assert len({to_hex(colour) for colour in many.values()}) == len(many)
 

@@ -18,11 +18,13 @@ from matplotlib.axes import Axes
 from bench.report import write_report
 from bench.report.figures.canvas import Drawing, drawing_style
 from bench.report.figures.label_curve import draw_label_curve
-from bench.report.figures.palette import KNOWN, Look
+from bench.report.figures.palette import Look
 from bench.report.view.detail import label_errors
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 from bench.results.store import Store
+
+from .conftest import KNOWN
 
 REGIMES: dict[str, dict[str, Any]] = {
     "all": {},

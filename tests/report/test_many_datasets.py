@@ -18,7 +18,7 @@ from bench.report import write_report
 from bench.report.blocks import figures_in
 from bench.report.document import report as report_of
 from bench.report.figures.canvas import drawing_style
-from bench.report.figures.palette import FAINT, KNOWN, colours, looks
+from bench.report.figures.palette import FAINT, colours, looks
 from bench.report.render.markdown import render
 from bench.report.view.detail import (
     ENDS,
@@ -36,6 +36,7 @@ from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 
 from ..throughput.many_results import ENTRIES, write_many
+from .conftest import KNOWN
 
 DATASETS = 15
 FULL = 2 * ENDS + MIDDLE
@@ -174,7 +175,7 @@ def test_no_line_figure_has_more_than_twelve_lines(results: Results) -> None:
 
 
 def test_a_strategy_has_one_colour_in_all_figures(results: Results) -> None:
-    palette = colours(results.runs["strategy"])
+    palette = colours(results.runs["strategy"], results.colours)
     for scenario in results.scenarios:
         board = results.board_of(scenario)
         strategies = dict(zip(board["entry"], board["strategy"], strict=True))
@@ -184,9 +185,9 @@ def test_a_strategy_has_one_colour_in_all_figures(results: Results) -> None:
 
 def test_twenty_strangers_have_twenty_colours() -> None:
     names = [f"mine-{i}" for i in range(20)]
-    palette = colours([*names, *KNOWN])
+    palette = colours([*names, *KNOWN], KNOWN)
     assert len({palette[name] for name in names} | set(KNOWN.values())) == 20 + len(KNOWN)
-    assert palette == colours(reversed([*names, *KNOWN]))
+    assert palette == colours(reversed([*names, *KNOWN]), KNOWN)
 
 
 def board(entries: dict[str, float]) -> pd.DataFrame:

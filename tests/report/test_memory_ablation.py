@@ -17,11 +17,13 @@ from bench.report import write_report
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.contrast import draw_contrasts
 from bench.report.figures.memory import _wide, draw_memory
-from bench.report.figures.palette import KNOWN, Look, colours, looks
-from bench.report.view.comparisons import memory_ablations
+from bench.report.figures.palette import Look, colours, looks
+from bench.report.view.comparisons import part_ablations
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 from bench.results.store import TRACE
+
+from .conftest import KNOWN
 
 SCENARIO = "akl-pedestrians"
 
@@ -56,7 +58,7 @@ def page(clear: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def section(text: str) -> str:
-    found = re.search(r"^## Memory ablations$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^## Ablations$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
     return found[1] if found else ""
 
 
@@ -66,7 +68,7 @@ def report(folder: Path, tmp_path: Path) -> str:
 
 def test_the_sentence_says_what_helps_what_hurts_and_what_is_not_clear(page: str) -> None:
     text = section(page)
-    sentence = re.search(r"^### Memory on .*?\n\n(.*?)$", text, re.MULTILINE)
+    sentence = re.search(r"^### Parts on .*?\n\n(.*?)$", text, re.MULTILINE)
     assert sentence is not None
     pattern = (
         r"Writing within the window \(MSE −3\d\.\d %\), writing in order \(MSE −2\d\.\d %\) and carrying exactly "
@@ -81,7 +83,7 @@ def test_the_table_is_that_of_the_analysis(clear: Path, page: str) -> None:
     text = section(page)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.split("\n") if line.startswith("| ")]
     assert rows[0][:2] == ["Part of the memory", "compared"]
-    found = memory_ablations(read_results(clear))
+    found = part_ablations(read_results(clear))
     assert len(rows) == 1 + len(found) == 7
     for cells, (_, row) in zip(rows[1:], found.iterrows(), strict=True):
         assert cells[:2] == [row["subject"], f"{row['one']} against {row['other']}"]
@@ -95,7 +97,7 @@ def test_the_table_is_that_of_the_analysis(clear: Path, page: str) -> None:
 def test_differences_are_those_of_the_runs_on_disk(clear: Path) -> None:
     results = read_results(clear)
     streams = results.errors_by_seed(SCENARIO)
-    row = memory_ablations(results).set_index("subject").loc["carrying the memory"]
+    row = part_ablations(results).set_index("subject").loc["carrying the memory"]
     expected = np.mean([streams["titans-b"][s] - streams["titans-a"][s] for s in range(3)])
     assert row["difference"] == pytest.approx(expected)
     for seed in range(3):
@@ -109,7 +111,7 @@ def test_what_was_not_run_is_named_and_what_is_too_short_too(readme: Path) -> No
     text = section(readme.read_text(encoding="utf-8"))
     missing = "writing in order (titans-b against titans-b-shuffled) and carrying exactly (titans-b against"
     assert text.count(missing) == 2
-    etth2 = text.partition("### Memory on etth2")[2]
+    etth2 = text.partition("### Parts on etth2")[2]
     assert "Too few forecasts to tell: writing within the window" in etth2  # 96 forecasts, 24 overlap
     assert "[" not in re.sub(r"!\[.*?\)", "", etth2)
 
@@ -129,7 +131,7 @@ def test_half_lives_are_medians_in_rows_and_seasons(results: Results, readme: Pa
 def test_without_titans_there_is_no_such_section(tmp_path: Path, fakes: Any) -> None:
     folder = fakes.write_results(tmp_path / "r", strategies=fakes.strategies[:4], seeds=1).folder
     text = report(folder, tmp_path)
-    assert "Memory ablations" not in text
+    assert "## Ablations" not in text
     assert not (tmp_path / "report" / "tables" / "ablations.csv").exists()
     assert not list((tmp_path / "report" / "figures").glob("contrast-*"))
 
@@ -158,7 +160,7 @@ def lines(axes: Axes) -> dict[str, Any]:
 
 
 def test_the_figure_of_differences(clear: Path) -> None:
-    found = memory_ablations(read_results(clear))
+    found = part_ablations(read_results(clear))
     with drawing_style():
         figure = draw_contrasts(found, KNOWN).figure
         figure.draw_without_rendering()
@@ -178,7 +180,7 @@ def test_the_figure_of_differences(clear: Path) -> None:
 def traced(results: Results) -> tuple[pd.DataFrame, list[Look]]:
     trace = results.traces[results.traces["scenario"] == SCENARIO]
     board = results.board_of(SCENARIO)
-    return trace, looks(board[board["entry"].isin(trace["entry"])], colours(results.runs["strategy"]))
+    return trace, looks(board[board["entry"].isin(trace["entry"])], colours(results.runs["strategy"], results.colours))
 
 
 def test_the_figure_of_the_carried_memory(results: Results) -> None:

@@ -21,7 +21,7 @@ from syrupy.assertion import SnapshotAssertion
 from bench.contracts.text import one_line, shown_lines
 from bench.report import PAGE, write_report
 from bench.report.blocks import Block, Bullets, Heading, Paragraph, escape, runs
-from bench.report.figures.palette import KNOWN, SPARE
+from bench.report.figures.palette import SPARE
 from bench.report.html.cells import number, podium
 from bench.report.html.document import assemble, compose_page
 from bench.report.html.payload import as_json, payload
@@ -34,6 +34,7 @@ from bench.report.view.loading import read_results
 from bench.results.store import Store
 
 from ..conftest import Bench
+from .conftest import KNOWN
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=60)  # half surrogate pairs too
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script>", "<!--", "]]>", "a\u2028b\u202ec")

@@ -401,7 +401,7 @@ def test_columns_are_explained_where_they_stand(readme: Path) -> None:
 def test_what_percent_is_of_is_said(readme: Path) -> None:
     """A paired difference over the other's mean may end beyond -100, which no ratio of errors does."""
     text = readme.read_text(encoding="utf-8")
-    for section in ("Statistical significance", "Memory ablations"):
+    for section in ("Statistical significance", "Ablations"):
         assert "shares of the other's mean MSE" in text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
 
 

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.analysis.leaderboard import PERSISTENCE
+from bench.contracts.strategy import COLOUR
 from bench.report.view.highlight import highlighted_entries, shown_entries
 from bench.report.view.loaded import Results
 
 INK, MUTED, FAINT, GREY_NAME = "#222222", "#6b6b6b", "#c9c9c9", "#8f8f8f"
 
-# Okabe and Ito's palette, then Tol's muted one. Greys and black are for what does not adapt.
-KNOWN = {
-    PERSISTENCE: "#707070",
-    "seasonal-naive": "#a58f73",
-    FROZEN: "#222222",
-    "rls": "#e69f00",
-    "titans-a": "#56b4e9",
-    "titans-b": "#0072b2",
-    "titans-c": "#d55e00",
-    "retrain": "#009e73",
-    "titans-b-stale": "#cc79a7",
-    "titans-b-shuffled": "#882255",
-    "titans-b-window": "#332288",
-}
+# What this package brings has Okabe and Ito's palette, then Tol's muted one; greys and black for what does not adapt.
 SPARE = ("#aa4499", "#999933", "#661100", "#6a51a3", "#44aa99", "#cc6677", "#117733", "#4a6a8a", "#b2a2e0", "#ddcc77")
 SHADES = (0.0, -0.35, 0.4)  # how far a spare colour is moved to black, or to white
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
@@ -55,7 +44,7 @@ class Look:
     def line(self) -> dict[str, Any]:
         """Arguments for matplotlib's ``plot``."""
         if self.highlighted:
-            order = 2.5 if self.colour in (KNOWN[PERSISTENCE], KNOWN[FROZEN]) else 3  # baselines hide nobody
+            order = 2.5 if len({*re.findall("[0-9a-f]{2}", self.colour)}) == 1 else 3  # what is grey hides nobody
             return {"color": self.colour, "ls": self.dash, "lw": 1.2, "zorder": order, "label": self.entry}
         return {"color": FAINT, "lw": 0.8, "zorder": 2, "label": self.entry}
 
@@ -65,12 +54,18 @@ class Look:
         return self.colour if self.highlighted else GREY_NAME
 
 
-def colours(strategies: Iterable[str]) -> dict[str, str]:
-    """A colour for each strategy: its own where it has one, otherwise the next spare one in the order of hashes."""
+def colours(strategies: Iterable[str], stated: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A colour for each strategy: its own where it states one, otherwise the next spare one in the order of hashes.
+
+    Args:
+        strategies: Their names.
+        stated: The colours that they state, by name; what is no colour is as good as none.
+    """
     names = set(strategies)
-    strangers = sorted(names - set(KNOWN), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    own = {name: colour for name, colour in (stated or {}).items() if re.fullmatch(COLOUR, colour)}
+    strangers = sorted(names - set(own), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     spare = {name: _spare(i) for i, name in enumerate(strangers)}
-    return {name: KNOWN.get(name) or spare[name] for name in names}
+    return {name: own.get(name) or spare[name] for name in names}
 
 
 def _spare(number: int) -> str:
@@ -101,7 +96,7 @@ def looks(board: pd.DataFrame, palette: dict[str, str]) -> list[Look]:
 
 def palette_of(results: Results) -> dict[str, str]:
     """A colour for each strategy of an experiment."""
-    return colours(results.runs["strategy"])
+    return colours(results.runs["strategy"], results.colours)
 
 
 def looks_of(results: Results, scenario: str) -> list[Look]:

@@ -58,7 +58,7 @@ def streams_payload(results: Results, room: int) -> dict[str, Any]:
     order = [*detailed(results), *collapsed(results)]
     found = [scenario for scenario in order if len(results.streams.get(scenario, ())) > 1]
     limits = limits_for(sum(results.streams[scenario].shape[1] for scenario in found), len(found), room)
-    palette = colours(results.runs["strategy"])
+    palette = colours(results.runs["strategy"], results.colours)
     plots = [_plot(results, scenario, palette, limits) for scenario in found[: limits.scenarios]]
     left_out = []
     if len(found) > len(plots):

@@ -12,8 +12,8 @@ from bench.report.view.around_events import around_drifts
 from bench.report.view.comparisons import (
     against_best,
     cost_of,
-    memory_ablations,
     pair_table,
+    part_ablations,
     persistence_ratios,
     skill_table,
 )
@@ -65,7 +65,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "label_worth": worth_of_labels(results),
         "label_gains": gains_from_labels(results),
         "skill_intervals": skill_table(results),
-        "ablations": memory_ablations(results),
+        "ablations": part_ablations(results),
         "trace": results.traces,
         "cost": cost_of(results),
         "recovery": _first_column(pd.concat(recovery), "scenario") if recovery else pd.DataFrame(),

@@ -1,11 +1,10 @@
-"""Ablations of the memory: each part of it against the strategy that lacks just that part."""
+"""Ablations: each part of a strategy against the strategy that lacks just that part."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis import MEMORY_QUESTIONS
 from bench.report.blocks import Block, Heading, Paragraph, Table, escape, paragraphs
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.contrast import draw_contrasts
@@ -21,7 +20,7 @@ from bench.report.sections.differences import (
     difference_cells,
     origins_cell,
 )
-from bench.report.view.comparisons import memory_ablations
+from bench.report.view.comparisons import part_ablations
 from bench.report.view.detail import detail
 from bench.report.view.loaded import Results
 
@@ -47,20 +46,20 @@ def memory_ablation(results: Results) -> list[Block]:
     """For each scenario a sentence, a table, a figure and what was carried; nothing without such strategies."""
     blocks: list[Block] = []
     for scenario in detail(results).shown:
-        here = memory_ablations(results)
+        here = part_ablations(results)
         here = here[here["scenario"] == scenario] if len(here) else here
         carried = _carried(results, scenario)
         if here.empty and not carried:
             continue
-        blocks.append(Heading(f"Memory on {escape(scenario)}", 3))
+        blocks.append(Heading(f"Parts on {escape(scenario)}", 3))
         if len(here):
-            alt = f"What each part of the memory changes on {scenario}"
+            alt = f"What each part changes on {scenario}"
             blocks += [Paragraph(_answer(here)), _table(here)]
             blocks += drawn(results, "contrast", scenario, alt, _ablation_figure, results, here)
         alt = f"The carried memory over the stream of {scenario}"
-        blocks += paragraphs(_unasked(here), carried)
+        blocks += paragraphs(_unasked(results, here), carried)
         blocks += drawn(results, "memory", scenario, alt, _memory_figure, results, scenario)
-    return [Heading("Memory ablations"), Paragraph(HOW_TO_READ), *blocks] if blocks else []
+    return [Heading("Ablations"), Paragraph(HOW_TO_READ), *blocks] if blocks else []
 
 
 def _answer(here: pd.DataFrame) -> str:
@@ -99,10 +98,10 @@ def _table(here: pd.DataFrame) -> Table:
     return Table(headers, rows, text_columns=2)
 
 
-def _unasked(here: pd.DataFrame) -> str:
+def _unasked(results: Results, here: pd.DataFrame) -> str:
     """Which questions have no answer, for want of what to compare with."""
     asked = set(here["subject"]) if len(here) else set()
-    missing = [q for q in MEMORY_QUESTIONS if q.subject not in asked]
+    missing = [q for q in results.questions if q.subject not in asked]
     if not missing:
         return ""
     named = [f"{q.subject} ({q.one} against {q.other})" for q in missing]

@@ -35,7 +35,6 @@ VERDICTS = {
 """What is said of one strategy, and of several."""
 
 MOST_SKILLS = 16  # in the figure
-NOT_ADAPTING = (FROZEN, PERSISTENCE, "seasonal-naive")
 
 
 @register_section("skill", after="overview", in_html=False)
@@ -60,7 +59,8 @@ def skill(results: Results) -> list[Block]:
 def _sentences(results: Results, found: pd.DataFrame) -> list[Block]:
     """For each dataset who beats frozen and who does not."""
     lines = []
-    known = found[(found["reference"] == FROZEN) & ~found["strategy"].isin(NOT_ADAPTING)]
+    adapting = [name for name, strategy in results.strategies.items() if strategy.adapts]
+    known = found[(found["reference"] == FROZEN) & found["strategy"].isin(adapting)]
     for scenario in detail(results).shown:
         here = known[known["scenario"] == scenario]
         parts = [_part(verdict, here[here["verdict"] == verdict]) for verdict in VERDICTS]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from bench.analysis.sweeps import best_by_option, spread_options
@@ -27,7 +29,7 @@ HOW = (
 @register_section("sweeps", after="labels", in_html=False)
 def sweeps(results: Results) -> list[Block]:
     """The experiment's sweep, if it has one."""
-    return blocks_of(results.sweeps) if results.sweeps else []
+    return blocks_of(results.sweeps, results.colours) if results.sweeps else []
 
 
 def not_served(found: Sweeps) -> list[Block]:
@@ -36,11 +38,11 @@ def not_served(found: Sweeps) -> list[Block]:
     return [Heading(f"Benchmark report: {escape(found.experiment)}", 1), Paragraph(text), *blocks_of(found)]
 
 
-def blocks_of(found: Sweeps) -> list[Block]:
+def blocks_of(found: Sweeps, stated: Mapping[str, str] | None = None) -> list[Block]:
     """For each search, the grid as a figure and a table; then the choice as TOML."""
     blocks: list[Block] = [Heading("Sweeps"), Paragraph(HOW)]
     names = {strategy: strategy.partition(" (")[0] for strategy in found.table["strategy"]}
-    palette = colours(names.values())
+    palette = colours(names.values(), stated)
     for title, rows in found.searches():
         blocks.append(Heading(f"Sweep of {escape(title)}", 3))
         drawing = _draw(rows, palette[names[rows["strategy"].iloc[0]]])

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import (
-    MEMORY_QUESTIONS,
     ablations,
     all_pairs,
     cost_table,
@@ -50,8 +49,8 @@ def persistence_ratios(results: Results) -> pd.DataFrame:
 
 
 @derived
-def memory_ablations(results: Results) -> pd.DataFrame:
-    """`ablations` of each scenario for the questions about memory, with a column ``scenario`` in front."""
+def part_ablations(results: Results) -> pd.DataFrame:
+    """`ablations` of each scenario for what strategies say of each other, with a column ``scenario`` in front."""
     frames = []
     first = results.ok.drop_duplicates(["scenario", "entry"])[["scenario", *ENTRY]]
     entries = {str(scenario): here for scenario, here in first.groupby("scenario", sort=False)}
@@ -59,7 +58,7 @@ def memory_ablations(results: Results) -> pd.DataFrame:
         if scenario not in entries:
             continue
         found = ablations(
-            entries[scenario], results.errors_by_seed(scenario), results.overlap(scenario), MEMORY_QUESTIONS
+            entries[scenario], results.errors_by_seed(scenario), results.overlap(scenario), results.questions
         )
         if len(found):
             found.insert(0, "scenario", scenario)

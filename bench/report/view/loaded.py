@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from bench.analysis import leaderboard, overall
+from bench.analysis import Question, leaderboard, overall, questions
 from bench.analysis.estimated_drift import read_drifts
 from bench.report.view.origin_errors import OriginErrors, read_origin_errors
 from bench.report.view.sweeps import Sweeps
@@ -19,7 +19,7 @@ from bench.report.view.traces import read_traces
 from bench.results.audit import Audit
 from bench.results.disk import CHANGE_POINTS
 from bench.results.frame import MetricColumn, metric_columns, shown_metrics
-from bench.results.record import Record, Timing
+from bench.results.record import PluginRecord, Record, Timing
 from bench.results.store import FORECASTS, Store
 
 T = TypeVar("T")
@@ -164,6 +164,22 @@ class Results:
         """Origins in a season; None where there is none."""
         first = self.first(scenario)
         return first.dataset.season // first.protocol.stride if first.dataset.season else None
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """What the strategies say of each other: which two differ in what."""
+        return questions(self.strategies.values())
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """The colours that strategies state, by name; empty for one that states none."""
+        return {name: strategy.colour for name, strategy in self.strategies.items()}
+
+    @cached_property
+    def strategies(self) -> dict[str, PluginRecord]:
+        """What each strategy says of itself, by name, in the run that was started last."""
+        ordered = sorted(self.records.values(), key=lambda record: str(record.environment.get("started", "")))
+        return {record.strategy.name: record.strategy for record in ordered}
 
     @cached_property
     def traces(self) -> pd.DataFrame:
