@@ -14,7 +14,7 @@ from bench.contracts.metric import BUILT_IN, is_free
 from bench.results.record import FIELDS
 
 PERSISTENCE, FROZEN = BASELINES = "persistence", "frozen"
-STANDINGS = ("failed", "unaudited", "passed")  # worst first
+AUDITS = ("failed", "unaudited", "passed")  # worst first
 
 
 def metrics_of(runs: pd.DataFrame) -> list[str]:
@@ -114,8 +114,8 @@ def _by_entry(runs: pd.DataFrame) -> pd.DataFrame:
     keys = ["scenario", "entry"]
     board = runs.drop_duplicates(keys).set_index(keys)[["strategy", "base", "group"]].sort_index()
     if "audit" in runs:
-        standing = runs["audit"].map(STANDINGS.index).groupby([runs[key] for key in keys]).min()
-        board["audit"] = standing.map(dict(enumerate(STANDINGS)))
+        worst = runs["audit"].map(AUDITS.index).groupby([runs[key] for key in keys]).min()
+        board["audit"] = worst.map(dict(enumerate(AUDITS)))
     ok = runs[runs["status"] == "ok"]
     by_entry = ok.groupby(keys)
 
@@ -167,7 +167,7 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
         one = group.iloc[0]
         row: dict[str, object] = {"entry": entry, "strategy": one["strategy"], "group": one["group"]}
         if "audit" in group:
-            row["audit"] = min(group["audit"], key=STANDINGS.index)
+            row["audit"] = min(group["audit"], key=AUDITS.index)
         row["scenarios"] = int((by_scenario["seeds"] > 0).sum())
         honest = by_scenario.loc[counted]
         row["mean_rank"] = honest["rank"].mean(skipna=False)

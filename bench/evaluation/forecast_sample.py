@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Excerpt:
+class ForecastSample:
     """Forecasts and truth around the strongest event of a stream.
 
     Attributes:
@@ -30,7 +30,7 @@ class Excerpt:
     _parts: list[tuple[int, NDArray[np.float32]]] = field(default_factory=list)
 
     @classmethod
-    def around_strongest_event(cls, stage: PreparedSeries, channels: int = 3) -> Excerpt:
+    def around_strongest_event(cls, stage: PreparedSeries, channels: int = 3) -> ForecastSample:
         """Choose from the data alone: the event, and the channels whose mean it moved most.
 
         Without an event within the stream, the stream's first rows are kept.

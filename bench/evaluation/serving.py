@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.contracts.metric import MetricContext
-from bench.evaluation.forecast_sample import Excerpt
+from bench.evaluation.forecast_sample import ForecastSample
 from bench.evaluation.metrics import Accumulator, ErrorSums, accumulators
 from bench.evaluation.profiling.profiler import Profiler
 from bench.evaluation.stream import PreparedSeries, Score, Stream
@@ -40,15 +40,15 @@ class Served:
 
     Attributes:
         stream: With its strategy as it is now.
-        excerpt: The forecasts that a report shows.
+        sample: The forecasts that a report shows.
         aside_s: Seconds that callbacks took between blocks.
     """
 
     stream: Stream
-    gauge: Profiler
+    profiler: Profiler
     sums: ErrorSums
-    excerpt: Excerpt
-    watch: TraceSampler
+    sample: ForecastSample
+    trace: TraceSampler
     aside_s: float = 0.0
 
     def timing(self, *, setup_s: float, load: float = float("nan"), alone: bool = False) -> Timing:
@@ -60,13 +60,13 @@ class Served:
             alone: Whether this is a timing pass.
         """
         aside_s = self.aside_s + sum(metric.seconds for metric in self.sums.metrics)
-        measured = self.gauge.read(load, traced_s=self.watch.seconds, aside_s=aside_s, alone=alone)
+        measured = self.profiler.read(load, traced_s=self.trace.seconds, aside_s=aside_s, alone=alone)
         return measured.model_copy(update={"setup_s": setup_s})
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """The run's frames by file name."""
-        frames = {ORIGINS: origins_frame(self.stream.stage, self.sums), FORECASTS: self.excerpt.frame()}
-        trace = self.watch.frame(self.stream.stage.series.time)
+        frames = {ORIGINS: origins_frame(self.stream.stage, self.sums), FORECASTS: self.sample.frame()}
+        trace = self.trace.frame(self.stream.stage.series.time)
         return frames if trace is None else frames | {TRACE: trace}
 
 
@@ -122,22 +122,22 @@ def serve_stream(
     total = len(protocol.origins(split.validation, split.end))
     served = Served(
         stream=stream,
-        gauge=Profiler(stream),
+        profiler=Profiler(stream),
         sums=sums_for(stage, metrics),
-        excerpt=Excerpt.around_strongest_event(stage),
-        watch=TraceSampler.over(stream.strategy, protocol, split.validation, split.end, asked),
+        sample=ForecastSample.around_strongest_event(stage),
+        trace=TraceSampler.over(stream.strategy, protocol, split.validation, split.end, asked),
     )
 
     def keep(origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
         add_errors(served.sums, forecasts, stage.truths(origins))
-        served.excerpt.add(origins, forecasts)
+        served.sample.add(origins, forecasts)
         score(origins, forecasts)
 
     def rolling_mse() -> float:
         return served.sums.mse
 
     def on_block(origin: int) -> None:
-        served.watch.after_block(origin)
+        served.trace.after_block(origin)
         progress((origin - split.validation) // protocol.stride + 1, total, rolling_mse)
         begun = time.perf_counter()
         after_block(origin)

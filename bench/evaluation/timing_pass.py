@@ -120,7 +120,7 @@ def serve_opening(run: RunSpec, place: RunPaths, blocks: int, *, blind: bool = T
             counted = parameters.now(stream.strategy.forecaster)
 
             def after_block(origin: int) -> None:
-                served.watch.after_block(origin)
+                served.trace.after_block(origin)
                 curtain.after_block(origin)
 
             flops = count_flops(stream, curtain.next, split.end, after_block)
