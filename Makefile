@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench smoke report example test check throughput torture mutations outcomes lint types verify clean
+.PHONY: help setup bench smoke report example test check throughput torture mutations outcomes lint types verify calibrate-statistics clean
 
 help:  ## what each target does
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -51,6 +51,9 @@ mutations: $(READY)  ## edit one place of the code at a time, 60 times: the test
 
 outcomes: $(READY)  ## note that the code changed and no number did (SUBJECTS=harness: that numbers did)
 	$(BIN)/python -W ignore -m tests.outcomes_file $(SUBJECTS)
+
+calibrate-statistics: $(READY)  ## size and power of the report's test, by simulation (STREAMS=)
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.statistics_calibration $(or $(STREAMS),1000)
 
 verify: $(READY)  ## recompute the calibration tables
 	$(BIN)/bench verify

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from bench.analysis.statistics.paired import paired_difference
+from bench.analysis.verdicts import seen_from
 from bench.results.record import PluginRecord
 
 
@@ -34,31 +34,31 @@ def questions(strategies: Iterable[PluginRecord]) -> list[Question]:
     return sorted(found, key=lambda question: question.one)
 
 
-def ablations(
-    entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], overlap: int, questions: Sequence[Question]
-) -> pd.DataFrame:
-    """Answer every question that the entries of one scenario can answer.
+def ablations(entries: pd.DataFrame, pairs: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
+    """Answer every question that the verdicts of one scenario can answer.
 
     Entries are paired on the same forecaster. If ``other`` ran with several options, the entry with the options of
     ``one`` is taken, else the one with defaults, else the first.
 
     Args:
         entries: Columns ``entry, strategy, base, strategy_config``, a row for each entry.
+        pairs: From `verdicts_of` the entries.
 
     Returns:
-        Columns ``subject, one, other`` (entries), ``strategy, against`` (strategies) and those of `Difference.row`.
+        Columns ``subject, strategy, against`` (strategies), and those of ``pairs``.
     """
-    known: list[dict[Any, Any]] = [row for row in entries.to_dict("records") if row["entry"] in errors]
-    rows = []
+    known: list[dict[Any, Any]] = entries.to_dict("records")
+    found = []
     for question in questions:
         for first in (row for row in known if row["strategy"] == question.one):
             second = _counterpart(first, [row for row in known if row["strategy"] == question.other])
-            if second is None:
-                continue
-            if found := paired_difference(errors[first["entry"]], errors[second], overlap):
-                named = {"subject": question.subject, "one": first["entry"], "other": second}
-                rows.append(named | {"strategy": question.one, "against": question.other, **found.row})
-    return pd.DataFrame(rows)
+            seen = seen_from(pairs, first["entry"])
+            named = {"subject": question.subject, "strategy": question.one, "against": question.other}
+            found.append(seen[seen["other"] == second].assign(**named))
+    if not found:
+        return pd.DataFrame()
+    rows = pd.concat(found, ignore_index=True)
+    return rows[["subject", "strategy", "against", *pairs.columns]]
 
 
 def _counterpart(entry: dict[Any, Any], candidates: Sequence[dict[Any, Any]]) -> str | None:

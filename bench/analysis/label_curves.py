@@ -9,9 +9,9 @@ import pandas as pd
 
 from bench.analysis.entries import PLAIN, scenario_parts, shortest_names, with_entries
 from bench.analysis.leaderboard import FROZEN, reference_errors
-from bench.analysis.ratios import geometric_ratio
 from bench.analysis.recovery import mean_interval
-from bench.analysis.statistics.paired import paired_difference
+from bench.analysis.statistics.skill_test import false_discovery_rate
+from bench.analysis.verdicts import Pair, verdicts
 from bench.contracts.protocol import Protocol
 
 SHARE, DELAY = "share", "delay"
@@ -50,9 +50,7 @@ def label_curves(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
 
 
-def label_worth(
-    curves: pd.DataFrame, errors: Mapping[str, Mapping[str, pd.DataFrame]], overlap: int, stretch: int
-) -> pd.DataFrame:
+def label_worth(curves: pd.DataFrame, errors: Mapping[str, Mapping[str, pd.DataFrame]], stretch: int) -> pd.DataFrame:
     """What fewer or later labels cost each entry that uses labels, paired by origin and seed.
 
     Compared are the smallest share (of two ways to it, every n-th) with the largest; matured labels with instant
@@ -61,25 +59,22 @@ def label_worth(
     Args:
         curves: Of one family, from `label_curves`.
         errors: By scenario, then by entry.
-        stretch: Least origins in a stretch, see `geometric_ratio`.
 
     Returns:
-        Columns ``kind, family, entry, strategy, less, more`` (scenarios), those of `Difference.row` for MSE with
-        fewer or later labels less MSE with more or earlier ones, and ``ratio``, `geometric_ratio` of the two.
+        Columns ``kind, family, entry, strategy, less, more`` (scenarios), and those of `verdicts` on fewer or later
+        labels compared with more or earlier ones, exploratory.
     """
-    rows = []
+    family = []
     for entry, here in curves[curves["moves"].astype(bool)].groupby("entry", sort=False):
         for less, more in _steps(here[np.isfinite(here["mse"].astype(float))]):
             one, other = (errors.get(step["scenario"], {}).get(str(entry)) for step in (less, more))
-            if one is None or other is None or (found := paired_difference(one, other, overlap)) is None:
-                continue
-            row = {key: less[key] for key in ("kind", "family", "entry", "strategy")}
-            row |= {"less": less["scenario"], "more": more["scenario"], **found.row}
-            rows.append(row | {"ratio": geometric_ratio(one, other, stretch)})
-    return pd.DataFrame(rows)
+            if one is not None and other is not None:
+                names = {key: less[key] for key in ("kind", "family", "entry", "strategy")}
+                family.append(Pair(names | {"less": less["scenario"], "more": more["scenario"]}, one, other))
+    return verdicts(family, stretch, false_discovery_rate)
 
 
-def label_gains(curves: pd.DataFrame, errors: Mapping[str, Mapping[str, pd.DataFrame]], overlap: int) -> pd.DataFrame:
+def label_gains(curves: pd.DataFrame, errors: Mapping[str, Mapping[str, pd.DataFrame]], stretch: int) -> pd.DataFrame:
     """Whether an entry is better with its labels than the frozen forecaster, paired by origin and seed.
 
     Args:
@@ -88,12 +83,12 @@ def label_gains(curves: pd.DataFrame, errors: Mapping[str, Mapping[str, pd.DataF
 
     Returns:
         A row for each scenario and each entry whose error moves: columns ``kind, family, scenario, entry, strategy, x,
-        way, against`` (the entry of frozen on the same forecaster, or the first) and those of `Difference.row`.
+        way, against`` (the entry of frozen on the same forecaster, or the first) and those of `verdicts`, exploratory.
         Nothing if frozen has no result, or moves.
     """
     moves = curves["moves"].astype(bool)
     frozen = curves[(curves["strategy"] == FROZEN) & ~moves & (curves["seeds"] > 0)]
-    rows = []
+    family = []
     for _, row in curves[moves & np.isfinite(curves["mse"].astype(float))].iterrows():
         here = frozen[frozen["scenario"] == row["scenario"]]
         same = here[here["base"] == row["base"]] if row["base"] != "none" else here
@@ -101,11 +96,9 @@ def label_gains(curves: pd.DataFrame, errors: Mapping[str, Mapping[str, pd.DataF
         if same.empty or not {row["entry"], same["entry"].iloc[0]} <= set(by_entry):
             continue
         against = same["entry"].iloc[0]
-        found = paired_difference(by_entry[row["entry"]], by_entry[against], overlap)
-        if found is not None:
-            known = {key: row[key] for key in ("kind", "family", "scenario", "entry", "strategy", "x", "way")}
-            rows.append({**known, "against": against, **found.row})
-    return pd.DataFrame(rows)
+        names = {key: row[key] for key in ("kind", "family", "scenario", "entry", "strategy", "x", "way")}
+        family.append(Pair(names | {"against": against}, by_entry[row["entry"]], by_entry[against]))
+    return verdicts(family, stretch, false_discovery_rate)
 
 
 def fullest(curves: pd.DataFrame) -> str:

@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.statistics.paired import Difference, Ratio, paired_difference, paired_ratio
-
 Floats = NDArray[np.float64]
 
 RECOVERED = 1.1
@@ -134,19 +132,6 @@ def return_time(
     if twin is None and not len(before):
         return float("nan")
     return recovery_time(returned, float(before.mean()) if twin is None else twin, window, hold, factor)
-
-
-def harm(errors: pd.DataFrame, left_alone: pd.DataFrame, overlap: int) -> Ratio | None:
-    """What adapting costs without drift: the `paired_ratio` of a strategy's error to the frozen forecaster's."""
-    return paired_ratio(errors, left_alone, overlap)
-
-
-def twin_cost(errors: pd.DataFrame, twin: pd.DataFrame, start: int, overlap: int) -> Difference | None:
-    """What a drift costs: `paired_difference` of the error from row ``start`` on, on the series less on its twin.
-
-    What makes a row hard to forecast is in both and cancels out.
-    """
-    return paired_difference(errors[errors.index >= start], twin, overlap)
 
 
 def aligned(errors: pd.DataFrame, changes: Sequence[int], window: int) -> pd.DataFrame:

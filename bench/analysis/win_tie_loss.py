@@ -13,8 +13,7 @@ def win_tie_loss(pairs: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Count wins, ties and losses of each entry against each other one.
 
     Args:
-        pairs: A row for each pair and scenario: columns ``one, other, difference, significant, obstacle``, see
-            `with_intervals`.
+        pairs: A row for each pair and scenario: columns ``one, other, verdict``, see `bench.analysis.verdicts`.
         runs: The runs that count: columns ``scenario, entry, seed, mse``.
 
     Returns:
@@ -44,9 +43,9 @@ def win_tie_loss(pairs: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(pairs: pd.DataFrame, entry: str, other: str, sign: int) -> pd.DataFrame:
-    clear, ahead = pairs["significant"].astype(bool), sign * pairs["difference"]
-    better, worse = clear & (ahead < 0), clear & (ahead > 0)
-    counts = {"wins": better, "ties": ~better & ~worse, "losses": worse, "untested": pairs["obstacle"] != ""}
+    better, worse = (pairs["verdict"] == verdict for verdict in ("better", "worse")[::sign])
+    untested = pairs["verdict"].isin(["too short", "undefined"])
+    counts = {"wins": better, "ties": ~better & ~worse, "losses": worse, "untested": untested}
     return (
         pd.DataFrame({"entry": pairs[entry], "other": pairs[other]}).assign(**counts).astype(dict.fromkeys(counts, int))
     )

@@ -90,13 +90,14 @@ class ExperimentResults:
 
     @property
     def pairs(self) -> pd.DataFrame:
-        """A row for each pair of ranked entries of a scenario, tested for equal accuracy.
+        """A row for each pair of ranked entries of a scenario, with the verdict on the first.
 
-        Columns are ``scenario`` and those of `bench.analysis.all_pairs`; ``p_holm`` is adjusted for all rows together.
+        Columns are ``scenario`` and those of `bench.analysis.verdicts_of`; skills are in percent, above 0 if the first
+        is better.
         """
-        from bench.report.view.comparisons import pair_table
+        from bench.report.view.comparisons import verdict_table
 
-        return pair_table(self._loaded).copy()
+        return verdict_table(self._loaded).copy()
 
     def figures(self, most: int | None = None) -> list[NotebookFigure]:
         """The report's figures in its order, drawn when asked for.

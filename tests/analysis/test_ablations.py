@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import Question, ablations, median_trace, questions
+from bench.analysis import Question, ablations, median_trace, questions, seen_from, verdicts_of
 from bench.results.migrations import SAID
 from bench.results.record import PluginRecord
 
-HELPS = (Question("carrying", "titans-b", "titans-a"),)
+CARRYING = (Question("carrying", "titans-b", "titans-a"),)
 
 
 def entries(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
@@ -22,31 +22,40 @@ def level(value: float, origins: int = 100, seeds: int = 2) -> pd.DataFrame:
     return pd.DataFrame(value + np.random.default_rng(0).random((origins, seeds)))
 
 
+def answered(known: pd.DataFrame, errors: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return ablations(known, verdicts_of(known, errors, 1), CARRYING)
+
+
 def test_every_question_that_can_be_asked_is_answered() -> None:
     names = ["frozen", "titans-a", "titans-b", "titans-b-stale", "titans-b-shuffled", "titans-b-window", "titans-c"]
     strategies = [PluginRecord(name=name, **SAID[name]) for name in names]
     known = entries(*((name, name, "titans", "{}") for name in names), ("rls", "rls", "none", "{}"))
     errors = {name: level(1.0 + i) for i, name in enumerate([*names, "rls"])}
-    found = ablations(known, errors, 1, questions(strategies)).set_index(["one", "other"])
-    assert found["difference"].round(9).to_dict() == {
-        ("titans-a", "frozen"): 1.0,
-        ("titans-b", "titans-a"): 1.0,
-        ("titans-b", "titans-b-stale"): -1.0,
-        ("titans-b", "titans-b-shuffled"): -2.0,
-        ("titans-b", "titans-b-window"): -3.0,
-        ("titans-c", "titans-b"): 4.0,
+    pairs = verdicts_of(known, errors, 1)
+    found = ablations(known, pairs, questions(strategies)).set_index(["one", "other"])
+    assert found["verdict"].to_dict() == {
+        ("titans-a", "frozen"): "worse",
+        ("titans-b", "titans-a"): "worse",
+        ("titans-b", "titans-b-stale"): "better",
+        ("titans-b", "titans-b-shuffled"): "better",
+        ("titans-b", "titans-b-window"): "better",
+        ("titans-c", "titans-b"): "worse",
     }
-    assert found["verdict"].tolist() == ["higher", "higher", "lower", "lower", "lower", "higher"]
-    assert found.loc[("titans-a", "frozen"), "percent"] == pytest.approx(100 / errors["frozen"].to_numpy().mean())
+    change = 100 / errors["frozen"].to_numpy().mean()
+    assert found.loc[("titans-a", "frozen"), "mse_change"] == pytest.approx(change)
+    assert found["family"].tolist() == ["frozen", *["pairs"] * 5]
+    assert found["p_adjusted"].tolist() == [
+        seen_from(pairs, one).set_index("other").loc[other, "p_adjusted"] for one, other in found.index
+    ]
     assert set(found["seeds"]) == {2}
-    assert set(found["origins"]) == {100}
+    assert set(found["stretches"]) == {100}
 
 
 def test_what_lacks_its_counterpart_is_left_out() -> None:
     known = entries(("titans-b", "titans-b", "titans", "{}"), ("titans-a", "titans-a", "titans", "{}"))
-    assert ablations(known, {"titans-b": level(1.0)}, 1, HELPS).empty
+    assert answered(known, {"titans-b": level(1.0)}).empty
     other_seeds = level(1.0).rename(columns={0: 5, 1: 6})
-    assert ablations(known, {"titans-b": level(1.0), "titans-a": other_seeds}, 1, HELPS).empty
+    assert answered(known, {"titans-b": level(1.0), "titans-a": other_seeds}).empty
 
 
 def test_the_counterpart_has_the_same_forecaster_and_options_if_it_can() -> None:
@@ -61,7 +70,7 @@ def test_the_counterpart_has_the_same_forecaster_and_options_if_it_can() -> None
         ("b + v", "titans-b", "v", "{}"),
     )
     errors = {entry: level(1.0) for entry in known["entry"]}
-    found = ablations(known, errors, 1, HELPS)
+    found = answered(known, errors)
     assert dict(zip(found["one"], found["other"], strict=True)) == {
         "b + t": "a + t",
         "b (lr=1) + t": "a (lr=1) + t",

@@ -209,12 +209,11 @@ def test_worth_is_error_with_fewest_less_error_with_most(make_runs: MakeRuns) ->
     curves = label_curves(make_runs(*rows))
     names = dict(zip(curves["label_rate"], curves["scenario"], strict=True))
     errors = {names[rate]: {"rls": stream(level), "frozen": stream(1.3)} for rate, level in levels.items()}
-    (row,) = label_worth(curves, errors, overlap=1, stretch=10).to_dict("records")  # frozen takes none
+    (row,) = label_worth(curves, errors, stretch=10).to_dict("records")  # frozen takes none
     assert (row["entry"], row["less"], row["more"]) == ("rls", "d, 10 % of labels", "d, all labels")
-    assert row["difference"] == pytest.approx(0.5)
-    assert row["percent"] == pytest.approx(50, abs=1)
-    assert row["ratio"] == pytest.approx(1.5, abs=0.02)
-    assert (row["verdict"], row["origins"], row["seeds"]) == ("higher", 200, 2)
+    assert row["mse_change"] == pytest.approx(50, abs=1)
+    assert row["skill"] == pytest.approx(-50, abs=2)
+    assert (row["verdict"], row["stretches"], row["seeds"]) == ("worse", 20, 2)
 
 
 def test_the_cost_of_delay_is_matured_less_instant(make_runs: MakeRuns) -> None:
@@ -223,12 +222,12 @@ def test_the_cost_of_delay_is_matured_less_instant(make_runs: MakeRuns) -> None:
     )
     levels = dict(zip(curves["scenario"], curves["mse"], strict=True))
     errors = {scenario: {"rls": stream(level)} for scenario, level in levels.items()}
-    found = label_worth(curves, errors, overlap=1, stretch=10)
+    found = label_worth(curves, errors, stretch=10)
     assert found[["less", "more"]].to_numpy().tolist() == [
         ["d, all labels", "d, instant labels (leaky)"],
         ["d, labels 50 rows late", "d, all labels"],
     ]
-    assert found["difference"].tolist() == pytest.approx([1.0, 2.0])
+    assert found["mse_change"].tolist() == pytest.approx([100, 100], abs=2)
 
 
 def test_worth_goes_by_what_an_entry_has(make_runs: MakeRuns) -> None:
@@ -241,9 +240,9 @@ def test_worth_goes_by_what_an_entry_has(make_runs: MakeRuns) -> None:
     )
     curves = label_curves(runs)
     errors = {"d, all labels": {"rls": stream(1.0)}, "d, 50 % of labels": {"rls": stream(1.4)}}
-    found = label_worth(curves, errors, overlap=1, stretch=10)
+    found = label_worth(curves, errors, stretch=10)
     assert found[["entry", "less"]].to_numpy().tolist() == [["rls", "d, 50 % of labels"]]
-    assert label_worth(curves, {}, overlap=1, stretch=10).empty
+    assert label_worth(curves, {}, stretch=10).empty
 
 
 def test_gains_are_against_frozen_on_the_same_forecaster(make_runs: MakeRuns) -> None:
@@ -255,19 +254,19 @@ def test_gains_are_against_frozen_on_the_same_forecaster(make_runs: MakeRuns) ->
             rows.append(regime(error, strategy="frozen", forecaster=forecaster, label_rate=rate))
             rows.append(regime(error - rate, strategy="titans-c", forecaster=forecaster, label_rate=rate))
             errors[name] |= {f"frozen + {forecaster}": stream(error), f"titans-c + {forecaster}": stream(error - rate)}
-    found = label_gains(label_curves(make_runs(*rows)), errors, overlap=1)
+    found = label_gains(label_curves(make_runs(*rows)), errors, stretch=10)
     full = found[found["x"] == 1].set_index("entry")
     assert full["against"].to_dict() == {
         "rls": "frozen + linear",
         "titans-c + linear": "frozen + linear",
         "titans-c + titans": "frozen + titans",
     }
-    assert full["difference"].to_dict() == pytest.approx({"rls": -2, "titans-c + linear": -1, "titans-c + titans": -1})
+    lower = {"rls": -50.0, "titans-c + linear": -25.0, "titans-c + titans": -50.0}
+    assert full["mse_change"].to_dict() == pytest.approx(lower, abs=0.5)
     half = found[found["x"] == 0.5].set_index("entry")
-    assert half["difference"].to_dict() == pytest.approx(
-        {"rls": -2.5, "titans-c + linear": -0.5, "titans-c + titans": -0.5}
-    )
-    assert label_gains(label_curves(make_runs(regime(1.0), regime(2.0, label_rate=0.5))), errors, overlap=1).empty
+    lower = {"rls": -62.5, "titans-c + linear": -12.5, "titans-c + titans": -25.0}
+    assert half["mse_change"].to_dict() == pytest.approx(lower, abs=0.5)
+    assert label_gains(label_curves(make_runs(regime(1.0), regime(2.0, label_rate=0.5))), errors, stretch=10).empty
 
 
 # How many labels

@@ -12,7 +12,6 @@ from bench.analysis.recovery import (
     excess_area,
     forgetting,
     forward_means,
-    harm,
     mean_interval,
     peak_excess,
     recovery_time,
@@ -21,7 +20,6 @@ from bench.analysis.recovery import (
     regret_against_regimes,
     return_time,
     settled_level,
-    twin_cost,
 )
 
 Floats = NDArray[np.float64]
@@ -104,23 +102,6 @@ def test_forgetting_and_return_by_hand() -> None:
 def paths(level: float, rows: int = 400, seed: int = 0) -> pd.DataFrame:
     noise = np.random.default_rng(seed).standard_normal((rows, 2))
     return pd.DataFrame(level + 0.3 * noise, index=24 * np.arange(rows), columns=["0", "1"])
-
-
-def test_a_twin_takes_out_the_noise_and_what_came_before() -> None:
-    twin = paths(1.0)
-    errors = twin + np.where(twin.index >= 4800, 0.05, -7.0)[:, None]
-    found = twin_cost(errors, twin, 4800, overlap=1)
-    assert found is not None
-    assert found.mean == pytest.approx(0.05)
-    assert (found.low, found.high) == pytest.approx((0.05, 0.05))
-    assert found.origins == 200
-
-
-def test_harm_is_a_ratio() -> None:
-    hurt = harm(paths(1.2), paths(1.0, seed=1), 1)
-    assert hurt is not None
-    assert hurt.percent(hurt.mean) == pytest.approx(20, abs=5)
-    assert hurt.verdict == "higher"
 
 
 def test_curves_are_aligned_and_no_mean_reaches_over_a_change() -> None:

@@ -10,8 +10,8 @@ from bench.analysis import totals, win_tie_loss
 from bench.analysis.win_tie_loss import COLUMNS
 
 
-def pairs(*rows: tuple[str, str, str, float, bool, str]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["scenario", "one", "other", "difference", "significant", "obstacle"])
+def pairs(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["scenario", "one", "other", "verdict"])
 
 
 def runs(*rows: tuple[str, str, int, float]) -> pd.DataFrame:
@@ -21,10 +21,10 @@ def runs(*rows: tuple[str, str, int, float]) -> pd.DataFrame:
 def test_by_hand() -> None:
     found = win_tie_loss(
         pairs(
-            ("d", "a", "b", -1.0, True, ""),
-            ("e", "a", "b", -1.0, False, "too persistent"),
-            ("f", "b", "a", -0.5, True, ""),
-            ("f", "b", "c", 0.5, True, ""),
+            ("d", "a", "b", "better"),
+            ("e", "a", "b", "too short"),
+            ("f", "b", "a", "better"),
+            ("f", "b", "c", "worse"),
         ),
         runs(
             ("d", "a", 0, 1.0), ("d", "b", 0, 2.0), ("d", "a", 1, 3.0), ("d", "b", 1, 2.0),
@@ -47,9 +47,12 @@ def test_nobody() -> None:
     assert win_tie_loss(pairs(), runs()).empty
 
 
-@given(st.lists(st.tuples(st.sampled_from("de"), st.sampled_from(["ab", "bc", "ca"]), st.floats(-1, 1), st.booleans())))
-def test_what_one_wins_the_other_loses(rows: list[tuple[str, str, float, bool]]) -> None:
-    compared = pairs(*((scenario, names[0], names[1], gap, clear, "") for scenario, names, gap, clear in rows))
+VERDICTS = ["better", "worse", "no significant difference", "too short", "undefined"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("de"), st.sampled_from(["ab", "bc", "ca"]), st.sampled_from(VERDICTS))))
+def test_what_one_wins_the_other_loses(rows: list[tuple[str, str, str]]) -> None:
+    compared = pairs(*((scenario, names[0], names[1], verdict) for scenario, names, verdict in rows))
     found = win_tie_loss(compared, runs(("d", "a", 0, 1.0), ("d", "b", 0, 2.0), ("e", "b", 0, 1.0), ("e", "c", 0, 0.5)))
     both = {(row.entry, row.other): row for row in found.itertuples(index=False)}
     for (one, other), row in both.items():

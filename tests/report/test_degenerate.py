@@ -23,7 +23,7 @@ from bench.report.pooled.loading import read_pooled
 from bench.report.pooled.text import pooled_leaderboard
 from bench.report.render.markdown import render
 from bench.report.render.numbers import fixed, places
-from bench.report.sections.significance import p_text
+from bench.report.sections.differences import p_text
 from bench.report.view.comparisons import skill_table
 from bench.report.view.loading import read_results
 from bench.results.record import EventRecord, TruthRecord
@@ -183,8 +183,8 @@ def test_skill_against_a_reference_without_error_is_undefined(tmp_path: Path, fa
     on_each(PLAIN, PLAIN | {"persistence": 0.0}, seeds=2)(store, fakes)
     readme = write_report(store.folder, tmp_path / "report").read_text(encoding="utf-8")
     assert "Without error (but for float32's rounding): persistence on set-1." in readme
-    assert "Over all of them skill against persistence is undefined: somewhere it has no error." in readme
-    assert "**persistence** has no error: nothing beats repeating the last value. The next, rls, has 0." in readme
+    assert "Over all of them the share below persistence is undefined: somewhere it has no error." in readme
+    assert "**persistence** has no error: nothing is better than repeating the last value." in readme
     for heading in ("## Leaderboard", "### set-1", "<details><summary>Skills on set-1</summary>"):
         lines = [line for line in readme.partition(f"{heading}\n")[2].split("\n") if line.startswith("| rls")]
         assert "undefined" in lines[0], heading
@@ -200,7 +200,7 @@ def test_skill_against_a_reference_without_error_is_undefined(tmp_path: Path, fa
         ["entry", "reference"]
     )
     assert skill_intervals.loc[("rls", "persistence"), "verdict"] == "undefined"
-    assert skill_intervals.loc[("rls", "frozen"), "verdict"] == "pays"
+    assert skill_intervals.loc[("rls", "frozen"), "verdict"] == "better"
     assert skill_intervals.loc[("persistence", "frozen"), "skill"] == 100
     board = pd.read_csv(tmp_path / "report" / "tables" / "leaderboard.csv").set_index(["scenario", "entry"])
     assert board["undefined_persistence"].to_dict() == {key: key[0] == "set-1" for key in board.index}

@@ -110,7 +110,7 @@ def test_a_page_has_the_tables_of_its_dataset_and_every_link_leads_somewhere(rep
 
 
 def test_every_number_is_in_the_tables(report: Path) -> None:
-    for name in ("leaderboard", "pairs", "against_best", "cost", "by_lead"):
+    for name in ("leaderboard", "pairs", "skill", "cost", "by_lead"):
         assert pd.read_csv(report / "tables" / f"{name}.csv")["scenario"].nunique() == DATASETS
 
 

@@ -54,7 +54,7 @@ def test_two_machines_in_one_table(machines: Path) -> None:
     assert table["frozen"]["seeds"] == "3"
     assert table["frozen"]["from"] == "1, 2"
     assert "±" in table["frozen"]["MSE ↓"]
-    assert table["persistence"]["skill against persistence, % ↑"] == "reference"
+    assert table["persistence"]["MSE below persistence, % ↑"] == "reference"
     assert {row[0]: row[-1] for row in cells(text, "## etth2")}["frozen"] == "2"
     assert all(row[-1] == "2 of 2" for row in cells(text, "## All datasets")[1:])
     sources = cells(text, "## Where it comes from")

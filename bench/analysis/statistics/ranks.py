@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.statistics.equal_accuracy import holm
+from bench.analysis.statistics.skill_test import holm
 
 Floats = NDArray[np.float64]
 Obstacle = Literal["", "too few datasets", "too few entries"]
@@ -166,7 +166,7 @@ def rank_pairs(scores: pd.DataFrame) -> pd.DataFrame:
         p = float("nan") if few else signed_ranks(logs[one].to_numpy(), logs[other].to_numpy())
         rows.append((one, other, gap, nemenyi, p, float("nan"), "too few datasets" if few else ""))
     frame = pd.DataFrame(rows, columns=PAIRS)
-    frame["p_holm"] = holm(frame["p"].tolist())
+    frame["p_holm"] = holm(frame["p"].to_numpy())
     return frame
 
 

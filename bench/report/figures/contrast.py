@@ -1,4 +1,4 @@
-"""Differences with their intervals, one below the other."""
+"""Skills with their intervals, one below the other."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ LONGEST = 44
 
 
 def draw_contrasts(ablations: pd.DataFrame, palette: dict[str, str]) -> Drawing:
-    """A dot and its interval for each pair of entries, in the colour of the first; hollow and grey where unclear.
+    """A dot and its interval for each pair, in the colour of the first entry; hollow and grey where not significant.
 
     Args:
-        ablations: Of one scenario: columns ``one, other, strategy, difference, low, high, verdict``.
+        ablations: Of one scenario: columns ``one, other, strategy, skill, low, high, verdict``.
         palette: Colour of each strategy.
     """
     names = [
@@ -30,16 +30,16 @@ def draw_contrasts(ablations: pd.DataFrame, palette: dict[str, str]) -> Drawing:
     axes = figure.add_axes(box)
     axes.axvline(0, color=INK, lw=0.8, zorder=1)
     for at, (_, row) in enumerate(ablations.iterrows()):
-        clear = row["verdict"] in ("lower", "higher")
+        clear = row["verdict"] in ("better", "worse")
         colour = palette[row["strategy"]] if clear else MUTED
         if np.isfinite([row["low"], row["high"]]).all():
             axes.plot([row["low"], row["high"]], [at, at], color=colour, lw=1.6, solid_capstyle="butt", zorder=2)
         face = colour if clear else "white"
-        axes.plot([row["difference"]], [at], "o", ms=5, mec=colour, mfc=face, zorder=3, label=names[at])
+        axes.plot([row["skill"]], [at], "o", ms=5, mec=colour, mfc=face, zorder=3, label=names[at])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=FAINT, lw=0.4, alpha=0.7)
     axes.set_axisbelow(True)
-    axes.set_xlabel("difference in MSE, scaled (left of 0: the first has the lower error)")
+    axes.set_xlabel("skill of the first over the second, % (right of 0: the first is better)")
     return Drawing(figure, "")

@@ -19,7 +19,7 @@ WORST = -100.0
 
 
 def draw_skills(skills: pd.DataFrame, reference: str, palette: dict[str, str]) -> Drawing:
-    """A dot and its 95 % interval for each strategy and dataset; hollow and grey where the interval holds 0.
+    """A dot and its 95 % interval for each strategy and dataset; hollow and grey where not significant.
 
     Args:
         skills: Columns ``scenario, entry, strategy, skill, low, high, verdict``, against one reference, the entries in
@@ -41,7 +41,7 @@ def draw_skills(skills: pd.DataFrame, reference: str, palette: dict[str, str]) -
         axes.set_title(short_name(scenario, int(grid.wide / CHARACTER)), loc="left")
     label = f"skill against {reference}, % (right of 0 is better)"
     figure.text((grid.left + (WIDE - grid.left) / 2) / WIDE, 0.06 / grid.height, label, ha="center")
-    caption = "Dot: skill; bar: 95 % interval; hollow and grey: no clear difference."
+    caption = "Dot: skill; bar: 95 % interval; hollow and grey: not significant."
     return Drawing(figure, caption + (" A number at the left: far worse." if (skills["skill"] < WORST).any() else ""))
 
 
@@ -87,7 +87,7 @@ class _Grid:
 
 
 def _draw_one(axes: Axes, at: int, one: pd.Series, own: str) -> None:
-    clear = one["verdict"] in ("pays", "costs")
+    clear = one["verdict"] in ("better", "worse")
     colour = own if clear else MUTED
     if np.isfinite([one["low"], one["high"]]).all():
         axes.plot([one["low"], one["high"]], [at, at], color=colour, lw=1.6, solid_capstyle="butt", zorder=2)

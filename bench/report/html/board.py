@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from bench.report.html.cells import Better, Column, fixed_texts, number, numbers, podium, spread_texts
-from bench.report.render.numbers import NONE, UNDEFINED, brief, places
+from bench.report.render.numbers import NONE, UNDEFINED, brief
 from bench.report.sections.accuracy import measured_by, skill_cell
 from bench.report.sections.audits import MARKS
-from bench.report.sections.differences import difference_cells
+from bench.report.sections.differences import CLEAR, skill_text
 from bench.report.view.comparisons import against_best, cost_of, persistence_ratios
 from bench.report.view.loaded import Results
 
@@ -83,7 +83,7 @@ def _ranked(board: pd.DataFrame, values: pd.Series, head: tuple[str, str, str, B
 def _skill(board: pd.DataFrame, reference: str) -> Column:
     values = board[f"skill_{reference}"].astype(float)
     texts = [skill_cell(row, reference).removesuffix(" (worse)") for _, row in board.iterrows()]
-    return _ranked(board, values, (f"skill_{reference}", f"skill against {reference}", "%", "higher"), texts)
+    return _ranked(board, values, (f"skill_{reference}", f"MSE below {reference}", "%", "higher"), texts)
 
 
 def _ratio(results: Results, board: pd.DataFrame) -> Column:
@@ -95,7 +95,7 @@ def _ratio(results: Results, board: pd.DataFrame) -> Column:
 
 
 def _against_best(results: Results, board: pd.DataFrame) -> list[Column]:
-    """The best of each scenario against every other entry, in percent of the other's MSE, with its interval."""
+    """The skill of the best of each scenario over every other entry, with its interval."""
     pairs = {
         (scenario, pair["other"]): pair
         for scenario in results.scenarios
@@ -108,10 +108,10 @@ def _against_best(results: Results, board: pd.DataFrame) -> list[Column]:
         Column(
             key="against",
             label="the best against it",
-            unit="MSE, % of its own; 95\N{NO-BREAK SPACE}% interval",
+            unit="skill, %; 95\N{NO-BREAK SPACE}% interval",
             better="",
             family="error",
-            values=[None if pair is None else number(float(pair["percent"])) for pair in found],
+            values=[None if pair is None else number(float(pair["skill"])) for pair in found],
             texts=[_pair_text(pair, rank) for pair, rank in zip(found, board["rank"], strict=True)],
             intervals=[None if pair is None else _interval(pair) for pair in found],
         )
@@ -119,7 +119,7 @@ def _against_best(results: Results, board: pd.DataFrame) -> list[Column]:
 
 
 def _interval(pair: pd.Series) -> list[float] | None:
-    ends = [number(float(pair[f"percent_{end}"])) for end in ("low", "high")]
+    ends = [number(float(pair[end])) for end in ("low", "high")]
     known = [end for end in ends if isinstance(end, float)]
     return known if len(known) == len(ends) else None
 
@@ -127,8 +127,7 @@ def _interval(pair: pd.Series) -> list[float] | None:
 def _pair_text(pair: pd.Series | None, rank: float) -> str:
     if pair is None:
         return "the best" if rank == 1 else NONE
-    share = difference_cells(pair, places([pair["difference"]], 3))[1]
-    return f"{share}, significant" if pair["significant"] else share
+    return f"{skill_text(pair)}, significant" if pair["verdict"] in CLEAR else skill_text(pair)
 
 
 def _costs(results: Results, board: pd.DataFrame) -> list[Column]:

@@ -34,12 +34,12 @@ def _together(found: Pooled) -> list[Block]:
     columns = [[_name(row) for _, row in overall.iterrows()]]
     columns.append(column(overall["mean_rank"], overall["mean_rank"].notna(), 1))
     for name in measured_by(overall):
-        headers.append(f"skill against {name}, % ↑")
+        headers.append(f"MSE below {name}, % ↑")
         columns.append([skill_cell(row, name) for _, row in overall.iterrows()])
     headers.append("datasets")
     columns.append([f"{number} of {scenarios}" for number in overall["scenarios"]])
     note = (
-        "Rank by MSE, mean over datasets and protocols; skill is a mean likewise. Who lacks one of them has no "
+        "Rank by MSE, mean over datasets and protocols; so is MSE below a reference. Who lacks one of them has no "
         "average: ranks among other rivals are not comparable."
     )
     return [Heading("All datasets"), Table(headers, list(zip(*columns, strict=True))), Paragraph(note)]
@@ -61,7 +61,7 @@ def _one(found: Pooled, board: pd.DataFrame) -> Table:
     headers.append("rank")
     columns.append([f"{rank:g}" if pd.notna(rank) else NONE for rank in board["rank"]])
     for name in measured_by(board):
-        headers.append(f"skill against {name}, % ↑")
+        headers.append(f"MSE below {name}, % ↑")
         columns.append([skill_cell(row, name) for _, row in board.iterrows()])
     headers += ["seeds", "from"]
     columns += [[str(seeds) for seeds in board["seeds"]], board["sources"].tolist()]

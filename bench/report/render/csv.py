@@ -10,12 +10,11 @@ from bench.analysis import divergence_counts
 from bench.report.sections.problems import bad_runs
 from bench.report.view.around_events import around_drifts
 from bench.report.view.comparisons import (
-    against_best,
     cost_of,
-    pair_table,
     part_ablations,
     persistence_ratios,
     skill_table,
+    verdict_table,
 )
 from bench.report.view.detail import label_errors
 from bench.report.view.drift_measures import known_drifts
@@ -30,8 +29,8 @@ from bench.results.csv_text import write_frames
 def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
-    They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``against_best``, ``ranks``, ``rank_pairs``,
-    ``win_tie_loss``, ``ratios``, ``label_curves``, ``label_worth``, ``label_gains``, ``skill_intervals``,
+    They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``ranks``, ``rank_pairs``,
+    ``win_tie_loss``, ``ratios``, ``label_curves``, ``label_worth``, ``label_gains``, ``skill``,
     ``ablations``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``, ``problems``, ``diverged``; and
     of drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``, ``drift_return``,
     ``drift_regret``.
@@ -55,8 +54,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "runs": runs.sort_values(first, kind="stable"),
         "leaderboard": results.board,
         "overall": results.overall,
-        "pairs": pair_table(results),
-        "against_best": pd.concat([against_best(results, scenario) for scenario in results.scenarios]),
+        "pairs": verdict_table(results),
         "ranks": ranking.table if ranking else pd.DataFrame(),
         "rank_pairs": ranking.pairs if ranking else pd.DataFrame(),
         "win_tie_loss": ranking.win_tie_loss if ranking else pd.DataFrame(),
@@ -64,7 +62,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "label_curves": label_errors(results),
         "label_worth": worth_of_labels(results),
         "label_gains": gains_from_labels(results),
-        "skill_intervals": skill_table(results),
+        "skill": skill_table(results),
         "ablations": part_ablations(results),
         "trace": results.traces,
         "cost": cost_of(results),

@@ -82,7 +82,7 @@ def _one(results: Results, scenario: str) -> str:
     for name in references:
         heads.append(name)
         columns.append([_number(skill_cell(row, name).removesuffix(" (worse)")) for _, row in board.iterrows()])
-    over += [("skill (\\%) against $\\uparrow$", len(references))] if references else []
+    over += [("MSE below (\\%) $\\uparrow$", len(references))] if references else []
     seeds = int(board["seeds"].max()) if len(board) else 0
     first = results.first(scenario)
     caption = (

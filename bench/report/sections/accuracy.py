@@ -78,8 +78,8 @@ def _measures(results: Results) -> list[str]:
     lines += _unmeasured(results)
     if any(_has_skill(results, name) for name in (PERSISTENCE, FROZEN)):
         lines.append(
-            f"Skill is 1 {MINUS} MSE / MSE of the reference, in %, mean over seeds: above 0 is better than the "
-            f"reference, below 0 is worse. {_reference(results)}".rstrip()
+            f"MSE below a reference is 1 {MINUS} MSE / MSE of the reference, in %, mean over seeds: above 0 is better "
+            f"than the reference, below 0 is worse. {_reference(results)}".rstrip()
         )
     return lines
 
@@ -140,7 +140,7 @@ def _not_ranked(results: Results) -> list[str]:
     missing = [name for name in (PERSISTENCE, FROZEN) if not _has_skill(results, name)]
     for name in missing:
         why = _why_no_skill(results, name)
-        lines.append(f"{why[0].upper()}{why[1:]}, so there is no skill against {name}.")
+        lines.append(f"{why[0].upper()}{why[1:]}, so nothing is compared with {name}.")
     if without := _without_error(results):
         lines.append(without)
     return lines
@@ -164,7 +164,7 @@ def _without_error(results: Results) -> str:
     if not places:
         return ""
     return (
-        f"Without error (but for float32's rounding): {'; '.join(places)}. Skill against it and ratios to it are "
+        f"Without error (but for float32's rounding): {'; '.join(places)}. What is compared with it is "
         f"{UNDEFINED}, and so is a mean over datasets that counts them."
     )
 
@@ -182,7 +182,7 @@ def _together(results: Results) -> list[Block]:
     overall = results.overall
     shown = detailed(results)[:MOST_COLUMNS]
     skills = measured_by(overall)
-    headers = ["Strategy", "average rank ↓", *(f"skill against {name}, % ↑" for name in skills)]
+    headers = ["Strategy", "average rank ↓", *(f"MSE below {name}, % ↑" for name in skills)]
     headers += [f"MSE on {escape(scenario)} ↓" for scenario in shown]
     ranked = overall["mean_rank"].notna()
     columns = [column(overall["mean_rank"], ranked, 1)]
@@ -197,9 +197,8 @@ def _together(results: Results) -> list[Block]:
     most = int(results.board["seeds"].max())
     fewer = " at most" if (results.board["seeds"] != most).any() else ""
     unranked = f" (those with instant labels, {len(leaky)}, left out)" if leaky else ""
-    remarks = (
-        f"Skill is the mean over the {len(results.scenarios) - len(leaky)}{unranked}. n = {count(most, 'seed')}{fewer}."
-    )
+    remarks = f"MSE below a reference is the mean over {len(results.scenarios) - len(leaky)}{unranked}. "
+    remarks += f"n = {count(most, 'seed')}{fewer}."
     if not ranked.all():
         remarks += " A strategy without a result on each of them has no average rank."
     if len(detailed(results)) > MOST_COLUMNS:
@@ -229,7 +228,7 @@ def _one(results: Results, scenario: str) -> list[Block]:
             headers.append(head(metric))
             columns.append(metric_cells(board, metric))
     for name in measured_by(board):
-        headers.append(f"skill against {name}, % ↑")
+        headers.append(f"MSE below {name}, % ↑")
         columns.append([skill_cell(row, name) for _, row in board.iterrows()])
     if len(ratios):
         headers += RATIOS.values()

@@ -1,42 +1,75 @@
-"""How a paired difference is printed."""
+"""How a verdict is printed."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from bench.report.render.numbers import NONE, UNDEFINED, fixed, percent
+from bench.report.render.numbers import NONE, UNDEFINED, brief, percent
 
-EACH_FOR_ITSELF = "Each interval stands for itself: of twenty, one may miss by chance."
-
-PERCENT = (
-    "In %: all three as shares of the other's mean MSE, which is not resampled, so that an end may lie beyond "
-    "\N{MINUS SIGN}100."
+SKILL = (
+    "Skill is 1 \N{MINUS SIGN} MSE / MSE of the other, in %, in the geometric mean over stretches of the stream and "
+    "over seeds: above 0 the first is better. In brackets is its 95 % interval, each by itself, over other stretches "
+    "like these and other seeds."
 )
+RESOLUTION = (
+    "*Could show* is the smallest skill that this stream and these seeds would have shown with 80 % probability, and "
+    "what limits it: the number of seeds or the length of the stream."
+)
+EXPLORATORY = "p-values are adjusted within each table (Benjamini and Hochberg): these verdicts are exploratory."
 
-CLEAR = ("lower", "higher")
-"""Verdicts whose interval does not hold 0."""
-
-
-def difference_cells(row: pd.Series, decimals: int) -> list[str]:
-    """The difference and its share in percent (undefined of no error), each with its interval where it has one."""
-    interval = _interval(fixed(row["low"], decimals), fixed(row["high"], decimals))
-    share = _interval(percent(row["percent_low"]), percent(row["percent_high"]))
-    no_share = np.isfinite(row["difference"]) and np.isnan(row["percent"])  # the other has no error
-    in_percent = UNDEFINED if no_share else f"{percent(row['percent'])} {share}".rstrip()
-    return [f"{fixed(row['difference'], decimals)} {interval}".rstrip(), in_percent]
-
-
-def answer_cell(row: pd.Series, answers: dict[str, str]) -> str:
-    """The verdict in words, bold where it is clear."""
-    text = answers[row["verdict"]]
-    return f"**{text}**" if row["verdict"] in CLEAR else text
-
-
-def origins_cell(row: pd.Series) -> str:
-    """How many origins were compared, and how many are resampled together."""
-    return f"{row['origins']:,} ({row['block']:,} at a time)"
+CLEAR, UNTESTED = ("better", "worse"), ("too short", "undefined")
+UNCLEAR = {
+    "no significant difference": "no significant difference",
+    "too short": "not tested: too few stretches",
+    "undefined": "undefined: no error to compare with",
+}
+ANSWERS: dict[str, str] = {"better": "better", "worse": "worse"} | UNCLEAR
+SMALLEST_P, LEAST = 0.001, 0.1
+MUCH = 0.5  # percent: smaller skills have no sign worth a word
+HEADERS = ["skill, % ↑", "adjusted p", "verdict", "could show, %", "seeds"]
+"""Of `verdict_cells`."""
 
 
-def _interval(low: str, high: str) -> str:
-    return "" if NONE in (low, high) else f"[{low}, {high}]"
+def p_text(p: float) -> str:
+    """``p = 0.012``, that it is smaller than what is worth printing, or that there is none."""
+    if np.isnan(p):
+        return "not tested"
+    return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.3f}"
+
+
+def skill_text(row: pd.Series, apart: str = " ") -> str:
+    """The skill in percent, with its interval where it has one."""
+    if not np.isfinite(row["skill"]):  # one of the two has no error
+        return UNDEFINED
+    ends = (
+        f"{apart}[{percent(row['low'])}, {percent(row['high'])}]"
+        if np.isfinite([row["low"], row["high"]]).all()
+        else ""
+    )
+    return f"{percent(row['skill'])}{ends}"
+
+
+def verdict_cells(row: pd.Series, answers: Mapping[str, str] = ANSWERS) -> list[str]:
+    """Cells of a verdict, under `HEADERS`.
+
+    Args:
+        row: With the columns of `bench.analysis.verdicts`.
+        answers: What each verdict is called.
+    """
+    p = p_text(row["p_adjusted"]).removeprefix("p ").removeprefix("= ") if np.isfinite(row["p_adjusted"]) else NONE
+    answer = answers[row["verdict"]]
+    could = f"{could_show(row['resolution'])} ({row['limit']})" if np.isfinite(row["resolution"]) else NONE
+    return [skill_text(row), p, f"**{answer}**" if row["verdict"] in CLEAR else answer, could, str(row["seeds"])]
+
+
+def could_show(resolution: float) -> str:
+    """The smallest skill that would have been shown, in percent."""
+    return brief(resolution) if resolution >= LEAST else f"< {LEAST}"
+
+
+def is_carried_by_few(row: pd.Series) -> bool:
+    """Whether the mean MSE says the opposite of the skill: a few stretches decide the mean."""
+    return bool(row["skill"] * row["mse_change"] > 0 and min(abs(row["skill"]), abs(row["mse_change"])) >= MUCH)

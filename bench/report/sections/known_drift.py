@@ -15,11 +15,11 @@ from bench.report.figures.palette import looks, palette_of
 from bench.report.render.numbers import NONE, UNDEFINED, brief, count, fixed, percent, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
+from bench.report.sections.differences import CLEAR, EXPLORATORY
 from bench.report.view.drift_measures import curves, known_drifts
 from bench.report.view.drift_sets import DriftSet
 from bench.report.view.loaded import Results
 
-CLEAR = ("lower", "higher")
 FASTEST = 3
 HOW_TO_READ = (
     "These series were made, so it is known what drifts, from which row on, and how they had gone on without it: "
@@ -27,9 +27,9 @@ HOW_TO_READ = (
 )
 WORTH = (
     "MSE from the first row that drifts to the end (without a drift, over the stream) over {frozen}'s there, less 1, "
-    "in %: below 0 adapting helps. Geometric mean over series and seeds. In brackets the 95 % interval, from resampled "
-    "blocks of origins and, where there are several, resampled series and seeds; bold where it is without 0. A "
-    "strategy with a forecaster of its own also differs by that: no-drift shows by how much."
+    "in %: below 0 adapting helps. Geometric mean over stretches, series and seeds, with its 95 % interval; bold where "
+    f"it is significant. {EXPLORATORY} A strategy with a forecaster of its own also differs by that: no-drift shows by "
+    "how much."
 )
 RECOVERY = (
     "Rows from a change (from the end of a gradual one; 0 is who kept pace with it) until the error is within 10 % of "
@@ -40,7 +40,7 @@ RECOVERY = (
 COST = (
     "MSE from the first row that drifts on over the same strategy's on the twin, which has the same noise and no "
     "drift, less 1, in %, with the 95 % interval as above. A drift may also make a series easier to forecast. "
-    "Differences in MSE: tables/drift_cost.csv."
+    "Changes of the mean MSE: tables/drift_cost.csv."
 )
 RETURN = (
     "Forgetting: MSE when the first law returns less MSE when it was left. Rows: until the error is within 10 % of "
@@ -186,7 +186,7 @@ def _worth_figure(results: Results, here: pd.DataFrame, shown: list[DriftSet]) -
     def wide(values: pd.Series) -> pd.DataFrame:
         return here.assign(value=values).pivot(index="entry", columns="set", values="value").loc[rows, columns]
 
-    clear = wide(here["verdict"].isin(["lower", "higher"])).eq(other=True)
+    clear = wide(here["verdict"].isin(CLEAR)).eq(other=True)
     against = " or ".join(dict.fromkeys(here["against"]))
     caption = (
         f"Difference in MSE against {against}, %: blue is lower, and better; the strongest colour is four times as low "
@@ -263,7 +263,7 @@ def _cells(
 
 
 def _difference(row: pd.Series, apart: str = " ") -> str:
-    if row["verdict"] == UNDEFINED:
+    if np.isnan(row["percent"]):
         return UNDEFINED
     text = percent(row["percent"])
     if np.isfinite([row["low"], row["high"]]).all():

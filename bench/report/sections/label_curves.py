@@ -14,10 +14,10 @@ from bench.report.blocks import Block, Heading, Paragraph, Table, escape, paragr
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.label_curve import draw_label_curve
 from bench.report.figures.palette import Look, looks, palette_of
-from bench.report.render.numbers import NONE, UNDEFINED, fixed, places, with_spread, words
+from bench.report.render.numbers import NONE, fixed, places, with_spread, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
-from bench.report.sections.differences import answer_cell, difference_cells, origins_cell
+from bench.report.sections.differences import EXPLORATORY, HEADERS, SKILL, UNCLEAR, verdict_cells
 from bench.report.view.detail import detail
 from bench.report.view.highlight import MOST_HIGHLIGHTED, MOST_SHOWN
 from bench.report.view.labels import gains_from_labels, shown_families, worth_of_labels
@@ -27,18 +27,16 @@ KINDS = {SHARE: "labels", DELAY: "delay"}
 WHAT = {SHARE: "share of labels", DELAY: "delay of labels"}
 TITLES = {SHARE: "Share of labels on", DELAY: "Late labels on"}
 ANSWERS = {
-    SHARE: {"higher": "labels help", "lower": "labels hurt"},
-    DELAY: {"higher": "waiting costs", "lower": "waiting helps"},
+    SHARE: {"worse": "labels help", "better": "labels hurt"},
+    DELAY: {"worse": "waiting costs", "better": "waiting helps"},
 }
-UNCLEAR = {"no clear difference": "no clear difference", "unknown": "too few forecasts to tell"}
 HOW_TO_READ = (
     "The same streams with fewer labels, or with later ones. MSE is scaled; ± is half of the 95 % interval of the mean "
     "over seeds (Student's distribution; it knows nothing of the stream's own chance, nor of which labels were drawn). "
     "**Bold** is the lowest of those ranked. *1 in n* is every n-th label; a share in % alone is drawn label by label. "
-    "Differences are MSE with fewer (or later) labels less MSE with more (or earlier) ones, of one strategy on "
-    "the same forecasts: above 0, labels are worth having. Their intervals are from resampled streams and seeds. The "
-    "geometric mean is that of the ratio of the two errors over stretches of the stream: above 1, the same. *The same "
-    "throughout* are strategies whose error does not depend on labels at all, or not within what was tried."
+    "Below, the same strategy with fewer (or later) labels against itself with more (or earlier) ones, on the same "
+    f"forecasts. {SKILL} So below 0, labels are worth having. {EXPLORATORY} *The same throughout* are strategies whose "
+    "error does not depend on labels at all, or not within what was tried."
 )
 
 
@@ -121,14 +119,14 @@ def _with(here: pd.DataFrame, setting: str) -> str:
 
 
 def _to_beat_frozen(results: Results, ranked: pd.DataFrame, settings: dict[str, str]) -> list[str]:
-    """With which labels each strategy whose error moves is clearly below the forecaster left alone."""
+    """With which labels each strategy whose error moves is significantly better than frozen."""
     gains = _rows_of(gains_from_labels(results), ranked)
     gains = gains[gains["entry"].isin(ranked["entry"])] if len(gains) else gains
     if gains.empty:
         return []
     below, never = [], []
     for entry, rows in gains.groupby("entry", sort=False):
-        clear = set(rows.loc[rows["verdict"] == "lower", "scenario"])
+        clear = set(rows.loc[rows["verdict"] == "better", "scenario"])
         if clear:
             below.append(
                 f"{escape(entry)} with {words([name for scenario, name in settings.items() if scenario in clear])}"
@@ -136,9 +134,7 @@ def _to_beat_frozen(results: Results, ranked: pd.DataFrame, settings: dict[str, 
         else:
             never.append(escape(entry))
     parts = [*below, *([f"with no share tried {words(never)}"] if never else [])]
-    return [
-        f"Clearly below {FROZEN}, which takes no labels (paired; the 95 % interval is below 0): {'; '.join(parts)}."
-    ]
+    return [f"Significantly better than {FROZEN}, which takes no labels: {'; '.join(parts)}."]
 
 
 def _rows_of(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
@@ -189,25 +185,8 @@ def _worth(results: Results, here: pd.DataFrame) -> list[Block]:
         return []
     kind = here["kind"].iloc[0]
     settings, answers = _settings(here), ANSWERS[kind] | UNCLEAR
-    decimals = places(found[["difference", "low", "high"]].to_numpy().ravel(), 3)
     rows = []
     for _, row in found.iterrows():
         compared = f"{escape(settings[row['less']])} against {escape(settings[row['more']])}"
-        cells = [
-            escape(row["entry"]),
-            compared,
-            *difference_cells(row, decimals),
-            UNDEFINED if np.isnan(row["ratio"]) else fixed(row["ratio"], 2),
-        ]
-        rows.append([*cells, answer_cell(row, answers), origins_cell(row), str(row["seeds"])])
-    headers = [
-        "Strategy",
-        "labels compared",
-        "MSE difference",
-        "in %",
-        "ratio (geo. mean)",
-        "answer",
-        "origins",
-        "seeds",
-    ]
-    return [Table(headers, rows, text_columns=2)]
+        rows.append([escape(row["entry"]), compared, *verdict_cells(row, answers)])
+    return [Table(["Strategy", "labels compared", *HEADERS], rows, text_columns=2)]

@@ -10,15 +10,16 @@ from bench.report.figures.canvas import Drawing
 from bench.report.figures.contrast import draw_contrasts
 from bench.report.figures.memory import draw_memory
 from bench.report.figures.palette import looks, palette_of
-from bench.report.render.numbers import brief, count, percent, places, words
+from bench.report.render.numbers import brief, count, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.differences import (
     CLEAR,
-    EACH_FOR_ITSELF,
-    PERCENT,
-    answer_cell,
-    difference_cells,
-    origins_cell,
+    HEADERS,
+    RESOLUTION,
+    SKILL,
+    UNCLEAR,
+    skill_text,
+    verdict_cells,
 )
 from bench.report.view.comparisons import part_ablations
 from bench.report.view.detail import detail
@@ -26,19 +27,8 @@ from bench.report.view.loaded import Results
 
 MOST_ABLATIONS = 24  # in a figure
 NORM, HALF_LIFE = "memory_norm", "memory_half_life"
-ANSWERS = {
-    "lower": "helps",
-    "higher": "hurts",
-    "no clear difference": "no clear difference",
-    "unknown": "too few forecasts to tell",
-}
-HOW_TO_READ = (
-    "Each row compares two strategies that differ in one thing, on the same forecasts: MSE of the first less MSE of "
-    "the second, scaled, paired by origin and seed and averaged over both; below 0 the first is better. In brackets "
-    "is the 95 % interval, from streams resampled in blocks of neighbouring origins (as long as the differences depend "
-    "on each other, and no shorter than forecasts overlap) and, where there are several, from resampled seeds. Where "
-    f"it holds 0 there is no clear difference. {PERCENT} {EACH_FOR_ITSELF}"
-)
+ANSWERS = {"better": "helps", "worse": "hurts"} | UNCLEAR
+HOW_TO_READ = f"Each row compares two strategies that differ in one part. {SKILL} {RESOLUTION}"
 
 
 @register_section("memory", after="recovery", on_pages=True, in_html=False)
@@ -73,7 +63,7 @@ def _answer(here: pd.DataFrame) -> str:
         if verdict not in CLEAR:
             parts.append(f"{ANSWERS[verdict]}: {words(found['subject'].tolist())}")
             continue
-        named = [f"{s} (MSE {percent(p)} %)" for s, p in zip(found["subject"], found["percent"], strict=True)]
+        named = [f"{row['subject']} (skill {skill_text(row)} %)" for _, row in found.iterrows()]
         verb = ANSWERS[verdict] if len(named) == 1 else ANSWERS[verdict].removesuffix("s")
         parts.append(f"{words(named)} **{verb}**")
     text = "; ".join(parts)
@@ -81,21 +71,15 @@ def _answer(here: pd.DataFrame) -> str:
 
 
 def _table(here: pd.DataFrame) -> Table:
-    decimals = places(here[["difference", "low", "high"]].to_numpy().ravel(), 3)
-    rows = []
-    for _, row in here.iterrows():
-        rows.append(
-            [
-                escape(row["subject"]),
-                f"{escape(row['one'])} against {escape(row['other'])}",
-                *difference_cells(row, decimals),
-                answer_cell(row, ANSWERS),
-                origins_cell(row),
-                str(row["seeds"]),
-            ]
-        )
-    headers = ["Part of the memory", "compared", "MSE difference ↓", "in %", "answer", "origins", "seeds"]
-    return Table(headers, rows, text_columns=2)
+    rows = [
+        [
+            escape(row["subject"]),
+            f"{escape(row['one'])} against {escape(row['other'])}",
+            *verdict_cells(row, ANSWERS),
+        ]
+        for _, row in here.iterrows()
+    ]
+    return Table(["Part of the memory", "compared", *HEADERS], rows, text_columns=2)
 
 
 def _unasked(results: Results, here: pd.DataFrame) -> str:
@@ -105,7 +89,7 @@ def _unasked(results: Results, here: pd.DataFrame) -> str:
     if not missing:
         return ""
     named = [f"{q.subject} ({q.one} against {q.other})" for q in missing]
-    return f"Not told here, as one of the two did not run, or not with the same seeds: {words(named)}."
+    return f"Not told here, as one of the two did not run, is not ranked, or has other seeds: {words(named)}."
 
 
 def _carried(results: Results, scenario: str) -> str:
@@ -139,7 +123,7 @@ def _seasons(rows: float, season: int | None) -> str:
 
 
 def _ablation_figure(results: Results, here: pd.DataFrame) -> Drawing:
-    caption = "Dot: mean difference; bar: 95 % interval; hollow and grey: no clear difference."
+    caption = "Dot: skill of the first; bar: 95 % interval; hollow and grey: not significant."
     return Drawing(draw_contrasts(here.head(MOST_ABLATIONS), palette_of(results)).figure, caption)
 
 

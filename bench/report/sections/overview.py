@@ -13,7 +13,7 @@ from bench.report.figures.palette import palette_of
 from bench.report.render.numbers import NONE, UNDEFINED, count, fixed, places, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.accuracy import skill_cell
-from bench.report.sections.significance import p_text
+from bench.report.sections.differences import CLEAR, p_text
 from bench.report.view.comparisons import against_best
 from bench.report.view.detail import collapsed, detail, detailed, on_own_page
 from bench.report.view.loaded import Results
@@ -34,8 +34,8 @@ def overview(results: Results) -> list[Block]:
     if not on_own_page(results):
         return []
     rows = [_row(results, scenario) for scenario in detailed(results)]
-    headers = ["Dataset", "best", "next", "MSE of the best ↓", "its skill against persistence, % ↑"]
-    headers += ["its skill against frozen, % ↑", "the next is above it by, %", "adjusted p"]
+    headers = ["Dataset", "best", "next", "MSE of the best ↓", "MSE below persistence, % ↑"]
+    headers += ["MSE below frozen, % ↑", "the next is above it by, %", "adjusted p"]
     blocks: list[Block] = [
         Heading("Every dataset"),
         Paragraph(_choice(results)),
@@ -94,9 +94,9 @@ def _row(results: Results, scenario: str) -> list[str]:
         return [*cells, NONE, NONE]
     pairs = against_best(results, scenario)
     pair = pairs[pairs["other"] == found.next["entry"]]
-    p = float(pair["p_holm"].iloc[0]) if len(pair) else float("nan")
+    p = float(pair["p_adjusted"].iloc[0]) if len(pair) else float("nan")
     said = p_text(p).removeprefix("p ").removeprefix("= ") if np.isfinite(p) else NONE
-    said = f"**{said}**" if len(pair) and pair["significant"].iloc[0] else said
+    said = f"**{said}**" if len(pair) and pair["verdict"].iloc[0] in CLEAR else said
     share = fixed(100 * found.gap / best["mse"], 1) if best["mse"] > 0 else UNDEFINED
     return [*cells, share, said]
 

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
-from bench.analysis.skill_intervals import REFERENCES
 from bench.report.blocks import Block, Bullets, Details, Heading, Paragraph, Table, escape, paragraphs
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.palette import palette_of
 from bench.report.figures.skill import draw_skills
-from bench.report.render.numbers import NONE, UNDEFINED, count, percent, words
+from bench.report.render.numbers import NONE, count, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
-from bench.report.sections.differences import EACH_FOR_ITSELF
-from bench.report.view.comparisons import skill_table
+from bench.report.sections.differences import CLEAR, SKILL, could_show, skill_text
+from bench.report.view.comparisons import REFERENCES, skill_table
 from bench.report.view.detail import detail, detailed
 from bench.report.view.loaded import Results
 
-HOW_TO_READ = (
-    "Skill is 1 \N{MINUS SIGN} MSE / MSE of the reference, in %, geometric mean of that ratio over seeds (elsewhere "
-    "the mean of skills): above 0 the strategy is better. In brackets is the 95 % interval of that ratio, paired by "
-    "origin and seed, from streams resampled in blocks of neighbouring origins and from resampled seeds; **bold** "
-    f"where it does not hold 0. {EACH_FOR_ITSELF}"
-)
-CLEAR = ("pays", "costs")
+HOW_TO_READ = f"{SKILL} **Bold**: significant, by p-values adjusted (Holm) within two families on each dataset."
 VERDICTS = {
-    "pays": ("beats", "beat"),
-    "costs": ("loses to", "lose to"),
-    "no clear difference": ("has no significant difference from", "have no significant difference from"),
-    "unknown": ("has too few forecasts to be compared with", "have too few forecasts to be compared with"),
+    "better": ("is significantly better than", "are significantly better than"),
+    "worse": ("is significantly worse than", "are significantly worse than"),
+    "no significant difference": ("does not differ significantly from", "do not differ significantly from"),
+    "too short": ("was not tested (too few stretches) against", "were not tested (too few stretches) against"),
     "undefined": ("has no defined skill against", "have no defined skill against"),
 }
 """What is said of one strategy, and of several."""
@@ -47,7 +41,7 @@ def skill(results: Results) -> list[Block]:
     reference = next(name for name in REFERENCES if (found["reference"] == name).any())
     alt = f"Skill of each strategy against {reference}"
     blocks += drawn(results, "skill", "datasets", alt, _figure, results, reference)
-    if (found["verdict"] == UNDEFINED).any():
+    if (found["verdict"] == "undefined").any():
         blocks.append(Paragraph("Against a reference without error, skill is undefined."))
     for scenario in detail(results).shown:
         here = found[found["scenario"] == scenario]
@@ -82,14 +76,17 @@ def _own_models(results: Results, known: pd.DataFrame) -> str:
 
 
 def _part(verdict: str, here: pd.DataFrame) -> str:
-    """Those of one verdict, with their skill where it is clear; empty where there are none."""
+    """Those of one verdict, with their skill, or what could have been shown; empty where there are none."""
     if here.empty:
         return ""
-    clear = verdict in CLEAR
-    names = [
-        escape(entry) + (f" ({percent(skill)} %)" if clear else "")
-        for entry, skill in zip(here["entry"], here["skill"], strict=True)
-    ]
+    names = []
+    for _, row in here.iterrows():
+        name = escape(row["entry"])
+        if verdict in CLEAR:
+            name += f" ({skill_text(row)} %)"
+        elif np.isfinite(row["resolution"]):
+            name += f" (could show {could_show(row['resolution'])} %)"
+        names.append(name)
     one, several = VERDICTS[verdict]
     return f"{words(names)} {one if len(names) == 1 else several} frozen"
 
@@ -103,15 +100,12 @@ def _table(results: Results, here: pd.DataFrame) -> Table:
         skills = [
             cells.get((entry, name), "reference" if own["strategy"].iloc[0] == name else NONE) for name in references
         ]
-        rows.append([entry_names(results)[entry], *skills, f"{own['origins'].max():,}", str(own["seeds"].max())])
-    return Table(["Strategy", *(f"skill against {name}, % ↑" for name in references), "origins", "seeds"], rows)
+        rows.append([entry_names(results)[entry], *skills, f"{own['stretches'].max():,}", str(own["seeds"].max())])
+    return Table(["Strategy", *(f"skill against {name}, % ↑" for name in references), "stretches", "seeds"], rows)
 
 
 def _cell(row: pd.Series) -> str:
-    if row["verdict"] == UNDEFINED:
-        return UNDEFINED
-    ends = f" [{percent(row['low'])}, {percent(row['high'])}]" if row["verdict"] != "unknown" else ""
-    text = f"{percent(row['skill'])}{ends}"
+    text = skill_text(row)
     return f"**{text}**" if row["verdict"] in CLEAR else text
 
 
@@ -124,5 +118,5 @@ def _figure(results: Results, reference: str) -> Drawing:
     here = here[here["entry"].isin(kept)].sort_values("entry", key=lambda names: names.map(order.index), kind="stable")
     drawing = draw_skills(here, reference, palette_of(results))
     left = len(detailed(results)) - len(panels)
-    more = f" {count(left, 'dataset')} more: see tables/skill_intervals.csv." if left else ""
+    more = f" {count(left, 'dataset')} more: see tables/skill.csv." if left else ""
     return Drawing(drawing.figure, drawing.caption + more)

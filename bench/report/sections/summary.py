@@ -7,13 +7,12 @@ import pandas as pd
 
 from bench.analysis import Contest, contest, leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE, reference_base
-from bench.analysis.statistics.pairs import LEVEL
 from bench.report.blocks import Block, Bullets, Heading, Paragraph, escape, paragraphs
 from bench.report.render.numbers import UNDEFINED, brief, count, fixed, places, words
 from bench.report.section import register_section
 from bench.report.sections.audits import strategies_that
-from bench.report.sections.significance import difference_sentence
-from bench.report.view.comparisons import against_best, cost_of, judged, pair_table
+from bench.report.sections.differences import CLEAR, UNTESTED, could_show, is_carried_by_few, p_text, skill_text
+from bench.report.view.comparisons import against_best, cost_of, skill_table
 from bench.report.view.detail import collapsed, detail, detailed, on_own_page
 from bench.report.view.loaded import Results
 
@@ -21,8 +20,9 @@ MOST = 12
 MUCH = 0.05
 """Share of a target's stream that was filled in from which it is said."""
 BRACKETS = (
-    "Brackets hold 95 % block-bootstrap intervals; p is of Diebold and Mariano's test, adjusted after Holm: "
-    "see [Statistical significance](#statistical-significance)."
+    "Skill is 1 \N{MINUS SIGN} MSE / MSE of the other, in the geometric mean over stretches of the stream, with its "
+    "95 % interval; p-values are adjusted (Holm) on each dataset: see [Statistical "
+    "significance](#statistical-significance)."
 )
 
 
@@ -60,7 +60,7 @@ def answer(results: Results) -> list[Block]:
         lines.append(f"And {len(results.scenarios) - MOST} more below.")
     texts = []
     if any(len(against_best(results, scenario)) for scenario in shown):
-        texts += [_nothing_found(results), BRACKETS]
+        texts.append(BRACKETS)
     texts.append(_unmeasured(results))
     if bad := int((results.runs["status"] != "ok").sum()):
         texts.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
@@ -84,23 +84,6 @@ def _unmeasured(results: Results) -> str:
     )
 
 
-def _nothing_found(results: Results) -> str:
-    """That no pair of strategies differs significantly, where so; of a single pair its dataset's line says it."""
-    pairs = pair_table(results)
-    if len(pairs) < 2 or any(against_best(results, scenario)["significant"].any() for scenario in results.scenarios):
-        return ""
-    near = pairs.loc[pairs["p_holm"] < LEVEL, "scenario"].unique()
-    if any(judged(results, scenario)["significant"].any() for scenario in near):
-        return ""
-    tested = int(pairs["p"].notna().sum())
-    what = f"{len(pairs):,} pairs of strategies"
-    what += " (all datasets together)" if pairs["scenario"].nunique() > 1 else ""
-    if not tested:
-        return f"**None of the {what} could be tested for significance.**"
-    beside = "" if tested == len(pairs) else f"; {len(pairs) - tested:,} could not be tested"
-    return f"**Of {what} none differs significantly{beside}.**"
-
-
 def _over_all(results: Results) -> str:
     ranked = results.overall[results.overall["mean_rank"].notna()]
     if len(results.scenarios) < 2 or ranked.empty:
@@ -115,7 +98,7 @@ def _over_all(results: Results) -> str:
         text += f": {versus}" if versus else ""
         undefined = [name for name in (PERSISTENCE, FROZEN) if best[f"undefined_{name}"]]
         if undefined:
-            text += f". Over all of them skill against {words(undefined)} is {UNDEFINED}: somewhere it has no error"
+            text += f". Over all of them the share below {words(undefined)} is {UNDEFINED}: somewhere it has no error"
     return f"{text}."
 
 
@@ -136,7 +119,7 @@ def answer_line(results: Results, scenario: str) -> str:
         return f"**{name}**: nothing is ranked, because labels came before they could be known (instant labels)."
     if found is None:
         return f"**{name}**: no ranked strategy has a result."
-    sentences = [_winner(found), _gap(results, scenario, found)]
+    sentences = [_winner(found), _over_frozen(results, scenario, found), _rivals(results, scenario)]
     if scenario in detailed(results):
         sentences += [_cost(results, scenario, found), _losers(board)]
     return f"**{name}**: {' '.join(sentence for sentence in sentences if sentence)}"
@@ -147,12 +130,61 @@ def _winner(found: Contest) -> str:
     text = f"**{escape(best['entry'])}** has the lowest MSE, {fixed(best['mse'], places([best['mse']]))} (scaled)"
     text = text if best["mse"] > 0 else f"**{escape(best['entry'])}** has no error"
     if best["strategy"] == PERSISTENCE:
-        return f"{text}: nothing beats repeating the last value."
+        return f"{text}: nothing is better than repeating the last value."
     if best["strategy"] == FROZEN:
-        versus = _versus(best, PERSISTENCE)
-        return f"{text}{', ' + versus if versus else ''}: no way of adapting beats leaving the forecaster alone."
-    versus = _versus(best, PERSISTENCE, FROZEN)
-    return f"{text}: {versus}." if versus else f"{text}."
+        return f"{text}: no way of adapting is better than leaving the forecaster alone."
+    return f"{text}."
+
+
+def _over_frozen(results: Results, scenario: str, found: Contest) -> str:
+    """The skill of the best over frozen, or else over persistence."""
+    table = skill_table(results)
+    own = table[(table["scenario"] == scenario) & (table["entry"] == found.best["entry"])]
+    if own.empty:
+        return ""
+    row = own.iloc[0]
+    text = f"Its skill against {row['reference']} is {skill_text(row)}"
+    text += " %" if np.isfinite(row["skill"]) else ""
+    text += f", {_sure(row)}" if row["verdict"] != "undefined" else ""
+    if is_carried_by_few(row):
+        text += "; the mean MSE says the opposite, because a few stretches decide it"
+    return f"{text}."
+
+
+def _sure(row: pd.Series) -> str:
+    """The verdict on a skill, as the end of a sentence."""
+    if row["verdict"] == "too short":
+        return "not tested (too few stretches)"
+    significant = "**significant**" if row["verdict"] in CLEAR else "not significant"
+    seeds = "" if row["seeds"] > 1 else ", one seed only"
+    return f"{significant} ({p_text(row['p_adjusted'])}{seeds})"
+
+
+def _rivals(results: Results, scenario: str) -> str:
+    """Who is not significantly worse than the best, and what could have been shown."""
+    pairs = against_best(results, scenario)
+    if pairs.empty:
+        return ""
+    if (pairs["verdict"] == "better").all():
+        return "Every other entry is significantly worse."
+    if pairs["verdict"].isin(UNTESTED).all():
+        return "No other entry could be compared with it by a test."
+    equal = pairs[~pairs["verdict"].isin(CLEAR)]
+    names = words([escape(entry) for entry in equal["other"]])
+    text = f"Not significantly worse: {names}"
+    if worse := [escape(entry) for entry in pairs.loc[pairs["verdict"] == "worse", "other"]]:
+        text = (
+            f"Significantly better in most stretches: {words(worse)}. {text}"
+            if len(equal)
+            else (f"Significantly better in most stretches: {words(worse)}")
+        )
+    known = equal[equal["resolution"] > 0]
+    if known.empty:
+        return f"{text}."
+    low, high = known["resolution"].min(), known["resolution"].max()
+    could = " to ".join(dict.fromkeys([could_show(low), could_show(high)]))
+    limits = words(sorted(set(known["limit"])))
+    return f"{text} (a skill of {could} % could have been shown; limited by {limits})."
 
 
 def _versus(row: pd.Series, *references: str, prefix: str = "") -> str:
@@ -162,25 +194,6 @@ def _versus(row: pd.Series, *references: str, prefix: str = "") -> str:
         if np.isfinite(value):
             parts.append(f"{fixed(abs(value), 1)} % {'below' if value >= 0 else 'above'} {reference}")
     return prefix + words(parts) if parts else ""
-
-
-def _gap(results: Results, scenario: str, found: Contest) -> str:
-    if found.next is None:
-        return ""
-    text = f"The next, {escape(found.next['entry'])}, {_behind(found)}"
-    pairs = against_best(results, scenario)
-    pair = pairs[pairs["other"] == found.next["entry"]]
-    if pair.empty:
-        return f"{text} (not tested: they share no seed)."
-    return f"{text}: {difference_sentence(pair.iloc[0])}"
-
-
-def _behind(found: Contest) -> str:
-    """How far the next is from the best; where the best has no error, that is no share of it."""
-    assert found.next is not None
-    if found.best["mse"] > 0:
-        return f"is {fixed(100 * found.gap / found.best['mse'], 1)} % above it"
-    return f"has {fixed(found.gap, places([found.gap]))}" if found.gap > 0 else "has none either"
 
 
 def _cost(results: Results, scenario: str, found: Contest) -> str:

@@ -1,4 +1,4 @@
-"""Entries of a scenario held against each other, scenario by scenario."""
+"""Verdicts of an experiment: entries of a scenario compared with each other, scenario by scenario."""
 
 from __future__ import annotations
 
@@ -7,131 +7,138 @@ import pandas as pd
 
 from bench.analysis import (
     ablations,
-    all_pairs,
     cost_table,
     exact_stretches,
-    geometric_ratio,
     median_ratio,
-    over_scenarios,
-    skill_intervals,
-    stretch_length,
-    with_intervals,
+    paired_sums,
+    references,
+    seen_from,
+    skill_test,
+    unbeaten,
+    verdicts_of,
 )
-from bench.analysis.leaderboard import PERSISTENCE
-from bench.analysis.skill_intervals import COLUMNS as SKILLS
-from bench.analysis.statistics.pairs import LEVEL
+from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.view.loaded import Results, derived
 
 ENTRY = ["entry", "strategy", "base", "strategy_config"]
+REFERENCES = (FROZEN, PERSISTENCE)
 
 
 @derived
 def persistence_ratios(results: Results) -> pd.DataFrame:
-    """`geometric_ratio` and `median_ratio` of each entry to persistence; scenarios without it are left out.
+    """Geometric mean and median, over stretches, of each entry's MSE over that of persistence.
 
     Returns:
         Columns ``scenario, entry, ratio, median, stretch``, and ``exact, stretches``: in how many of the stretches
-        persistence has no error.
+        persistence has no error. Scenarios without persistence are left out.
     """
     rows = []
-    for scenario, errors in results.streams.items():
+    for scenario in results.streams:
         board = results.board_of(scenario)
+        errors = results.errors_by_seed(scenario)
         reference = [e for e in board.loc[board["strategy"] == PERSISTENCE, "entry"] if e in errors]
         if not reference:
             continue
-        stretch = stretch_length(len(errors), results.overlap(scenario), results.season(scenario))
-        by_seed = results.errors_by_seed(scenario)
-        exact = exact_stretches(by_seed[reference[0]], stretch)
-        for entry, own in sorted(by_seed.items()):
-            ratios = (measure(own, by_seed[reference[0]], stretch) for measure in (geometric_ratio, median_ratio))
-            rows.append((scenario, entry, *ratios, stretch, *exact))
+        stretch = results.stretch(scenario)
+        for entry, own in sorted(errors.items()):
+            if (sums := paired_sums(own, errors[reference[0]], stretch)) is not None:
+                median = median_ratio(*sums)  # NaN where most stretches have no ratio
+                ratio = np.exp(skill_test(*sums).log_ratio) if np.isfinite(median) else np.nan
+                rows.append((scenario, entry, ratio, median, stretch, *exact_stretches(sums[1])))
     return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "median", "stretch", "exact", "stretches"])
+
+
+@derived
+def _entries(results: Results) -> dict[str, pd.DataFrame]:
+    """A row for each entry of each scenario that has a result."""
+    first = results.ok.drop_duplicates(["scenario", "entry"])[["scenario", *ENTRY]]
+    return {str(scenario): here for scenario, here in first.groupby("scenario", sort=False)}
 
 
 @derived
 def part_ablations(results: Results) -> pd.DataFrame:
     """`ablations` of each scenario for what strategies say of each other, with a column ``scenario`` in front."""
-    frames = []
-    first = results.ok.drop_duplicates(["scenario", "entry"])[["scenario", *ENTRY]]
-    entries = {str(scenario): here for scenario, here in first.groupby("scenario", sort=False)}
-    for scenario in results.scenarios:
-        if scenario not in entries:
-            continue
-        found = ablations(
-            entries[scenario], results.errors_by_seed(scenario), results.overlap(scenario), results.questions
-        )
-        if len(found):
-            found.insert(0, "scenario", scenario)
-            frames.append(found)
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    frames = [
+        ablations(_ranked(results, scenario), verdicts_on(results, scenario), results.questions)
+        for scenario in results.scenarios
+    ]
+    found = [frame for frame in frames if len(frame)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+@derived
+def verdict_table(results: Results) -> pd.DataFrame:
+    """`verdicts_of` the ranked entries of each scenario, best first, with a column ``scenario`` in front."""
+    return _joined({scenario: _verdicts(results, scenario) for scenario in results.scenarios}, results)
+
+
+def _verdicts(results: Results, scenario: str) -> pd.DataFrame:
+    entries = _ranked(results, scenario)
+    return verdicts_of(entries, results.errors_by_seed(scenario), results.stretch(scenario) if len(entries) else 1)
+
+
+def _ranked(results: Results, scenario: str) -> pd.DataFrame:
+    """A row for each ranked entry of a scenario, best first."""
+    board = results.board_of(scenario)
+    ranked = board.loc[board["rank"].notna(), ["entry"]]
+    known = _entries(results).get(scenario, pd.DataFrame(columns=["scenario", *ENTRY]))
+    return ranked.merge(known, on="entry")
+
+
+@derived
+def _by_scenario(results: Results) -> dict[str, pd.DataFrame]:
+    return {str(scenario): pairs for scenario, pairs in verdict_table(results).groupby("scenario", sort=False)}
+
+
+def verdicts_on(results: Results, scenario: str) -> pd.DataFrame:
+    """The verdicts of one scenario."""
+    return _by_scenario(results).get(scenario, verdict_table(results).head(0))
+
+
+def against_best(results: Results, scenario: str) -> pd.DataFrame:
+    """The verdicts on a scenario's best entry over each other one, in the order of the leaderboard."""
+    best = _ranked(results, scenario)["entry"].head(1).tolist()
+    pairs = verdicts_on(results, scenario)
+    return pairs[pairs["one"].isin(best)]
+
+
+def not_worse(results: Results, scenario: str) -> list[str]:
+    """The ranked entries that no other one is significantly better than, in the order of the leaderboard."""
+    return unbeaten(verdicts_on(results, scenario), _ranked(results, scenario)["entry"].tolist())
 
 
 @derived
 def skill_table(results: Results) -> pd.DataFrame:
-    """`skill_intervals` of the ranked entries of each scenario, best first, with a column ``scenario`` in front."""
-    frames = [pd.DataFrame(columns=["scenario", *SKILLS])]
-    entries = results.ok.drop_duplicates(["scenario", "entry"])
+    """The verdict on each ranked entry over frozen and over persistence, best first.
+
+    Returns:
+        Columns ``scenario, entry, strategy, reference`` (a strategy), ``against`` (its entry) and those of a verdict.
+    """
+    frames = []
     for scenario in results.scenarios:
-        board = results.board_of(scenario)
-        ranked = board.loc[board["rank"].notna(), "entry"].tolist()
-        here = entries[(entries["scenario"] == scenario) & entries["entry"].isin(ranked)]
-        found = skill_intervals(here, results.errors_by_seed(scenario), results.overlap(scenario))
-        found.insert(0, "scenario", scenario)
-        places = found["entry"].map(ranked.index).to_numpy()
-        frames.append(found.iloc[np.argsort(places, kind="stable")])
-    return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+        entries, pairs = _ranked(results, scenario), verdicts_on(results, scenario)
+        strategies = dict(zip(entries["entry"], entries["strategy"], strict=True))
+        for reference in REFERENCES:
+            compared = references(entries, reference)
+            for entry in (entry for entry in strategies if entry in compared):
+                row = seen_from(pairs, entry)
+                row = row[row["other"] == compared[entry]].rename(columns={"one": "entry", "other": "against"})
+                frames.append(row.assign(strategy=strategies[entry], reference=reference))
+    if not frames:
+        return pd.DataFrame(columns=["scenario", "entry", "strategy", "reference", "against", "verdict"])
+    found = pd.concat(frames, ignore_index=True)
+    named = ["scenario", "entry", "strategy", "reference", "against"]
+    return found[[*named, *(column for column in found if column not in named)]]
 
 
-@derived
-def pair_table(results: Results) -> pd.DataFrame:
-    """`all_pairs` of the ranked entries of each scenario, `over_scenarios`."""
-    found = {}
-    for scenario in results.scenarios:
-        board = results.board_of(scenario)
-        entries = board.loc[board["rank"].notna(), "entry"].tolist()
-        found[scenario] = all_pairs(results.errors_by_seed(scenario), entries, results.overlap(scenario))
-    return over_scenarios(found)
-
-
-@derived
-def _pairs(results: Results) -> dict[str, pd.DataFrame]:
-    return {str(scenario): pairs for scenario, pairs in pair_table(results).groupby("scenario", sort=False)}
-
-
-def pairs_of(results: Results, scenario: str) -> pd.DataFrame:
-    """The pairs of one scenario."""
-    return _pairs(results).get(scenario, pair_table(results).head(0))
-
-
-def against_best(results: Results, scenario: str) -> pd.DataFrame:
-    """The pairs of a scenario's best entry, in the order of the leaderboard, `with_intervals`."""
-    return _pairs_of_the_best(results)[scenario]
-
-
-@derived
-def _pairs_of_the_best(results: Results) -> dict[str, pd.DataFrame]:
-    """For each scenario, the pairs of its best entry, in the order of the leaderboard, `with_intervals`."""
-    found = {}
-    for scenario in results.scenarios:
-        board = results.board_of(scenario)
-        best = board.loc[board["rank"].notna(), "entry"].head(1).tolist()
-        pairs = pairs_of(results, scenario)
-        pairs = pairs[pairs["one"].isin(best)]
-        found[scenario] = with_intervals(pairs, results.errors_by_seed(scenario), results.overlap(scenario))
-    return found
-
-
-def judged(results: Results, scenario: str) -> pd.DataFrame:
-    """All pairs of a scenario's ranked entries: columns ``scenario, one, other, difference, significant, obstacle``."""
-    best = against_best(results, scenario)
-    rest = pairs_of(results, scenario)
-    rest = rest[~rest.index.isin(best.index)]
-    near, overlap = rest["p_holm"] < LEVEL, results.overlap(scenario)
-    parts = [best, with_intervals(rest[near], results.errors_by_seed(scenario), overlap)]
-    parts.append(rest[~near].assign(significant=False))
-    columns = ["scenario", "one", "other", "difference", "significant", "obstacle"]
-    kept = [part[columns] for part in parts if len(part)]
-    return pd.concat(kept) if kept else pd.DataFrame(columns=columns)
+def _joined(frames: dict[str, pd.DataFrame], results: Results) -> pd.DataFrame:
+    """Frames of scenarios below each other, in their order, with a column ``scenario`` in front."""
+    found = []
+    for scenario in (scenario for scenario in results.scenarios if scenario in frames):
+        frames[scenario].insert(0, "scenario", scenario)
+        found.append(frames[scenario])
+    full = [frame for frame in found if len(frame)] or found[:1]
+    return pd.concat(full, ignore_index=True) if full else pd.DataFrame()
 
 
 @derived

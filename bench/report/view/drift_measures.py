@@ -12,18 +12,17 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import (
-    Ratio,
+    Pair,
     aligned,
     excess_area,
+    false_discovery_rate,
     forgetting,
-    harm,
-    paired_ratio,
     peak_excess,
     recovery_time,
     regret_against_fixed,
     regret_against_regimes,
     return_time,
-    twin_cost,
+    verdicts,
 )
 from bench.analysis.leaderboard import FROZEN
 from bench.report.view.drift_sets import DriftSet, drift_sets
@@ -34,48 +33,47 @@ def worth(drift_set: DriftSet) -> pd.DataFrame:
     """Each entry's error from the drift on (without a drift, over the stream) over that of the frozen forecaster.
 
     Returns:
-        Columns ``set, entry, against, percent, low, high`` (of the frozen one's MSE), ``verdict, origins,
-        repetitions``; empty without a frozen entry. The frozen entry of the same forecaster is taken, or the first.
+        Columns ``set, entry, against`` and those of `_compared`; empty without a frozen entry. The frozen entry of the
+        same forecaster is taken, or the first.
     """
     frozen = [entry for entry in drift_set.errors if entry.partition(" ")[0] == FROZEN]
-    rows = []
+    family = []
     for entry, errors in drift_set.errors.items():
         same = [name for name in frozen if drift_set.bases[name] == drift_set.bases[entry]] or frozen
-        if not same or entry in same:
-            continue
-        found = harm(errors[errors.index >= drift_set.start], drift_set.errors[same[0]], drift_set.overlap)
-        if found is not None:
-            rows.append({"set": drift_set.name, "entry": entry, "against": same[0]} | _percent(found))
-    return pd.DataFrame(rows)
+        if same and entry not in same:
+            names = {"set": drift_set.name, "entry": entry, "against": same[0]}
+            family.append(Pair(names, errors[errors.index >= drift_set.start], drift_set.errors[same[0]]))
+    return _compared(drift_set, family)
 
 
 def costs(drift_set: DriftSet) -> pd.DataFrame:
-    """`twin_cost` of each entry that ran on the twin too, and its error over that on the twin.
+    """The error from the drift on of each entry that ran on the twin too, over its error on the twin.
 
     Returns:
-        Columns ``set, entry, difference`` (MSE), ``percent, low, high`` (`paired_ratio`, of its MSE on the twin),
-        ``verdict, origins, repetitions``.
+        Columns ``set, entry`` and those of `_compared`.
     """
-    rows = []
-    for entry, errors in drift_set.errors.items():
-        if entry in drift_set.twins:
-            twin, start, overlap = drift_set.twins[entry], drift_set.start, drift_set.overlap
-            found = twin_cost(errors, twin, start, overlap)
-            ratio = paired_ratio(errors[errors.index >= start], twin, overlap)
-            if found is not None and ratio is not None:
-                rows.append({"set": drift_set.name, "entry": entry, "difference": found.mean} | _percent(ratio))
-    return pd.DataFrame(rows)
+    family = [
+        Pair({"set": drift_set.name, "entry": entry}, errors[errors.index >= drift_set.start], drift_set.twins[entry])
+        for entry, errors in drift_set.errors.items()
+        if entry in drift_set.twins
+    ]
+    return _compared(drift_set, family)
 
 
-def _percent(found: Ratio) -> dict[str, Any]:
-    return {
-        "percent": found.percent(found.mean),
-        "low": found.percent(found.low),
-        "high": found.percent(found.high),
-        "verdict": found.verdict,
-        "origins": found.origins,
-        "repetitions": found.seeds,
-    }
+def _compared(drift_set: DriftSet, family: list[Pair]) -> pd.DataFrame:
+    """Exploratory `verdicts`, each series and seed of a set being a repetition.
+
+    Returns:
+        ``percent, low, high``: by how much the MSE is higher, in the geometric mean over stretches; ``mse_change``: by
+        how much the mean is; ``verdict, stretches, repetitions``.
+    """
+    found = verdicts(family, drift_set.stretch, false_discovery_rate)
+    if found.empty:
+        return pd.DataFrame()
+    more = {"percent": -found["skill"], "low": -found["high"], "high": -found["low"]}
+    named = [name for name in ("set", "entry", "against") if name in found]
+    kept = ["percent", "low", "high", "mse_change", "verdict", "stretches", "repetitions"]
+    return found.rename(columns={"seeds": "repetitions"}).assign(**more)[[*named, *kept]]
 
 
 def recoveries(drift_set: DriftSet) -> pd.DataFrame:

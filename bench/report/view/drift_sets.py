@@ -38,6 +38,7 @@ class DriftSet:
         stride: Rows between origins.
         window: Origins in a mean.
         overlap: Origins whose truths overlap.
+        stretch: Origins in a stretch at least.
         errors: For each entry ``(origins, repetitions)`` MSE; a repetition is a seed of the noise and one of the run.
         twins: The same on the twin, for repetitions that have one.
         bases: Forecaster of each entry.
@@ -52,6 +53,7 @@ class DriftSet:
     stride: int
     window: int
     overlap: int
+    stretch: int
     errors: Errors
     twins: Errors
     bases: dict[str, str]
@@ -184,6 +186,7 @@ def _set(results: Results, scenarios: list[str], name: str) -> DriftSet:
         stride=protocol.stride,
         window=max(2, round(SEASONS * (first.dataset.season or protocol.horizon) / protocol.stride)),
         overlap=results.overlap(scenarios[0]),
+        stretch=results.stretch(scenarios[0]),
         errors={entry: pd.concat(frames, axis=1) for entry, frames in errors.items()},
         twins={entry: pd.concat(frames, axis=1) for entry, frames in twins.items()},
         bases=dict(zip(board["entry"], board["base"], strict=True)),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 
-from bench.analysis import fullest, label_gains, label_worth, stretch_length
+from bench.analysis import fullest, label_gains, label_worth
 from bench.report.view.detail import detail, label_families
 from bench.report.view.loaded import Results, derived
 
@@ -17,21 +19,20 @@ def shown_families(results: Results) -> list[pd.DataFrame]:
 @derived
 def worth_of_labels(results: Results) -> pd.DataFrame:
     """`label_worth` of each family."""
-    frames = []
-    for here in label_families(results):
-        main = fullest(here)
-        overlap = results.overlap(main)
-        stretch = stretch_length(len(results.streams.get(main, [])), overlap, results.season(main))
-        frames.append(label_worth(here, _errors_of(results, here), overlap, stretch))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return _joined(results, label_worth)
 
 
 @derived
 def gains_from_labels(results: Results) -> pd.DataFrame:
     """`label_gains` of each family."""
+    return _joined(results, label_gains)
+
+
+def _joined(results: Results, measure: Callable[..., pd.DataFrame]) -> pd.DataFrame:
     found = [
-        label_gains(here, _errors_of(results, here), results.overlap(fullest(here))) for here in label_families(results)
+        measure(here, _errors_of(results, here), results.stretch(fullest(here))) for here in label_families(results)
     ]
+    found = [frame for frame in found if len(frame)]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 

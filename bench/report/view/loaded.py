@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from bench.analysis import Question, leaderboard, overall, questions
+from bench.analysis import Question, leaderboard, overall, questions, stretch_length
 from bench.analysis.estimated_drift import read_drifts
 from bench.report.view.origin_errors import OriginErrors, read_origin_errors
 from bench.report.view.sweeps import Sweeps
@@ -159,6 +159,12 @@ class Results:
         """Forecast origins whose truths overlap: ``ceil(H / S)``."""
         protocol = self.first(scenario).protocol
         return -(-protocol.horizon // protocol.stride)
+
+    def stretch(self, scenario: str) -> int:
+        """Origins in a stretch at least, see `stretch_length`."""
+        horizon = self.first(scenario).protocol.horizon
+        origins = len(self.streams.get(scenario, ()))
+        return stretch_length(origins, self.overlap(scenario), self.season(scenario), horizon)
 
     def season(self, scenario: str) -> int | None:
         """Origins in a season; None where there is none."""

@@ -20,8 +20,8 @@ from bench.analysis import (
     smallest_signed_rank_p,
     win_tie_loss,
 )
-from bench.analysis.statistics.pairs import LEVEL
-from bench.report.view.comparisons import judged
+from bench.analysis.statistics.skill_test import LEVEL
+from bench.report.view.comparisons import verdict_table
 from bench.report.view.detail import detailed
 from bench.report.view.loaded import Results, derived
 
@@ -94,8 +94,8 @@ class Ranking:
     @cached_property
     def win_tie_loss(self) -> pd.DataFrame:
         """`win_tie_loss` over the scenarios, of all entries that are ranked in any of them."""
-        found = pd.concat([judged(self.results, scenario) for scenario in self.scenarios], ignore_index=True)
-        return win_tie_loss(found, self.results.ok)
+        found = verdict_table(self.results)
+        return win_tie_loss(found[found["scenario"].isin(self.scenarios)], self.results.ok)
 
 
 @derived

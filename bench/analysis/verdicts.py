@@ -1,0 +1,168 @@
+"""Verdicts of one stream: who is better than whom, by how much, how sure that is, and what could have been found.
+
+Every verdict is a `skill_test`, and verdicts of one family are adjusted for each other: the chance that any of them is
+false is at most 5 %. A stream has two families: each entry against the frozen forecaster, and all other pairs. A pair
+has one verdict, wherever it stands. Verdicts on anything else are exploratory: of what they find, a share of at most
+5 % is false on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.analysis.leaderboard import FROZEN, reference_base
+from bench.analysis.ratios import paired_sums
+from bench.analysis.statistics.skill_test import LEVEL, SkillTest, holm, skill_test
+
+Verdict = Literal["better", "worse", "no significant difference", "too short", "undefined"]
+Adjust = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+COLUMNS = [
+    "skill", "low", "high", "p", "p_adjusted", "verdict", "resolution", "limit", "mse_change", "stretches", "seeds",
+]  # fmt: skip
+"""Of a frame of verdicts, after those that name the pair.
+
+``skill, low, high``: of the first over the second, in percent, with its 95 % interval; ``p`` and, for its family,
+``p_adjusted``; ``verdict`` on the first; ``resolution``: the smallest skill in percent that this family would have
+found with 80 % probability, and what limits it (``limit``, ``seeds`` or ``length``); ``mse_change``: of the mean MSE,
+in percent of the second's; ``stretches`` and ``seeds`` that were compared.
+"""
+
+
+class Pair(NamedTuple):
+    """What one verdict is about.
+
+    Attributes:
+        names: Columns of its row that say so.
+        one: ``(origins, seeds)`` MSE of the entry that is judged.
+        other: Of the entry that it is compared with.
+    """
+
+    names: dict[str, Any]
+    one: pd.DataFrame
+    other: pd.DataFrame
+
+
+def verdicts(family: Iterable[Pair], stretch: int, adjust: Adjust = holm, names: Sequence[str] = ()) -> pd.DataFrame:
+    """The verdict on each pair of a family.
+
+    Args:
+        family: Pairs without an origin and a seed in common are left out.
+        stretch: Origins in a stretch at least, see `bench.analysis.ratios.stretch_length`.
+        adjust: From p-values to adjusted ones, NaN for NaN.
+        names: Columns of an empty family.
+
+    Returns:
+        A row for each pair: its names, then `COLUMNS`.
+    """
+    found = [
+        (pair.names, skill_test(*sums), _mse_change(*sums))
+        for pair in family
+        if (sums := paired_sums(pair.one, pair.other, stretch)) is not None
+    ]
+    adjusted = adjust(np.array([test.p for _, test, _ in found]))
+    tests = int(np.isfinite(adjusted).sum())
+    rows = [
+        names | _row(test, float(p), change, tests) for (names, test, change), p in zip(found, adjusted, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [*names, *COLUMNS])
+
+
+def verdicts_of(entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], stretch: int) -> pd.DataFrame:
+    """One verdict on each pair of a stream's entries.
+
+    An entry and the frozen forecaster (see `reference_base`) are of one family, all other pairs of another.
+
+    Args:
+        entries: Columns ``entry, strategy, base``, a row for each entry, best first; of several references on one
+            forecaster the first counts.
+
+    Returns:
+        Columns ``one, other`` (the better place first), ``family`` (``frozen`` or ``pairs``) and `COLUMNS`.
+    """
+    known = entries[entries["entry"].isin(list(errors))]
+    order, frozen = known["entry"].tolist(), references(known, FROZEN)
+    families: dict[str, list[Pair]] = {"frozen": [], "pairs": []}
+    for one, other in combinations(order, 2):
+        family = "frozen" if other == frozen.get(one) or one == frozen.get(other) else "pairs"
+        families[family].append(Pair({"one": one, "other": other, "family": family}, errors[one], errors[other]))
+    frames = [verdicts(family, stretch, names=["one", "other", "family"]) for family in families.values()]
+    found = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+    places = found[["one", "other"]].map(order.index)
+    return found.loc[places.sort_values(["one", "other"]).index].reset_index(drop=True)
+
+
+def references(entries: pd.DataFrame, strategy: str) -> dict[str, str]:
+    """The entry of a reference strategy that each other entry is compared with, see `reference_base`."""
+    candidates: dict[str, str] = {}  # by forecaster, the first
+    found: dict[str, str] = {}
+    rows: list[dict[Any, Any]] = entries.to_dict("records")
+    for row in rows:
+        if row["strategy"] == strategy:
+            candidates.setdefault(row["base"], row["entry"])
+    for row in rows:
+        if row["strategy"] != strategy and (base := reference_base(candidates, row["base"])) is not None:
+            found[row["entry"]] = candidates[base]
+    return found
+
+
+def seen_from(pairs: pd.DataFrame, entry: str) -> pd.DataFrame:
+    """The pairs of one entry, with the verdict on that entry: it is ``one`` in every row."""
+    own, turned = pairs[pairs["one"] == entry], pairs[pairs["other"] == entry].copy()
+    turned[["one", "other"]] = turned[["other", "one"]].to_numpy()
+    with np.errstate(divide="ignore"):  # of an entry without error
+        ratios = 1 / (1 - turned[["skill", "high", "low"]].to_numpy(dtype=float) / 100)
+        change = 1 / (1 + turned["mse_change"].to_numpy(dtype=float) / 100)
+    turned[["skill", "low", "high"]], turned["mse_change"] = 100 * (1 - ratios), 100 * (change - 1)
+    turned["verdict"] = turned["verdict"].replace({"better": "worse", "worse": "better"})
+    return pd.concat([own, turned]).sort_index()
+
+
+def unbeaten(pairs: pd.DataFrame, entries: Sequence[str]) -> list[str]:
+    """The entries that no other one is significantly better than.
+
+    Args:
+        pairs: From `verdicts_of` the entries.
+        entries: In any order, which is kept.
+    """
+    beaten = set(pairs.loc[pairs["verdict"] == "better", "other"]) | set(pairs.loc[pairs["verdict"] == "worse", "one"])
+    return [entry for entry in entries if entry not in beaten]
+
+
+def _row(test: SkillTest, p: float, change: float, tests: int) -> dict[str, Any]:
+    low, high = test.interval()
+    return {
+        "skill": 100 * test.skill,
+        "low": 100 * low,
+        "high": 100 * high,
+        "p": test.p,
+        "p_adjusted": p,
+        "verdict": _verdict(test, p),
+        "resolution": 100 * test.resolution(max(1, tests)),
+        "limit": "" if test.obstacle else test.limit,
+        "mse_change": change,
+        "stretches": test.stretches,
+        "seeds": test.seeds,
+    }
+
+
+def _verdict(test: SkillTest, p: float) -> Verdict:
+    if test.obstacle == "too short":
+        return "too short"
+    if test.obstacle:
+        return "undefined"
+    if not p < LEVEL:
+        return "no significant difference"
+    return "better" if test.log_ratio < 0 else "worse"
+
+
+def _mse_change(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Of the mean MSE, in percent of the second's; NaN if that is 0 or infinite."""
+    reference = float(other.sum())
+    return 100 * (float(one.sum()) / reference - 1) if 0 < reference < np.inf else float("nan")
