@@ -63,7 +63,7 @@ GROUPS = {
     ),
     "store": Group(
         ("bench/results/store.py",),
-        ("tests/results/test_store.py", "tests/results/test_upkeep.py", "tests/results/test_lock.py"),
+        ("tests/results/test_store.py", "tests/results/test_maintenance.py", "tests/results/test_lock.py"),
     ),
     "run_spec": Group(
         ("bench/evaluation/run_spec.py",), ("tests/execution/test_experiment.py", "tests/contracts/test_identity.py")
@@ -72,7 +72,7 @@ GROUPS = {
         ("bench/analysis/statistics/*.py",),
         tuple(
             f"tests/analysis/test_{name}.py"
-            for name in ("pairs", "drift_evidence", "paired", "ranks", "equal_accuracy", "change_points")
+            for name in ("skill_test", "verdicts", "drift_evidence", "ranks", "change_points")
         ),
     ),
     "carry": Group(
@@ -85,8 +85,6 @@ EQUIVALENT = {
     "stream.py: if count >= SCORED_TOGETHER:  ->  if not (count >= SCORED_TOGETHER):": TOGETHER,
     "stream.py: if count >= SCORED_TOGETHER:  ->  if count > SCORED_TOGETHER:": TOGETHER,
     "stream.py: SCORED_TOGETHER = 50_000  ->  SCORED_TOGETHER = 50001": TOGETHER,
-    "equal_accuracy.py: AT_ONCE = 2**20 # numbers  ->  AT_ONCE = 3**20 # numbers": TOGETHER,
-    "bootstrap.py: return 1.0  ->  return 2.5": "an interval without width has none, however it is stretched",
 }
 """Edits that change nothing that a test could see: what `Edit` prints, and why it is so."""
 

@@ -191,12 +191,11 @@ def describe(run: RunSpec, series: DriftSeries, place: RunPaths, device: torch.d
 def describe_code(run: RunSpec, series: DriftSeries) -> dict[str, Any]:
     """The fields of a record that say by which code a run is made."""
     strategy, forecaster = STRATEGIES[run.strategy.name], None
-    about = {"group": strategy.cls.group, "carries": strategy.cls.carries}
     if run.forecaster:
         config = forecaster_config(run.forecaster)
         forecaster = _plugin_record(FORECASTERS[run.forecaster.name], run.forecaster, config)
     return {
-        "strategy": _plugin_record(strategy, run.strategy, strategy_config(run.strategy), **about),
+        "strategy": _plugin_record(strategy, run.strategy, strategy_config(run.strategy), **stated(strategy.cls)),
         "forecaster": forecaster,
         "harness": harness_sha(),
         "checkpoint": checkpoint_of(run, series),

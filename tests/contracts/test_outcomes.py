@@ -55,7 +55,7 @@ EDITS = {
     "bench/forecasters/titans/fast_engine/memory.py": TITANS,
     "bench/adaptation/shuffled.py": STRATEGIES,
     "bench/report/sections/accuracy.py": set(),
-    "bench/analysis/statistics/paired.py": set(),
+    "bench/analysis/statistics/ranks.py": set(),
     "bench/execution/session.py": set(),
     "bench/results/store.py": set(),
     "bench/data/user_files/csv_table.py": set(),

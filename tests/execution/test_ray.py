@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 SEED = 7
 HOST = "127.0.0.2"  # an address of this machine's own that ray does not put another in place of
-ANSWER_S = 60.0
+ANSWER_S = 120.0
 SESSION_S = 150.0
 
 GATED = """
