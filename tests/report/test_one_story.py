@@ -1,0 +1,88 @@
+"""A report tells one story: whatever it says of a pair, in whichever section, is the pair's one verdict."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.report.view.comparisons import part_ablations, verdict_table
+from bench.report.view.loaded import Results
+from bench.report.view.loading import read_results
+
+MORE = re.compile(r" \((?:[^()]|\([^()]*\))*\)")
+"""What stands in brackets behind a name."""
+
+
+@pytest.fixture(scope="module")
+def results(two_datasets: Path) -> Results:
+    return read_results(two_datasets)
+
+
+def section(readme: Path, title: str) -> str:
+    text = readme.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    assert text, title
+    return text
+
+
+def verdict(results: Results, scenario: str, one: str, other: str) -> str:
+    """The one verdict on a pair, seen from the first."""
+    pairs = verdict_table(results)
+    pairs = pairs[pairs["scenario"] == scenario].set_index(["one", "other"])["verdict"]
+    if (one, other) in pairs.index:
+        return str(pairs[one, other])
+    return {"better": "worse", "worse": "better"}.get(found := str(pairs[other, one]), found)
+
+
+def names(text: str) -> list[str]:
+    """Those of a list in words."""
+    return [name for name in re.split(r", | and ", MORE.sub("", text).strip()) if name]
+
+
+def test_the_answer_names_those_that_are_not_significantly_worse(results: Results, readme: Path) -> None:
+    lines = re.findall(r"^- \*\*(.+?)\*\*: \*\*(.+?)\*\* has the lowest MSE(.*)$", section(readme, "Answer"), re.M)
+    assert len(lines) == 2
+    for scenario, best, rest in lines:
+        others = [entry for entry in results.board_of(scenario).dropna(subset=["rank"])["entry"] if entry != best]
+        told = {entry: verdict(results, scenario, best, entry) for entry in others}
+        said = re.search(r"Not significantly worse: (.*?)(?: \(a skill|\. It)", rest)
+        equal = [entry for entry, what in told.items() if what == "no significant difference"]
+        assert (names(said[1]) if said else []) == equal
+        assert ("No other entry could be compared" in rest) == (set(told.values()) == {"too short"})
+        assert ("**significant**" in rest) == (told["frozen"] == "better")
+
+
+def test_sentences_about_frozen_are_those_verdicts(results: Results, readme: Path) -> None:
+    phrases = {
+        "better": r"(?:is|are) significantly better than frozen",
+        "worse": r"(?:is|are) significantly worse than frozen",
+        "no significant difference": r"(?:does|do) not differ significantly from frozen",
+        "too short": r"(?:was|were) not tested \(too few stretches\) against frozen",
+    }
+    seen = 0
+    for scenario, rest in re.findall(r"^- \*\*(.+?)\*\*: (.*)\.$", section(readme, "Skill"), re.M):
+        for part in rest.split("; "):
+            what = next(what for what, phrase in phrases.items() if re.search(phrase, part))
+            for entry in names(re.split(phrases[what], part)[0]):
+                assert verdict(results, scenario, entry, "frozen") == what
+                seen += 1
+    assert seen == 12
+
+
+def test_tables_of_significance_and_ablations_hold_those_verdicts(results: Results, readme: Path) -> None:
+    seen = 0
+    for title in ("Statistical significance", "Ablations"):
+        for scenario, text in re.findall(
+            r"^### \S+ \S+ (?:on )?(\S+)$(.*?)(?=^### |\Z)", section(readme, title), re.M | re.S
+        ):
+            rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:1] == "|"]
+            for row in rows[2:]:
+                one, other = (
+                    row[1].split(" against ") if title == "Ablations" else (rows[0][0].removesuffix(" against"), row[0])
+                )
+                said = row[-3].strip("*").replace("helps", "better").replace("hurts", "worse")
+                expected = verdict(results, scenario, one, MORE.sub("", other))
+                assert said.removeprefix("not tested: ").replace("too few stretches", "too short") == expected
+                seen += 1
+    assert seen == 8 + 8 + len(part_ablations(results))
