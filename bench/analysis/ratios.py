@@ -32,19 +32,15 @@ def paired_sums(one: pd.DataFrame, other: pd.DataFrame, stretch: int) -> tuple[F
     Returns:
         None if no origin or no seed is common.
     """
-    if not (_is_rising(one) and all(map(pd.Index.equals, one.axes, other.axes)) and one.size):
+    if not (_is_rising(one) and all(map(pd.Index.equals, one.axes, other.axes))):
         seeds = sorted(set(one.columns) & set(other.columns))
-        origins = one[seeds].dropna().index.intersection(other[seeds].dropna().index).sort_values()
-        if not seeds or origins.empty:
-            return None
+        origins = one.index.intersection(other.index).sort_values()
         one, other = one.loc[origins, seeds], other.loc[origins, seeds]
-    elif one.isna().any(axis=None) or other.isna().any(axis=None):
-        kept = one.notna().all(axis=1) & other.notna().all(axis=1)
-        if not kept.any():
-            return None
-        one, other = one[kept], other[kept]
-    own, against = (stretch_sums(frame.to_numpy(dtype=float), stretch) for frame in (one, other))
-    return own, against
+    own, against = one.to_numpy(dtype=float), other.to_numpy(dtype=float)
+    kept = ~(np.isnan(own) | np.isnan(against)).any(axis=1)
+    if not own.size or not kept.any():
+        return None
+    return stretch_sums(own[kept], stretch), stretch_sums(against[kept], stretch)
 
 
 def _is_rising(frame: pd.DataFrame) -> bool:

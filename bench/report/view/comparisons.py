@@ -118,11 +118,10 @@ def skill_table(results: Results) -> pd.DataFrame:
     for scenario in results.scenarios:
         entries, pairs = _ranked(results, scenario), verdicts_on(results, scenario)
         strategies = dict(zip(entries["entry"], entries["strategy"], strict=True))
+        seen = {entry: seen_from(pairs, entry) for entry in strategies}
         for reference in REFERENCES:
-            compared = references(entries, reference)
-            for entry in (entry for entry in strategies if entry in compared):
-                row = seen_from(pairs, entry)
-                row = row[row["other"] == compared[entry]].rename(columns={"one": "entry", "other": "against"})
+            for entry, against in references(entries, reference).items():
+                row = seen[entry][seen[entry]["other"] == against].rename(columns={"one": "entry", "other": "against"})
                 frames.append(row.assign(strategy=strategies[entry], reference=reference))
     if not frames:
         return pd.DataFrame(columns=["scenario", "entry", "strategy", "reference", "against", "verdict"])
