@@ -37,7 +37,7 @@ def test_an_experiment_from_python(here: Path, registries: None, capsys: pytest.
     assert found.leaderboard["entry"].tolist()[0] == "rls"
     assert found.leaderboard["mse"].is_monotonic_increasing
     assert found.pairs[["one", "other"]].to_numpy().tolist() == [["rls", "persistence"]]
-    assert found.pairs["p_holm"].notna().all()
+    assert found.pairs["p_adjusted"].notna().all()
     assert "2 ok" in repr(found)
     assert "persistence" in repr(found)
     again = bench.run(quick(strategies=["persistence"]), progress=False)

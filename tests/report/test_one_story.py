@@ -28,9 +28,10 @@ def section(readme: Path, title: str) -> str:
 
 def verdict(results: Results, scenario: str, one: str, other: str) -> str:
     """The one verdict on a pair, seen from the first."""
-    pairs = verdict_table(results)
-    pairs = pairs[pairs["scenario"] == scenario].set_index(["one", "other"])["verdict"]
-    if (one, other) in pairs.index:
+    table = verdict_table(results)
+    here = table[table["scenario"] == scenario]
+    pairs = dict(zip(zip(here["one"], here["other"], strict=True), here["verdict"], strict=True))
+    if (one, other) in pairs:
         return str(pairs[one, other])
     return {"better": "worse", "worse": "better"}.get(found := str(pairs[other, one]), found)
 
