@@ -23,7 +23,7 @@ from bench.report.pooled.loading import read_pooled
 from bench.report.pooled.text import pooled_leaderboard
 from bench.report.render.markdown import render
 from bench.report.render.numbers import fixed, places
-from bench.report.sections.differences import p_text
+from bench.report.sections.verdict_cells import p_text
 from bench.report.view.comparisons import skill_table
 from bench.report.view.loading import read_results
 from bench.results.record import EventRecord, TruthRecord

@@ -19,7 +19,7 @@ from bench.report import write_report
 from bench.report.figures.canvas import Drawing, drawing_style
 from bench.report.figures.label_curve import draw_label_curve
 from bench.report.figures.palette import Look
-from bench.report.sections.differences import HEADERS
+from bench.report.sections.verdict_cells import HEADERS
 from bench.report.view.detail import label_errors
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results

@@ -40,7 +40,7 @@ from .conftest import KNOWN
 
 DATASETS = 15
 FULL = 2 * ENDS + MIDDLE
-KINDS = ("contrast", "memory", "stream", "cost", "lead", "forecasts")
+KINDS = ("ablations", "memory", "stream", "cost", "lead", "forecasts")
 
 
 @pytest.fixture(scope="module")

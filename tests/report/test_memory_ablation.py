@@ -14,8 +14,8 @@ import pytest
 from matplotlib.axes import Axes
 
 from bench.report import write_report
+from bench.report.figures.ablations import draw_ablations
 from bench.report.figures.canvas import drawing_style
-from bench.report.figures.contrast import draw_contrasts
 from bench.report.figures.memory import _wide, draw_memory
 from bench.report.figures.palette import Look, colours, looks
 from bench.report.view.comparisons import part_ablations
@@ -77,7 +77,7 @@ def test_the_sentence_says_what_helps_what_hurts_and_what_is_not_clear(page: str
         r"difference: writing on during service and training the backbone\."
     )
     assert re.fullmatch(pattern, sentence[1])
-    assert "Not told here" not in text
+    assert "Not compared" not in text
 
 
 def test_the_table_is_that_of_the_analysis(clear: Path, page: str) -> None:
@@ -133,7 +133,7 @@ def test_without_titans_there_is_no_such_section(tmp_path: Path, fakes: Any) -> 
     text = report(folder, tmp_path)
     assert "## Ablations" not in text
     assert not (tmp_path / "report" / "tables" / "ablations.csv").exists()
-    assert not list((tmp_path / "report" / "figures").glob("contrast-*"))
+    assert not list((tmp_path / "report" / "figures").glob("ablations-*"))
 
 
 @pytest.mark.parametrize("which", ["geo. mean", "median"])
@@ -162,7 +162,7 @@ def lines(axes: Axes) -> dict[str, Any]:
 def test_the_figure_of_differences(clear: Path) -> None:
     found = part_ablations(read_results(clear))
     with drawing_style():
-        figure = draw_contrasts(found, KNOWN).figure
+        figure = draw_ablations(found, KNOWN).figure
         figure.draw_without_rendering()
     axes = figure.axes[0]
     names = [text.get_text() for text in axes.get_yticklabels()]
@@ -216,7 +216,7 @@ def test_a_trace_alone_is_shown_too(tmp_path: Path, fakes: Any) -> None:
     text = section(report(folder, tmp_path))
     assert "Half-life of the carried memory" in text
     assert "figures/memory-akl-pedestrians.svg" in text
-    assert "figures/contrast" not in text
+    assert "figures/ablations" not in text
 
 
 def test_a_memory_is_drawn_beside_a_dataset_with_another_kind_of_clock() -> None:

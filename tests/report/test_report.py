@@ -21,7 +21,7 @@ from bench.report.view.loading import read_results
 from bench.results.audit import AUDITS
 from bench.results.store import Store
 
-KINDS = ("contrast", "memory", "stream", "cost", "lead", "forecasts")
+KINDS = ("ablations", "memory", "stream", "cost", "lead", "forecasts")
 
 
 def report(folder: Path, tmp_path: Path) -> str:
@@ -209,7 +209,7 @@ def test_who_was_not_audited_is_marked_and_ranked(why: str, tmp_path: Path, fake
     assert table[1][1].startswith("**")
     assert "**mine** has the lowest MSE" in text
     assert "run `bench check mine` (with `--plugins PATH` for what comes by it), then `bench report`." in text
-    assert "as far as is known: nobody has audited mine." in text
+    assert "as far as is known (unaudited: mine)." in text
     assert ("could not be audited" in text) == (why == "it took too long")
 
 

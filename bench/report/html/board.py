@@ -11,7 +11,7 @@ from bench.report.html.cells import Better, Column, fixed_texts, number, numbers
 from bench.report.render.numbers import NONE, UNDEFINED, brief
 from bench.report.sections.accuracy import measured_by, skill_cell
 from bench.report.sections.audits import MARKS
-from bench.report.sections.differences import CLEAR, skill_text
+from bench.report.sections.verdict_cells import CLEAR, skill_text
 from bench.report.view.comparisons import against_best, cost_of, persistence_ratios
 from bench.report.view.loaded import Results
 

@@ -15,7 +15,7 @@ from bench.report.figures.palette import looks, palette_of
 from bench.report.render.numbers import NONE, UNDEFINED, brief, count, fixed, percent, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
-from bench.report.sections.differences import CLEAR, EXPLORATORY
+from bench.report.sections.verdict_cells import CLEAR, EXPLORATORY
 from bench.report.view.drift_measures import curves, known_drifts
 from bench.report.view.drift_sets import DriftSet
 from bench.report.view.loaded import Results
@@ -32,7 +32,7 @@ WORTH = (
     "how much."
 )
 RECOVERY = (
-    "Rows from a change (from the end of a gradual one; 0 is who kept pace with it) until the error is within 10 % of "
+    "Rows from a change (from the end of a gradual one; 0 if the error never rose) until the error is within 10 % of "
     "what can be had with the same forecaster, and stays there. That is the settled error of the strategy that is best "
     "with it in the end, at each row as hard as the row is for it on the twin, where there is one. Means are over "
     "{span}. ∞: not before the series changed again or ended."

@@ -17,7 +17,7 @@ from bench.report.figures.palette import Look, looks, palette_of
 from bench.report.render.numbers import NONE, fixed, places, with_spread, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
-from bench.report.sections.differences import EXPLORATORY, HEADERS, SKILL, UNCLEAR, verdict_cells
+from bench.report.sections.verdict_cells import EXPLORATORY, HEADERS, SKILL, UNCLEAR, verdict_cells
 from bench.report.view.detail import detail
 from bench.report.view.highlight import MOST_HIGHLIGHTED, MOST_SHOWN
 from bench.report.view.labels import gains_from_labels, shown_families, worth_of_labels

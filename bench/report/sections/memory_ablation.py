@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from bench.report.blocks import Block, Heading, Paragraph, Table, escape, paragraphs
+from bench.report.figures.ablations import draw_ablations
 from bench.report.figures.canvas import Drawing
-from bench.report.figures.contrast import draw_contrasts
 from bench.report.figures.memory import draw_memory
 from bench.report.figures.palette import looks, palette_of
 from bench.report.render.numbers import brief, count, words
 from bench.report.section import drawn, register_section
-from bench.report.sections.differences import (
+from bench.report.sections.verdict_cells import (
     CLEAR,
     HEADERS,
     RESOLUTION,
@@ -45,7 +45,7 @@ def memory_ablation(results: Results) -> list[Block]:
         if len(here):
             alt = f"What each part changes on {scenario}"
             blocks += [Paragraph(_answer(here)), _table(here)]
-            blocks += drawn(results, "contrast", scenario, alt, _ablation_figure, results, here)
+            blocks += drawn(results, "ablations", scenario, alt, _ablation_figure, results, here)
         alt = f"The carried memory over the stream of {scenario}"
         blocks += paragraphs(_unasked(results, here), carried)
         blocks += drawn(results, "memory", scenario, alt, _memory_figure, results, scenario)
@@ -53,7 +53,7 @@ def memory_ablation(results: Results) -> list[Block]:
 
 
 def _answer(here: pd.DataFrame) -> str:
-    """What helps, what hurts, and what makes no clear difference; each question by the first pair that asks it."""
+    """What helps, what hurts and what makes no significant difference; each question by the first pair that asks it."""
     first = here.drop_duplicates("subject")
     parts = []
     for verdict in ANSWERS:
@@ -89,7 +89,7 @@ def _unasked(results: Results, here: pd.DataFrame) -> str:
     if not missing:
         return ""
     named = [f"{q.subject} ({q.one} against {q.other})" for q in missing]
-    return f"Not told here, as one of the two did not run, is not ranked, or has other seeds: {words(named)}."
+    return f"Not compared, because one of the two did not run, is not ranked or has other seeds: {words(named)}."
 
 
 def _carried(results: Results, scenario: str) -> str:
@@ -124,7 +124,7 @@ def _seasons(rows: float, season: int | None) -> str:
 
 def _ablation_figure(results: Results, here: pd.DataFrame) -> Drawing:
     caption = "Dot: skill of the first; bar: 95 % interval; hollow and grey: not significant."
-    return Drawing(draw_contrasts(here.head(MOST_ABLATIONS), palette_of(results)).figure, caption)
+    return Drawing(draw_ablations(here.head(MOST_ABLATIONS), palette_of(results)).figure, caption)
 
 
 def _memory_figure(results: Results, scenario: str) -> Drawing | None:

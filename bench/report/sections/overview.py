@@ -13,7 +13,7 @@ from bench.report.figures.palette import palette_of
 from bench.report.render.numbers import NONE, UNDEFINED, count, fixed, places, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.accuracy import skill_cell
-from bench.report.sections.differences import CLEAR, p_text
+from bench.report.sections.verdict_cells import CLEAR, p_text
 from bench.report.view.comparisons import against_best
 from bench.report.view.detail import collapsed, detail, detailed, on_own_page
 from bench.report.view.loaded import Results

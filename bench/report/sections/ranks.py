@@ -14,7 +14,7 @@ from bench.report.figures.ranks import draw_ranks
 from bench.report.render.numbers import NONE, count, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
-from bench.report.sections.differences import p_text
+from bench.report.sections.verdict_cells import p_text
 from bench.report.view.loaded import Results
 from bench.report.view.rankings import Ranking, rank_entries
 

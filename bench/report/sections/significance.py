@@ -8,7 +8,7 @@ from bench.report.blocks import Block, Heading, Paragraph, Table, escape
 from bench.report.render.numbers import count, words
 from bench.report.section import register_section
 from bench.report.sections.audits import entry_names
-from bench.report.sections.differences import (
+from bench.report.sections.verdict_cells import (
     CLEAR,
     HEADERS,
     RESOLUTION,

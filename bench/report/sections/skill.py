@@ -13,7 +13,7 @@ from bench.report.figures.skill import draw_skills
 from bench.report.render.numbers import NONE, count, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
-from bench.report.sections.differences import CLEAR, SKILL, could_show, skill_text
+from bench.report.sections.verdict_cells import CLEAR, SKILL, could_show, skill_text
 from bench.report.view.comparisons import REFERENCES, skill_table
 from bench.report.view.detail import detail, detailed
 from bench.report.view.loaded import Results

@@ -11,7 +11,7 @@ from bench.report.blocks import Block, Bullets, Heading, Paragraph, escape, para
 from bench.report.render.numbers import UNDEFINED, brief, count, fixed, places, words
 from bench.report.section import register_section
 from bench.report.sections.audits import strategies_that
-from bench.report.sections.differences import CLEAR, UNTESTED, could_show, is_carried_by_few, p_text, skill_text
+from bench.report.sections.verdict_cells import CLEAR, UNTESTED, could_show, is_carried_by_few, p_text, skill_text
 from bench.report.view.comparisons import against_best, cost_of, skill_table
 from bench.report.view.detail import collapsed, detail, detailed, on_own_page
 from bench.report.view.loaded import Results
@@ -20,8 +20,9 @@ MOST = 12
 MUCH = 0.05
 """Share of a target's stream that was filled in from which it is said."""
 BRACKETS = (
-    "Skill is 1 \N{MINUS SIGN} MSE / MSE of the other, in the geometric mean over stretches of the stream, with its "
-    "95 % interval; p-values are adjusted (Holm) on each dataset: see [Statistical "
+    "Skill is 1 \N{MINUS SIGN} MSE / MSE of the other, in the geometric mean over stretches of the stream, in brackets "
+    "its 95 % interval. Each interval is for one pair; p-values are adjusted (Holm) for all pairs of a family on the "
+    "dataset, so a skill whose interval excludes 0 need not be significant: see [Statistical "
     "significance](#statistical-significance)."
 )
 
@@ -42,7 +43,7 @@ def question(results: Results) -> list[Block]:
     if leaky := leaky_scenarios(runs):
         seen += f", except that with instant labels ({escape(', '.join(sorted(leaky)))}) all did, on purpose"
     if unaudited := strategies_that(results, "unaudited"):
-        seen += f", as far as is known: nobody has audited {escape(', '.join(unaudited))}"
+        seen += f", as far as is known (unaudited: {escape(', '.join(unaudited))})"
     asked = "When the data drift, which way of adapting a forecaster at test time is worth its cost? Every strategy "
     text = f"{asked}forecast the same stream, and {seen}. {size}"
     return [Heading(f"Benchmark report: {escape(results.name)}", 1), Paragraph(text)]

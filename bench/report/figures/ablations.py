@@ -12,7 +12,7 @@ WIDTH, ROW, FOOT, HEAD = 6.4, 0.26, 0.42, 0.08  # inches
 LONGEST = 44
 
 
-def draw_contrasts(ablations: pd.DataFrame, palette: dict[str, str]) -> Drawing:
+def draw_ablations(ablations: pd.DataFrame, palette: dict[str, str]) -> Drawing:
     """A dot and its interval for each pair, in the colour of the first entry; hollow and grey where not significant.
 
     Args:
