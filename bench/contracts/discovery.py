@@ -27,7 +27,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 KINDS = ("adapters", "datasets")
 _REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine|section)\b")
 _SECTION = re.compile(rb"\bregister_section\b")
-BUILT_IN = ("bench.forecasters.linear", "bench.forecasters.titans.forecaster", "bench.execution.engines")
+FORECASTERS_HERE = ("linear", "dlinear", "fits", "gru", "itransformer", "patchtst", "tcn", "titans.forecaster")
+BUILT_IN = (*(f"bench.forecasters.{name}" for name in FORECASTERS_HERE), "bench.execution.engines")
 """Modules that register, beside the folders of plug-ins."""
 
 LISTED: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)  # of what an experiment lists

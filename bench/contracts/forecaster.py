@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+    from torch.nn import Parameter
 
     from bench.contracts.protocol import Protocol as ProtocolOf
     from bench.contracts.series import DriftSeries
@@ -133,12 +134,18 @@ class Forecaster(Protocol):
     A class may declare more. ``fit(pairs, validation)`` replaces the gradient recipe and trains the instance in closed
     form; ``prepare(pairs)`` is called before the gradient recipe. ``objective(plain, pairs, validation, training,
     seed)`` returns an `Objective` for the recipe, in place of ``plain``, which draws windows at random; it may ask
-    ``plain`` for a part of them, or hand it back. ``tiny`` holds the ``Config`` values that make it small, for the
+    ``plain`` for a part of them, or hand it back. ``training_loss(windows, truths)`` replaces the MSE of a batch in
+    training; validation keeps the MSE. ``tiny`` holds the ``Config`` values that make it small, for the
     contract checks. ``check_task(config, task, device)``, a class method, raises a `BenchError` where the options
     cannot serve a task; it is asked before anything runs. ``provides`` names abilities that strategies may ask for,
     such as ``memory``. ``depends_on`` names data files that it reads (pre-trained weights, say), relative to its own
     file: where one changes, its checkpoints and runs are new ones. ``reads_exogenous = False`` says that it leaves
     inputs alone which are no targets, where the targets are inputs too.
+
+    ``head_modules`` and ``backbone_modules`` divide its weights for strategies that train one of the two: names of
+    submodules or parameters, as in ``named_parameters()``. The head is what turns features into the forecast; a linear
+    model is all head. Together they hold every weight that is trained, each once. Having them is an ability, ``head``
+    or ``backbone``; `parameters_of` gives the weights.
     """
 
     Config: ClassVar[type[ForecasterConfig]]
@@ -153,6 +160,9 @@ class Forecaster(Protocol):
 def _objection(cls: type[Any]) -> str:
     return not_a_config(ForecasterConfig, cls) if isinstance(cls, type) else "must be a class"
 
+
+Part = Literal["head", "backbone"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 FORECASTERS: Registry[Any] = Registry("forecaster", _objection)
 
@@ -195,6 +205,20 @@ def check_task(cls: type[Any], config: Any, task: Task, device: str) -> None:
 
 
 def abilities(cls: type[Any]) -> frozenset[str]:
-    """What strategies may ask of a forecaster: ``gradients`` of a module, and whatever it ``provides``."""
+    """What strategies may ask of a forecaster.
+
+    These are ``gradients`` of a module, its ``head`` and its ``backbone`` if it names them, and what it ``provides``.
+    """
     gradients = hasattr(cls, "parameters") and not fits_itself(cls)
-    return frozenset({"gradients"} if gradients else ()) | frozenset(getattr(cls, "provides", ()))
+    parts = (part for part in PARTS if getattr(cls, f"{part}_modules", ()))
+    return frozenset({"gradients"} if gradients else ()).union(parts, getattr(cls, "provides", ()))
+
+
+def parameters_of(forecaster: Any, part: Part) -> dict[str, Parameter]:
+    """Weights of a forecaster's ``head`` or ``backbone`` that are trained, by name; none if it does not name them."""
+    modules = getattr(forecaster, f"{part}_modules", ())
+    return {
+        name: parameter
+        for name, parameter in (forecaster.named_parameters() if modules else ())
+        if parameter.requires_grad and any(name == module or name.startswith(f"{module}.") for module in modules)
+    }

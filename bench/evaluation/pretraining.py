@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -254,13 +255,14 @@ class RandomWindows:
         self._order = np.empty(0, dtype=np.int64)
 
     def loss(self, windows: int) -> Tensor:
-        """MSE of the next ``windows`` windows, or of all if there are fewer."""
+        """MSE of the next ``windows`` windows, or of all if there are fewer; or the model's own ``training_loss``."""
         size = min(windows, len(self.pairs))
         while len(self._order) < size:
             self._order = np.concatenate([self._order, self._rng.permutation(len(self.pairs))])
         chosen, self._order = self._order[:size], self._order[size:]
         x, y = self.pairs.take(torch.from_numpy(chosen).to(self.pairs.origins.device))
-        return _mse(self.model, x, y)
+        own: Callable[[Tensor, Tensor], Tensor] | None = getattr(self.model, "training_loss", None)
+        return own(x, y) if own else _mse(self.model, x, y)
 
     def validation_error(self) -> float:
         """MSE over evenly spaced validation windows."""

@@ -1,18 +1,35 @@
-"""Linear forecasters: DLinear, trained by gradients, and ridge regression, in closed form."""
+"""Linear forecasters in closed form: ridge regression and ordinary least squares."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from bench.contracts.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
 
 Anchor = Literal["last", "mean"]
+
+
+def in_rows(windows: Tensor, task: Task) -> Tensor:
+    """What shared weights are applied to: of windows ``(B, L, C_in)``, ``(B, R, F)``.
+
+    A row is the past of a target. Where targets are not inputs, one row is the whole window, flattened.
+    """
+    if task.target_index is None:
+        return windows.flatten(1)[:, None]
+    if task.target_index != tuple(range(task.inputs)):
+        windows = windows[:, :, list(task.target_index)]
+    return windows.transpose(1, 2)
+
+
+def in_columns(rows: Tensor, task: Task) -> Tensor:
+    """Forecasts ``(B, H, C_out)`` of what a map gives for `in_rows`, ``(B, R, M)``."""
+    return rows[:, 0].unflatten(1, (task.horizon, task.targets)) if task.target_index is None else rows.transpose(1, 2)
 
 
 def anchored(windows: Tensor, task: Task, anchor: Anchor) -> tuple[Tensor, Tensor]:
@@ -22,10 +39,7 @@ def anchored(windows: Tensor, task: Task, anchor: Anchor) -> tuple[Tensor, Tenso
         Rows ``(B, C_out, L)``, one for each target, less their level (the window's last value or its mean), and levels
         ``(B, C_out, 1)``.
     """
-    assert task.target_index is not None
-    if task.target_index != tuple(range(task.inputs)):
-        windows = windows[:, :, list(task.target_index)]
-    rows = windows.transpose(1, 2)
+    rows = in_rows(windows, task)
     level = rows[..., -1:] if anchor == "last" else rows.mean(dim=-1, keepdim=True)
     return rows - level, level
 
@@ -40,7 +54,7 @@ def design(windows: Tensor, task: Task, anchor: Anchor, constant: bool) -> tuple
         ``(B, R, F)`` and ``(B, R, 1)``, where R is ``C_out`` with shared weights and 1 without.
     """
     if task.target_index is None:
-        rows = windows.flatten(1)[:, None]
+        rows = in_rows(windows, task)
         level = torch.zeros_like(rows[..., :1])
     else:
         rows, level = anchored(windows, task, anchor)
@@ -62,8 +76,7 @@ def outcome(truths: Tensor, level: Tensor, task: Task) -> Tensor:
 
 def forecast(rows: Tensor, level: Tensor, weights: Tensor, task: Task) -> Tensor:
     """Apply ``weights (F, M)`` to `design` rows; returns ``(B, H, C_out)``."""
-    out = rows @ weights + level
-    return out[:, 0].unflatten(1, (task.horizon, task.targets)) if task.target_index is None else out.transpose(1, 2)
+    return in_columns(rows @ weights + level, task)
 
 
 def normal_equations(
@@ -131,43 +144,16 @@ class Ridge(nn.Module):
         return forecast(rows, level, self.weights, self.task).to(windows.dtype)
 
 
-class DLinearConfig(ForecasterConfig):
-    """Options of DLinear.
+class OLSConfig(RidgeConfig):
+    """Options of ordinary least squares, as of ridge regression; the penalty is there for a singular Gram matrix."""
 
-    Attributes:
-        kernel: Rows of the moving average that is the trend.
-    """
-
-    kernel: PositiveInt = 25
+    penalty: NonNegativeFloat = 1e-6
+    anchor: Anchor = "mean"
+    constant: bool = False
 
 
-@register_forecaster("dlinear")
-class DLinear(nn.Module):
-    """Two linear maps, one for the moving average and one for the remainder (Zeng et al., AAAI 2023)."""
+@register_forecaster("ols")
+class OLS(Ridge):
+    """Ordinary least squares on the window less its mean, weights shared by all channels (Toner, Darlow, ICML 2024)."""
 
-    Config: ClassVar[type[ForecasterConfig]] = DLinearConfig
-    reads_exogenous: ClassVar[bool] = False
-    tiny: ClassVar[dict[str, Any]] = {"kernel": 3, "training": {"steps": 4, "batch": 4, "evaluations": 1}}
-
-    def __init__(self, config: DLinearConfig, task: Task) -> None:
-        super().__init__()
-        self.task, self.kernel = task, config.kernel
-        shared = task.target_index is not None
-        features = task.lookback * (1 if shared else task.inputs)
-        outputs = task.horizon * (1 if shared else task.targets)
-        self.trend = nn.Linear(features, outputs)
-        self.seasonal = nn.Linear(features, outputs)
-        for layer in (self.trend, self.seasonal):  # both start as the mean of the window
-            nn.init.constant_(layer.weight, 1.0 / features)
-
-    def forward(self, windows: Tensor) -> Tensor:
-        """``(B, L, C_in)`` to ``(B, H, C_out)``."""
-        front, back = (self.kernel - 1) // 2, self.kernel // 2
-        rows = windows.transpose(1, 2)
-        padded = torch.cat([rows[..., :1].expand(-1, -1, front), rows, rows[..., -1:].expand(-1, -1, back)], dim=-1)
-        trend = nn.functional.avg_pool1d(padded, self.kernel, stride=1)
-        parts = []
-        for part, layer in ((trend, self.trend), (rows - trend, self.seasonal)):
-            x, level = design(part.transpose(1, 2), self.task, "last", constant=False)
-            parts.append(forecast(layer(x), level, torch.eye(layer.out_features, device=x.device), self.task))
-        return parts[0] + parts[1]
+    Config: ClassVar[type[ForecasterConfig]] = OLSConfig

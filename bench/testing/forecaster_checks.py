@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.contracts.forecaster import FORECASTERS, abilities
+from bench.contracts.forecaster import FORECASTERS, PARTS, abilities, parameters_of
 from bench.contracts.protocol import ProtocolSpec
 from bench.evaluation.pretraining import Recipe, pretrain, task_of, train_blind
 from bench.evaluation.run_spec import Choice, forecaster_config
@@ -63,9 +63,20 @@ def _check_forecasts(recipe: Recipe, stage: PreparedSeries) -> None:
     require(np.array_equal(out, again), "two trainings from the same seed differ")
     require(np.array_equal(out, kept), "a forecaster read back from its checkpoint forecasts otherwise")
     require(np.allclose(out[:1], alone, atol=1e-4, rtol=1e-4), "a forecast depends on the other windows of its batch")
+    _check_parts(first)
     if "gradients" in abilities(type(first)):
         made = first(windows)
         require(isinstance(made, Tensor) and made.requires_grad, "it offers gradients, and its forecasts carry none")
+
+
+def _check_parts(forecaster: Any) -> None:
+    """A forecaster that names its head or its backbone divides all weights that are trained between the two."""
+    if not {"head", "backbone"} & abilities(type(forecaster)):
+        return
+    trained = sorted(name for name, weight in forecaster.named_parameters() if weight.requires_grad)
+    held = sorted(name for part in PARTS for name in parameters_of(forecaster, part))
+    named = "head_modules and backbone_modules"
+    require(held == trained, f"{named} hold {', '.join(held) or 'nothing'}; trained, each once: {', '.join(trained)}")
 
 
 def training_is_blind(recipe: Recipe, stage: PreparedSeries) -> None:

@@ -19,6 +19,8 @@ from ..outcomes_file import contents
 
 STRATEGIES = {"titans-a", "titans-b", "titans-b-shuffled", "titans-b-stale", "titans-b-window", "titans-c"}
 TITANS = {"titans", *STRATEGIES}
+LINEAR = {"dlinear", "nlinear", "ols", "ridge"}
+NETWORKS = {"gru", "itransformer", "patchtst", "tcn"}
 
 
 def test_the_file_of_outcomes_is_of_today_s_code() -> None:
@@ -50,7 +52,10 @@ EDITS = {
     "bench/evaluation/metrics.py": {"harness"},
     "bench/evaluation/isolation.py": {"harness"},
     "bench/contracts/metric.py": {"harness"},
-    "bench/forecasters/linear.py": {"rls", "dlinear", "ridge", *TITANS},
+    "bench/forecasters/linear.py": {"rls", *LINEAR, *NETWORKS, *TITANS},
+    "bench/forecasters/dlinear.py": {"dlinear", "nlinear"},
+    "bench/forecasters/normalized.py": NETWORKS,
+    "bench/forecasters/tcn.py": {"tcn"},
     "bench/forecasters/titans/carry.py": STRATEGIES,
     "bench/forecasters/titans/fast_engine/memory.py": TITANS,
     "bench/adaptation/shuffled.py": STRATEGIES,

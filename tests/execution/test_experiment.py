@@ -199,7 +199,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         ({"datasets": ["smal"]}, "Unknown dataset 'smal'. Did you mean 'small'? Available: "),
         ({"datasets": [{"name": "small", "sead": 1}]}, "dataset 'small': unknown option 'sead'. Did you mean 'seed'?"),
         ({"datasets": [{"seed": 1}]}, "a dataset given as a table needs a name"),
-        ({"forecasters": ["rigde"]}, "Unknown forecaster 'rigde'. Did you mean 'ridge'? Available: dlinear, ridge, ti"),
+        ({"forecasters": ["rigde"]}, "Unknown forecaster 'rigde'. Did you mean 'ridge'? Available: dlinear, fits, "),
         ({"forecasters": [{"name": "ridge", "penalti": 1}]}, "forecaster 'ridge': unknown option 'penalti'. Did you"),
         ({"forecasters": [{"name": "ridge", "training": 3}]}, "forecaster 'ridge': option 'training': input should be"),
         ({"forecasters": ["dlinear"], "training": {"stepz": 3}}, "unknown option 'training.stepz'. Did you mean 'step"),
@@ -297,7 +297,8 @@ def test_training_settings_merge() -> None:
     assert settings(forecasters=["own"], training=general) == TrainingConfig(steps=9, lr=0.5, batch=11, clip=2.0)
     table = {"name": "own", "training": {"steps": 3}}
     assert settings(forecasters=[table], training=general) == TrainingConfig(steps=3, lr=0.5, batch=11, clip=2.0)
-    assert settings(forecasters=["dlinear"], training=general) == TrainingConfig(steps=9, clip=2.0)
+    epochs = TrainingConfig(steps=9, clip=2.0, epochs=10, evaluations=10, patience=3)  # dlinear's own, and the table's
+    assert settings(forecasters=["dlinear"], training=general) == epochs
 
 
 def test_a_forecaster_may_require_an_option() -> None:

@@ -1,0 +1,82 @@
+"""A temporal convolutional network: dilated causal convolutions over all channels.
+
+The body that FSNet and OneNet adapt (TS2Vec's encoder; Yue and others, AAAI 2022), with convolutions that look back
+only, and without calendar features, which a forecaster is not given here.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from bench.contracts.forecaster import ForecasterConfig, Task, register_forecaster
+from bench.forecasters.normalized import TINY, NetworkConfig, NormalizedNetwork
+
+
+class TCNConfig(NetworkConfig):
+    """Options of the TCN.
+
+    Attributes:
+        width: Channels between convolutions.
+        depth: Blocks; the dilation doubles from one to the next. None takes as many as it needs to see all rows.
+        kernel: Rows that a convolution reads.
+        output: Features that the head reads.
+        dropout: Share of features that are dropped before the head in training.
+    """
+
+    width: PositiveInt = 64
+    depth: PositiveInt | None = None
+    kernel: int = Field(3, ge=2)
+    output: PositiveInt = 320
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Block(nn.Module):
+    """Two causal convolutions, GELU before each, around which the input is added.
+
+    Outputs are computed at every second row, counted from the last: a block after this one, whose dilation is twice
+    as large, reads no others. All rows that it reads stand next to each other then, and dilation is a matter of course.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(inputs, outputs, kernel), nn.Conv1d(outputs, outputs, kernel)
+        self.past = kernel - 1
+        self.projection = nn.Conv1d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, inputs, T)`` to ``(B, outputs, (T + 1) // 2)``: the last row, and every second before it."""
+        hidden = x
+        for convolution in (self.first, self.second):
+            hidden = convolution(nn.functional.pad(nn.functional.gelu(hidden), (self.past, 0)))
+        return (self.projection(x) + hidden)[..., (x.shape[-1] - 1) % 2 :: 2]  # type: ignore[no-any-return]
+
+
+@register_forecaster("tcn")
+class TCN(NormalizedNetwork):
+    """Dilated causal convolutions over all channels, read at the last row (TS2Vec's encoder, as in FSNet)."""
+
+    Config: ClassVar[type[ForecasterConfig]] = TCNConfig
+    backbone_modules: ClassVar[tuple[str, ...]] = ("normalization", "embedding", "blocks")
+    tiny: ClassVar[dict[str, Any]] = TINY | {"width": 4, "output": 6}
+
+    def __init__(self, config: TCNConfig, task: Task) -> None:
+        super().__init__(config, task)
+        depth, seen = config.depth or 1, 1 + 2 * (config.kernel - 1)
+        while config.depth is None and seen < task.lookback:
+            seen += 2 * (config.kernel - 1) * 2**depth
+            depth += 1
+        widths = [*[config.width] * depth, config.output]
+        self.embedding = nn.Linear(task.inputs, config.width)
+        self.blocks = nn.Sequential(*(Block(a, b, config.kernel) for a, b in pairwise(widths)))
+        self.dropout = nn.Dropout(config.dropout)
+        outputs = task.horizon, task.targets
+        self.head = nn.Sequential(nn.Linear(config.output, math.prod(outputs)), nn.Unflatten(1, outputs))
+
+    def features(self, rows: Tensor) -> Tensor:
+        """``(B, L, C_in)`` to ``(B, output)``."""
+        return self.dropout(self.blocks(self.embedding(rows).transpose(1, 2))[..., -1])  # type: ignore[no-any-return]
