@@ -264,6 +264,28 @@ def test_an_update_of_many_channels_is_the_solution_at_once(
     np.testing.assert_allclose(strategy.inverse, strategy.inverse.T, rtol=0, atol=1e-12)
 
 
+@settings(deadline=None, max_examples=20)
+@given(channels=st.integers(27, 400), forgetting=st.sampled_from([1.0, 0.9999, 0.95]), seed=st.integers(0, 99))
+def test_an_update_is_the_same_by_few_rows_and_by_many(channels: int, forgetting: float, seed: int) -> None:
+    """Channels that outnumber the regressors twice become as many rows as regressors: the same numbers to 1e-9."""
+    cls = STRATEGIES["rls"].cls
+    module = sys.modules[cls.__module__]
+    both = []
+    for compressed in (module.compressed, lambda x, y: (x, y)):
+        draw = np.random.default_rng(seed)
+        strategy: Any = cls.__new__(cls)
+        strategy.config = build(cls.Config, {"forgetting": forgetting}, "rls")
+        strategy.inverse, strategy.weights = np.eye(13), np.zeros((13, 3))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "compressed", compressed)
+            for _ in range(20):
+                x = draw.normal(size=(channels, 13)).cumsum(axis=1)
+                strategy._update(x, draw.normal(size=(channels, 3)))
+        both.append((strategy.weights, strategy.inverse))
+    for few, many in zip(*both, strict=True):
+        np.testing.assert_allclose(few, many, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("channels", [1, 13, 26, 27, 130, 1300])
 def test_an_update_solves_no_larger_system_than_two_rows_for_each_regressor(
     monkeypatch: pytest.MonkeyPatch, channels: int

@@ -194,6 +194,61 @@ def test_gradients_that_are_promised_must_be_there() -> None:
         check_forecaster("promises")
 
 
+# Head and backbone
+
+
+@pytest.mark.parametrize(
+    ("head", "backbone", "held"),
+    [
+        (("level",), (), ""),
+        (("layer",), ("level",), ""),
+        (("layer.weight", "level"), ("layer.bias",), ""),
+        (("layer",), (), "layer.bias, layer.weight"),
+        (("lay",), ("level",), "level"),
+        (("layer", "level"), ("layer.bias",), "layer.bias, layer.bias, layer.weight, level"),
+    ],
+)
+def test_head_and_backbone_hold_every_weight_once(head: tuple[str, ...], backbone: tuple[str, ...], held: str) -> None:
+    class Parts(Level):
+        head_modules, backbone_modules = head, backbone
+
+        def __init__(self, config: ForecasterConfig, task: Task) -> None:
+            super().__init__(config, task)
+            if head != ("level",):
+                self.layer = nn.Linear(1, task.targets)
+
+        def forward(self, windows: Tensor) -> Any:
+            made = super().forward(windows)
+            return made + self.layer(windows[:, -1:, :1]) if hasattr(self, "layer") else made
+
+    register_forecaster("parts")(Parts)
+    assert {"head", "backbone"} & abilities(Parts) == {"head"} | ({"backbone"} if backbone else set())
+    if not held:
+        assert "offers: " in check_forecaster("parts")[-1]
+        return
+    with pytest.raises(CheckError, match=rf"backbone_modules hold {held}; trained, each once: layer.bias"):
+        check_forecaster("parts")
+
+
+def test_a_loss_of_its_own_is_trained_on_and_the_mse_validates() -> None:
+    class Own(Level):
+        def training_loss(self, windows: Tensor, truths: Tensor) -> Tensor:
+            assert windows.shape[1:] == (12, 3)
+            assert truths.shape[1:] == (3, 3)
+            return (self.level - 5).square().sum()
+
+    register_forecaster("own-loss")(Own)
+    training = {"steps": 60, "lr": 1.0, "evaluations": 2}
+    made = pretrain(recipe("own-loss", training=training), staged(), CPU, None)
+    assert made.curve.losses[0] == 75
+    assert made.curve.losses[-1] < 1
+    plain = staged()
+    y = torch.from_numpy(plain.truths(np.arange(plain.series.split.train, plain.series.split.validation - 2))).float()
+    x = torch.from_numpy(plain.windows(np.arange(plain.series.split.train, plain.series.split.validation - 2)))
+    with torch.no_grad():
+        assert min(made.curve.errors.values()) == pytest.approx(float((made(x) - y).square().mean()), rel=1e-4)
+
+
 # Answers in numpy
 
 
