@@ -2,7 +2,8 @@
 
 A stream holds the squared errors of nine entries that are equal in law: none is better than another in the long run. A
 finding is false. Then the second entry's errors are lowered by a gain, and a finding against the first, the reference,
-is right. The tables are in docs/statistics.md; the suite runs a short form.
+is right. Over datasets, entries that are equal on average are better on some datasets and worse on others. The tables
+are in docs/statistics.md; the suite runs a short form.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import signal
+from scipy.stats import t as student
 
-from bench.analysis.statistics.skill_test import holm, skill_test
+from bench.analysis.statistics.skill_test import holm, mean_skill, skill_test
 
 Floats = NDArray[np.float64]
 Draw = Callable[[int, np.random.Generator], Floats]
 
 ENTRIES, ORIGINS, LEVEL = 9, 400, 0.05
 GAINS = (0.05, 0.1, 0.2, 0.3, 0.5)
+DATASETS, SPREADS = (5, 10, 20), (0.0, 0.1)
 EPISODE, CHANNELS = 28, 4
 EXAMPLE = Path(__file__).parents[1] / "reports/example/results/default"
 KIN = ("frozen", "retrain", "titans-a", "titans-b", "titans-b-stale", "titans-c")
@@ -194,6 +197,67 @@ def with_seeds(noise: float, seeds: int, gain: float, streams: int, seed: int = 
     return wrong / streams, right / streams
 
 
+def on_datasets(*, mixed: bool, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Log ratios of eight entries to the first on twenty datasets, and their standard errors: ``(20, 8)`` each.
+
+    Args:
+        mixed: Whether each dataset has a law and a length of its own; otherwise all are of strategies on one
+            forecaster, and of 400 origins.
+        rng: Draws.
+    """
+    found = []
+    for _ in range(max(DATASETS)):
+        process, origins = Process(kin), ORIGINS
+        if mixed:
+            process, origins = list(PROCESSES.values())[rng.integers(5)], int(rng.integers(300, 1200))
+        stream = sums(process.draw(origins, rng), process.stretch)[..., None]
+        tests = [skill_test(stream[i], stream[0]) for i in range(1, ENTRIES)]
+        found.append([(test.log_ratio, test.error) for test in tests])
+    ratios, errors = np.moveaxis(np.array(found), -1, 0)
+    return ratios, errors
+
+
+def student_p(ratios: Floats, errors: Floats) -> float:
+    """The report's test of the mean over datasets."""
+    return mean_skill(ratios).p
+
+
+def weighted_p(ratios: Floats, errors: Floats) -> float:
+    """Weights after Paule and Mandel, variance after Hartung, Knapp, Sidik and Jonkman."""
+    from statsmodels.stats.meta_analysis import combine_effects
+
+    found = combine_effects(ratios, np.square(errors), method_re="iterated")
+    return 2 * float(student.sf(abs(found.mean_effect_re) / np.sqrt(found.var_hksj_re), len(ratios) - 1))
+
+
+def over_datasets(
+    test: Callable[[Floats, Floats], float], reports: int, *, mixed: bool, seed: int = 0
+) -> dict[tuple[float, int], tuple[float, float]]:
+    """Shares of reports with a false finding over datasets, and in which a gain of 10 % of one entry is found.
+
+    Args:
+        test: From ``(datasets,)`` log ratios and standard errors to a p-value.
+        reports: How many are drawn.
+        mixed: See `on_datasets`.
+        seed: Of the drawing.
+
+    Returns:
+        For each standard deviation of an entry's log ratio between datasets, and each number of datasets.
+    """
+    rng = np.random.default_rng([seed, 4])
+    found = {(spread, datasets): np.zeros(2) for spread in SPREADS for datasets in DATASETS}
+    for _ in range(reports):
+        ratios, errors = on_datasets(mixed=mixed, rng=rng)
+        between = rng.standard_normal(ratios.shape)
+        for (spread, datasets), counts in found.items():
+            here, sure = (ratios + spread * between)[:datasets], errors[:datasets]
+            p = np.array([test(here[:, i], sure[:, i]) for i in range(ENTRIES - 1)])
+            better = here[:, 0] + np.log(0.9)
+            with_gain = np.array([test(better, sure[:, 0]), *p[1:]])
+            counts += (holm(p) < LEVEL).any(), holm(with_gain)[0] < LEVEL and better.mean() < 0
+    return {key: (float(wrong) / reports, float(right) / reports) for key, (wrong, right) in found.items()}
+
+
 def main(streams: int) -> None:
     """Print the tables of docs/statistics.md."""
     print(f"n = {ORIGINS}, {ENTRIES} entries, {streams:,} streams a cell, percent\n")
@@ -208,6 +272,13 @@ def main(streams: int) -> None:
         for seeds in (3, 5, 10):
             wrong_share, found = with_seeds(noise, seeds, 0.1, streams)
             print(f"| {noise:.0%} | {seeds} | {100 * wrong_share:.1f} | {100 * found:.1f} |", flush=True)
+    print("\n| datasets | sd between them | number | false | found at 10 % | weighted: false | found |")
+    print("|---|---|---|---|---|---|---|")
+    for name, mixed in (("alike", False), ("mixed", True)):
+        known = [over_datasets(test, streams, mixed=mixed) for test in (student_p, weighted_p)]
+        for spread, datasets in known[0]:
+            cells = [f"{100 * share:.1f}" for table in known for share in table[spread, datasets]]
+            print(f"| {name} | {spread:.0%} | {datasets} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

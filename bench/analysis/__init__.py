@@ -29,18 +29,8 @@ from bench.analysis.recovery import (
     return_time,
     settled_level,
 )
-from bench.analysis.statistics.ranks import (
-    RankTest,
-    alike,
-    block_ranks,
-    critical_difference,
-    dataset_scores,
-    friedman,
-    rank_pairs,
-    signed_ranks,
-    smallest_signed_rank_p,
-)
-from bench.analysis.statistics.skill_test import SkillTest, false_discovery_rate, holm, skill_test
+from bench.analysis.statistics.ranks import RankTest, dataset_scores, rank_test
+from bench.analysis.statistics.skill_test import SkillTest, false_discovery_rate, holm, mean_skill, skill_test
 from bench.analysis.streams import (
     Span,
     around_events,
@@ -52,18 +42,18 @@ from bench.analysis.streams import (
     rolling_error,
     thin,
 )
-from bench.analysis.verdicts import Pair, references, seen_from, unbeaten, verdicts, verdicts_of
+from bench.analysis.verdicts import Pair, references, seen_from, unbeaten, verdicts, verdicts_of, verdicts_over
 from bench.analysis.win_tie_loss import totals, win_tie_loss
 
 __all__ = [
-    "RECOVERED", "Contest", "Pair", "Question", "RankTest", "SkillTest", "Span", "ablations",
-    "aligned", "alike", "around_events", "block_ranks", "contest", "cost_table", "critical_difference",
-    "dataset_scores", "divergence_counts", "error_shares", "exact_stretches", "excess_area", "false_discovery_rate",
-    "forecast_line", "forgetting", "friedman", "fullest", "has_diverged", "holm", "is_barred", "label_curves",
-    "label_gains", "label_worth", "labels_released", "latest", "leaderboard", "leaky_scenarios", "mean_by",
-    "mean_interval", "mean_over_seeds", "median_ratio", "median_trace", "metrics_of", "overall", "paired_sums",
-    "pareto_front", "peak_excess", "questions", "rank_pairs", "recovery_time", "reference_curve", "references",
-    "regret_against_fixed", "regret_against_regimes", "return_time", "rolling_error", "seen_from", "settled_level",
-    "signed_ranks", "skill", "skill_test", "smallest_signed_rank_p", "stretch_length", "stretch_sums", "thin",
-    "totals", "unbeaten", "verdicts", "verdicts_of", "win_tie_loss", "with_entries",
+    "RECOVERED", "Contest", "Pair", "Question", "RankTest", "SkillTest", "Span", "ablations", "aligned",
+    "around_events", "contest", "cost_table", "dataset_scores", "divergence_counts", "error_shares",
+    "exact_stretches", "excess_area", "false_discovery_rate", "forecast_line", "forgetting", "fullest",
+    "has_diverged", "holm", "is_barred", "label_curves", "label_gains", "label_worth", "labels_released", "latest",
+    "leaderboard", "leaky_scenarios", "mean_by", "mean_interval", "mean_over_seeds", "mean_skill", "median_ratio",
+    "median_trace", "metrics_of", "overall", "paired_sums", "pareto_front", "peak_excess", "questions",
+    "rank_test", "recovery_time", "reference_curve", "references", "regret_against_fixed",
+    "regret_against_regimes", "return_time", "rolling_error", "seen_from", "settled_level", "skill", "skill_test",
+    "stretch_length", "stretch_sums", "thin", "totals", "unbeaten", "verdicts", "verdicts_of", "verdicts_over",
+    "win_tie_loss", "with_entries",
 ]  # fmt: skip

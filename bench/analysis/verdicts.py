@@ -2,8 +2,8 @@
 
 Every verdict is a `skill_test`, and verdicts of one family are adjusted for each other: the chance that any of them is
 false is at most 5 %. A stream has two families: each entry against the frozen forecaster, and all other pairs. A pair
-has one verdict, wherever it stands. Verdicts on anything else are exploratory: of what they find, a share of at most
-5 % is false on average.
+has one verdict, wherever it stands. Over several datasets each entry has a verdict against the frozen forecaster, one
+family again. Verdicts on anything else are exploratory: of what they find, a share of at most 5 % is false on average.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 
 from bench.analysis.leaderboard import FROZEN, reference_base
 from bench.analysis.ratios import paired_sums
-from bench.analysis.statistics.skill_test import LEVEL, SkillTest, holm, skill_test
+from bench.analysis.statistics.skill_test import LEVEL, SkillTest, holm, mean_skill, skill_test
 
-Verdict = Literal["better", "worse", "no significant difference", "too short", "undefined"]
+Verdict = Literal["better", "worse", "no significant difference", "too short", "too few datasets", "undefined"]
 Adjust = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
-COLUMNS = [
-    "skill", "low", "high", "p", "p_adjusted", "verdict", "resolution", "limit", "mse_change", "stretches", "seeds",
-]  # fmt: skip
+SURE = ["skill", "low", "high", "p", "p_adjusted", "verdict", "resolution", "limit"]
+COLUMNS = [*SURE, "mse_change", "stretches", "seeds"]
 """Of a frame of verdicts, after those that name the pair.
 
 ``skill, low, high``: of the first over the second, in percent, with its 95 % interval; ``p`` and, for its family,
 ``p_adjusted``; ``verdict`` on the first; ``resolution``: the smallest skill in percent that this family would have
-found with 80 % probability, and what limits it (``limit``, ``seeds`` or ``length``); ``mse_change``: of the mean MSE,
-in percent of the second's; ``stretches`` and ``seeds`` that were compared.
+found with 80 % probability, and what limits it (``limit``: ``seeds``, ``length`` or, over datasets, ``datasets``);
+``mse_change``: of the mean MSE, in percent of the second's; ``stretches`` and ``seeds`` that were compared.
 """
+OVER = ["entry", "datasets", "scenarios", "better", "worse"]
 
 
 class Pair(NamedTuple):
@@ -69,7 +69,8 @@ def verdicts(family: Iterable[Pair], stretch: int, adjust: Adjust = holm, names:
     adjusted = adjust(np.array([test.p for _, test, _ in found]))
     tests = int(np.isfinite(adjusted).sum())
     rows = [
-        names | _row(test, float(p), change, tests) for (names, test, change), p in zip(found, adjusted, strict=True)
+        names | _row(test, float(p), tests) | {"mse_change": change, "stretches": test.stretches, "seeds": test.seeds}
+        for (names, test, change), p in zip(found, adjusted, strict=True)
     ]
     return pd.DataFrame(rows, columns=None if rows else [*names, *COLUMNS])
 
@@ -135,7 +136,39 @@ def unbeaten(pairs: pd.DataFrame, entries: Sequence[str]) -> list[str]:
     return [entry for entry in entries if entry not in beaten]
 
 
-def _row(test: SkillTest, p: float, change: float, tests: int) -> dict[str, Any]:
+def verdicts_over(skills: pd.DataFrame, datasets: Mapping[str, str]) -> pd.DataFrame:
+    """The verdict on each entry over all datasets, one family: see `mean_skill`.
+
+    Args:
+        skills: Columns ``scenario, entry, skill, verdict``: of each entry against its reference.
+        datasets: Dataset of each scenario that counts. Those of one dataset share their rows, and count as one: the
+            mean of their log ratios.
+
+    Returns:
+        A row for each entry that has a verdict in every scenario: columns ``entry, datasets``, ``scenarios`` and in how
+        many of them it is significantly ``better`` and ``worse``, then of `COLUMNS` those up to ``limit``. The verdict
+        is ``too few datasets`` with fewer than 5, and ``undefined`` where that of any scenario is.
+    """
+    here = skills[skills["scenario"].isin(list(datasets))]
+    names, tests = [], []
+    for entry, rows in here.groupby("entry", sort=False):
+        if len(rows) == here["scenario"].nunique():
+            defined = not (rows["verdict"] == "undefined").any()
+            ratios = np.log1p(-(rows["skill"] if defined else np.nan * rows["skill"]) / 100)
+            ratios = ratios.groupby(rows["scenario"].map(dict(datasets))).mean()
+            better, worse = (int((rows["verdict"] == verdict).sum()) for verdict in ("better", "worse"))
+            names.append(dict(zip(OVER, (entry, len(ratios), len(rows), better, worse), strict=True)))
+            tests.append(mean_skill(ratios.to_numpy(dtype=float)))
+    adjusted = holm(np.array([test.p for test in tests]))
+    family = int(np.isfinite(adjusted).sum())
+    found = [
+        name | _row(test, float(p), family) | {"limit": "" if test.obstacle else "datasets"}
+        for name, test, p in zip(names, tests, adjusted, strict=True)
+    ]
+    return pd.DataFrame(found, columns=[*OVER, *SURE])
+
+
+def _row(test: SkillTest, p: float, tests: int) -> dict[str, Any]:
     low, high = test.interval()
     return {
         "skill": 100 * test.skill,
@@ -146,15 +179,12 @@ def _row(test: SkillTest, p: float, change: float, tests: int) -> dict[str, Any]
         "verdict": _verdict(test, p),
         "resolution": 100 * test.resolution(max(1, tests)),
         "limit": "" if test.obstacle else test.limit,
-        "mse_change": change,
-        "stretches": test.stretches,
-        "seeds": test.seeds,
     }
 
 
 def _verdict(test: SkillTest, p: float) -> Verdict:
-    if test.obstacle == "too short":
-        return "too short"
+    if test.obstacle in ("too short", "too few datasets"):
+        return test.obstacle
     if test.obstacle:
         return "undefined"
     if not p < LEVEL:

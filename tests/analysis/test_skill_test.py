@@ -9,10 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 
-from bench.analysis.statistics.skill_test import false_discovery_rate, holm, skill_test
+from bench.analysis.statistics.skill_test import false_discovery_rate, holm, mean_skill, skill_test
 
-from ..statistics_calibration import PROCESSES, false_findings, kin, power, sums, with_seeds
+from ..statistics_calibration import (
+    PROCESSES,
+    false_findings,
+    kin,
+    over_datasets,
+    power,
+    student_p,
+    sums,
+    with_seeds,
+)
 
 STREAMS = 100
 """Chance alone moves a share of 5 % of so many by 2.2 points: bounds leave room for three times that."""
@@ -119,6 +129,28 @@ def test_what_is_better_is_found_and_the_more_so_the_better_it_is() -> None:
 def test_three_seeds_are_not_taken_for_more(noise: float) -> None:
     assert with_seeds(noise, 3, 0.1, STREAMS)[0] <= 0.14
     assert with_seeds(noise, 10, 0.1, 30)[1] >= (0.9 if noise < 0.05 else 0)
+
+
+def test_the_mean_over_datasets_is_students_test_of_their_log_ratios() -> None:
+    ratios = np.log1p(-np.array([0.1, 0.25, -0.05, 0.3, 0.2, 0.15]))
+    found, expected = mean_skill(ratios), ttest_1samp(ratios, 0)
+    assert (found.log_ratio, found.p) == pytest.approx((ratios.mean(), expected.pvalue))
+    low, high = expected.confidence_interval()
+    assert found.interval() == pytest.approx((1 - math.exp(high), 1 - math.exp(low)))
+    assert mean_skill(ratios[:4]).obstacle == "too few datasets"
+    assert mean_skill(ratios[:4]).log_ratio == pytest.approx(ratios[:4].mean())
+    assert math.isnan(mean_skill(ratios[:4]).p)
+    assert mean_skill(np.array([*ratios, np.nan])).obstacle == "no ratio"
+    assert mean_skill(np.zeros(6)).p == 1
+
+
+def test_equals_on_average_are_seldom_told_apart_over_datasets_and_a_gain_on_each_is_found() -> None:
+    for mixed in (False, True):
+        found = over_datasets(student_p, 40, mixed=mixed)
+        assert max(wrong for wrong, _ in found.values()) <= 0.2
+        assert found[0.1, 5][1] <= found[0.1, 10][1] <= found[0.1, 20][1]
+        assert found[0.1, 20][1] >= 0.6
+        assert mixed or found[0.0, 5][1] >= 0.95
 
 
 def test_adjustments() -> None:

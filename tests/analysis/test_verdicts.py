@@ -6,7 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import Pair, holm, paired_sums, references, seen_from, skill_test, unbeaten, verdicts, verdicts_of
+from bench.analysis import (
+    Pair,
+    holm,
+    paired_sums,
+    references,
+    seen_from,
+    skill_test,
+    unbeaten,
+    verdicts,
+    verdicts_of,
+    verdicts_over,
+)
 from bench.analysis.leaderboard import reference_base
 
 from .test_ablations import entries
@@ -124,3 +135,37 @@ def test_only_common_origins_and_seeds_are_compared() -> None:
     assert verdicts([Pair({}, later, later.rename(columns=lambda seed: seed + 20))], 7).empty
     assert verdicts_of(KNOWN.head(1), ERRORS, 7).empty
     assert verdicts_of(KNOWN, {}, 7).columns.tolist()[:3] == ["one", "other", "family"]
+
+
+def over(skills: dict[str, list[float]], verdict: str = "better", datasets: int = 6) -> pd.DataFrame:
+    """`verdicts_over` so many datasets, a scenario each."""
+    rows = [
+        {"scenario": f"s{i}", "entry": entry, "skill": skill, "verdict": verdict if skill > 0 else "worse"}
+        for entry, values in skills.items()
+        for i, skill in enumerate(values)
+    ]
+    return verdicts_over(pd.DataFrame(rows), {f"s{i}": f"d{min(i, datasets - 1)}" for i in range(6)})
+
+
+def test_over_datasets_entries_are_one_family() -> None:
+    found = over({"a": [10, 12, 8, 9, 11, 10], "b": [30, -40, 5, -8, 2, 3], "short": [1, 2, 3]})
+    assert found["entry"].tolist() == ["a", "b"]
+    assert found[["datasets", "scenarios", "better", "worse"]].to_numpy().tolist() == [[6, 6, 6, 0], [6, 6, 4, 2]]
+    assert found["verdict"].tolist() == ["better", "no significant difference"]
+    np.testing.assert_allclose(found["p_adjusted"], holm(found["p"].to_numpy()))
+    expected = -np.expm1(np.log1p(-np.array([10, 12, 8, 9, 11, 10]) / 100).mean())
+    assert found["skill"].iloc[0] == pytest.approx(100 * expected)
+    assert set(found["limit"]) == {"datasets"}
+
+
+def test_scenarios_of_a_dataset_count_once_and_few_datasets_are_not_tested() -> None:
+    found = over({"a": [10, 12, 8, 9, 11, 10]}, datasets=4).iloc[0]
+    assert (found["verdict"], found["datasets"], found["scenarios"], found["better"]) == ("too few datasets", 4, 6, 6)
+    assert np.isnan(found["p_adjusted"])
+    logs = np.log1p(-np.array([10, 12, 8, 9, 11, 10]) / 100)
+    assert found["skill"] == pytest.approx(-100 * np.expm1(np.mean([*logs[:3], logs[3:].mean()])))
+
+
+def test_one_undefined_skill_leaves_the_mean_undefined() -> None:
+    assert over({"a": [10] * 6}, verdict="undefined")["verdict"].tolist() == ["undefined"]
+    assert verdicts_over(pd.DataFrame(columns=["scenario", "entry"]), {}).empty

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.report.render.markdown import render
+from bench.report.sections.ranks import ranks
+from bench.report.sections.skill import skill
+from bench.report.sections.summary import answer
+from bench.report.sections.verdict_cells import skill_text
 from bench.report.view.comparisons import part_ablations, verdict_table
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
+from bench.report.view.rankings import skill_over_datasets
+from bench.results.store import Store
 
 MORE = re.compile(r" \((?:[^()]|\([^()]*\))*\)")
 """What stands in brackets behind a name."""
@@ -62,7 +70,7 @@ def test_sentences_about_frozen_are_those_verdicts(results: Results, readme: Pat
         "too short": r"(?:was|were) not tested \(too few stretches\) against frozen",
     }
     seen = 0
-    for scenario, rest in re.findall(r"^- \*\*(.+?)\*\*: (.*)\.$", section(readme, "Skill"), re.M):
+    for scenario, rest in re.findall(r"^- \*\*(?!Over )(.+?)\*\*: (.*)\.$", section(readme, "Skill"), re.M):
         for part in rest.split("; "):
             what = next(what for what, phrase in phrases.items() if re.search(phrase, part))
             for entry in names(re.split(phrases[what], part)[0]):
@@ -87,3 +95,51 @@ def test_tables_of_significance_and_ablations_hold_those_verdicts(results: Resul
                 assert said.removeprefix("not tested: ").replace("too few stretches", "too short") == expected
                 seen += 1
     assert seen == 8 + 8 + len(part_ablations(results))
+
+
+def test_on_how_many_datasets_an_entry_is_better_is_counted_from_those_verdicts(results: Results, readme: Path) -> None:
+    (rest,) = re.findall(r"^- \*\*Over 2 datasets\*\*: (.*)\.$", section(readme, "Skill"), re.M)
+    seen: dict[str, list[int]] = {}
+    for part in rest.split("; "):
+        who, said = re.split(r" (?:is|are) significantly better ", part)
+        counted = re.fullmatch(r"than frozen on (\d) of 2 \(worse on (\d)\)", said)
+        assert counted or said == "or worse than frozen on none of 2"
+        seen |= {name: [int(number) for number in (counted.groups() if counted else "00")] for name in names(who)}
+    for entry, counts in seen.items():
+        told = [verdict(results, scenario, entry, "frozen") for scenario in results.scenarios]
+        assert [told.count("better"), told.count("worse")] == counts
+    assert len(seen) == 6
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory: pytest.TempPathFactory, fakes: Any) -> Results:
+    """Six datasets: rls is better on each, ogd on average as good as frozen, persistence worse."""
+    store = Store(tmp_path_factory.mktemp("six") / "r")
+    for i in range(6):
+        strategies = [
+            fakes.Strategy("rls", 0.15),
+            fakes.Strategy("ogd", 0.2 + 0.1 * (i % 2), options={"lr": 0.01}),
+            fakes.Strategy("frozen", 0.25),
+            fakes.Strategy("persistence", 0.4),
+        ]
+        fakes.write_results(store.folder, [fakes.Scenario(f"d{i}", events=(), origins=100)], strategies, 2)
+    return read_results(store.folder)
+
+
+def test_answer_skill_and_ranks_agree_over_datasets(six: Results) -> None:
+    over = skill_over_datasets(six)
+    assert dict(zip(over["entry"], over["verdict"], strict=True)) == {
+        "rls": "better",
+        "ogd (lr=0.01)": "no significant difference",
+        "persistence": "worse",
+    }
+    text = render([*answer(six), *skill(six), *ranks(six)])
+    said = skill_text(over.iloc[0])
+    assert f"Its skill against frozen over 6 datasets is {said} %, **significant** (" in text
+    assert f"**Over 6 datasets**: rls ({said} %) is significantly better than frozen; ogd (lr=0.01) (could show" in text
+    assert "by Nemenyi's test of pairs, rls is significantly ahead of" in text  # where ranks say who, it is the same
+    table = text.partition("<summary>Skills over all datasets</summary>")[2].partition("</details>")[0]
+    for _, row in over.iterrows():
+        (cells,) = [line.split("|")[1:-1] for line in table.split("\n") if line.startswith(f"| {row['entry']}")]
+        assert cells[1].strip() == skill_text(row)
+        assert cells[3].strip(" *") == row["verdict"]

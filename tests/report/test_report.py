@@ -59,6 +59,7 @@ def test_golden(readme: Path, snapshot: SnapshotAssertion) -> None:
         "recovery.csv",
         "runs.csv",
         "skill.csv",
+        "skill_over_datasets.csv",
         "trace.csv",
         "win_tie_loss.csv",
     ]

@@ -1,5 +1,7 @@
 """Whether one entry is better than another on a stream, by how much, and what so short a stream could have shown.
 
+And whether it is better over many datasets: the mean of its skills on their streams.
+
 One estimand, one interval and one test serve every verdict of a report. The stream is cut into stretches (see
 `bench.analysis.ratios`). In each, ``x = log(MSE of one / MSE of the other)``; the skill is ``1 - exp(mean x)``. Ratios
 do not change with the scale of the data, which over a drifting stream may change tenfold.
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Obstacle = Literal["", "too short", "no ratio", "not finite"]
+Obstacle = Literal["", "too short", "too few datasets", "no ratio", "not finite"]
 Limit = Literal["seeds", "length"]
 
 LEVEL = 0.05
@@ -29,20 +31,22 @@ FEWEST_STRETCHES = 12
 SMALLEST_P = 1e-12
 DEFINED = 0.5
 """Share of the stretches that must have a ratio."""
+FEWEST_DATASETS = 5
 
 
 @dataclass(frozen=True)
 class SkillTest:
-    """The skill of one entry over another on one stream.
+    """The skill of one entry over another on one stream, or its mean over datasets (`mean_skill`).
 
     Attributes:
         log_ratio: Mean over stretches and seeds of ``log(MSE of one / MSE of the other)``; below 0 the first is better.
             NaN where there is no ratio, minus infinity where the first is exact throughout.
-        stretches: Stretches that have a ratio.
-        seeds: Seeds that both have.
-        along: Variance of ``log_ratio`` that the length of the stream leaves; NaN if not tested.
+        stretches: Stretches that have a ratio; of a mean, datasets.
+        seeds: Seeds that both have; of a mean, 1.
+        along: Variance of ``log_ratio`` that the length of the stream (or the number of datasets) leaves; NaN if not
+            tested.
         between: Variance that the number of seeds leaves.
-        cosines: Degrees of freedom of ``along``.
+        freedom: Degrees of freedom of ``along``.
         obstacle: Why it was not tested; empty if it was.
     """
 
@@ -51,7 +55,7 @@ class SkillTest:
     seeds: int
     along: float = math.nan
     between: float = 0.0
-    cosines: int = 0
+    freedom: int = 0
     obstacle: Obstacle = ""
 
     @property
@@ -81,7 +85,7 @@ class SkillTest:
             return 0.0 if self.log_ratio else 1.0
         found = abs(self.log_ratio) / self.error
         if not self.between:
-            return 2 * float(stdtr(self.cosines, -found))
+            return 2 * float(stdtr(self.freedom, -found))
         if found < self._quantile(0.5 + 1e-9):
             return 1.0
         low = math.log(SMALLEST_P)
@@ -114,7 +118,7 @@ class SkillTest:
         """
         from scipy.special import stdtrit
 
-        along = self.along * float(stdtrit(self.cosines, probability)) if self.along else 0.0
+        along = self.along * float(stdtrit(self.freedom, probability)) if self.along else 0.0
         between = self.between * float(stdtrit(self.seeds - 1, probability)) if self.between else 0.0
         return (along + between) / (self.along + self.between) if self.along + self.between else 0.0
 
@@ -168,6 +172,27 @@ def variance_of_mean(values: Floats) -> tuple[float, int]:
     cosines = min(MOST_COSINES, n // STRETCHES_PER_COSINE)
     averages = dct(values - values.mean(), type=2)[1 : cosines + 1] / math.sqrt(2 * n)
     return float(np.square(averages).mean()) / n, cosines
+
+
+def mean_skill(log_ratios: Floats) -> SkillTest:
+    """The mean over datasets of skills that differ from dataset to dataset.
+
+    The datasets are taken for a sample of all like them, so that what differs between them is part of the error. Each
+    has the same weight: weights by standard errors, which are estimates themselves, give more false findings.
+
+    Args:
+        log_ratios: ``(datasets,)`` of each dataset's test.
+
+    Returns:
+        The mean and Student's test of it, with one degree of freedom less than datasets. With fewer than 5 datasets
+        there is a mean and no test. Size and power by simulation: docs/statistics.md.
+    """
+    datasets, mean = len(log_ratios), float(np.mean(log_ratios))
+    if not np.isfinite(log_ratios).all():
+        return SkillTest(math.nan, datasets, 1, obstacle="no ratio")
+    if datasets < FEWEST_DATASETS:
+        return SkillTest(mean, datasets, 1, obstacle="too few datasets")
+    return SkillTest(mean, datasets, 1, float(log_ratios.var(ddof=1)) / datasets, freedom=datasets - 1)
 
 
 def holm(p: Floats) -> Floats:

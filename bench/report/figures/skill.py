@@ -14,34 +14,39 @@ from bench.report.render.numbers import percent
 
 ROW, FOOT, HEAD, GAP, BETWEEN = 0.22, 0.42, 0.26, 0.16, 0.26  # inches
 MOST_ABREAST = 4
+MEAN = "all datasets"
+"""Name of the line that holds the mean over datasets."""
 WORST = -100.0
 """Skill below which a dot has a number at the left border instead: how much worse matters to nobody."""
 
 
-def draw_skills(skills: pd.DataFrame, reference: str, palette: dict[str, str]) -> Drawing:
+def draw_skills(skills: pd.DataFrame, reference: str, palette: dict[str, str], *, forest: bool = False) -> Drawing:
     """A dot and its 95 % interval for each strategy and dataset; hollow and grey where not significant.
 
     Args:
-        skills: Columns ``scenario, entry, strategy, skill, low, high, verdict``, against one reference, the entries in
-            the order in which they are to stand.
+        skills: Columns ``scenario, entry, strategy, skill, low, high, verdict``, against one reference, in the order in
+            which they are to stand; those of ``scenario`` `MEAN`, over all datasets, are drawn as diamonds.
         reference: Its name.
         palette: Colour of each strategy.
+        forest: Whether there is a panel for each entry with a line for each scenario; otherwise the other way round.
     """
-    scenarios, entries = list(dict.fromkeys(skills["scenario"])), list(dict.fromkeys(skills["entry"]))
-    names = [short_name(entry) for entry in entries]
-    grid = _Grid(min(len(scenarios), MOST_ABREAST), len(scenarios), len(entries), max(len(name) for name in names))
+    panel, row = ("entry", "scenario") if forest else ("scenario", "entry")
+    panels, rows = list(dict.fromkeys(skills[panel])), sorted(dict.fromkeys(skills[row]), key=lambda name: name == MEAN)
+    names = [short_name(name) for name in rows]
+    grid = _Grid(min(len(panels), MOST_ABREAST), len(panels), len(rows), max(len(name) for name in names))
     figure = new_figure(WIDE, grid.height)
-    for i, scenario in enumerate(scenarios):
+    for i, about in enumerate(panels):
         axes = figure.add_axes(grid.box(i))
-        here = skills[skills["scenario"] == scenario]
+        here = skills[skills[panel] == about]
         for _, one in here[np.isfinite(here["skill"])].iterrows():
-            draw = _draw_one if one["skill"] >= WORST else _write_one
-            draw(axes, entries.index(one["entry"]), one, palette[one["strategy"]])
+            draw = _write_one if one["skill"] < WORST else _draw_mean if one["scenario"] == MEAN else _draw_one
+            draw(axes, rows.index(one[row]), one, palette[one["strategy"]])
         _dress(axes, names if i % grid.abreast == 0 else [""] * len(names))
-        axes.set_title(short_name(scenario, int(grid.wide / CHARACTER)), loc="left")
+        axes.set_title(short_name(about, int(grid.wide / CHARACTER)), loc="left")
     label = f"skill against {reference}, % (right of 0 is better)"
     figure.text((grid.left + (WIDE - grid.left) / 2) / WIDE, 0.06 / grid.height, label, ha="center")
     caption = "Dot: skill; bar: 95 % interval; hollow and grey: not significant."
+    caption += " Diamond: mean over datasets and its 95 % interval." if MEAN in rows else ""
     return Drawing(figure, caption + (" A number at the left: far worse." if (skills["skill"] < WORST).any() else ""))
 
 
@@ -52,13 +57,13 @@ class _Grid:
     Attributes:
         abreast: Panels in a row.
         panels: All of them.
-        entries: Lines in each.
+        lines: In each.
         longest: Letters of the longest name.
     """
 
     abreast: int
     panels: int
-    entries: int
+    lines: int
     longest: int
 
     @property
@@ -71,7 +76,7 @@ class _Grid:
 
     @property
     def tall(self) -> float:
-        return ROW * self.entries
+        return ROW * self.lines
 
     @property
     def height(self) -> float:
@@ -93,6 +98,12 @@ def _draw_one(axes: Axes, at: int, one: pd.Series, own: str) -> None:
         axes.plot([one["low"], one["high"]], [at, at], color=colour, lw=1.6, solid_capstyle="butt", zorder=2)
     face = colour if clear else "white"
     axes.plot([one["skill"]], [at], "o", ms=4.5, mec=colour, mfc=face, zorder=3, label=one["entry"])
+
+
+def _draw_mean(axes: Axes, at: int, one: pd.Series, own: str) -> None:
+    colour = own if one["verdict"] in ("better", "worse") else MUTED
+    ends = [one["low"], one["skill"], one["high"], one["skill"]]
+    axes.fill(ends, [at, at - 0.3, at, at + 0.3], fc=colour if colour == own else "white", ec=colour, lw=1, zorder=3)
 
 
 def _write_one(axes: Axes, at: int, one: pd.Series, own: str) -> None:

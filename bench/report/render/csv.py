@@ -21,7 +21,7 @@ from bench.report.view.drift_measures import known_drifts
 from bench.report.view.error_parts import by_channel, by_lead
 from bench.report.view.labels import gains_from_labels, worth_of_labels
 from bench.report.view.loaded import Results
-from bench.report.view.rankings import rank_entries
+from bench.report.view.rankings import rank_entries, skill_over_datasets
 from bench.report.view.sweeps import Sweeps
 from bench.results.csv_text import write_frames
 
@@ -29,8 +29,8 @@ from bench.results.csv_text import write_frames
 def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
-    They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``ranks``, ``rank_pairs``,
-    ``win_tie_loss``, ``ratios``, ``label_curves``, ``label_worth``, ``label_gains``, ``skill``,
+    They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``ranks``, ``rank_pairs``, ``win_tie_loss``,
+    ``ratios``, ``label_curves``, ``label_worth``, ``label_gains``, ``skill``, ``skill_over_datasets``,
     ``ablations``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``, ``problems``, ``diverged``; and
     of drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``, ``drift_return``,
     ``drift_regret``.
@@ -56,13 +56,14 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "overall": results.overall,
         "pairs": verdict_table(results),
         "ranks": ranking.table if ranking else pd.DataFrame(),
-        "rank_pairs": ranking.pairs if ranking else pd.DataFrame(),
+        "rank_pairs": ranking.test.pairs if ranking else pd.DataFrame(),
         "win_tie_loss": ranking.win_tie_loss if ranking else pd.DataFrame(),
         "ratios": persistence_ratios(results),
         "label_curves": label_errors(results),
         "label_worth": worth_of_labels(results),
         "label_gains": gains_from_labels(results),
         "skill": skill_table(results),
+        "skill_over_datasets": skill_over_datasets(results),
         "ablations": part_ablations(results),
         "trace": results.traces,
         "cost": cost_of(results),

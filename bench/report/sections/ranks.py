@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-
-from bench.analysis import totals
-from bench.analysis.statistics.ranks import FEWEST_BLOCKS, FIRST_LEVEL, LEVEL
+from bench.analysis import RankTest, totals
+from bench.analysis.statistics.ranks import FEWEST_ENTRIES
+from bench.analysis.statistics.skill_test import FEWEST_DATASETS, LEVEL
 from bench.report.blocks import Block, Details, Heading, Paragraph, Table, escape, paragraphs
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.palette import palette_of
@@ -22,8 +20,9 @@ MOST_IN_MATRIX = 12
 HOW_TO_READ = (
     "Within each dataset the entry with the lowest MSE (mean over seeds) has rank 1; equal ones share the mean of "
     "their ranks, and one that diverged is last. Each dataset counts once: of several protocols or options the "
-    "geometric mean of MSE counts. A win or a loss is a significant difference on one dataset (see [Statistical "
-    "significance](#statistical-significance)), all else is a tie."
+    "geometric mean of MSE counts. Ranks say who is ahead how often, and not by how much. A win or a loss is a "
+    "significant difference on one dataset (see [Statistical significance](#statistical-significance)), all else is a "
+    "tie."
 )
 
 
@@ -36,95 +35,71 @@ def ranks(results: Results) -> list[Block]:
     return [
         Heading("Ranks"),
         *paragraphs(HOW_TO_READ, _answer(ranking)),
-        *drawn(results, "ranks", "datasets", "Average ranks over all datasets", _figure, results, ranking),
+        *drawn(results, "ranks", "datasets", "Average ranks over all datasets", _figure, results, ranking.test),
         _table(ranking),
         Paragraph(_notes(ranking)),
         _matrix(ranking),
     ]
 
 
-def _figure(results: Results, ranking: Ranking) -> Drawing | None:
-    """The diagram, where ranks could be tested."""
-    if ranking.test.obstacle:
+def _figure(results: Results, test: RankTest) -> Drawing | None:
+    """The diagram, where ranks differ significantly."""
+    if not test.differ:
         return None
     strategies, palette = results.overall.set_index("entry")["strategy"], palette_of(results)
-    colour_of = {str(entry): palette[strategies[entry]] for entry in ranking.means.index}
-    caption = f"Average rank over {count(ranking.test.blocks, 'dataset')}, the best to the left."
-    caption += " A bar joins those that do not differ significantly." if ranking.groups else ""
-    return Drawing(draw_ranks(ranking.means, ranking.groups, ranking.apart, colour_of), caption)
+    colour_of = {str(entry): palette[strategies[entry]] for entry in test.means.index}
+    caption = f"Average rank over {count(len(test.ranks), 'dataset')}, the best to the left."
+    bars = "A bar joins those whose ranks do not differ significantly."
+    return Drawing(draw_ranks(test, colour_of), f"{caption} {bars}")
 
 
 def _answer(ranking: Ranking) -> str:
     """Who has the best average rank, and whether the ranks differ significantly."""
-    best = [escape(entry) for entry in ranking.means.index[ranking.means == ranking.means.min()]]
+    means, (datasets, entries) = ranking.test.means, ranking.test.ranks.shape
+    best = [escape(entry) for entry in means.index[means == means.min()]]
     have = "have" if len(best) > 1 else "has"
-    size = f"n = {count(len(ranking.scores), 'dataset')}, {count(ranking.scores.shape[1], 'entry', 'entries')}"
-    text = (
-        f"{words([f'**{name}**' for name in best])} {have} the best average rank, {ranking.means.min():.2f} ({size})."
-    )
-    return f"{text} {_verdict(ranking)}"
+    size = f"n = {count(datasets, 'dataset')}, {count(entries, 'entry', 'entries')}"
+    text = f"{words([f'**{name}**' for name in best])} {have} the best average rank, {means.min():.2f} ({size})."
+    return f"{text} {_verdict(ranking.test)}"
 
 
-def _verdict(ranking: Ranking) -> str:
-    test = ranking.test
+def _verdict(test: RankTest) -> str:
     if test.obstacle == "too few datasets":
-        return f"Not tested: {FEWEST_BLOCKS} datasets are the fewest for a p-value."
-    if test.obstacle == "too few entries":
-        p = float(ranking.pairs["p"].iloc[0])
-        what = "significant" if p < FIRST_LEVEL else "not significant"
-        said = f"(Wilcoxon's signed-rank test over datasets, {p_text(p)}{_asked(p)})"
-        return f"The difference is **{what}** {said}."
-    freedom = f"{test.entries - 1}, {(test.entries - 1) * (test.blocks - 1)}"
-    f = "∞" if np.isinf(test.f) else f"{test.f:.2f}"
-    said = f"(Friedman's test as corrected by Iman and Davenport, F({freedom}) = {f}, {p_text(test.p)}{_asked(test.p)})"
+        return f"Ranks are not tested: {FEWEST_DATASETS} datasets are the fewest for a p-value."
+    if test.obstacle:
+        return f"Ranks are not tested: {FEWEST_ENTRIES} entries are the fewest."
+    said = f"(Friedman's test, {p_text(test.p)})"
     if not test.differ:
-        return f"The ranks do **not differ significantly** {said}, so no two entries do."
-    told = ranking.means[ranking.means - ranking.means.min() >= ranking.apart].index
-    text = (
-        f"The ranks **differ significantly** {said}; two entries do from a difference of {ranking.apart:.2f} ranks on "
+        return f"The ranks do **not differ significantly** {said}."
+    best, p = test.means.index[0], test.alike.iloc[0]
+    told = [escape(str(entry)) for entry in test.means.index[p < LEVEL]]
+    ahead = (
+        f"{escape(str(best))} is significantly ahead of {words(told)}"
+        if told
+        else "nobody is significantly behind the best"
     )
-    text += "(Nemenyi's critical difference at 5 %)."
-    if not len(told):
-        return f"{text} By that, no entry differs significantly from the best."
-    return f"{text} By that, the best is significantly ahead of {words([escape(str(entry)) for entry in told])}."
-
-
-def _asked(p: float) -> str:
-    """What p would have had to be, where a reader may take it for small."""
-    return f"; below {FIRST_LEVEL} is asked for" if FIRST_LEVEL <= p < LEVEL else ""
+    return f"The ranks **differ significantly** {said}; by Nemenyi's test of pairs, {ahead}."
 
 
 def _table(ranking: Ranking) -> Table:
-    pairs, best = ranking.pairs, str(ranking.means.index[0])
-    against = pairs[pairs["one"] == best].set_index("other")
+    test, best = ranking.test, str(ranking.test.means.index[0])
     sums = {entry: counts for entry, *counts in totals(ranking.win_tie_loss).itertuples(name=None)}
-    tests = [("p_nemenyi", f"Nemenyi's p against {escape(best)}")] if ranking.tested else []
-    tests += [("p_holm", f"signed-rank p against {escape(best)}, adjusted")] if ranking.signs_can_tell else []
-    headers = ["Strategy", "average rank ↓", "wins ↑", "ties", "losses ↓", *(header for _, header in tests)]
+    headers = ["Strategy", "average rank ↓", "wins ↑", "ties", "losses ↓"]
+    headers += [f"p of ranks against {escape(best)}"] if test.differ else []
     rows = []
-    for entry, mean in zip(ranking.means.index.astype(str), ranking.means, strict=True):
-        lead = f"**{mean:.2f}**" if mean == ranking.means.min() else f"{mean:.2f}"
-        cells = [entry_names(ranking.results)[entry], lead, *(f"{number:,}" for number in sums[entry][:3])]
-        rows.append([*cells, *(_p(against[column], entry) for column, _ in tests)])
+    for entry, mean in zip(test.means.index.astype(str), test.means, strict=True):
+        lead = f"**{mean:.2f}**" if mean == test.means.min() else f"{mean:.2f}"
+        rows.append([entry_names(ranking.results)[entry], lead, *(f"{number:,}" for number in sums[entry][:3])])
+        if test.differ:
+            p = p_text(float(test.alike.loc[best, entry])).removeprefix("p ").removeprefix("= ")
+            rows[-1].append(p if entry != best else NONE)
     return Table(headers, rows)
 
 
-def _p(values: pd.Series, entry: str) -> str:
-    return p_text(values[entry]).removeprefix("p ").removeprefix("= ") if entry in values else NONE
-
-
 def _notes(ranking: Ranking) -> str:
-    pairs, blocks = count(len(ranking.pairs), "pair"), len(ranking.scores)
     lines = [f"Wins, ties and losses are against all others, over {_over(ranking)} together."]
     if untested := int(ranking.win_tie_loss["untested"].sum()) // 2:
         lines.append(f"{count(untested, 'tie')} could not be tested.")
-    if ranking.signs_can_tell:
-        lines.append(f"Signed-rank p: Wilcoxon's test of log MSE over datasets, adjusted after Holm over {pairs}.")
-    elif ranking.tested:
-        lines.append(
-            f"Wilcoxon's signed-rank test is left out: over {blocks} datasets, adjusted over {pairs}, it could find "
-            "nothing."
-        )
     if ranking.left_out:
         names = words([escape(entry) for entry in ranking.left_out])
         lines.append(f"Without a result on each dataset, and therefore without an average rank: {names}.")
@@ -134,21 +109,21 @@ def _notes(ranking: Ranking) -> str:
 
 def _over(ranking: Ranking) -> str:
     """What wins and losses are counted over."""
-    datasets, scenarios = count(len(ranking.scores), "dataset"), len(ranking.scenarios)
-    many = scenarios > len(ranking.scores)
+    datasets, scenarios = count(len(ranking.test.ranks), "dataset"), len(ranking.scenarios)
+    many = scenarios > len(ranking.test.ranks)
     return f"{scenarios:,} versions of {datasets} (options and protocols)" if many else datasets
 
 
 def _matrix(ranking: Ranking) -> Block:
     """Wins, ties and losses of each row against each column, folded up."""
     found = {(row.entry, row.other): f"{row.wins}/{row.ties}/{row.losses}" for row in ranking.win_tie_loss.itertuples()}
-    shown = ranking.means.index[:MOST_IN_MATRIX].astype(str)
+    shown = ranking.test.means.index[:MOST_IN_MATRIX].astype(str)
     headers = ["Row against column", *(str(i) for i in range(1, len(shown) + 1))]
     rows = [
         [f"{i} {escape(entry)}", *(found.get((entry, other), NONE) for other in shown)]
         for i, entry in enumerate(shown, 1)
     ]
     note = f"Wins/ties/losses over {_over(ranking)}, best average rank first."
-    if len(ranking.means) > MOST_IN_MATRIX:
+    if len(ranking.test.means) > MOST_IN_MATRIX:
         note += f" The first {MOST_IN_MATRIX} only; all are in tables/win_tie_loss.csv."
     return Details("Wins, ties and losses, pair by pair", [Table(headers, rows), Paragraph(note)])

@@ -11,10 +11,12 @@ from bench.report.blocks import Block, Bullets, Heading, Paragraph, escape, para
 from bench.report.render.numbers import UNDEFINED, brief, count, fixed, places, words
 from bench.report.section import register_section
 from bench.report.sections.audits import strategies_that
+from bench.report.sections.skill import better_on
 from bench.report.sections.verdict_cells import CLEAR, UNTESTED, could_show, is_carried_by_few, p_text, skill_text
 from bench.report.view.comparisons import against_best, cost_of, skill_table
 from bench.report.view.detail import collapsed, detail, detailed, on_own_page
 from bench.report.view.loaded import Results
+from bench.report.view.rankings import skill_over_datasets
 
 MOST = 12
 MUCH = 0.05
@@ -95,12 +97,23 @@ def _over_all(results: Results) -> str:
     have = "have" if len(tied) > 1 else "has"
     text = f"Over the {_scenarios(results)}, {names} {have} the best average rank ({best['mean_rank']:.3g})"
     if len(tied) == 1:
-        versus = _versus(best, PERSISTENCE, FROZEN, prefix="its MSE is on average ")
+        versus = _versus(best, PERSISTENCE, prefix="its MSE is on average ")
         text += f": {versus}" if versus else ""
-        undefined = [name for name in (PERSISTENCE, FROZEN) if best[f"undefined_{name}"]]
-        if undefined:
-            text += f". Over all of them the share below {words(undefined)} is {UNDEFINED}: somewhere it has no error"
+        if best[f"undefined_{PERSISTENCE}"]:
+            text += f". Over all of them the share below {PERSISTENCE} is {UNDEFINED}: somewhere it has no error"
+        over = skill_over_datasets(results)
+        text += "".join(f". {_skill_over(row)}" for _, row in over[over["entry"] == best["entry"]].iterrows())
     return f"{text}."
+
+
+def _skill_over(row: pd.Series) -> str:
+    """The verdict on an entry against frozen over all datasets, or with too few of them on how many it is better."""
+    if row["verdict"] == "undefined":
+        return f"Its skill against {FROZEN} is {UNDEFINED} on one of them"
+    if row["verdict"] in UNTESTED:
+        return f"It is {better_on(row)}"
+    text = f"Its skill against {FROZEN} over {count(row['datasets'], 'dataset')} is {skill_text(row)} %"
+    return f"{text}, {_sure(row)}"
 
 
 def _scenarios(results: Results) -> str:
@@ -157,7 +170,7 @@ def _sure(row: pd.Series) -> str:
     if row["verdict"] == "too short":
         return "not tested (too few stretches)"
     significant = "**significant**" if row["verdict"] in CLEAR else "not significant"
-    seeds = "" if row["seeds"] > 1 else ", one seed only"
+    seeds = ", one seed only" if row.get("seeds") == 1 else ""
     return f"{significant} ({p_text(row['p_adjusted'])}{seeds})"
 
 

@@ -20,10 +20,11 @@ RESOLUTION = (
 )
 EXPLORATORY = "p-values are adjusted within each table (Benjamini and Hochberg): these verdicts are exploratory."
 
-CLEAR, UNTESTED = ("better", "worse"), ("too short", "undefined")
+CLEAR, UNTESTED = ("better", "worse"), ("too short", "too few datasets", "undefined")
 UNCLEAR = {
     "no significant difference": "no significant difference",
     "too short": "not tested: too few stretches",
+    "too few datasets": "not tested: too few datasets",
     "undefined": "undefined: no error to compare with",
 }
 ANSWERS: dict[str, str] = {"better": "better", "worse": "worse"} | UNCLEAR

@@ -1,31 +1,40 @@
-"""An experiment's entries over its datasets: what the analysis of ranks is given, and what it makes of it."""
+"""An experiment's entries over its datasets: their skill against frozen, and their ranks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
-from bench.analysis import (
-    RankTest,
-    alike,
-    block_ranks,
-    critical_difference,
-    dataset_scores,
-    friedman,
-    leaky_scenarios,
-    rank_pairs,
-    smallest_signed_rank_p,
-    win_tie_loss,
-)
-from bench.analysis.statistics.skill_test import LEVEL
-from bench.report.view.comparisons import verdict_table
+from bench.analysis import RankTest, dataset_scores, leaky_scenarios, rank_test, verdicts_over, win_tie_loss
+from bench.analysis.leaderboard import FROZEN
+from bench.report.view.comparisons import skill_table, verdict_table
 from bench.report.view.detail import detailed
 from bench.report.view.loaded import Results, derived
 
 FEWEST_DATASETS = 2
+
+
+@derived
+def datasets_of(results: Results) -> dict[str, str]:
+    """The dataset of each scenario that counts: none with fewer, later or leaked labels; empty with one dataset."""
+    leaky = leaky_scenarios(results.runs)
+    found = {
+        scenario: results.first(scenario).dataset.name
+        for scenario in detailed(results)
+        if scenario not in leaky and results.board_of(scenario)["rank"].notna().any()
+    }
+    return found if len(set(found.values())) >= FEWEST_DATASETS else {}
+
+
+@derived
+def skill_over_datasets(results: Results) -> pd.DataFrame:
+    """`verdicts_over` all datasets, of each entry against frozen, best average rank first."""
+    skills = skill_table(results)
+    found = verdicts_over(skills[skills["reference"] == FROZEN], datasets_of(results))
+    order = results.overall["entry"].tolist()
+    return found.sort_values("entry", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,61 +43,26 @@ class Ranking:
 
     Attributes:
         results: The experiment.
-        scenarios: Those that count, in order: none with fewer, later or leaked labels.
-        scores: ``(datasets, entries)`` MSE, of entries with a result on each (see `dataset_scores`).
+        scenarios: Those that count, in order.
+        test: Of the ranks of all entries with a result on each dataset (see `dataset_scores`).
     """
 
     results: Results
     scenarios: tuple[str, ...]
-    scores: pd.DataFrame
-
-    @cached_property
-    def means(self) -> pd.Series:
-        """Average rank of each entry (index), best first."""
-        return block_ranks(self.scores).mean().sort_values(kind="stable")
-
-    @cached_property
-    def test(self) -> RankTest:
-        """`friedman` of the scores."""
-        return friedman(self.scores)
-
-    @cached_property
-    def pairs(self) -> pd.DataFrame:
-        """`rank_pairs` of the scores."""
-        return rank_pairs(self.scores)
-
-    @property
-    def tested(self) -> bool:
-        """Whether pairs were tested."""
-        return bool(self.pairs["p"].notna().any())
-
-    @property
-    def signs_can_tell(self) -> bool:
-        """Whether the signed ranks of so few datasets, adjusted for so many pairs, could tell anyone apart."""
-        return self.tested and smallest_signed_rank_p(len(self.scores), len(self.pairs)) < LEVEL
-
-    @property
-    def apart(self) -> float:
-        """Difference of average ranks that tells two entries apart; infinite where the test found no difference."""
-        return critical_difference(self.test.entries, self.test.blocks) if self.test.differ else np.inf
-
-    @cached_property
-    def groups(self) -> list[list[str]]:
-        """`alike`: entries that do not differ significantly."""
-        return alike(self.means, self.apart)
+    test: RankTest
 
     @property
     def left_out(self) -> list[str]:
         """Entries that may be ranked but lack a result on a dataset."""
         board = self.results.board
         ranked = board.loc[board["scenario"].isin(self.scenarios) & board["rank"].notna(), "entry"]
-        return sorted(set(ranked) - set(self.scores.columns))
+        return sorted(set(ranked) - set(self.test.ranks.columns))
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row for each entry, best first: columns ``entry, mean_rank``, and ``rank <dataset>`` for each one."""
-        ranks = block_ranks(self.scores).T.loc[self.means.index].add_prefix("rank ")
-        ranks.insert(0, "mean_rank", self.means)
+        ranks = self.test.ranks.T.add_prefix("rank ")
+        ranks.insert(0, "mean_rank", self.test.means)
         return ranks.rename_axis("entry").reset_index()
 
     @cached_property
@@ -101,13 +75,8 @@ class Ranking:
 @derived
 def rank_entries(results: Results) -> Ranking | None:
     """The entries of an experiment over its datasets; None with fewer than two, or nobody to compare."""
-    leaky = leaky_scenarios(results.runs)
-    datasets = {
-        scenario: results.first(scenario).dataset.name
-        for scenario in detailed(results)
-        if scenario not in leaky and results.board_of(scenario)["rank"].notna().any()
-    }
-    if len(set(datasets.values())) < FEWEST_DATASETS:
+    datasets = datasets_of(results)
+    if not datasets:
         return None
     scores = dataset_scores(results.board, datasets).sort_index(axis=1)  # ties stand as in the Leaderboard
-    return Ranking(results, tuple(datasets), scores) if scores.shape[1] > 1 else None
+    return Ranking(results, tuple(datasets), rank_test(scores)) if scores.shape[1] > 1 else None
