@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +10,23 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.entries import with_entries
+from bench.analysis.verdicts import SURE, Pair, verdicts
 
 PLACE = ["experiment", "scenario", "entry"]
 COLUMNS = [*PLACE, "measure", "a", "b", "change", "worst", "worst_seed", "seeds", "verdict", "reason"]
-FAILING = ("newly failed", "newly skipped", "worse", "slower")
-BETTER = ("better", "faster", "no longer failed", "no longer skipped")
-ERRORS = ("mse", "mae")
+SKILL = [name for name in SURE if name != "verdict"]
+UNTESTED = ("higher (not tested)", "lower (not tested)")
+WHY_UNTESTED = {"": "no errors by origin", "too short": "too few stretches", "undefined": "no error to compare with"}
+FAILING = ("newly failed", "newly skipped", "worse", UNTESTED[0], "slower")
+BETTER = ("better", UNTESTED[1], "faster", "no longer failed", "no longer skipped")
 TIMES = ("windows_per_s", "predict_p50_ms", "adapt_p50_ms")
 STATUS = ("ok", "skipped", "failed")  # from good to bad
 LEAST_MS = 0.01  # time of an empty step: shorter ones count as this
 
 Row = dict[str, Any]
 Place = Sequence[Hashable]
+Origins = Callable[[str], pd.Series | None]
+"""From a run's id to its MSE at each origin (index); None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +45,29 @@ class Bounds:
 BOUNDS = Bounds()
 
 
-def compare_runs(a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS) -> pd.DataFrame:
+def compare_runs(
+    a: pd.DataFrame, b: pd.DataFrame, origins: tuple[Origins, Origins], bounds: Bounds = BOUNDS
+) -> pd.DataFrame:
     """Compare each entry (strategy and forecaster, with options) of each scenario (dataset and protocol) in A and B.
 
     Runs are the same if ``experiment`` and ``cell`` (the run apart from versions of code and data) are; of several the
     last counts. Errors are compared over the seeds that ended well in both, if the data are the same; times over those
     that were timed alone in both, on the same device and number of threads.
 
+    Whether errors differ is a verdict as in a report: all entries whose errors are not the same are one family. Where
+    neither the mean MSE nor the skill differs by more than the bound, the verdict is ``same``, however sure it is.
+
+    Args:
+        a: A row for each run.
+        b: Likewise.
+        origins: Of A's runs, and of B's.
+        bounds: From where on a change counts.
+
     Returns:
-        `COLUMNS`: ``a`` and ``b`` are means over the common ``seeds``, a tuple; ``change`` the mean over seeds of B / A
-        less 1 (of the time for a window, if ``measure`` is ``windows_per_s``), so that above 0 is worse; ``worst`` and
-        ``worst_seed`` the largest change and its seed. Each common run is in one row with the measure ``status``.
+        `COLUMNS` and `SKILL`: ``a`` and ``b`` are means over the common ``seeds``, a tuple; ``change`` the mean over
+        seeds of B / A less 1 (of the time for a window, if ``measure`` is ``windows_per_s``), so that above 0 is worse;
+        ``worst`` and ``worst_seed`` the largest change and its seed; ``skill`` that of B over A, so that below 0 is
+        worse. Each common run is in one row with the measure ``status``.
     """
     a, b = _named(a, b)
     rows = []
@@ -60,7 +77,7 @@ def compare_runs(a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS) -> p
     pairs = a.merge(b.drop(columns=[*PLACE, "seed"]), on="pair", suffixes=("_a", "_b"))
     rows += _statuses(pairs)
     both = pairs[(pairs["status_a"] == "ok") & (pairs["status_b"] == "ok")]
-    rows += _errors(both, bounds.worse)
+    rows += _errors(both, bounds.worse, origins)
     rows += _times(both, bounds.slower)
     return _frame(rows)
 
@@ -145,18 +162,46 @@ def _statuses(pairs: pd.DataFrame) -> list[Row]:
     return rows
 
 
-def _errors(both: pd.DataFrame, bound: float) -> list[Row]:
+def _errors(both: pd.DataFrame, bound: float, origins: tuple[Origins, Origins]) -> list[Row]:
     reasons = pd.Series("", index=both.index).mask(both["data_a"] != both["data_b"], "the data differ (fingerprint)")
     more = [f"{a} forecasts scored in A, {b} in B" for a, b in zip(both["windows_a"], both["windows_b"], strict=True)]
     reasons = reasons.mask((reasons == "") & (both["windows_a"] != both["windows_b"]), pd.Series(more, both.index))
-    return _judged(both, reasons, ERRORS, bound, ("worse", "better"), "errors")
+    rows, groups = _comparable(both, reasons, "errors")
+    family = []
+    for i, (_, group) in enumerate(groups):
+        if (group["mse_a"] != group["mse_b"]).any():
+            of_a, of_b = (_at_origins(group, side, read) for side, read in zip("ab", origins, strict=True))
+            if of_a is not None and of_b is not None:
+                family.append(Pair({"at": i}, of_b, of_a, int(group["stretch_a"].iloc[0])))
+    tests = {row["at"]: row for row in verdicts(family, names=["at"]).to_dict("records")}
+    return rows + [_error(place, group, tests.get(i), bound) for i, (place, group) in enumerate(groups)]
+
+
+def _at_origins(group: pd.DataFrame, side: str, read: Origins) -> pd.DataFrame | None:
+    """``(origins, seeds)`` MSE of an entry; None where those of a run are not known."""
+    found = {seed: read(run) for seed, run in zip(group["seed"], group[f"run_id_{side}"], strict=True)}
+    return None if any(errors is None for errors in found.values()) else pd.DataFrame(found)
+
+
+def _error(place: Place, group: pd.DataFrame, test: dict[Any, Any] | None, bound: float) -> Row:
+    """Of the errors of one entry, with its verdict where it has one."""
+    row = _change(place, "mse", group, bound, UNTESTED)
+    if test is None or not np.isfinite(test["p"]):
+        why = WHY_UNTESTED[test["verdict"] if test else ""]
+        return row if row["verdict"] == "same" else row | {"reason": why}
+    if row["verdict"] == "same" == _verdict(1 - test["skill"] / 100, bound, UNTESTED):
+        return row
+    return row | {name: test[name] for name in SURE}
 
 
 def _times(both: pd.DataFrame, bound: float) -> list[Row]:
     alone = both[["timed_alone_a", "timed_alone_b"]].astype(bool)
     both = both[alone.any(axis=1)]
     reasons = pd.Series([_why_not(row) for row in both.to_dict("records")], index=both.index, dtype=object)
-    return _judged(both, reasons, TIMES, bound, ("slower", "faster"), "speed")
+    rows, groups = _comparable(both, reasons, "speed")
+    return rows + [
+        _change(place, measure, group, bound, ("slower", "faster")) for place, group in groups for measure in TIMES
+    ]
 
 
 def _why_not(pair: dict[Any, Any]) -> str:
@@ -171,18 +216,16 @@ def _why_not(pair: dict[Any, Any]) -> str:
     return ""
 
 
-def _judged(
-    pairs: pd.DataFrame, reasons: pd.Series, measures: Iterable[str], bound: float, verdicts: tuple[str, str], what: str
-) -> list[Row]:
-    """A row for each entry and measure, and one for each entry and reason not to compare it."""
+def _comparable(
+    pairs: pd.DataFrame, reasons: pd.Series, what: str
+) -> tuple[list[Row], list[tuple[Place, pd.DataFrame]]]:
+    """A row for each entry and reason not to compare it, and each entry's runs that can be compared."""
     pairs = pairs.assign(why=reasons)
     rows = [
         _row(place, what, seeds, "not comparable", str(why))
         for (*place, why), seeds in _seeds(pairs[pairs["why"] != ""], [*PLACE, "why"])
     ]
-    for place, group in pairs[pairs["why"] == ""].groupby(PLACE, sort=False):
-        rows += [_change(place, measure, group, bound, verdicts) for measure in measures]
-    return rows
+    return rows, list(pairs[pairs["why"] == ""].groupby(PLACE, sort=False))
 
 
 def _change(place: Place, measure: str, group: pd.DataFrame, bound: float, verdicts: tuple[str, str]) -> Row:
@@ -232,6 +275,6 @@ def _row(place: Place, measure: str, seeds: tuple[int, ...], verdict: str, *reas
 
 
 def _frame(rows: list[Row]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    numbers = ["a", "b", "change", "worst", "worst_seed"]
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, *SKILL])
+    numbers = ["a", "b", "change", "worst", "worst_seed", *(name for name in SKILL if name != "limit")]
     return frame.astype(dict.fromkeys(numbers, "float64"))

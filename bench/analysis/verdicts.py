@@ -42,19 +42,23 @@ class Pair(NamedTuple):
         names: Columns of its row that say so.
         one: ``(origins, seeds)`` MSE of the entry that is judged.
         other: Of the entry that it is compared with.
+        stretch: Origins in a stretch at least, where the family has pairs of several streams.
     """
 
     names: dict[str, Any]
     one: pd.DataFrame
     other: pd.DataFrame
+    stretch: int = 0
 
 
-def verdicts(family: Iterable[Pair], stretch: int, adjust: Adjust = holm, names: Sequence[str] = ()) -> pd.DataFrame:
+def verdicts(
+    family: Iterable[Pair], stretch: int = 0, adjust: Adjust = holm, names: Sequence[str] = ()
+) -> pd.DataFrame:
     """The verdict on each pair of a family.
 
     Args:
         family: Pairs without an origin and a seed in common are left out.
-        stretch: Origins in a stretch at least, see `bench.analysis.ratios.stretch_length`.
+        stretch: Origins in a stretch at least, see `bench.analysis.ratios.stretch_length`; a pair's own comes first.
         adjust: From p-values to adjusted ones, NaN for NaN.
         names: Columns of an empty family.
 
@@ -64,7 +68,7 @@ def verdicts(family: Iterable[Pair], stretch: int, adjust: Adjust = holm, names:
     found = [
         (pair.names, skill_test(*sums), _mse_change(*sums))
         for pair in family
-        if (sums := paired_sums(pair.one, pair.other, stretch)) is not None
+        if (sums := paired_sums(pair.one, pair.other, pair.stretch or stretch)) is not None
     ]
     adjusted = adjust(np.array([test.p for _, test, _ in found]))
     tests = int(np.isfinite(adjusted).sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.analysis import compare as analysis
 from bench.analysis.compare import (
+    BOUNDS,
     LEAST_MS,
     Bounds,
     compare_benchmarks,
-    compare_runs,
     compared,
     cost_ratios,
     is_worse,
@@ -24,10 +25,19 @@ from bench.analysis.compare import (
 )
 
 MakeRuns = Callable[..., pd.DataFrame]
+Errors = Mapping[str, pd.Series]
 Side = Callable[..., pd.DataFrame]
+NONE: Errors = {}
 
 TIMED = {"timed_alone": True, "windows_per_s": 100.0, "predict_p50_ms": 8.0, "adapt_p50_ms": 2.0}
 DEVICE = {"device": "cpu", "device_name": "one CPU", "threads": 1}
+
+
+def compare_runs(
+    a: pd.DataFrame, b: pd.DataFrame, bounds: Bounds = BOUNDS, *, before: Errors = NONE, after: Errors = NONE
+) -> pd.DataFrame:
+    """Of A and B, whose runs have those errors at origins; without any, nothing is tested."""
+    return analysis.compare_runs(a, b, (before.get, after.get), bounds)
 
 
 @pytest.fixture
@@ -66,16 +76,51 @@ def test_equal_sides_differ_in_nothing(side: Side) -> None:
     assert tally(changes) == {"same": 4}
 
 
-def test_two_percent_more_error_is_worse_and_half_a_percent_is_not(side: Side) -> None:
-    for factor, verdict in ((1.02, "worse"), (1.005, "same"), (0.995, "same"), (0.98, "better")):
+def test_two_percent_more_error_is_higher_and_half_a_percent_is_not(side: Side) -> None:
+    higher, lower = "higher (not tested)", "lower (not tested)"
+    for factor, verdict in ((1.02, higher), (1.005, "same"), (0.995, "same"), (0.98, lower)):
         changes = compare_runs(side({}), side({"mse": 2.0 * factor}))
-        assert verdicts(changes) == {"status": "same", "mse": verdict, "mae": verdict}
-        assert is_worse(changes) == (verdict == "worse")
+        assert verdicts(changes) == {"status": "same", "mse": verdict}
+        assert is_worse(changes) == (verdict == higher)
         assert row(changes, "mse")["change"] == pytest.approx(factor - 1)
     changes = compare_runs(side({}), side({"mse": 2.04}), Bounds(worse=0.03))
     assert not is_worse(changes)
-    changes = compare_runs(side({"mae": 1.0}), side({"mae": 1.5}))
-    assert verdicts(changes) == {"status": "same", "mse": "same", "mae": "worse"}
+
+
+def at_origins(factor: float | np.ndarray[Any, Any], origins: int = 200) -> pd.Series:
+    return pd.Series(np.exp(np.random.default_rng(1).standard_normal(origins)) * factor)
+
+
+def test_all_entries_whose_errors_differ_are_one_family(side: Side) -> None:
+    noise = np.exp(np.random.default_rng(2).standard_normal(200))
+    unclear = 1.05 * noise / noise.mean()
+    factors: dict[str, Any] = {"same": 1.0, "worse": 1.1, "unclear": unclear, "better": 0.9, "little": 1.001}
+    before = {"r" + str(i): at_origins(1.0) for i in range(len(factors))}
+    after = {"r" + str(i): at_origins(factor) for i, factor in enumerate(factors.values())}
+    a, b = (
+        side(*({"strategy": name, "mse": known[f"r{i}"].mean(), "stretch": 7} for i, name in enumerate(factors)))
+        for known in (before, after)
+    )
+    changes = compare_runs(a, b, before=before, after=after)
+    found = changes[changes["measure"] == "mse"].set_index("entry")
+    told = {
+        "same": "same",
+        "worse": "worse",
+        "unclear": "no significant difference",
+        "better": "better",
+        "little": "same",
+    }
+    assert found["verdict"].to_dict() == told
+    assert found.loc["worse", "skill"] == pytest.approx(-10)
+    tested = found[found["skill"].notna()]
+    assert tested.index.tolist() == ["worse", "unclear", "better"]
+    assert (found.loc[["unclear"], ["p_adjusted", "resolution"]] > 0).all(axis=None)
+    assert is_worse(changes)
+    assert not is_worse(compare_runs(a, b, Bounds(worse=0.2), before=before, after=after))
+    short = {run: errors.head(50) for run, errors in after.items()}  # 7 stretches
+    changes = compare_runs(a, b, before=before, after=short)
+    assert row(changes, "mse", entry="worse")["verdict"] == "higher (not tested)"
+    assert row(changes, "mse", entry="worse")["reason"] == "too few stretches"
 
 
 def test_errors_are_paired_by_seed(side: Side) -> None:
@@ -84,7 +129,7 @@ def test_errors_are_paired_by_seed(side: Side) -> None:
     found = row(compare_runs(a, b), "mse")
     assert found["change"] == pytest.approx((1.2 + 0.9 + 1.0) / 3 - 1)  # the ratio of means would be below 1
     assert found["worst"] == pytest.approx(0.2)
-    assert (found["worst_seed"], found["seeds"], found["verdict"]) == (0, (0, 1, 2), "worse")
+    assert (found["worst_seed"], found["seeds"], found["verdict"]) == (0, (0, 1, 2), "higher (not tested)")
     assert (found["a"], found["b"]) == (pytest.approx(37.0), pytest.approx(110.2 / 3))
 
 
@@ -168,7 +213,7 @@ def test_errors_of_other_forecasts_are_not_compared(side: Side) -> None:
 def test_slower_beyond_the_bound(side: Side, measure: str, value: float, verdict: str, change: float) -> None:
     changes = compare_runs(side(TIMED), side(TIMED | {measure: value}))
     times = dict.fromkeys(("windows_per_s", "predict_p50_ms", "adapt_p50_ms"), "same") | {measure: verdict}
-    assert verdicts(changes) == {"status": "same", "mse": "same", "mae": "same"} | times
+    assert verdicts(changes) == {"status": "same", "mse": "same"} | times
     assert row(changes, measure)["change"] == pytest.approx(change)
     assert is_worse(changes) == (verdict == "slower")
     assert not is_worse(compare_runs(side(TIMED), side(TIMED | {measure: value}), Bounds(slower=0.6)))
@@ -192,12 +237,12 @@ def test_a_step_that_does_nothing_is_not_slower(side: Side) -> None:
 def test_times_of_another_machine_are_not_compared(side: Side, change: dict[str, Any], reason: str) -> None:
     changes = compare_runs(side(TIMED), side(TIMED | {"windows_per_s": 1.0} | change))
     assert row(changes, "speed")["reason"] == reason
-    assert verdicts(changes) == {"status": "same", "mse": "same", "mae": "same", "speed": "not comparable"}
+    assert verdicts(changes) == {"status": "same", "mse": "same", "speed": "not comparable"}
     assert not is_worse(changes)
 
 
 def test_times_of_accuracy_runs_are_never_compared(side: Side) -> None:
-    assert set(verdicts(compare_runs(side({}), side({"windows_per_s": 1.0})))) == {"status", "mse", "mae"}
+    assert set(verdicts(compare_runs(side({}), side({"windows_per_s": 1.0})))) == {"status", "mse"}
 
 
 def test_one_side_may_be_empty(side: Side) -> None:
@@ -207,9 +252,10 @@ def test_one_side_may_be_empty(side: Side) -> None:
 
 
 def test_a_run_with_two_rows_of_one_verdict_counts_once(side: Side) -> None:
-    seeds = [{"seed": seed} for seed in range(3)]
-    changes = compare_runs(side(*seeds), side(*({"mse": 3.0} | seed for seed in seeds)))
-    assert tally(changes) == {"same": 3, "worse": 3}
+    seeds = [{"seed": seed} | TIMED for seed in range(3)]
+    slow = {"windows_per_s": 50.0, "predict_p50_ms": 16.0}
+    changes = compare_runs(side(*seeds), side(*(seed | slow for seed in seeds)))
+    assert tally(changes) == {"same": 3, "slower": 3}
 
 
 def test_numbers_that_are_not_finite() -> None:

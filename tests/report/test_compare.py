@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,10 +18,10 @@ from hypothesis import strategies as st
 from bench import Protocol
 from bench.analysis.compare import Bounds, is_worse
 from bench.report.compare.loading import compare
-from bench.report.render.numbers import NONE
+from bench.report.render.numbers import MINUS, NONE
 from bench.results.record import DatasetRecord, Errors, PluginRecord, Record, StepTimes, Timing
 from bench.results.run_key import key_of_record
-from bench.results.store import RECORD, SWEEP, Store
+from bench.results.store import ORIGINS, RECORD, SWEEP, Store
 
 from ..conftest import Bench, Ran
 
@@ -49,8 +52,9 @@ def write(
     device_name: str = "one CPU",
     fingerprint: str = "f",
     version: str = "1",
-) -> None:
-    """One run, with a timing pass unless ``ms`` is None."""
+    windows: int = 10,
+) -> str:
+    """One run, with a timing pass unless ``ms`` is None; its id."""
     run_id = f"{strategy}-{seed}-{version}"
     dataset = {"name": "d", "fingerprint": fingerprint, "rows": 90, "inputs": ["a"], "targets": ["a"]}
     record = Record(
@@ -62,13 +66,14 @@ def write(
         dataset=DatasetRecord(borders=(40, 50, 90), **dataset),
         protocol=Protocol(lookback=8, horizon=2, stride=2),
         seed=seed,
-        errors=errors(mse) if status == "ok" else None,
+        errors=errors(mse).model_copy(update={"windows": windows}) if status == "ok" else None,
         environment={"device": "cpu", "device_name": device_name, "threads": 1},
     )
     store = Store(folder)
     store.write(record, {})
     if ms is not None and status == "ok":
         store.write_timing(run_id, timing(ms, device_name))
+    return run_id
 
 
 def benchmark_file(path: Path, date: str = "2026-01-02", /, machine: str = "one CPU", **medians: Any) -> Path:
@@ -128,20 +133,21 @@ def test_nothing_changed(a: Path, b: Path, bench: Bench) -> None:
     everything = bench("compare", a, b, "--all")
     assert summary(everything, 0) == "4 runs compared: 0 worse, 0 slower"
     assert [row["measure"] for row in table(everything) if row["what"] == "rls"] == [
-        *("status", "MSE", "MAE", "windows/s", "predict p50, ms", "adapt p50, ms")
+        *("status", "MSE", "windows/s", "predict p50, ms", "adapt p50, ms")
     ]
 
 
 def test_more_error(a: Path, b: Path, bench: Bench) -> None:
     write(b, 1, mse=0.44, ms=None, version="2")
     ran = bench("compare", a, b)
-    assert summary(ran, 1) == "4 runs compared: 2 worse, 0 slower"
+    assert summary(ran, 1) == "4 runs compared: 0 worse, 0 slower, 2 higher (not tested)"
     (row,) = table(ran)
     assert row == {
-        "verdict": "**worse**",
+        "verdict": "**higher (not tested)**",
         "dataset": "d",
         "what": "rls",
         "measure": "MSE",
+        "reason": "no errors by origin",
         "A": "0.4000",
         "B": "0.4200",
         "change": "+5.0 %",
@@ -149,7 +155,38 @@ def test_more_error(a: Path, b: Path, bench: Bench) -> None:
         "seeds": "0, 1",
     }
     assert summary(bench("compare", a, b, "--worse", "0.06"), 0) == "4 runs compared: 0 worse, 0 slower"
-    assert summary(bench("compare", b, a), 0) == "4 runs compared: 0 worse, 0 slower, 2 better"
+    assert summary(bench("compare", b, a), 0) == "4 runs compared: 0 worse, 0 slower, 2 lower (not tested)"
+
+
+def with_origins(folder: Path, strategy: str, factors: Any, version: str = "1") -> None:
+    """A run of 300 origins, whose errors are those of chance times factors."""
+    origins = np.exp(np.random.default_rng(len(strategy)).standard_normal(300)) * factors
+    run_id = write(folder, strategy=strategy, mse=float(origins.mean()), ms=None, version=version, windows=300)
+    frame = pd.DataFrame({"origin": 50 + 2 * np.arange(300), "mse": origins})
+    record = Store(folder).read(run_id)
+    assert record is not None
+    Store(folder).write(record, {ORIGINS: frame.assign(time=frame["origin"], mae=frame["mse"])})
+
+
+def test_whether_errors_differ_is_a_verdict_as_in_a_report(tmp_path: Path, bench: Bench) -> None:
+    noise = np.exp(0.8 * np.random.default_rng(0).standard_normal(300))
+    for strategy, factors in {"rls": 1.2, "ogd": noise / noise.mean(), "frozen": 1.0, "retrain": 0.7}.items():
+        with_origins(tmp_path / "a", strategy, 1.0)
+        with_origins(tmp_path / "b", strategy, factors, "2")
+    ran = bench("compare", "a", "b")
+    said = "4 runs compared: 1 worse, 0 slower, 1 no significant difference, 1 better"
+    assert summary(ran, 1) == said
+    rows = {row["what"]: row for row in table(ran)}
+    assert [row["verdict"] for row in rows.values()] == ["**worse**", "no significant difference", "better"]
+    assert rows["rls"]["skill, % ↑"] == f"{MINUS}20.0 [{MINUS}20.0, {MINUS}20.0]"
+    assert rows["rls"]["adjusted p"] == "< 0.001"
+    assert re.fullmatch(r"\d+\.\d \(length\)", rows["ogd"]["could show, %"])
+    assert "p-values are adjusted (Holm) for all entries whose errors are not the same." in ran.out
+    assert summary(bench("compare", "a", "b", "--worse", 0.5), 0) == "4 runs compared: 0 worse, 0 slower"
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "--all", "--force")
+    git(tmp_path, "commit", "-q", "-m", "Results")
+    assert summary(bench("compare", "HEAD:a", "HEAD:b"), 1) == said
 
 
 def test_more_time(a: Path, b: Path, bench: Bench) -> None:
@@ -209,7 +246,7 @@ def test_the_newest_version_of_a_run_counts(a: Path, bench: Bench) -> None:
     for seed in (0, 1):
         write(before, seed)
     ran = bench("compare", before, a)
-    assert summary(ran, 1) == "2 runs compared: 2 worse, 0 slower, 2 only in B"
+    assert summary(ran, 1) == "2 runs compared: 0 worse, 0 slower, 2 higher (not tested), 2 only in B"
     assert table(ran)[0]["change"] == "+100.0 %"
 
 
@@ -225,14 +262,15 @@ def test_experiments_of_two_roots_are_matched_by_name(tmp_path: Path, bench: Ben
         for name in names:
             write(tmp_path / root / name, mse=0.8 if root == "new" else 0.4)
     ran = bench("compare", "old", "new")
-    assert summary(ran, 1) == "1 run compared: 1 worse, 0 slower, 1 only in A, 1 only in B"
+    assert summary(ran, 1) == "1 run compared: 0 worse, 0 slower, 1 higher (not tested), 1 only in A, 1 only in B"
     assert [(row["experiment"], row["verdict"]) for row in table(ran)] == [
-        ("two", "**worse**"),
+        ("two", "**higher (not tested)**"),
         ("one", "only in A"),
         ("three", "only in B"),
     ]
-    assert summary(bench("compare", "old/two", "new"), 1) == "1 run compared: 1 worse, 0 slower, 1 only in B"
-    assert summary(bench("compare", "old/one", "new/three"), 1) == "1 run compared: 1 worse, 0 slower"
+    ran = bench("compare", "old/two", "new")
+    assert summary(ran, 1) == "1 run compared: 0 worse, 0 slower, 1 higher (not tested), 1 only in B"
+    assert summary(bench("compare", "old/one", "new/three"), 1).endswith("0 slower, 1 higher (not tested)")
 
 
 def test_what_a_sweep_tried_is_passed_over(tmp_path: Path, a: Path, b: Path, bench: Bench) -> None:
@@ -293,13 +331,15 @@ def test_results_in_a_commit(repository: Path, bench: Bench) -> None:
     write(repository / "results" / "e", mse=0.8)
     benchmark_file(repository / "results" / "throughput" / "a.json", x=0.020)
     assert summary(bench("compare", "HEAD:results", "results"), 1) == (
-        "1 run and 1 benchmark compared: 1 worse, 1 slower"
+        "1 run and 1 benchmark compared: 0 worse, 1 slower, 1 higher (not tested)"
     )
-    assert summary(bench("compare", "HEAD:results/e/", "results/e"), 1) == "1 run compared: 1 worse, 0 slower"
+    assert summary(bench("compare", "HEAD:results/e/", "results/e"), 1).endswith("1 higher (not tested)")
     file = "results/throughput/a.json"
     assert summary(bench("compare", f"HEAD:{file}", file), 1) == "1 benchmark compared: 0 worse, 1 slower"
     git(repository, "commit", "-q", "-a", "-m", "More")
-    assert summary(bench("compare", "HEAD~1:results", "HEAD:results"), 1).endswith("1 worse, 1 slower")
+    assert summary(bench("compare", "HEAD~1:results", "HEAD:results"), 1).endswith(
+        "0 worse, 1 slower, 1 higher (not tested)"
+    )
     assert summary(bench("compare", "HEAD:results", "results"), 0).endswith("0 worse, 0 slower")
 
 

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,13 +16,14 @@ import pandas as pd
 from bench.analysis.compare import BOUNDS, Bounds, compare_benchmarks, compare_runs
 from bench.contracts.errors import BenchError
 from bench.report.render.numbers import count
+from bench.report.view.loaded import stretch_of
 from bench.report.view.loading import details
 from bench.results.benchmark_files import THROUGHPUT, Benchmark, Session, read_session, read_sessions
 from bench.results.frame import load_results, titled
 from bench.results.provenance import git
 from bench.results.record import Record
 from bench.results.run_key import key_of_record
-from bench.results.store import Store, experiments_in
+from bench.results.store import ORIGINS, Store, experiments_in
 
 GIT_SECONDS = 300.0
 FORMS = (
@@ -39,13 +40,22 @@ class Side:
         runs: A row for each run, as `compare_runs` takes it; maybe empty.
         benchmarks: A row for each benchmark, as `compare_benchmarks` takes it; maybe empty.
         unreadable: Listed runs whose record is not there or could not be read.
+        stores: Where the runs are.
         is_single: Whether the runs are those of one experiment, named by its folder and not by one above.
     """
 
     runs: pd.DataFrame
     benchmarks: pd.DataFrame
     unreadable: int
-    is_single: bool
+    stores: tuple[Store, ...] = ()
+    is_single: bool = False
+
+    def origins(self, run_id: str) -> pd.Series | None:
+        """The MSE at each origin of a run; None where that is not there."""
+        for store in self.stores:
+            if (found := store.read_columns(run_id, ORIGINS, ("origin", "mse"))) is not None:
+                return pd.Series(found["mse"], found["origin"])
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,30 +75,36 @@ def compare(a: str, b: str, bounds: Bounds = BOUNDS) -> Comparison:
     """Compare what two places hold.
 
     Args:
-        a: A place: a folder, a file, or ``COMMIT:PATH``; see `read_side`.
+        a: A place: a folder, a file, or ``COMMIT:PATH``; see `open_side`.
         b: Likewise.
         bounds: From where on a change counts.
 
     Raises:
         BenchError: One of them cannot be read, or nothing is in both.
     """
-    one, other = read_side(a), read_side(b)
+    with open_side(a) as one, open_side(b) as other:
+        return _compare(one, other, bounds, (a, b))
+
+
+def _compare(one: Side, other: Side, bounds: Bounds, names: tuple[str, str]) -> Comparison:
     one_runs, other_runs = one.runs, other.runs
     if one.is_single and other.is_single:  # whatever their folders are called
         other_runs = other_runs.assign(experiment=one_runs["experiment"].iloc[0])
     frames = []
     if len(one_runs) or len(other_runs):
-        frames.append(compare_runs(*_same_names(one_runs, other_runs), bounds))
+        frames.append(compare_runs(*_same_names(one_runs, other_runs), (one.origins, other.origins), bounds))
     if len(one.benchmarks) or len(other.benchmarks):
         frames.append(compare_benchmarks(one.benchmarks, other.benchmarks, bounds))
     changes = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     if changes["verdict"].str.startswith("only in").all():
-        raise BenchError(f"Nothing is both in {a} ({_content(one)}) and in {b} ({_content(other)}): nothing to compare")
+        a, b = (f"{name} ({_content(side)})" for name, side in zip(names, (one, other), strict=True))
+        raise BenchError(f"Nothing is both in {a} and in {b}: nothing to compare")
     return Comparison(changes, (one.unreadable, other.unreadable))
 
 
-def read_side(place: str) -> Side:
-    """Read all that is to be compared in a place.
+@contextmanager
+def open_side(place: str) -> Iterator[Side]:
+    """Read all that is to be compared in a place, and keep errors at origins within reach.
 
     Args:
         place: An experiment's results; a folder of several, with what is in ``throughput`` beside them; a file of
@@ -98,17 +114,16 @@ def read_side(place: str) -> Side:
     Raises:
         BenchError: It is not there, or holds nothing of the kind.
     """
-    if not Path(place).exists() and ":" in place:
-        with _checked_out(place) as path:
-            return _read(path, place)
-    return _read(Path(place), place)
+    is_commit = not Path(place).exists() and ":" in place
+    with _checked_out(place) if is_commit else nullcontext(Path(place)) as path:
+        yield _read(path, place)
 
 
 def _read(path: Path, place: str) -> Side:
     if path.is_file():
         if (session := read_session(path)) is None:
             raise BenchError(f"{place}: not a file of pytest-benchmark, or one without a benchmark. {FORMS}")
-        return Side(pd.DataFrame(), _benchmarks([session]), 0, is_single=False)
+        return Side(pd.DataFrame(), _benchmarks([session]), 0)
     folders = _experiments(path)
     benchmarks = _benchmarks([*read_sessions(path), *read_sessions(path / THROUGHPUT)])
     if not folders and benchmarks.empty:
@@ -117,7 +132,7 @@ def _read(path: Path, place: str) -> Side:
     is_single = folders == [path]
     read = [_runs(folder, "" if is_single else folder.name, place) for folder in folders]
     runs = pd.concat([frame for frame, _ in read], ignore_index=True) if read else pd.DataFrame()
-    return Side(runs, benchmarks, sum(unreadable for _, unreadable in read), is_single)
+    return Side(runs, benchmarks, sum(bad for _, bad in read), tuple(map(Store, folders)), is_single)
 
 
 def _experiments(path: Path) -> list[Path]:
@@ -148,7 +163,8 @@ def _more(record: Record, store: Store, is_file: bool) -> dict[str, Any]:
     alone = store.read_timing(record.run_id)
     name = alone.device_name if alone else str(record.environment.get("device_name", ""))
     cell = key_of_record(record.with_dataset("", {}) if is_file else record)
-    return details(record) | {"cell": cell, "file": record.dataset.fingerprint if is_file else "", "device_name": name}
+    more = {"cell": cell, "file": record.dataset.fingerprint if is_file else "", "device_name": name}
+    return details(record) | more | {"stretch": stretch_of(record, record.errors.windows if record.errors else 1)}
 
 
 def _same_names(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

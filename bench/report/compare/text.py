@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from bench.analysis.compare import BETTER, FAILING, compared, tally
 from bench.report.blocks import Block, Paragraph, Table, bullets, escape
 from bench.report.render.numbers import NONE, count, fixed, percent, places, words
+from bench.report.sections.verdict_cells import HEADERS, RESOLUTION, SKILL, verdict_cells
 
 if TYPE_CHECKING:
     from bench.report.compare.loading import Comparison
@@ -18,7 +19,6 @@ MEASURES = {
     "status": "status",
     "errors": "errors",
     "mse": "MSE",
-    "mae": "MAE",
     "speed": "speed",
     "windows_per_s": "windows/s",
     "predict_p50_ms": "predict p50, ms",
@@ -29,7 +29,12 @@ MEASURES = {
 ALONE = ("only in A", "only in B")
 LONGEST = 160  # letters of a name or a reason
 QUIET = ("not comparable", "judged by ratio", "same")
-VERDICTS = (*FAILING, *BETTER, *ALONE, *QUIET)
+UNSURE = ("no significant difference",)
+VERDICTS = (*FAILING, *UNSURE, *BETTER, *ALONE, *QUIET)
+HOW_TO_READ = (
+    f"In the column of skill the first is B, the other A. {SKILL} {RESOLUTION} p-values are adjusted (Holm) for all "
+    "entries whose errors are not the same."
+)
 ALWAYS_COUNTED = ("worse", "slower")
 
 
@@ -48,7 +53,8 @@ def comparison(found: Comparison, *, everything: bool) -> list[Block]:
         for side, number in zip("AB", found.unreadable, strict=True)
         if number
     ]
-    tables = [_table(shown)] if len(shown) else []
+    tables: list[Block] = [_table(shown)] if len(shown) else []
+    tables += [Paragraph(HOW_TO_READ)] if shown["skill"].notna().any() else []
     return [*tables, *bullets(notes), Paragraph(summary(changes))]
 
 
@@ -83,19 +89,24 @@ def _table(changes: pd.DataFrame) -> Table:
     needless = {name for name in ("scenario", "reason") if (rows[name] == "").all()}
     needless |= {"experiment"} if rows.loc[rows["scenario"] != "", "experiment"].nunique() < 2 else set()
     columns = [name for name in texts if name not in needless]
-    cells = [[*(_text(row, name) for name in columns), *_numbers(row)] for row in rows.to_dict("records")]
     headers = [*(texts[name] for name in columns), "A", "B", "change", "worst seed", "seeds"]
+    cells = [[*(_text(row, name) for name in columns), *_numbers(row)] for _, row in rows.iterrows()]
+    if rows["skill"].notna().any():
+        headers[-1:-1] = [*HEADERS[:2], HEADERS[3]]
+        for line, (_, row) in zip(cells, rows.iterrows(), strict=True):
+            skill = verdict_cells(row) if np.isfinite(row["skill"]) else [NONE] * len(HEADERS)
+            line[-1:-1] = [*skill[:2], skill[3]]
     return Table(headers, cells, text_columns=len(columns))
 
 
-def _text(row: dict[Any, Any], name: str) -> str:
+def _text(row: pd.Series, name: str) -> str:
     if name == "measure":
         return MEASURES[row[name]]
     text = escape(row[name] if len(row[name]) <= LONGEST else row[name][: LONGEST - 1] + "…")
     return f"**{text}**" if name == "verdict" and row[name] in FAILING else text
 
 
-def _numbers(row: dict[Any, Any]) -> list[str]:
+def _numbers(row: pd.Series) -> list[str]:
     decimals = places([row["a"], row["b"]])
     change, worst = (_change(row[name]) for name in ("change", "worst"))
     worst = f"{worst} ({int(row['worst_seed'])})" if len(row["seeds"]) > 1 and change != NONE else NONE

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench.analysis import Question, leaderboard, overall, questions, stretch_length
 from bench.analysis.estimated_drift import read_drifts
+from bench.contracts.protocol import Protocol
 from bench.report.view.origin_errors import OriginErrors, read_origin_errors
 from bench.report.view.sweeps import Sweeps
 from bench.report.view.throughput import Throughput
@@ -157,19 +158,11 @@ class Results:
 
     def overlap(self, scenario: str) -> int:
         """Forecast origins whose truths overlap: ``ceil(H / S)``."""
-        protocol = self.first(scenario).protocol
-        return -(-protocol.horizon // protocol.stride)
+        return overlap_of(self.first(scenario).protocol)
 
     def stretch(self, scenario: str) -> int:
         """Origins in a stretch at least, see `stretch_length`."""
-        horizon = self.first(scenario).protocol.horizon
-        origins = len(self.streams.get(scenario, ()))
-        return stretch_length(origins, self.overlap(scenario), self.season(scenario), horizon)
-
-    def season(self, scenario: str) -> int | None:
-        """Origins in a season; None where there is none."""
-        first = self.first(scenario)
-        return first.dataset.season // first.protocol.stride if first.dataset.season else None
+        return stretch_of(self.first(scenario), len(self.streams.get(scenario, ())))
 
     @cached_property
     def questions(self) -> list[Question]:
@@ -209,6 +202,19 @@ class Results:
         _, start, end = dataset.borders
         found = read_drifts(self.store.folder / CHANGE_POINTS, dataset.fingerprint) or []
         return [drift.row for drift in found if start <= drift.row < end]
+
+
+def overlap_of(protocol: Protocol) -> int:
+    """Forecast origins whose truths overlap: ``ceil(H / S)``."""
+    return -(-protocol.horizon // protocol.stride)
+
+
+def stretch_of(record: Record, origins: int) -> int:
+    """Origins in a stretch at least of such a run, see `stretch_length`."""
+    protocol, season = record.protocol, record.dataset.season
+    return stretch_length(
+        origins, overlap_of(protocol), season // protocol.stride if season else None, protocol.horizon
+    )
 
 
 def derived(function: Callable[[Results], T]) -> Callable[[Results], T]:
