@@ -13,9 +13,14 @@ import pandas as pd
 import pytest
 
 from bench import BenchError
+from bench.analysis.verdicts import SURE
 from bench.report.pooled.loading import read_pooled
 from bench.report.pooled.text import pooled_leaderboard
 from bench.report.render.markdown import render
+from bench.report.sections.verdict_cells import marked_skill
+from bench.report.view.comparisons import skill_table
+from bench.report.view.loading import read_results
+from bench.report.view.rankings import skill_over_datasets
 from bench.results.store import Store
 
 OTHER = {"device": "cuda:0", "device_name": "Some GPU", "platform": "Linux-aarch64", "started": "2026-03-01T00:00:00"}
@@ -64,6 +69,31 @@ def test_two_machines_in_one_table(machines: Path) -> None:
         "Some CPU @ 2.0 GHz, Linux-aarch64",
     ]
     assert "adaptbench 0.1.0, torch 2.13.0, git 01234567" in sources[1][4]
+
+
+def test_verdicts_are_those_of_a_report_on_all_runs(tmp_path: Path, fakes: Any) -> None:
+    strategies = [one for one in fakes.strategies if one.name in ("persistence", "rls", "frozen", "titans-c")]
+    scenarios = [fakes.Scenario(f"d{i}", events=(), origins=100 + i) for i in range(5)]
+    whole = fakes.write_results(tmp_path / "whole" / "default", scenarios, strategies, 2)
+    for scenario in scenarios:
+        for strategy in strategies:
+            for seed in (0, 1):
+                fakes.write_run(Store(tmp_path / f"machine-{seed}" / "default"), strategy, scenario, seed)
+    found = read_pooled([str(tmp_path / f"machine-{seed}") for seed in (0, 1)])
+    expected = skill_table(read_results(whole.folder))
+    expected = expected[expected["reference"] == "frozen"].set_index(["scenario", "entry"])[SURE].sort_index()
+    told = found.board[found.board["verdict"].notna()].set_index(["scenario", "entry"])[SURE].sort_index()
+    pd.testing.assert_frame_equal(told, expected, check_index_type=False)
+    over = skill_over_datasets(read_results(whole.folder)).set_index("entry")
+    header, *rows = cells(render(pooled_leaderboard(found)), "## All datasets")
+    for line in rows:
+        row = dict(zip(header, line, strict=True))
+        if row["Strategy"] == "frozen":
+            assert row["skill against frozen, % ↑"] == "reference"
+        else:
+            known = over.loc[[row["Strategy"]]].iloc[0]
+            assert row["skill against frozen, % ↑"] == marked_skill(known)
+            assert row["better than frozen on, of 5"] == str(known["better"])
 
 
 def test_a_copy_changes_nothing_but_is_said(machines: Path) -> None:

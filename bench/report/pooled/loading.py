@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from bench.analysis import overall
+from bench.analysis import overall, verdicts_over
 from bench.analysis.pooling import pool, pooled_board
+from bench.analysis.verdicts import SURE
 from bench.contracts.errors import BenchError
 from bench.contracts.naming import shortest
+from bench.report.view.comparisons import frozen_skills
 from bench.report.view.loaded import Results
 from bench.report.view.loading import inspected, read_results
+from bench.report.view.origin_errors import OriginErrors, read_origin_errors
+from bench.report.view.rankings import datasets_of
 from bench.results.frame import MetricColumn, metric_columns, shown_metrics
 from bench.results.record import Record
 from bench.results.store import Store, experiments_in
@@ -49,8 +54,9 @@ class Pooled:
     """All sources together.
 
     Attributes:
-        board: `pooled_board`: a row for each entry of each scenario, best first.
-        overall: `bench.analysis.overall` of it.
+        board: `pooled_board`: a row for each entry of each scenario, best first; both with the columns of its verdict
+            against frozen, see `frozen_skills` and `verdicts_over`.
+        overall: `bench.analysis.overall` of it; ``counted``: scenarios that the verdict is over.
         metrics: Those that some run has a value of, in the order of their columns.
         protocols: What each scenario's protocol is, in full.
         sources: In the order in which they are numbered, from 1.
@@ -65,6 +71,21 @@ class Pooled:
     sources: tuple[Source, ...]
     doubled: int
     differing: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Together(Results):
+    """All sources as one experiment.
+
+    Attributes:
+        stores: Of each run, by its id.
+    """
+
+    stores: Mapping[str, Store] = field(default_factory=dict)
+
+    @cached_property
+    def origin_errors(self) -> dict[str, OriginErrors]:
+        return read_origin_errors(self.stores.__getitem__, self.ok)
 
 
 def read_pooled(places: Sequence[str]) -> Pooled:
@@ -82,16 +103,25 @@ def read_pooled(places: Sequence[str]) -> Pooled:
     named = zip(shortest([name for name, _ in folders]), folders, found, strict=True)
     read = [(name, read_results(folder, here, metrics)) for name, (_, folder), here in named]
     pooled = pool(pd.concat([_runs(results, i) for i, (_, results) in enumerate(read, 1)], ignore_index=True))
-    board = pooled_board(pooled.runs)
+    board, together = pooled_board(pooled.runs), _together([results for _, results in read], pooled.runs)
+    skills = frozen_skills(together)
+    over = verdicts_over(skills, datasets_of(together))
     return Pooled(
-        board=board,
-        overall=overall(board),
+        board=board.merge(skills[["scenario", "entry", *SURE]], on=["scenario", "entry"], how="left"),
+        overall=overall(board).merge(over.rename(columns={"scenarios": "counted"}), on="entry", how="left"),
         metrics=shown_metrics(metrics, pooled.runs[pooled.runs["status"] == "ok"]),
         protocols=dict(zip(pooled.runs["scenario"], pooled.runs["protocol_label"], strict=True)),
         sources=tuple(_source(name, results) for name, results in read),
         doubled=pooled.doubled,
         differing=pooled.differing,
     )
+
+
+def _together(sources: Sequence[Results], runs: pd.DataFrame) -> Results:
+    source_of = {run_id: sources[i - 1] for run_id, i in zip(runs["run_id"], runs["source"], strict=True)}
+    records = {run_id: source.records[run_id] for run_id, source in source_of.items()}
+    stores = {run_id: source.store for run_id, source in source_of.items()}
+    return _Together(sources[0].store, runs, records, {}, {}, 0, (), stores=stores)
 
 
 def _experiments(place: str) -> list[tuple[str, Path]]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench.analysis.leaderboard import FROZEN
 from bench.report.blocks import Block, Heading, Paragraph, Table, bullets, escape
 from bench.report.render.numbers import NONE, count, words
 from bench.report.sections.accuracy import column, head, measured_by, metric_cells, notes, skill_cell
 from bench.report.sections.audits import marked
+from bench.report.sections.skill import HOW_TO_READ, OVER
+from bench.report.sections.verdict_cells import CLEAR, HEADERS, RESOLUTION, UNCLEAR, could_cell, marked_skill
 
 if TYPE_CHECKING:
     from bench.report.pooled.loading import Pooled
@@ -20,6 +24,8 @@ LONGEST_LIST = 3
 def pooled_leaderboard(found: Pooled) -> list[Block]:
     """The average over datasets, a table for each, where it comes from, what is left out."""
     blocks = [*_together(found)]
+    if found.board["verdict"].notna().any():
+        blocks.append(Paragraph(f"{HOW_TO_READ} {RESOLUTION}"))
     for scenario, board in found.board.groupby("scenario", sort=True):
         blocks += [Heading(escape(scenario)), Paragraph(_facts(found, str(scenario), board)), _one(found, board)]
     return [*blocks, Heading("Where it comes from"), _sources(found), *bullets(_left_out(found))]
@@ -29,20 +35,36 @@ def _together(found: Pooled) -> list[Block]:
     scenarios = found.board["scenario"].nunique()
     if scenarios < 2:
         return []
-    overall = found.overall
+    overall, tested = found.overall, bool(found.overall["p"].notna().any())
     headers = ["Strategy", "average rank ↓"]
     columns = [[_name(row) for _, row in overall.iterrows()]]
     columns.append(column(overall["mean_rank"], overall["mean_rank"].notna(), 1))
-    for name in measured_by(overall):
-        headers.append(f"MSE below {name}, % ↑")
-        columns.append([skill_cell(row, name) for _, row in overall.iterrows()])
+    for header, cells in _against_references(overall, tested=tested):
+        headers.append(header)
+        columns.append(cells)
+    for verdict in ("better", "worse") if overall["counted"].notna().any() else ():
+        headers.append(f"{verdict} than {FROZEN} on, of {overall['counted'].max():,.0f}")
+        columns.append([f"{number:,.0f}" if number >= 0 else NONE for number in overall[verdict]])
     headers.append("datasets")
     columns.append([f"{number} of {scenarios}" for number in overall["scenarios"]])
     note = (
         "Rank by MSE, mean over datasets and protocols; so is MSE below a reference. Who lacks one of them has no "
-        "average: ranks among other rivals are not comparable."
+        f"average: ranks among other rivals are not comparable. {OVER if tested else ''}"
     )
-    return [Heading("All datasets"), Table(headers, list(zip(*columns, strict=True))), Paragraph(note)]
+    return [Heading("All datasets"), Table(headers, list(zip(*columns, strict=True))), Paragraph(note.strip())]
+
+
+def _against_references(rows: pd.DataFrame, *, tested: bool) -> Iterator[tuple[str, list[str]]]:
+    """Columns of the MSE below references; against frozen, if tested, of the skill and what could have been shown."""
+    for name in measured_by(rows):
+        if name != FROZEN or not tested:
+            yield f"MSE below {name}, % ↑", [skill_cell(row, name) for _, row in rows.iterrows()]
+    if tested:
+        known = [row["verdict"] in {*CLEAR, *UNCLEAR} for _, row in rows.iterrows()]
+        skills = [marked_skill(row) if there else NONE for there, (_, row) in zip(known, rows.iterrows(), strict=True)]
+        is_reference = rows["strategy"] == FROZEN
+        yield f"skill against {FROZEN}, % ↑", pd.Series(skills).mask(is_reference, "reference").tolist()
+        yield HEADERS[3], [could_cell(row) for _, row in rows.iterrows()]
 
 
 def _facts(found: Pooled, scenario: str, board: pd.DataFrame) -> str:
@@ -60,9 +82,9 @@ def _one(found: Pooled, board: pd.DataFrame) -> Table:
             columns.append(metric_cells(board, metric))
     headers.append("rank")
     columns.append([f"{rank:g}" if pd.notna(rank) else NONE for rank in board["rank"]])
-    for name in measured_by(board):
-        headers.append(f"MSE below {name}, % ↑")
-        columns.append([skill_cell(row, name) for _, row in board.iterrows()])
+    for header, cells in _against_references(board, tested=bool(board["verdict"].notna().any())):
+        headers.append(header)
+        columns.append(cells)
     headers += ["seeds", "from"]
     columns += [[str(seeds) for seeds in board["seeds"]], board["sources"].tolist()]
     if any(said := [notes(row) for _, row in board.iterrows()]):

@@ -13,7 +13,15 @@ from bench.report.figures.skill import MEAN, draw_skills
 from bench.report.render.numbers import NONE, count, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
-from bench.report.sections.verdict_cells import CLEAR, HEADERS, SKILL, could_show, skill_text, verdict_cells
+from bench.report.sections.verdict_cells import (
+    CLEAR,
+    HEADERS,
+    SKILL,
+    could_show,
+    marked_skill,
+    skill_text,
+    verdict_cells,
+)
 from bench.report.view.comparisons import REFERENCES, skill_table
 from bench.report.view.detail import detail, detailed
 from bench.report.view.loaded import Results
@@ -139,7 +147,7 @@ def _part(verdict: str, here: pd.DataFrame) -> str:
 
 def _table(results: Results, here: pd.DataFrame) -> Table:
     references = [name for name in (FROZEN, PERSISTENCE) if (here["reference"] == name).any()]
-    cells = {(row["entry"], row["reference"]): _cell(row) for _, row in here.iterrows()}
+    cells = {(row["entry"], row["reference"]): marked_skill(row) for _, row in here.iterrows()}
     rows = []
     for entry in dict.fromkeys(here["entry"]):
         own = here[here["entry"] == entry]
@@ -148,11 +156,6 @@ def _table(results: Results, here: pd.DataFrame) -> Table:
         ]
         rows.append([entry_names(results)[entry], *skills, f"{own['stretches'].max():,}", str(own["seeds"].max())])
     return Table(["Strategy", *(f"skill against {name}, % ↑" for name in references), "stretches", "seeds"], rows)
-
-
-def _cell(row: pd.Series) -> str:
-    text = skill_text(row)
-    return f"**{text}**" if row["verdict"] in CLEAR else text
 
 
 def _figure(results: Results, reference: str) -> Drawing:

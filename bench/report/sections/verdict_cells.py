@@ -53,6 +53,16 @@ def skill_text(row: pd.Series, apart: str = " ") -> str:
     return f"{percent(row['skill'])}{ends}"
 
 
+def marked_skill(row: pd.Series) -> str:
+    """The skill with its interval, bold where it is significant."""
+    return f"**{skill_text(row)}**" if row["verdict"] in CLEAR else skill_text(row)
+
+
+def could_cell(row: pd.Series) -> str:
+    """The smallest skill that would have been shown, and what limits it."""
+    return f"{could_show(row['resolution'])} ({row['limit']})" if np.isfinite(row["resolution"]) else NONE
+
+
 def verdict_cells(row: pd.Series, answers: Mapping[str, str] = ANSWERS) -> list[str]:
     """Cells of a verdict, under `HEADERS`.
 
@@ -62,8 +72,8 @@ def verdict_cells(row: pd.Series, answers: Mapping[str, str] = ANSWERS) -> list[
     """
     p = p_text(row["p_adjusted"]).removeprefix("p ").removeprefix("= ") if np.isfinite(row["p_adjusted"]) else NONE
     answer = answers[row["verdict"]]
-    could = f"{could_show(row['resolution'])} ({row['limit']})" if np.isfinite(row["resolution"]) else NONE
-    return [skill_text(row), p, f"**{answer}**" if row["verdict"] in CLEAR else answer, could, str(row["seeds"])]
+    answer = f"**{answer}**" if row["verdict"] in CLEAR else answer
+    return [skill_text(row), p, answer, could_cell(row), str(row["seeds"])]
 
 
 def could_show(resolution: float) -> str:

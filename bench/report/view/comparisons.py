@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import (
+    Pair,
     ablations,
     cost_table,
     exact_stretches,
@@ -15,6 +16,7 @@ from bench.analysis import (
     seen_from,
     skill_test,
     unbeaten,
+    verdicts,
     verdicts_of,
 )
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
@@ -128,6 +130,22 @@ def skill_table(results: Results) -> pd.DataFrame:
     found = pd.concat(frames, ignore_index=True)
     named = ["scenario", "entry", "strategy", "reference", "against"]
     return found[[*named, *(column for column in found if column not in named)]]
+
+
+def frozen_skills(results: Results) -> pd.DataFrame:
+    """The rows of `skill_table` against frozen (columns ``scenario, entry`` and `COLUMNS`), without any other pair."""
+    found = []
+    for scenario in results.scenarios:
+        errors, stretch = results.errors_by_seed(scenario), results.stretch(scenario)
+        known = references(_ranked(results, scenario), FROZEN).items()
+        family = [
+            Pair({"scenario": scenario, "entry": entry}, errors[entry], errors[frozen])
+            for entry, frozen in known
+            if entry in errors and frozen in errors
+        ]
+        found.append(verdicts(family, stretch, names=["scenario", "entry"]))
+    full = [frame for frame in found if len(frame)] or found[:1]
+    return pd.concat(full, ignore_index=True)
 
 
 def _joined(frames: dict[str, pd.DataFrame], results: Results) -> pd.DataFrame:

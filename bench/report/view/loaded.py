@@ -139,7 +139,7 @@ class Results:
     @cached_property
     def origin_errors(self) -> dict[str, OriginErrors]:
         """Of each scenario in which anything ended well and left errors at its origins."""
-        return read_origin_errors(self.store, self.ok)
+        return read_origin_errors(lambda _: self.store, self.ok)
 
     @cached_property
     def streams(self) -> dict[str, pd.DataFrame]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,31 +31,33 @@ class OriginErrors:
     times: pd.Series
 
 
-def read_origin_errors(store: Store, runs: pd.DataFrame) -> dict[str, OriginErrors]:
+def read_origin_errors(store_of: Callable[[str], Store], runs: pd.DataFrame) -> dict[str, OriginErrors]:
     """Read the errors of runs that ended well, by scenario; runs without a frame, or an empty one, are left out.
 
     Args:
-        store: Where they are.
+        store_of: Where each run is, by its id.
         runs: Columns ``run_id, scenario, entry, seed``.
     """
     found: dict[str, dict[str, dict[int, tuple[Column, Column]]]] = {}
     longest: dict[str, tuple[int, str]] = {}
     columns = zip(*(runs[name] for name in ("run_id", "scenario", "entry", "seed")), strict=True)
     for run_id, scenario, entry, seed in columns:
-        frame = store.read_columns(run_id, ORIGINS, ("origin", "mse"))
+        frame = store_of(run_id).read_columns(run_id, ORIGINS, ("origin", "mse"))
         if frame is None or not len(frame["mse"]):
             continue
         found.setdefault(scenario, {}).setdefault(entry, {})[int(seed)] = frame["origin"], frame["mse"]
         if len(frame["mse"]) > longest.get(scenario, (0, ""))[0]:
             longest[scenario] = len(frame["mse"]), run_id
-    return {scenario: _together(store, found[scenario], longest[scenario][1]) for scenario in sorted(found)}
+    return {scenario: _together(store_of, found[scenario], longest[scenario][1]) for scenario in sorted(found)}
 
 
-def _together(store: Store, entries: Mapping[str, Mapping[int, tuple[Column, Column]]], longest: str) -> OriginErrors:
+def _together(
+    store_of: Callable[[str], Store], entries: Mapping[str, Mapping[int, tuple[Column, Column]]], longest: str
+) -> OriginErrors:
     known: dict[bytes, pd.Index] = {}
     by_seed = {entry: _side_by_side(dict(sorted(seeds.items())), known) for entry, seeds in entries.items()}
     mean = mean_over_seeds(by_seed)
-    frame = store.read_columns(longest, ORIGINS, ("origin", "time"))
+    frame = store_of(longest).read_columns(longest, ORIGINS, ("origin", "time"))
     assert frame is not None
     times = pd.Series(frame["time"], index=pd.Index(frame["origin"], name="origin"), name="time")
     return OriginErrors(by_seed, mean, times.reindex(mean.index))
