@@ -14,10 +14,9 @@ from bench.analysis.divergence import divergence_counts, has_diverged
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
 from bench.analysis.label_curves import fullest, label_curves, label_gains, label_worth, labels_released
 from bench.analysis.leaderboard import Contest, contest, leaderboard, metrics_of, overall, skill
-from bench.analysis.ratios import exact_stretches, median_ratio, paired_sums, stretch_length, stretch_sums
+from bench.analysis.ratios import paired_sums, skill_along, skill_within, stretch_length, stretch_sums
 from bench.analysis.recovery import (
     RECOVERED,
-    aligned,
     excess_area,
     forgetting,
     mean_interval,
@@ -32,6 +31,8 @@ from bench.analysis.recovery import (
 from bench.analysis.statistics.ranks import RankTest, dataset_scores, rank_test
 from bench.analysis.statistics.skill_test import SkillTest, false_discovery_rate, holm, mean_skill, skill_test
 from bench.analysis.streams import (
+    BEFORE,
+    Around,
     Span,
     around_events,
     error_shares,
@@ -39,21 +40,19 @@ from bench.analysis.streams import (
     mean_by,
     mean_over_seeds,
     median_trace,
-    rolling_error,
     thin,
 )
 from bench.analysis.verdicts import Pair, references, seen_from, unbeaten, verdicts, verdicts_of, verdicts_over
 from bench.analysis.win_tie_loss import totals, win_tie_loss
 
 __all__ = [
-    "RECOVERED", "Contest", "Pair", "Question", "RankTest", "SkillTest", "Span", "ablations", "aligned",
-    "around_events", "contest", "cost_table", "dataset_scores", "divergence_counts", "error_shares",
-    "exact_stretches", "excess_area", "false_discovery_rate", "forecast_line", "forgetting", "fullest",
-    "has_diverged", "holm", "is_barred", "label_curves", "label_gains", "label_worth", "labels_released", "latest",
-    "leaderboard", "leaky_scenarios", "mean_by", "mean_interval", "mean_over_seeds", "mean_skill", "median_ratio",
-    "median_trace", "metrics_of", "overall", "paired_sums", "pareto_front", "peak_excess", "questions",
-    "rank_test", "recovery_time", "reference_curve", "references", "regret_against_fixed",
-    "regret_against_regimes", "return_time", "rolling_error", "seen_from", "settled_level", "skill", "skill_test",
-    "stretch_length", "stretch_sums", "thin", "totals", "unbeaten", "verdicts", "verdicts_of", "verdicts_over",
-    "win_tie_loss", "with_entries",
+    "BEFORE", "RECOVERED", "Around", "Contest", "Pair", "Question", "RankTest", "SkillTest", "Span", "ablations",
+    "around_events", "contest", "cost_table", "dataset_scores", "divergence_counts", "error_shares", "excess_area",
+    "false_discovery_rate", "forecast_line", "forgetting", "fullest", "has_diverged", "holm", "is_barred",
+    "label_curves", "label_gains", "label_worth", "labels_released", "latest", "leaderboard", "leaky_scenarios",
+    "mean_by", "mean_interval", "mean_over_seeds", "mean_skill", "median_trace", "metrics_of", "overall",
+    "paired_sums", "pareto_front", "peak_excess", "questions", "rank_test", "recovery_time", "reference_curve",
+    "references", "regret_against_fixed", "regret_against_regimes", "return_time", "seen_from", "settled_level",
+    "skill", "skill_along", "skill_test", "skill_within", "stretch_length", "stretch_sums", "thin", "totals",
+    "unbeaten", "verdicts", "verdicts_of", "verdicts_over", "win_tie_loss", "with_entries",
 ]  # fmt: skip

@@ -134,24 +134,6 @@ def return_time(
     return recovery_time(returned, float(before.mean()) if twin is None else twin, window, hold, factor)
 
 
-def aligned(errors: pd.DataFrame, changes: Sequence[int], window: int) -> pd.DataFrame:
-    """Rolling error by rows since a drift.
-
-    Args:
-        errors: ``(origins, columns)``, index the origins.
-        changes: First row of the drift, and of each change after it; no mean reaches over one.
-        window: Origins in a mean, which ends at the index; fewer just after a change.
-
-    Returns:
-        ``(origins, columns)``, index rows since the first change.
-    """
-    regime = np.searchsorted(np.asarray(changes), errors.index.to_numpy(), side="right")
-    parts = [part.rolling(window, min_periods=1).mean() for _, part in errors.groupby(regime)]
-    found = pd.concat(parts)
-    found.index = pd.Index(found.index - changes[0], name="since")
-    return found
-
-
 def mean_interval(values: pd.DataFrame) -> pd.DataFrame:
     """``mean, low, high`` of each row: mean over columns with its 95 % interval, by Student's distribution.
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 
 def mean_over_seeds(streams: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """``(origins, entries)``: each entry's error, mean over seeds, by rising origin; NaN if a seed lacks one."""
     errors = pd.DataFrame({entry: frame.mean(axis=1, skipna=False) for entry, frame in streams.items()})
     return errors.rename_axis(index="origin").sort_index()
-
-
-def rolling_error(errors: pd.DataFrame, window: int) -> pd.DataFrame:
-    """Mean over the last ``window`` origins, the own included; starts where the first window is full."""
-    return errors.rolling(window).mean().iloc[window - 1 :]
 
 
 def thin(frame: pd.DataFrame, points: int) -> pd.DataFrame:
@@ -27,54 +23,62 @@ def thin(frame: pd.DataFrame, points: int) -> pd.DataFrame:
     return frame.iloc[np.unique(np.linspace(0, len(frame) - 1, points).round().astype(int))]
 
 
-@dataclass(frozen=True)
-class Span:
+BEFORE = "before"
+
+
+class Span(NamedTuple):
     """A stretch of time after a drift: its name, such as ``7 days``, and its length in rows."""
 
     name: str
     rows: int
 
 
+class Around(NamedTuple):
+    """Forecasts on one side of a drift.
+
+    Attributes:
+        row: Of the drift.
+        event: Its name.
+        span: `BEFORE`, or the name of the span after it.
+        origins: Which origins these are, ``(origins,)``.
+    """
+
+    row: int
+    event: str
+    span: str
+    origins: NDArray[np.bool_]
+
+
 def around_events(
-    errors: pd.DataFrame, events: Sequence[tuple[int, str]], spans: Sequence[Span], horizon: int, end: int
-) -> pd.DataFrame:
-    """Mean error before each drift and in the first spans after it.
+    origins: NDArray[np.int64], events: Sequence[tuple[int, str]], spans: Sequence[Span], horizon: int, end: int
+) -> list[Around]:
+    """The forecasts before each drift and in the first spans after it.
 
     *After* are origins from the drift's row on; *before* are those whose truth ends by it, over the longest span.
     Forecasts across the drift are in neither. Spans are cut at the neighbouring drift; one that would then add nothing
-    to the span before it is NaN.
+    to the span before it is left out, and so is a drift without a forecast before or after it.
 
     Args:
-        errors: ``(origins, entries)``, index ``origin``.
+        origins: ``(origins,)``, rising rows.
         events: First row and name of each drift, in order.
         spans: From short to long.
         end: Row where the stream ends.
-
-    Returns:
-        Columns ``row, event, entry, before, before_origins``, and for each span ``<name>`` and ``<name>_origins``
-        (the number of origins in it). Drifts without a forecast before or after them are left out.
     """
-    origins = errors.index.to_numpy()
-    rows = []
+    found: list[Around] = []
     for i, (row, name) in enumerate(events):
         earlier = events[i - 1][0] if i else int(origins[0])
         later = events[i + 1][0] if i + 1 < len(events) else end
         before = (origins >= max(earlier, row - spans[-1].rows - horizon)) & (origins + horizon <= row)
-        parts = {"before": before}
         reached = row
+        parts = [Around(row, name, BEFORE, before)]
         for span in spans:
             stop = min(row + span.rows, later)
-            parts[span.name] = (origins >= row) & (origins < stop) & (stop > reached)
+            if stop > reached:
+                parts.append(Around(row, name, span.name, (origins >= row) & (origins < stop)))
             reached = max(reached, stop)
-        if not before.any() or not parts[spans[0].name].any():
-            continue
-        means = pd.DataFrame({part: errors[mask].mean(skipna=False) for part, mask in parts.items()})
-        for part, mask in parts.items():
-            means[f"{part}_origins"] = int(mask.sum())
-        means.insert(0, "event", name)
-        means.insert(0, "row", row)
-        rows.append(means.rename_axis("entry").reset_index())
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+        if len(parts) > 1 and parts[0].origins.any() and parts[1].origins.any():
+            found += parts
+    return found
 
 
 def mean_by(errors: pd.DataFrame, part: str) -> pd.DataFrame:

@@ -10,7 +10,6 @@ from bench.report.sections import (  # noqa: F401 - each registers what it holds
     accuracy,
     breakdown,
     cost,
-    drift,
     known_drift,
     label_curves,
     memory_ablation,
@@ -22,6 +21,7 @@ from bench.report.sections import (  # noqa: F401 - each registers what it holds
     skill,
     summary,
     sweeps,
+    when,
 )
 from bench.report.sections.accuracy import errors_on
 from bench.report.sections.summary import answer_line

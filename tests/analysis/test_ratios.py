@@ -1,4 +1,4 @@
-"""Stretches of a stream: how long they are, their sums, and the median of their ratios."""
+"""Stretches of a stream: how long they are, their sums, and the skill over some of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import exact_stretches, median_ratio, paired_sums, stretch_length, stretch_sums
+from bench.analysis import paired_sums, skill_along, skill_within, stretch_length, stretch_sums
 
 
 def errors(*seeds: list[float]) -> pd.DataFrame:
@@ -53,16 +53,46 @@ def test_pairs_are_of_common_origins_and_seeds() -> None:
         np.testing.assert_array_equal(kept[0], [[2.0, 5.0], [3.0, 6.0]])
 
 
-def test_a_few_stretches_decide_the_mean_and_not_the_median() -> None:
-    one = np.array([[0.9, 0.9, 0.9, 50.0, 50.0]]).T
-    assert median_ratio(one, np.ones((5, 1))) == pytest.approx(0.9)
-    assert median_ratio(np.array([[4.0], [1.0]]), np.ones((2, 1))) == pytest.approx(2.0)  # between 4 and 1
-    assert median_ratio(np.array([[2.0, 3.0, 8.0]]), np.ones((1, 3))) == pytest.approx(3.0)
-    assert np.isnan(median_ratio(one, 0 * one))
-    assert median_ratio(one, np.array([[0.0, 1, 1, 1, 1]]).T) == pytest.approx(np.sqrt(0.9 * 50))
+def ratios(*values: float, seeds: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Errors of two entries, one origin a stretch, whose ratios are these with every seed."""
+    one = pd.DataFrame(np.outer(values, np.ones(seeds)), index=10 * np.arange(len(values)))
+    return one, one * 0 + 1.0
 
 
-def test_stretches_without_error_are_counted() -> None:
-    reference = np.array([[0.0], [0.0], [2.0], [4.0]])
-    assert exact_stretches(reference) == (2, 4)
-    assert exact_stretches(stretch_sums(reference, 4)) == (0, 1)
+def test_skill_along_the_stream_is_a_mean_over_five_neighbours() -> None:
+    values = [float(np.exp(i / 10)) for i in range(12)]
+    along = skill_along(*ratios(*values), 1)
+    assert along.index.tolist() == list(range(0, 120, 10))
+    assert along["skill"].iloc[[0, 5, 11]].tolist() == pytest.approx([1 - values[1], 1 - values[5], 1 - values[10]])
+    logs = np.arange(3.0, 8.0) / 10
+    half = 2.776 * logs.std(ddof=1) / np.sqrt(5)  # Student's, 4 degrees of freedom
+    low, high = along["low"].iloc[5], along["high"].iloc[5]
+    assert [low, high] == pytest.approx([1 - np.exp(0.5 + half), 1 - np.exp(0.5 - half)], abs=1e-4)
+
+
+def test_no_mean_reaches_over_a_change() -> None:
+    along = skill_along(*ratios(*[0.5] * 7, *[2.0] * 7), 1, [70])
+    assert along["skill"].tolist() == pytest.approx([0.5] * 7 + [-1.0] * 7)
+    assert skill_along(*ratios(*[0.5] * 7, *[2.0] * 7), 1)["skill"].between(-0.9, 0.4).sum() == 4
+
+
+def test_fewer_than_twelve_stretches_have_no_interval_and_seeds_widen_it() -> None:
+    assert skill_along(*ratios(*[0.5, 0.6] * 5), 1)[["low", "high"]].isna().all(axis=None)
+    one, other = ratios(*[0.5, 0.6] * 10, seeds=3)
+    same = skill_along(one, other, 1)
+    wide = skill_along(one * [0.8, 1.0, 1.25], other, 1)
+    assert wide["skill"].to_numpy() == pytest.approx(same["skill"].to_numpy())
+    assert (wide["high"] - wide["low"] > same["high"] - same["low"]).all()
+
+
+def test_a_stretch_without_error_has_no_point() -> None:
+    one, other = ratios(0.5, 0.5, 0.0, 0.5)
+    assert skill_along(one, other, 1).index.tolist() == [0, 10, 30]
+    assert skill_along(one * 0, other, 1).empty
+    assert skill_along(one.head(0), other, 1).empty
+
+
+def test_skill_within_some_origins() -> None:
+    one, other = ratios(0.5, 0.5, 2.0)
+    assert skill_within(one.head(2), other, 1) == pytest.approx(0.5)
+    assert np.isnan(skill_within(one.head(0), other, 1))

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench.analysis.recovery import (
-    aligned,
     excess_area,
     forgetting,
     forward_means,
@@ -102,13 +101,6 @@ def test_forgetting_and_return_by_hand() -> None:
 def paths(level: float, rows: int = 400, seed: int = 0) -> pd.DataFrame:
     noise = np.random.default_rng(seed).standard_normal((rows, 2))
     return pd.DataFrame(level + 0.3 * noise, index=24 * np.arange(rows), columns=["0", "1"])
-
-
-def test_curves_are_aligned_and_no_mean_reaches_over_a_change() -> None:
-    errors = pd.DataFrame({"a": [1.0, 1, 3, 9, 7, 5, 0]}, index=[10, 20, 30, 40, 50, 60, 70])
-    found = aligned(errors, [40, 70], window=2)
-    assert found.index.tolist() == [-30, -20, -10, 0, 10, 20, 30]
-    assert found["a"].tolist() == [1, 1, 2, 9, 8, 6, 0]
 
 
 def test_the_interval_of_a_mean() -> None:

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from bench.analysis import Span, around_events, mean_over_seeds, rolling_error, thin
+from bench.analysis import BEFORE, Span, around_events, mean_over_seeds, thin
 
 
 def stream(*seeds: list[float], start: int = 100, stride: int = 1) -> pd.DataFrame:
@@ -26,13 +25,6 @@ def test_a_seed_that_lacks_an_origin_leaves_its_mean_unknown() -> None:
     assert errors["a"].isna().tolist() == [False, True]
 
 
-def test_the_rolling_mean_looks_back_only() -> None:
-    errors = mean_over_seeds({"a": stream([1, 2, 6, 100])})
-    rolling = rolling_error(errors, 3)
-    assert rolling.index.tolist() == [102, 103]
-    assert rolling["a"].tolist() == pytest.approx([3, 36])
-
-
 def test_thin_keeps_both_ends() -> None:
     frame = pd.DataFrame({"x": np.arange(1001)})
     thinned = thin(frame, 50)
@@ -44,29 +36,30 @@ def test_thin_keeps_both_ends() -> None:
 SPANS = [Span("2 rows", 2), Span("4 rows", 4)]
 
 
+def around(origins: range, *events: tuple[int, str], horizon: int, end: int) -> dict[tuple[str, str], list[int]]:
+    """The origins of each span of each event."""
+    rows = np.array(origins)
+    found = around_events(rows, events, SPANS, horizon, end)
+    return {(each.event, each.span): rows[each.origins].tolist() for each in found}
+
+
 def test_around_an_event_by_hand() -> None:
-    errors = mean_over_seeds({"a": stream([1, 3, 50, 10, 20, 30, 40, 0])})  # origins 100 to 107
-    table = around_events(errors, [(103, "jump")], SPANS, horizon=2, end=109)
-    row = table.iloc[0]
-    assert (row["row"], row["event"], row["entry"]) == (103, "jump", "a")
-    assert row["before"] == 2  # origins 100 and 101; the forecast from 102 lies across the jump
-    assert row["before_origins"] == 2
-    assert (row["2 rows"], row["4 rows"]) == (15, 25)
-    assert (row["2 rows_origins"], row["4 rows_origins"]) == (2, 4)
+    found = around(range(100, 108), (103, "jump"), horizon=2, end=109)
+    assert found == {
+        ("jump", BEFORE): [100, 101],  # the forecast from 102 lies across the jump
+        ("jump", "2 rows"): [103, 104],
+        ("jump", "4 rows"): [103, 104, 105, 106],
+    }
 
 
 def test_spans_are_cut_at_the_next_event() -> None:
-    errors = mean_over_seeds({"a": stream([1, 1, 1, 10, 20, 30, 40, 50])})
-    table = around_events(errors, [(103, "one"), (105, "two")], SPANS, horizon=1, end=108)
-    first, second = table.iloc[0], table.iloc[1]
-    assert first["2 rows"] == 15
-    assert np.isnan(first["4 rows"])  # it would reach the second event and add nothing
-    assert second["before"] == 15  # from the first event on
-    assert second["4 rows"] == 40
-    assert second["4 rows_origins"] == 3
+    found = around(range(100, 108), (103, "one"), (105, "two"), horizon=1, end=108)
+    assert found["one", "2 rows"] == [103, 104]
+    assert ("one", "4 rows") not in found  # it would reach the second event and add nothing
+    assert found["two", BEFORE] == [103, 104]  # from the first event on
+    assert found["two", "4 rows"] == [105, 106, 107]
 
 
 def test_events_at_the_ends_have_nothing_to_compare() -> None:
-    errors = mean_over_seeds({"a": stream([1, 1, 1])})
-    assert around_events(errors, [(100, "start"), (103, "end")], SPANS, horizon=1, end=104).empty
-    assert around_events(errors, [], SPANS, horizon=1, end=104).empty
+    assert not around(range(100, 103), (100, "start"), (103, "end"), horizon=1, end=104)
+    assert not around(range(100, 103), horizon=1, end=104)

@@ -51,3 +51,7 @@ def test_it_comes_from_the_default_experiment_undisturbed() -> None:
     assert "54 runs" in text
     assert "uncommitted changes" not in text
     assert "/tmp" not in text
+
+
+def test_it_is_not_too_long() -> None:
+    assert len((REPORT / "README.md").read_text(encoding="utf-8").splitlines()) <= 350

@@ -16,19 +16,21 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from bench.analysis import leaderboard
-from bench.report.figures.canvas import drawing_style
+from bench.report.figures.canvas import Drawing, drawing_style
 from bench.report.figures.cost import draw_cost
 from bench.report.figures.forecasts import draw_forecasts
 from bench.report.figures.labels import Box, place_labels, spread_out, stack_labels
 from bench.report.figures.lead import draw_leads
 from bench.report.figures.palette import Look, colours, looks
 from bench.report.figures.series import POINTS, draw_series
-from bench.report.figures.stream import draw_stream, rolling_window
+from bench.report.figures.when import draw_when
+from bench.report.html.streams import rolling_window
 from bench.report.view.comparisons import cost_of
 from bench.report.view.error_parts import by_lead
 from bench.report.view.highlight import highlighted_entries, shown_entries
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
+from bench.report.view.when import skills_over_time
 
 from .conftest import KNOWN
 
@@ -69,40 +71,66 @@ def assert_labels_are_apart_and_inside(figure: Figure) -> None:
             assert width <= 1 or height <= 2
 
 
-def test_the_stream(results: Results, shown: list[Look]) -> None:
+AKL = "akl-pedestrians"
+
+
+def drawn(results: Results, shown: list[Look], **changes: Any) -> Drawing:
+    """The figure of skill over the stream."""
+    frozen = next(look for look in shown if look.entry == "frozen")
+    given: dict[str, Any] = {"skills": skills_over_time(results, AKL), "times": results.times[AKL]}
     with drawing_style():
-        scenario = "akl-pedestrians"
-        drawing = draw_stream(
-            results.streams[scenario], results.times[scenario], results.events_of(scenario), shown, "frozen", window=7
-        )
+        given |= {"events": results.events_of(AKL), "looks": shown, "reference": frozen}
+        return draw_when(**(given | changes))
+
+
+def test_skill_over_the_stream(results: Results, shown: list[Look]) -> None:
+    drawing = drawn(results, shown)
+    with drawing_style():
         assert_labels_are_apart_and_inside(drawing.figure)
-    upper, lower = drawing.figure.axes
-    assert set(lines(upper)) == set(results.board_of(scenario)["entry"]) - {"ogd"}
-    expected = results.streams[scenario]["rls"].rolling(7).mean().iloc[6:]
-    assert lines(upper)["rls"].get_ydata() == pytest.approx(expected.to_numpy())
-    assert lines(lower)["frozen"].get_ydata() == pytest.approx(np.ones(len(expected)))
-    assert {"lockdown", "reopening", "rls", "persistence"} <= texts(drawing.figure)
-    assert upper.get_ylabel() == "MSE, scaled"
-    assert drawing.caption == ""
+    (axes,) = drawing.figure.axes
+    skills = skills_over_time(results, AKL)
+    assert set(skills) == set(results.board_of(AKL).dropna(subset=["rank"])["entry"]) - {"frozen"}
+    first = skills["rls"][skills["rls"].index < results.events_of(AKL)[0][0]]
+    assert lines(axes)["rls"].get_ydata() == pytest.approx(-np.log(1 - first["skill"].to_numpy() / 100))
+    assert len([line for line in axes.get_lines() if line.get_label() == "_rls"]) == 2  # after each drift
+    assert {"lockdown", "reopening", "rls", "frozen"} <= texts(drawing.figure)
+    assert axes.get_ylabel() == "skill against frozen, %"
+    assert "0" in [text.get_text() for text in axes.get_yticklabels()]
+
+
+def test_the_best_two_have_bands(results: Results, shown: list[Look]) -> None:
+    skills = {
+        entry: along.assign(low=along["skill"] - 5, high=along["skill"] + 5)
+        for entry, along in skills_over_time(results, AKL).items()
+    }
+    axes = drawn(results, shown, skills=skills, events=[]).figure.axes[0]
+    best = [look for look in shown if look.highlighted and look.entry in skills][:2]
+    bands = [to_hex(np.asarray(band.get_facecolor())[0]) for band in axes.collections]
+    assert bands == [look.colour for look in best]
+
+
+def test_what_is_far_below_is_named_and_not_drawn(results: Results, shown: list[Look]) -> None:
+    skills = skills_over_time(results, AKL)
+    skills["persistence"] = skills["persistence"] - 1000
+    drawing = drawn(results, shown, skills=skills)
+    assert drawing.caption.startswith("Far below and not drawn: persistence.")
+    assert "persistence" not in texts(drawing.figure)
 
 
 def test_estimated_change_points_are_dotted_and_called_so(results: Results, shown: list[Look]) -> None:
-    scenario = "akl-pedestrians"
-    errors, times, events = results.streams[scenario], results.times[scenario], results.events_of(scenario)
-    first, last = int(errors.index[0]), int(errors.index[-1])
+    origins = results.streams[AKL].index
+    plain = drawn(results, shown)
+    marked = drawn(results, shown, estimated=[origins[0] - 5, origins[0] + 300, origins[-1] - 100])
     with drawing_style():
-        plain = draw_stream(errors, times, events, shown, "frozen", 7)
-        marked = draw_stream(errors, times, events, shown, "frozen", 7, [first - 5, first + 300, last - 100])
         assert_labels_are_apart_and_inside(marked.figure)
     assert "estimated" in texts(marked.figure)
     assert "estimated" not in texts(plain.figure)
-    for panel, before in zip(marked.figure.axes, plain.figure.axes, strict=True):
-        added = [line for line in panel.get_lines() if line.get_zorder() == 0.4]
-        assert len(added) == 2  # the one before the stream is not drawn
-        assert all(line.is_dashed() for line in added)
-        known = [line for line in before.get_lines() if line.get_zorder() == 0.5]
-        assert known
-        assert not any(line.is_dashed() for line in known)
+    added = [line for line in marked.figure.axes[0].get_lines() if line.get_zorder() == 0.4]
+    assert len(added) == 2  # the one before the stream is not drawn
+    assert all(line.is_dashed() for line in added)
+    known = [line for line in plain.figure.axes[0].get_lines() if line.get_zorder() == 0.5]
+    assert known
+    assert not any(line.is_dashed() for line in known)
 
 
 def test_a_series_with_its_parts_and_drifts() -> None:
@@ -124,28 +152,15 @@ def test_a_series_with_its_parts_and_drifts() -> None:
 
 
 def test_many_drifts_are_numbered_and_named_below(results: Results, shown: list[Look]) -> None:
-    scenario = "akl-pedestrians"
-    events = [(1200 + 100 * i, f"the regime of the {i}th kind") for i in range(12)]
-    with drawing_style():
-        drawing = draw_stream(results.streams[scenario], results.times[scenario], events, shown, None, window=7)
+    drawing = drawn(results, shown, events=[(1200 + 100 * i, f"the regime of the {i}th kind") for i in range(12)])
     assert "Events: 1 the regime of the 0th kind, 2 the regime" in drawing.caption
     assert {"1", "12"} <= texts(drawing.figure)
-
-
-def test_a_wide_spread_is_drawn_on_a_logarithmic_scale(results: Results, shown: list[Look]) -> None:
-    scenario = "akl-pedestrians"
-    errors = results.streams[scenario].assign(rls=lambda frame: 100 * frame["rls"])
-    with drawing_style():
-        wide = draw_stream(errors, results.times[scenario], [], shown, None, 7)
-        narrow = draw_stream(results.streams[scenario], results.times[scenario], [], shown, None, 7)
-    assert wide.figure.axes[0].get_yscale() == "log"
-    assert narrow.figure.axes[0].get_yscale() == "linear"
 
 
 @pytest.mark.parametrize(
     ("origins", "season", "window"), [(397, 7, 14), (397, None, 13), (10753, 24, 360), (20, 7, 1), (3, None, 1)]
 )
-def test_the_rolling_window_is_whole_seasons(origins: int, season: int | None, window: int) -> None:
+def test_the_rolling_window_of_the_page_is_whole_seasons(origins: int, season: int | None, window: int) -> None:
     assert rolling_window(origins, season) == window
 
 
@@ -210,15 +225,12 @@ def test_one_seed_that_runs_away_does_not_crush_the_others(results: Results) -> 
 @pytest.mark.parametrize("factor", [1e12, 1e4, 1e-12])
 def test_axes_have_room_for_errors_of_any_size(factor: float, results: Results, shown: list[Look]) -> None:
     scenario = "akl-pedestrians"
-    errors = results.streams[scenario].copy()
-    errors["titans-b"] *= factor
     leads = by_lead(results)[by_lead(results)["scenario"] == scenario].copy()
     leads["mse"] = leads["mse"].mask(leads["entry"] == "titans-b", factor * leads["mse"])
     points = cost_points(results)
     points = points.assign(mse=points["mse"].mask(points["entry"] == "titans-b", factor), mse_sd=0.0)
     with drawing_style():
         figures = [
-            draw_stream(errors, results.times[scenario], [], shown, "frozen", window=7).figure,
             draw_leads(leads, shown).figure,
             draw_cost(points, colours(points["strategy"]), persistence=0.5).figure,
         ]

@@ -14,10 +14,7 @@ import pytest
 
 from bench.data.synthetic import Drift
 from bench.report import write_report
-from bench.report.figures.canvas import drawing_style
-from bench.report.figures.drift import Aligned, draw_recovery, draw_worth
-from bench.report.figures.palette import Look
-from bench.report.view.drift_measures import curves, known_drifts, recoveries, regrets
+from bench.report.view.drift_measures import known_drifts, recoveries, regrets
 from bench.report.view.drift_sets import DriftSet
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
@@ -155,15 +152,6 @@ def test_a_gradual_change_is_recovered_from_when_it_is_over(sets: dict[str, Drif
     assert set(found["rows"]) == {END - RAMP.end}
 
 
-def test_curves_begin_at_what_can_be_had_and_come_back_to_it(sets: dict[str, DriftSet]) -> None:
-    found = curves(sets["jump"])
-    assert found["rls"].shape[1] == 3  # seeds of the runs are no further series
-    before, after = found["rls"].loc[-48], found["rls"].loc[LATE * STRIDE + 7 * STRIDE]
-    assert before.to_numpy() == pytest.approx(np.ones(3), abs=0.01)
-    assert after.to_numpy() == pytest.approx(np.ones(3), abs=0.01)
-    assert found["frozen"].loc[0].to_numpy() == pytest.approx(np.full(3, 3 / 1.05), rel=0.01)
-
-
 def test_what_can_be_had_is_of_the_same_forecaster_unless_one_has_it_for_itself() -> None:
     origins = np.arange(40)
     after = origins >= 20
@@ -243,49 +231,19 @@ def test_back_to_the_first_law(page: str) -> None:
     assert back["frozen"][1] == "0 [0, 0]"
 
 
-def test_tables_and_figures_are_there_and_the_usual_tables_of_drift_are_not(written: Path, page: str) -> None:
+def test_tables_are_there_and_the_usual_table_of_drifts_is_not(written: Path, page: str) -> None:
     report = written.parent
     tables = {path.stem for path in (report / "tables").iterdir()}
     assert {"drift_worth", "drift_cost", "drift_recovery", "drift_return", "drift_regret"} <= tables
-    assert "recovery" not in tables
-    figures = sorted(path.name for path in (report / "figures").glob("*-drifts-*.svg"))
-    assert [name.rpartition("-")[0] for name in figures] == [
-        "recovery-large-drifts",
-        "recovery-medium-drifts",
-        "worth-large-drifts",
-        "worth-medium-drifts",
-    ]
-    for name in figures:
-        assert f"(figures/{name})" in page
+    assert "drifts" not in tables
+    assert not list((report / "figures").glob("forecasts-*"))
+    assert "(figures/when-jump" in page
+
+
+def test_one_series_of_a_drift_is_one_observation(page: str) -> None:
+    assert "**One drift is one observation**: what is said of aba and ramp, with one series each" in page
 
 
 def test_without_made_series_there_is_no_such_section(readme: Path) -> None:
     assert "Known drifts" not in readme.read_text(encoding="utf-8")
     assert not list((readme.parent / "tables").glob("drift_*"))
-
-
-def test_the_heat_map_prints_what_is_not_clear_in_grey() -> None:
-    percent = pd.DataFrame({"jump": [-75.0, 0.4], "still": [5.0, np.nan]}, index=["rls", "retrain"])
-    clear = pd.DataFrame({"jump": [True, False], "still": [True, False]}, index=percent.index)
-    with drawing_style():
-        axes = draw_worth(percent, clear).figure.axes[0]
-    written = [(text.get_text(), text.get_color()) for text in axes.texts]
-    assert [text for text, _ in written] == ["−75", "+5", "0", ""]
-    assert written[0][1] == "white"
-    assert written[1][1] != written[2][1]
-
-
-def test_recovery_curves_are_drawn_with_bands_where_there_are_series_enough() -> None:
-    since = 24 * np.arange(-10, 30)
-    curve = pd.DataFrame({f"s{i}": np.where(since < 0, 1.0, 2.0 + 0.1 * i) for i in range(3)}, index=since)
-    panels = [Aligned("jump", {"rls": curve}, (240,)), Aligned("one", {"rls": curve[["s0"]]}, ())]
-    with drawing_style():
-        figure = draw_recovery(panels, [Look("rls", "#e69f00", "solid", highlighted=True)], before=120).figure
-    first, second = figure.axes
-    assert len(first.collections) == 1
-    assert len(second.collections) == 0
-    (line,) = [line for line in first.get_lines() if line.get_label() == "rls"]
-    x, y = (np.asarray(data) for data in (line.get_xdata(), line.get_ydata()))
-    assert x[0] == -120
-    assert y[-1] == pytest.approx((2.0 * 2.1 * 2.2) ** (1 / 3))
-    assert [first.get_title(loc="left"), second.get_title(loc="left")] == ["jump", "one"]

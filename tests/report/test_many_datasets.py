@@ -101,7 +101,7 @@ def test_each_dataset_has_a_row_and_a_section_or_a_page(report: Path) -> None:
 def test_a_page_has_the_tables_of_its_dataset_and_every_link_leads_somewhere(report: Path) -> None:
     for page in (report / "datasets").iterdir():
         text = page.read_text(encoding="utf-8")
-        assert {"## Error", "## Cost", "## By lead", "## Statistical significance"} <= set(text.split("\n"))
+        assert {"## Error", "## Cost", "## Where the error is", "## Statistical significance"} <= set(text.split("\n"))
         others = {f"site-{number:02d}" for number in range(DATASETS)} - {page.stem}
         assert not [name for name in others if name in text]
         for link in re.findall(r"\]\(([^)#]*)", text):

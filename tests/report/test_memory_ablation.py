@@ -14,7 +14,6 @@ import pytest
 from matplotlib.axes import Axes
 
 from bench.report import write_report
-from bench.report.figures.ablations import draw_ablations
 from bench.report.figures.canvas import drawing_style
 from bench.report.figures.memory import _wide, draw_memory
 from bench.report.figures.palette import Look, colours, looks
@@ -22,8 +21,6 @@ from bench.report.view.comparisons import part_ablations
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 from bench.results.store import TRACE
-
-from .conftest import KNOWN
 
 SCENARIO = "akl-pedestrians"
 
@@ -66,20 +63,6 @@ def report(folder: Path, tmp_path: Path) -> str:
     return write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
 
 
-def test_the_sentence_says_what_helps_what_hurts_and_what_is_not_clear(page: str) -> None:
-    text = section(page)
-    sentence = re.search(r"^### Parts on .*?\n\n(.*?)$", text, re.MULTILINE)
-    assert sentence is not None
-    pattern = (
-        r"Writing within the window \(skill \+3\d\.\d \[.*?\] %\), writing in order \(skill \+2\d\.\d \[.*?\] %\) and "
-        r"carrying exactly \(skill \+2\d\.\d \[.*?\] %\) \*\*help\*\*; "
-        r"carrying the memory \(skill −2\d\.\d \[.*?\] %\) \*\*hurts\*\*; no significant "
-        r"difference: writing on during service and training the backbone\."
-    )
-    assert re.fullmatch(pattern, sentence[1])
-    assert "Not compared" not in text
-
-
 def test_the_table_is_that_of_the_analysis(clear: Path, page: str) -> None:
     text = section(page)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.split("\n") if line.startswith("| ")]
@@ -110,9 +93,9 @@ def test_differences_are_those_of_the_runs_on_disk(clear: Path) -> None:
 def test_what_was_not_run_is_named_and_what_is_too_short_too(readme: Path) -> None:
     text = section(readme.read_text(encoding="utf-8"))
     missing = "writing in order (titans-b against titans-b-shuffled) and carrying exactly (titans-b against"
-    assert text.count(missing) == 2
+    assert text.count(missing) == 1
     etth2 = text.partition("### Parts on etth2")[2]
-    assert "Not tested: too few stretches: writing within the window" in etth2  # 96 forecasts, 24 overlap
+    assert etth2.count("not tested: too few stretches") == 4  # 96 forecasts, 24 overlap
     assert "[" not in re.sub(r"!\[.*?\)", "", etth2)
 
 
@@ -133,48 +116,10 @@ def test_without_titans_there_is_no_such_section(tmp_path: Path, fakes: Any) -> 
     text = report(folder, tmp_path)
     assert "## Ablations" not in text
     assert not (tmp_path / "report" / "tables" / "ablations.csv").exists()
-    assert not list((tmp_path / "report" / "figures").glob("ablations-*"))
-
-
-@pytest.mark.parametrize("which", ["geo. mean", "median"])
-def test_every_strategy_has_its_geometric_mean_and_median(which: str, page: str) -> None:
-    lines = page.partition(f"### {SCENARIO}\n")[2].partition("\n\n<details>")[0].split("\n")
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
-    column = cells[0].index(f"vs persistence ({which}) ↓")
-    shown = {row[0].partition(" (")[0]: row[column].strip("*") for row in cells[1:]}
-    assert shown.pop("persistence") == "reference"
-    errors = {"frozen": 0.3, "titans-a": 0.2, "titans-b": 0.25, "titans-b-window": 0.35}
-    assert len(shown) == 7
-    for name, error in errors.items():
-        assert float(shown[name]) == pytest.approx(error / 0.4, rel=0.1)
-    assert "Geometric mean and median over stretches of at least 2 origins." in page
-
-
-def test_no_persistence_no_geometric_mean(tmp_path: Path, fakes: Any) -> None:
-    folder = fakes.write_results(tmp_path / "r", strategies=fakes.strategies[2:5], seeds=1).folder
-    assert "geo. mean" not in report(folder, tmp_path)
 
 
 def lines(axes: Axes) -> dict[str, Any]:
     return {str(line.get_label()): line for line in axes.get_lines() if not str(line.get_label()).startswith("_")}
-
-
-def test_the_figure_of_differences(clear: Path) -> None:
-    found = part_ablations(read_results(clear))
-    with drawing_style():
-        figure = draw_ablations(found, KNOWN).figure
-        figure.draw_without_rendering()
-    axes = figure.axes[0]
-    names = [text.get_text() for text in axes.get_yticklabels()]
-    assert names == [f"{one} − {other}" for one, other in zip(found["one"], found["other"], strict=True)]
-    for at, (_, row) in enumerate(found.iterrows()):
-        dot = lines(axes)[names[at]]
-        assert (float(dot.get_xdata()[0]), float(dot.get_ydata()[0])) == (row["skill"], at)
-        clear_one = row["verdict"] in ("better", "worse")
-        assert dot.get_markerfacecolor() == (KNOWN[row["strategy"]] if clear_one else "white")
-    for label in axes.get_yticklabels():
-        assert label.get_window_extent().x0 >= 0
-    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first on top
 
 
 def traced(results: Results) -> tuple[pd.DataFrame, list[Look]]:
@@ -216,7 +161,6 @@ def test_a_trace_alone_is_shown_too(tmp_path: Path, fakes: Any) -> None:
     text = section(report(folder, tmp_path))
     assert "Half-life of the carried memory" in text
     assert "figures/memory-akl-pedestrians.svg" in text
-    assert "figures/ablations" not in text
 
 
 def test_a_memory_is_drawn_beside_a_dataset_with_another_kind_of_clock() -> None:

@@ -86,7 +86,7 @@ def test_columns_are_those_that_are_known(tmp_path: Path) -> None:
 
 def test_it_stands_with_the_cost_and_a_report_does_without(measured: Path, one_run: Path, tmp_path: Path) -> None:
     text = write_report(one_run, tmp_path / "report", throughput=measured).read_text()
-    assert text.index("## Cost") < text.index("### Throughput") < text.index("## Error over the stream")
+    assert text.index("## Cost") < text.index("### Throughput") < text.index("## Who is ahead when")
     assert "Throughput" not in write_report(one_run, tmp_path / "report").read_text()
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.report.html.cells import Better, Column, fixed_texts, number, numbers, podium, spread_texts
-from bench.report.render.numbers import NONE, UNDEFINED, brief
+from bench.report.html.cells import Better, Column, number, numbers, podium, spread_texts
+from bench.report.render.numbers import NONE, brief
 from bench.report.sections.accuracy import measured_by, skill_cell
 from bench.report.sections.audits import MARKS
 from bench.report.sections.verdict_cells import CLEAR, skill_text
-from bench.report.view.comparisons import against_best, cost_of, persistence_ratios
+from bench.report.view.comparisons import against_best, cost_of
 from bench.report.view.loaded import Results
 
 COSTS: tuple[tuple[str, str, str, Better], ...] = (
@@ -68,8 +68,6 @@ def _errors(results: Results, board: pd.DataFrame) -> list[Column]:
             described = metric.name, metric.title, UNITS[metric.unit], better
             columns.append(_ranked(board, board[metric.name], described, spread_texts(board, metric.name)))
     columns += [_skill(board, name) for name in measured_by(board)]
-    if len(persistence_ratios(results)):
-        columns.append(_ratio(results, board))
     return [*columns, *_against_best(results, board)]
 
 
@@ -84,14 +82,6 @@ def _skill(board: pd.DataFrame, reference: str) -> Column:
     values = board[f"skill_{reference}"].astype(float)
     texts = [skill_cell(row, reference).removesuffix(" (worse)") for _, row in board.iterrows()]
     return _ranked(board, values, (f"skill_{reference}", f"MSE below {reference}", "%", "higher"), texts)
-
-
-def _ratio(results: Results, board: pd.DataFrame) -> Column:
-    keys = ["scenario", "entry"]
-    found = board[keys].merge(persistence_ratios(results), on=keys, how="left").set_axis(board.index)
-    values, undefined = found["ratio"], found["ratio"].isna() & (found["exact"] > 0)
-    texts = [UNDEFINED if none else text for text, none in zip(fixed_texts(board, values), undefined, strict=True)]
-    return _ranked(board, values, ("ratio", "vs persistence", "geometric mean of ratios", "lower"), texts)
 
 
 def _against_best(results: Results, board: pd.DataFrame) -> list[Column]:

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.report.figures.palette import DASHES, Look, colours, looks
-from bench.report.figures.stream import rolling_window
 from bench.report.html.cells import number
 from bench.report.html.theme import on_dark
 from bench.report.render.numbers import count
@@ -21,7 +20,7 @@ from bench.report.view.loaded import Results
 MOST_POINTS, FEWEST_POINTS, FEWEST_LINES = 600, 150, 6
 BYTES_A_POINT = 8
 DIGITS = 4  # of an error in a line
-SMOOTHINGS = ((0, "none"), (0.25, "a quarter"), (1, "as in the report"), (3, "three times that"))
+SMOOTHINGS = ((0, "none"), (0.25, "a quarter"), (1, "usual"), (3, "three times that"))
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,19 @@ def _plot(results: Results, scenario: str, palette: dict[str, str], limits: Limi
     }
 
 
+def rolling_window(origins: int, season: int | None) -> int:
+    """Origins in the rolling mean: about a thirtieth of the stream, whole seasons where it can be.
+
+    Args:
+        origins: In the stream.
+        season: Origins in a season; None or less than 2 where there is none.
+    """
+    window = max(1, round(origins / 30))
+    if season is not None and 2 <= season <= origins // 4:
+        window = season * max(1, round(window / season))
+    return window
+
+
 def all_looks(board: pd.DataFrame, palette: dict[str, str]) -> list[Look]:
     """How every entry with a result is drawn, best first: those that figures show as they show them."""
     shown = {look.entry: look for look in looks(board, palette)}
@@ -155,7 +167,7 @@ def _values(means: NDArray[np.float64]) -> list[float | None]:
 
 
 def _smoothings(window: int, stretch: int) -> list[dict[str, Any]]:
-    """Lengths of the rolling mean to choose from, in points; the report's own is marked."""
+    """Lengths of the rolling mean to choose from, in points; the usual one is marked."""
     found: dict[int, dict[str, Any]] = {}
     for factor, label in SMOOTHINGS:
         points = max(1, round(factor * window / stretch))

@@ -10,10 +10,10 @@ import pandas as pd
 from bench.analysis.leaderboard import FROZEN
 from bench.report.blocks import Block, Heading, Paragraph, Table, bullets, escape
 from bench.report.render.numbers import NONE, count, words
-from bench.report.sections.accuracy import column, head, measured_by, metric_cells, notes, skill_cell
+from bench.report.sections.accuracy import SKILLS, column, head, measured_by, metric_cells, notes, skill_cell
 from bench.report.sections.audits import marked
-from bench.report.sections.skill import HOW_TO_READ, OVER
-from bench.report.sections.verdict_cells import CLEAR, HEADERS, RESOLUTION, UNCLEAR, could_cell, marked_skill
+from bench.report.sections.skill import OVER
+from bench.report.sections.verdict_cells import CLEAR, HEADERS, UNCLEAR, could_cell, marked_skill
 
 if TYPE_CHECKING:
     from bench.report.pooled.loading import Pooled
@@ -25,7 +25,7 @@ def pooled_leaderboard(found: Pooled) -> list[Block]:
     """The average over datasets, a table for each, where it comes from, what is left out."""
     blocks = [*_together(found)]
     if found.board["verdict"].notna().any():
-        blocks.append(Paragraph(f"{HOW_TO_READ} {RESOLUTION}"))
+        blocks.append(Paragraph(SKILLS))
     for scenario, board in found.board.groupby("scenario", sort=True):
         blocks += [Heading(escape(scenario)), Paragraph(_facts(found, str(scenario), board)), _one(found, board)]
     return [*blocks, Heading("Where it comes from"), _sources(found), *bullets(_left_out(found))]

@@ -8,11 +8,9 @@ import pandas as pd
 
 from bench.analysis import divergence_counts
 from bench.report.sections.problems import bad_runs
-from bench.report.view.around_events import around_drifts
 from bench.report.view.comparisons import (
     cost_of,
     part_ablations,
-    persistence_ratios,
     skill_table,
     verdict_table,
 )
@@ -23,6 +21,7 @@ from bench.report.view.labels import gains_from_labels, worth_of_labels
 from bench.report.view.loaded import Results
 from bench.report.view.rankings import rank_entries, skill_over_datasets
 from bench.report.view.sweeps import Sweeps
+from bench.report.view.when import around_drifts
 from bench.results.csv_text import write_frames
 
 
@@ -30,8 +29,8 @@ def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
     They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``ranks``, ``rank_pairs``, ``win_tie_loss``,
-    ``ratios``, ``label_curves``, ``label_worth``, ``label_gains``, ``skill``, ``skill_over_datasets``,
-    ``ablations``, ``trace``, ``cost``, ``recovery``, ``by_channel``, ``by_lead``, ``problems``, ``diverged``; and
+    ``label_curves``, ``label_worth``, ``label_gains``, ``skill``, ``skill_over_datasets``,
+    ``ablations``, ``trace``, ``cost``, ``drifts``, ``by_channel``, ``by_lead``, ``problems``, ``diverged``; and
     of drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``, ``drift_return``,
     ``drift_regret``.
 
@@ -49,7 +48,6 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
     first = ["scenario", "entry", "seed", "status"]
     runs = results.runs[[*first, *(column for column in results.runs if column not in first)]]
     known, ranking = known_drifts(results), rank_entries(results)
-    recovery = [table.assign(scenario=scenario) for scenario, table in around_drifts(results).items()]
     return {
         "runs": runs.sort_values(first, kind="stable"),
         "leaderboard": results.board,
@@ -58,7 +56,6 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "ranks": ranking.table if ranking else pd.DataFrame(),
         "rank_pairs": ranking.test.pairs if ranking else pd.DataFrame(),
         "win_tie_loss": ranking.win_tie_loss if ranking else pd.DataFrame(),
-        "ratios": persistence_ratios(results),
         "label_curves": label_errors(results),
         "label_worth": worth_of_labels(results),
         "label_gains": gains_from_labels(results),
@@ -67,7 +64,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "ablations": part_ablations(results),
         "trace": results.traces,
         "cost": cost_of(results),
-        "recovery": _first_column(pd.concat(recovery), "scenario") if recovery else pd.DataFrame(),
+        "drifts": around_drifts(results),
         "drift_worth": known.worth,
         "drift_cost": known.costs,
         "drift_recovery": known.recoveries,
@@ -78,7 +75,3 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "problems": bad_runs(results),
         "diverged": divergence_counts(results.runs),
     }
-
-
-def _first_column(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    return frame[[name, *(column for column in frame if column != name)]]

@@ -1,4 +1,4 @@
-"""Tables of error: over all datasets, for each one, and who the strategies are."""
+"""Tables of error and skill: over all datasets, for each one, and who the strategies are."""
 
 from __future__ import annotations
 
@@ -11,55 +11,46 @@ import pandas as pd
 from bench.analysis import is_barred, leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.contracts.metric import Better
-from bench.report.blocks import Block, Details, Heading, Paragraph, Table, bullets, escape
-from bench.report.render.numbers import MINUS, NONE, UNDEFINED, count, fixed, percent, places, with_spread, words
+from bench.report.blocks import Block, Details, Heading, Paragraph, Table, bullets, escape, paragraphs
+from bench.report.render.numbers import MINUS, NONE, UNDEFINED, count, percent, places, with_spread, words
 from bench.report.section import register_section
 from bench.report.sections.audits import audited, entry_names
-from bench.report.view.comparisons import persistence_ratios
+from bench.report.sections.verdict_cells import RESOLUTION, SKILL, could_cell, marked_skill
+from bench.report.view.comparisons import skill_table
 from bench.report.view.detail import collapsed, detail, detailed, on_own_page
 from bench.report.view.loaded import Results
 from bench.results.frame import NOT_RECORDED, OTHER_CODE, MetricColumn, metric_columns
 from bench.results.record import FIELDS
 
 MOST_COLUMNS = 6
-RATIOS = {"ratio": "vs persistence (geo. mean) ↓", "median": "vs persistence (median) ↓"}
+SKILLS = f"{SKILL} **Bold**: significant, by p-values adjusted (Holm) on each dataset. {RESOLUTION}"
 ARROWS: dict[Better, str] = {"lower": " ↓", "higher": " ↑", "neither": ""}
 
 
-@register_section("leaderboard", after="answer", in_html=False)
+@register_section("leaderboard", after="overview", in_html=False)
 def leaderboard(results: Results) -> list[Block]:
-    """All datasets together, or the only one, and how to read the tables."""
+    """All datasets together, how to read the tables, and a table for each dataset."""
+    blocks: list[Block] = [Heading("Leaderboard")]
     if len(results.scenarios) > 1:
-        lines = [*_measures(results), *_not_ranked(results)]
-        return [Heading("Leaderboard"), *_together(results), *bullets(lines)]
-    (scenario,) = results.scenarios
-    blocks = errors_on(results, scenario)
-    return [Heading("Leaderboard"), Heading(escape(scenario), 3), *blocks, *how_to_read(results)]
+        blocks += _together(results)
+    blocks += [*how_to_read(results), *paragraphs("" if skill_table(results).empty else SKILLS)]
+    for scenario in detail(results).shown:
+        blocks += [Heading(escape(scenario), 3), *errors_on(results, scenario)]
+    folded = [scenario for scenario in collapsed(results) if scenario not in on_own_page(results)]
+    if folded:
+        blocks.append(Heading("With fewer, later or leaked labels", 3))
+    return [*blocks, *(Details(escape(scenario), errors_on(results, scenario)) for scenario in folded)]
 
 
-@register_section("datasets", after="ranks", in_html=False)
-def by_dataset(results: Results) -> list[Block]:
-    """The tables of each dataset, where there are several, and who the strategies are."""
-    blocks: list[Block] = []
-    if len(results.scenarios) > 1:
-        blocks = [Heading("Error by dataset"), *bullets(_columns_of_each(results))]
-        for scenario in detail(results).shown:
-            blocks += [Heading(escape(scenario), 3), *errors_on(results, scenario)]
-        folded = [scenario for scenario in collapsed(results) if scenario not in on_own_page(results)]
-        if folded:
-            blocks.append(Heading("With fewer, later or leaked labels", 3))
-        blocks += [Details(escape(scenario), _one(results, scenario)) for scenario in folded]
-    return [*blocks, *_legend(results)]
-
-
-def errors_on(results: Results, scenario: str) -> list[Block]:
-    """The tables of one scenario, scaled and in original units."""
-    return [*_one(results, scenario), *_original(results, scenario)]
+@register_section("strategies", after="ranks", in_html=False)
+def strategies(results: Results) -> list[Block]:
+    """Who the strategies are."""
+    return _legend(results)
 
 
 def how_to_read(results: Results) -> list[Block]:
-    """A list of what the columns mean; nothing where no run ended well."""
-    return bullets([*_measures(results), *_columns_of_each(results), *_not_ranked(results)])
+    """A list of what the columns of error mean; nothing where no run ended well."""
+    return bullets([*_measures(results), *_not_ranked(results)])
 
 
 def _measures(results: Results) -> list[str]:
@@ -69,7 +60,8 @@ def _measures(results: Results) -> list[str]:
     lines = [
         "MSE, MAE and RMSE are in scaled units (1 is a standard deviation of the target over the training rows), "
         "pooled over windows (one forecast each), leads and channels; mean ± standard deviation over seeds. "
-        "**↓** lower is better, **↑** higher is better, **bold** is the best of those ranked."
+        "**↓** lower is better, **↑** higher is better, **bold** is the best of those ranked. Errors in original units "
+        "are in tables/leaderboard.csv."
     ]
     for metric in results.metrics:
         if metric.name not in FIELDS:
@@ -111,22 +103,6 @@ def measured_by(board: pd.DataFrame) -> list[str]:
     """The references that some entry of a board is measured by, whether or not skill against them is defined."""
     known = {name: board[f"skill_{name}"].notna() | board[f"undefined_{name}"] for name in (PERSISTENCE, FROZEN)}
     return [name for name, rows in known.items() if rows.any()]
-
-
-def _columns_of_each(results: Results) -> list[str]:
-    """What is in the tables of each dataset only."""
-    if results.ok.empty:
-        return []
-    lines = []
-    if len(persistence_ratios(results)):
-        lines.append(
-            "vs persistence (geo. mean) is the geometric mean of MSE / MSE of persistence over stretches of the stream "
-            "(a hundredth of it or a season, whichever is longer) and over seeds, beside their median: below 1 is "
-            "better. A mean MSE is ruled by the stretches where errors are large; here each one counts alike."
-        )
-    if results.board["val_mse"].notna().any():
-        lines.append("val MSE is the error over the validation rows; choices are made on it, not on the stream.")
-    return lines
 
 
 def _not_ranked(results: Results) -> list[str]:
@@ -210,33 +186,31 @@ def _together(results: Results) -> list[Block]:
     return [Paragraph(text), Table(headers, rows)]
 
 
-def _one(results: Results, scenario: str) -> list[Block]:
+def errors_on(results: Results, scenario: str) -> list[Block]:
+    """Errors of each entry of one scenario, and its skill."""
     board = results.board_of(scenario)
     first = results.first(scenario)
     windows = board.loc[board["seeds"] > 0, "windows"]
     facts = [escape(first.protocol.label), count(len(first.dataset.targets), "target channel")]
+    stretches = 0
     if len(windows):
         facts.append(f"{int(windows.max()):,} windows a seed")
-    blocks: list[Block] = [Paragraph(f"{'; '.join(facts)}. {_seeds(board)}".rstrip())]
-    ratios = persistence_ratios(results)[persistence_ratios(results)["scenario"] == scenario].set_index("entry")
-    if windows.empty:
-        return [*blocks, Paragraph("No run ended well: see [Problems](#problems).")]
     uneven = windows.nunique() > 1
     headers, columns = ["Strategy"], [[entry_names(results)[row["entry"]] for _, row in board.iterrows()]]
     for metric in results.metrics:
         if metric.is_shown_first:
             headers.append(head(metric))
             columns.append(metric_cells(board, metric))
-    for name in measured_by(board):
-        headers.append(f"MSE below {name}, % ↑")
-        columns.append([skill_cell(row, name) for _, row in board.iterrows()])
-    if len(ratios):
-        headers += RATIOS.values()
-        columns += [_ratios(board, ratios, name) for name in RATIOS]
-    if board["val_mse"].notna().any():
-        headers.append("val MSE ↓")
-        decimals = places(board["val_mse"])
-        columns.append([fixed(value, decimals) for value in board["val_mse"]])
+    table = skill_table(results)
+    for reference, here in table[table["scenario"] == scenario].groupby("reference", sort=True):
+        own = here.set_index("entry")
+        stretches = max(stretches, int(own["stretches"].max()))
+        named = dict(zip(board["entry"], board["strategy"], strict=True))
+        headers.append(f"skill against {reference}, % ↑")
+        columns.append([_skill(own, entry, strategy == reference) for entry, strategy in named.items()])
+        if reference == FROZEN:
+            headers.append("could show, %")
+            columns.append([could_cell(own.reindex([entry]).iloc[0]) for entry in named])
     headers.append("seeds")
     columns.append([str(seeds) for seeds in board["seeds"]])
     if uneven:
@@ -245,27 +219,21 @@ def _one(results: Results, scenario: str) -> list[Block]:
     if any(said := [notes(row) for _, row in board.iterrows()]):
         headers.append("notes")
         columns.append(said)
+    if stretches:
+        facts.append(count(stretches, "stretch", "stretches"))
+    blocks: list[Block] = [Paragraph(f"{'; '.join(facts)}. {_seeds(board)}".rstrip())]
+    if windows.empty:
+        return [*blocks, Paragraph("No run ended well: see [Problems](#problems).")]
     blocks.append(Table(headers, list(zip(*columns, strict=True))))
-    if len(ratios):
-        blocks.append(Paragraph(_stretches(ratios)))
     if uneven:
         blocks.append(Paragraph("**The number of windows differs, so these rows are not quite comparable.**"))
     return blocks
 
 
-def _original(results: Results, scenario: str) -> list[Block]:
-    board = results.board_of(scenario)
-    shown = board[board["seeds"] > 0]
-    if shown.empty:
-        return []
-    headers, columns = ["Strategy"], [[entry_names(results)[row["entry"]] for _, row in shown.iterrows()]]
-    for metric in results.metrics:
-        if not metric.is_shown_first:
-            headers.append(head(metric))
-            columns.append(metric_cells(shown, metric))
-    table = Table(headers, list(zip(*columns, strict=True)))
-    note = "The targets' own units (MSE in their squares), pooled over channels; mean ± standard deviation over seeds."
-    return [Details("The same in original units", [table, Paragraph(note)])]
+def _skill(own: pd.DataFrame, entry: str, is_reference: bool) -> str:
+    if entry not in own.index:
+        return "reference" if is_reference else NONE
+    return marked_skill(own.reindex([entry]).iloc[0])
 
 
 def head(metric: MetricColumn) -> str:
@@ -303,24 +271,6 @@ def skill_cell(row: pd.Series, reference: str) -> str:
         return UNDEFINED
     worse = reference == PERSISTENCE and value < 0
     return f"{percent(value)}{' (worse)' if worse else ''}"
-
-
-def _ratios(board: pd.DataFrame, ratios: pd.DataFrame, name: str) -> list[str]:
-    """Cells of ratios to persistence, the lowest of the ranked in bold."""
-    values = ratios[name].reindex(board["entry"]).set_axis(board.index)
-    cells = column(values, board["rank"].notna(), None)
-    undefined = values.isna() & np.isfinite(board["mse"].to_numpy(dtype=float)) & (ratios["exact"] > 0).any()
-    return [
-        "reference" if strategy == PERSISTENCE else UNDEFINED if nothing else cell
-        for strategy, cell, nothing in zip(board["strategy"], cells, undefined, strict=True)
-    ]
-
-
-def _stretches(ratios: pd.DataFrame) -> str:
-    """How long the stretches are, and how many are left out."""
-    exact, stretches = (int(ratios[name].iloc[0]) for name in ("exact", "stretches"))
-    text = f"Geometric mean and median over stretches of at least {count(int(ratios['stretch'].iloc[0]), 'origin')}"
-    return f"{text}; {exact:,} of {stretches:,} have no ratio, as persistence has no error." if exact else f"{text}."
 
 
 def notes(row: pd.Series) -> str:

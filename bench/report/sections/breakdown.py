@@ -2,97 +2,60 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from bench.analysis.leaderboard import FROZEN, PERSISTENCE
-from bench.report.blocks import Block, Heading, Paragraph, Table, escape, paragraphs
+from bench.analysis.leaderboard import PERSISTENCE
+from bench.report.blocks import Block, Bullets, Heading, Paragraph, escape
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.lead import draw_leads
 from bench.report.figures.palette import looks_of
-from bench.report.render.numbers import count, fixed, places, words
+from bench.report.render.numbers import count, fixed, words
 from bench.report.section import drawn, register_section
-from bench.report.sections.audits import entry_names
 from bench.report.view.detail import detail
 from bench.report.view.error_parts import by_channel, by_lead
-from bench.report.view.highlight import shown_entries
 from bench.report.view.loaded import Results
 
-MOST_CHANNELS = 5
+MOST_CHANNELS = 3
+NOTE = "MSE is scaled, mean over windows and seeds. Every number is in tables/by_lead.csv and tables/by_channel.csv."
 
 
-@register_section("leads", after="datasets", on_pages=True, in_html=False)
-def leads(results: Results) -> list[Block]:
-    """Error by lead, where there is more than one."""
-    blocks: list[Block] = []
+@register_section("parts", after="strategies", on_pages=True, in_html=False)
+def parts(results: Results) -> list[Block]:
+    """For each scenario a sentence on its channels and a figure of error by lead, where there are several."""
+    lines = [line for scenario in detail(results).shown if (line := _channels(results, scenario))]
+    figures: list[Block] = []
     for scenario in detail(results).shown:
-        here = by_lead(results)[by_lead(results)["scenario"] == scenario]
-        wide = here.pivot(index="entry", columns="lead", values="mse")
-        if wide.shape[1] < 2:
-            continue
-        wide = wide.reindex(shown_entries(results.board_of(scenario)))
-        horizon = int(max(wide.columns))
-        chosen = sorted({1, max(1, horizon // 4), max(1, horizon // 2), horizon})
-        decimals = places(wide[chosen].to_numpy().ravel())
-        names = entry_names(results)
-        rows = [[names[str(e)], *(fixed(v, decimals) for v in values)] for e, values in wide[chosen].iterrows()]
-        blocks.append(Heading(f"Leads of {escape(scenario)}", 3))
-        blocks += drawn(results, "lead", scenario, f"Error by lead on {scenario}", _figure, results, scenario)
-        blocks.append(Table(["Strategy", *(f"lead {lead} ↓" for lead in chosen)], rows))
-    if not blocks:
-        return []
-    note = "Scaled MSE of some leads, mean over windows, channels and seeds; every lead is in tables/by_lead.csv."
-    return [Heading("By lead"), Paragraph(note), *blocks]
+        figures += drawn(results, "lead", scenario, f"Error by lead on {scenario}", _figure, results, scenario)
+    blocks = [*([Bullets(lines)] if lines else []), *figures]
+    return [Heading("Where the error is"), Paragraph(NOTE), *blocks] if blocks else []
 
 
 def _figure(results: Results, scenario: str) -> Drawing | None:
-    shown = looks_of(results, scenario)
-    return draw_leads(by_lead(results)[by_lead(results)["scenario"] == scenario], shown) if shown else None
+    shown, here = looks_of(results, scenario), by_lead(results)[by_lead(results)["scenario"] == scenario]
+    return draw_leads(here, shown) if shown and here["lead"].nunique() > 1 else None
 
 
-@register_section("channels", after="leads", on_pages=True, in_html=False)
-def channels(results: Results) -> list[Block]:
-    """Which channels carry the error, where there is more than one."""
-    blocks: list[Block] = []
-    for scenario in detail(results).shown:
-        here = by_channel(results)[by_channel(results)["scenario"] == scenario]
-        if here["channel"].nunique() > 1:
-            blocks += [Heading(f"Channels of {escape(scenario)}", 3), *_one(results, scenario, here)]
-    if not blocks:
-        return []
-    note = (
-        "Share is a channel's part of the strategy's pooled MSE, in %: one channel can carry a mean. MSE is scaled, "
-        "mean over windows, leads and seeds; every channel and strategy is in tables/by_channel.csv."
-    )
-    return [Heading("By channel"), Paragraph(note), *blocks]
-
-
-def _one(results: Results, scenario: str, here: pd.DataFrame) -> list[Block]:
-    share = here.pivot(index="channel", columns="entry", values="share")
-    mse = here.pivot(index="channel", columns="entry", values="mse")
+def _channels(results: Results, scenario: str) -> str:
+    """Which channels carry the error of the best, and on how many each is better than persistence."""
+    here = by_channel(results)[by_channel(results)["scenario"] == scenario]
     board = results.board_of(scenario)
-    ranked = board[board["rank"].notna() & np.isfinite(board["mse"])]
-    entries = ranked["entry"].tolist()
-    if not entries:
-        return []
-    baselines = [ranked.loc[ranked["strategy"] == name, "entry"].head(1).tolist() for name in (PERSISTENCE, FROZEN)]
-    shown = list(dict.fromkeys([entries[0], *(entry for found in baselines for entry in found)]))
-    worst = share[shown].mean(axis=1).sort_values(ascending=False, kind="stable").index[:MOST_CHANNELS]
-    decimals = places(mse.loc[worst, shown].to_numpy().ravel())
-    headers = ["Channel", *(f"share, {escape(e)}" for e in shown), *(f"MSE ↓, {escape(e)}" for e in shown)]
-    rows = []
-    for channel in worst:
-        cells = [fixed(value, 1) for value in share.loc[channel, shown]]
-        cells += [fixed(value, decimals) for value in mse.loc[channel, shown]]
-        rows.append([escape(channel), *cells, escape(mse.loc[channel, entries].idxmin())])
-    blocks: list[Block] = [Table([*headers, "lowest MSE"], rows)]
-    if len(share) > MOST_CHANNELS:
-        text = f"The {MOST_CHANNELS} of {count(len(share), 'channel')} with the largest share."
-        blocks.append(Paragraph(text))
-    if baselines[0]:
-        persistence = baselines[0][0]
-        wins = (mse[entries].lt(mse[persistence], axis=0)).sum()
-        counted = [f"{escape(entry)} {wins[entry]}" for entry in entries if entry != persistence]
-        text = f"Channels, of {len(mse)}, with a lower MSE than persistence: {words(counted)}."
-        blocks += paragraphs(text if counted else "")
-    return blocks
+    ranked = [entry for entry in board.loc[board["rank"].notna(), "entry"] if entry in set(here["entry"])]
+    if here["channel"].nunique() < 2 or not ranked:
+        return ""
+    best = here[here["entry"] == ranked[0]].sort_values("share", ascending=False, kind="stable")
+    largest = [f"{escape(c)} {fixed(s, 1)} %" for c, s in zip(best["channel"], best["share"], strict=True)]
+    text = f"**{escape(scenario)}**: of {count(len(best), 'channel')}, the most of {escape(ranked[0])}'s MSE is of "
+    text += f"{words(largest[:MOST_CHANNELS])}."
+    return f"{text} {_wins(board, here, ranked)}".rstrip()
+
+
+def _wins(board: pd.DataFrame, here: pd.DataFrame, ranked: list[str]) -> str:
+    persistence = [entry for entry in board.loc[board["strategy"] == PERSISTENCE, "entry"] if entry in ranked]
+    if not persistence or len(ranked) < 2:
+        return ""
+    mse = here.pivot(index="channel", columns="entry", values="mse")
+    wins = mse[ranked].lt(mse[persistence[0]], axis=0).sum().drop(persistence[0])
+    if (wins == len(mse)).all():
+        return "Every other entry is better than persistence on all of them."
+    few = [f"{escape(entry)} on {number}" for entry, number in wins.items() if number < len(mse)]
+    return f"Better than persistence on all of them, but for {words(few)}."

@@ -7,11 +7,11 @@ import pandas as pd
 
 from bench.analysis import pareto_front
 from bench.analysis.leaderboard import PERSISTENCE
-from bench.report.blocks import Block, Heading, Paragraph, Table, escape, figures_in, paragraphs
+from bench.report.blocks import Block, Heading, Table, escape, figures_in, paragraphs
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.cost import draw_cost
 from bench.report.figures.palette import palette_of
-from bench.report.render.numbers import NONE, brief, count, fixed, places, words
+from bench.report.render.numbers import NONE, brief, count, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
 from bench.report.sections.throughput import throughput
@@ -22,32 +22,19 @@ from bench.report.view.loaded import Results
 from bench.results.record import COSTS
 
 HEADERS = {
-    "windows/s ↑": ["windows_per_s"],
-    "predict, ms: p50 / p95 / p99 ↓": ["predict_p50_ms", "predict_p95_ms", "predict_p99_ms"],
-    "adapt, ms: p50 / p95 / p99 ↓": ["adapt_p50_ms", "adapt_p95_ms", "adapt_p99_ms"],
-    "peak memory, MB ↓": ["peak_memory_mb"],
-}
-HOLDINGS = {
+    "windows/s ↑": (["windows_per_s"], 1),
+    "predict, ms: p50 / p95 / p99 ↓": (["predict_p50_ms", "predict_p95_ms", "predict_p99_ms"], 1),
+    "adapt, ms: p50 / p95 / p99 ↓": (["adapt_p50_ms", "adapt_p95_ms", "adapt_p99_ms"], 1),
+    "peak memory, MB ↓": (["peak_memory_mb"], 1),
     "state, kB ↓": (["state_bytes"], 1e-3),
-    "parameters: all / trainable / updated": (["parameters", "trainable", "updated"], 1),
-    "Mflop per window: predict / adapt ↓": (["predict_flops", "adapt_flops"], 1e-6),
-    "first predict, ms ↓": (["first_predict_ms"], 1),
-    "setup, s ↓": (["setup_s"], 1),
 }
-"""Columns of the table of what a strategy holds and computes, each with the factor from its unit to the table's."""
-HELD = (
-    "*State* is what service keeps for each stream besides the forecaster's weights (a memory, an optimiser's moments, "
-    "buffers); *trainable* parameters are those that gradients are taken for, *updated* ones changed during the timing "
-    "pass. Operations are those that torch counts (products, convolutions, attention; not numpy's), a mean over the "
-    "blocks that follow the timed ones: what happens more rarely, such as a retraining, may not be among them. The "
-    "first predict, and what a strategy does before its first block (*setup*), are in no other number."
-)
+"""Columns of the table, each with the factor from its unit to the table's."""
 MOST_POINTS = 24
 COMPILE = "compile_s"  # in a strategy's trace
 STREAM = "whole stream, s per 1,000 windows ↓"
 FIGURE = (
-    "In the figures, lower and further left is better. The grey line is the Pareto front: no other strategy beats "
-    "those on it in both error and cost. Bars are the standard deviation over seeds; the dashed line is persistence."
+    "In the figures, lower and further left is better; the grey line is the Pareto front, bars are the standard "
+    "deviation over seeds, the dashed line is persistence."
 )
 
 
@@ -78,46 +65,41 @@ def _figure(results: Results, points: pd.DataFrame) -> Drawing | None:
 
 
 def _how_to_read(results: Results) -> str:
-    last = (
-        "*Whole stream* is predict and adapt together over every block of the accuracy runs, mean over seeds: this is "
-        "where a retraining shows. Other runs may have shared the machine then."
-    )
+    stream = "*Whole stream* is predict and adapt over every block of the accuracy runs, retraining included."
     if not results.timings:
-        return f"There was no timing pass (each strategy alone on the machine), so only this is known. {last}"
+        return f"There was no timing pass (each strategy alone on the machine), so only this is known. {stream}"
     return (
         "The timing pass runs each strategy again, alone on the machine, over the first blocks of its stream; p50, p95 "
-        "and p99 are percentiles of a block's predict and adapt steps, and windows/s counts both. Slicing, scoring and "
-        f"writing are not in it{_own_time(results)}. {last}"
+        f"and p99 are of a block's predict and adapt steps, without the harness's own work{_own_time(results)}. "
+        "*State* is what a strategy keeps for a stream besides the forecaster's weights. "
+        f"{stream} Parameters, operations and first calls: tables/cost.csv."
     )
 
 
 def _own_time(results: Results) -> str:
     """The harness's own time, where it was recorded."""
     own = [timing.harness_us for timing in results.timings.values() if np.isfinite(timing.harness_us)]
-    return f" (they took {brief(float(np.median(own)))} µs a block, median over strategies)" if own else ""
+    return f" ({brief(float(np.median(own)))} µs a block, median over strategies)" if own else ""
 
 
 def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[Block]:
-    measured = {header: steps for header, steps in HEADERS.items() if cost[steps].notna().any(axis=None)}
+    measured = {header: each for header, each in HEADERS.items() if cost[each[0]].notna().any(axis=None)}
     headers = ["Strategy", *measured]
-    columns = [_joined(cost[steps]) for steps in measured.values()]
+    columns = [_joined(cost[steps] * factor) for steps, factor in measured.values()]
     if cost["stream_s_per_1000"].notna().any():
         headers.append(STREAM)
         columns.append([brief(value) for value in cost["stream_s_per_1000"]])
-    headers.append("MSE ↓")
-    decimals = places(cost["mse"])
-    columns.append([fixed(value, decimals) for value in cost["mse"]])
     doubts = doubts_of(results, scenario)
     names = [entry_names(results)[entry] + (f" {MARK}" if entry in doubts else "") for entry in cost["entry"]]
-    texts = [sentence(doubts), _machine(results, scenario, cost)]
+    texts = []
     ranked = cost[cost["rank"].notna()]
     best = ranked[pareto_front(ranked["stream_s_per_1000"], ranked["mse"])].sort_values("stream_s_per_1000")
     if len(best) and len(ranked) > 1:
         cheapest_first = words([escape(entry) for entry in best["entry"]])
         texts.append(f"Pareto front of error and cost, cheapest first: {cheapest_first}.")
-    texts.append(_compiling(results, scenario))
+    texts += [_machine(results, scenario, cost), sentence(doubts), _compiling(results, scenario)]
     rows = list(zip(names, *columns, strict=True))
-    return [Table(headers, rows), *paragraphs(*texts), *_held(results, cost)]
+    return [Table(headers, rows), *paragraphs(" ".join(text for text in texts if text))]
 
 
 def _joined(numbers: pd.DataFrame) -> list[str]:
@@ -125,20 +107,6 @@ def _joined(numbers: pd.DataFrame) -> list[str]:
     return [
         NONE if np.isnan(row).all() else " / ".join(brief(value) for value in row) for row in numbers.to_numpy(float)
     ]
-
-
-def _held(results: Results, cost: pd.DataFrame) -> list[Block]:
-    """What each strategy holds and computes, where a timing pass recorded it."""
-    known = cost[cost[["state_bytes", "predict_flops"]].notna().any(axis=1)]
-    if known.empty:
-        return []
-    columns = {
-        header: _joined(known[names] * factor)
-        for header, (names, factor) in HOLDINGS.items()
-        if known[names].notna().any(axis=None)
-    }
-    names = [entry_names(results)[entry] for entry in known["entry"]]
-    return [Table(["Strategy", *columns], list(zip(names, *columns.values(), strict=True))), Paragraph(HELD)]
 
 
 def _compiling(results: Results, scenario: str) -> str:

@@ -9,14 +9,11 @@ import pandas as pd
 
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.blocks import Block, Bullets, Heading, Paragraph, Table, escape
-from bench.report.figures.canvas import Drawing
-from bench.report.figures.drift import FEWEST, Aligned, draw_recovery, draw_worth
-from bench.report.figures.palette import looks, palette_of
 from bench.report.render.numbers import NONE, UNDEFINED, brief, count, fixed, percent, words
-from bench.report.section import drawn, register_section
+from bench.report.section import register_section
 from bench.report.sections.audits import entry_names
 from bench.report.sections.verdict_cells import CLEAR, EXPLORATORY
-from bench.report.view.drift_measures import curves, known_drifts
+from bench.report.view.drift_measures import known_drifts
 from bench.report.view.drift_sets import DriftSet
 from bench.report.view.loaded import Results
 
@@ -24,6 +21,10 @@ FASTEST = 3
 HOW_TO_READ = (
     "These series were made, so it is known what drifts, from which row on, and how they had gone on without it: "
     "docs/drift.md tells of the sets and the measures. Hidden: the target is not among the inputs."
+)
+ONCE = (
+    "**One drift is one observation**: what is said of {sets}, with one series each, holds for that series and not for "
+    "drifts of its kind."
 )
 WORTH = (
     "MSE from the first row that drifts to the end (without a drift, over the stream) over {frozen}'s there, less 1, "
@@ -47,18 +48,17 @@ RETURN = (
     "the strategy's own on the twin, in which the second law never came (without a twin, of its own before). "
     "Medians, in brackets the lowest and the highest of series and seeds."
 )
-MOST_PANELS = 12
-BEFORE = 2
-"""Means of which the origins are shown before a change."""
 
 
-@register_section("known-drift", after="channels", in_html=False)
+@register_section("known-drift", after="parts", in_html=False)
 def known_drift(results: Results) -> list[Block]:
     """What is known of drift sets; nothing where the experiment has none."""
     known = known_drifts(results)
     if not known.sets:
         return []
-    blocks: list[Block] = [Heading("Known drifts"), Paragraph(HOW_TO_READ), Bullets(_answers(results))]
+    alone = [escape(s.name) for s in known.sets if len(s.scenarios) == 1 and s.drifts]
+    once = f" {ONCE.format(sets=words(alone))}" if alone else ""
+    blocks: list[Block] = [Heading("Known drifts"), Paragraph(HOW_TO_READ + once), Bullets(_answers(results))]
     for size in known.sizes:
         shown, title = known.sets_of(size), known.title(size)
         blocks += _worth(results, size, shown, title)
@@ -135,11 +135,9 @@ def _worth(results: Results, size: str, shown: list[DriftSet], title: str) -> li
         return []
     frozen = words([escape(entry) for entry in dict.fromkeys(here["against"])], "or")
     rows = _cells(results, here, shown, _difference_cell)
-    what = f"What adapting is worth: {title}"
     return [
-        Heading(what, 3),
+        Heading(f"What adapting is worth: {title}", 3),
         Paragraph(WORTH.format(frozen=frozen)),
-        *drawn(results, "worth", title, what, _worth_figure, results, here, shown),
         Table(["Strategy", *(f"{escape(s.name)} ↓" for s in shown if s.name in set(here["set"]))], rows),
     ]
 
@@ -173,50 +171,9 @@ def _recovery(results: Results, size: str, shown: list[DriftSet], title: str) ->
     return [
         Heading(f"Recovery: {title}", 3),
         Paragraph(f"{RECOVERY.format(span=span)} {several}".strip()),
-        *drawn(results, "recovery", title, f"Recovery: {title}", _recovery_figure, results, shown),
         Table(["Strategy", *(f"{head} ↓" for head in heads)], rows),
         Paragraph(f"{more}tables/drift_recovery.csv, tables/drift_regret.csv."),
     ]
-
-
-def _worth_figure(results: Results, here: pd.DataFrame, shown: list[DriftSet]) -> Drawing:
-    columns = [s.name for s in shown if s.name in set(here["set"])]
-    rows = [entry for entry in results.overall["entry"] if entry in set(here["entry"])]
-
-    def wide(values: pd.Series) -> pd.DataFrame:
-        return here.assign(value=values).pivot(index="entry", columns="set", values="value").loc[rows, columns]
-
-    clear = wide(here["verdict"].isin(CLEAR)).eq(other=True)
-    against = " or ".join(dict.fromkeys(here["against"]))
-    caption = (
-        f"Difference in MSE against {against}, %: blue is lower, and better; the strongest colour is four times as low "
-        "or as high. Grey numbers: the 95 % interval holds 0."
-    )
-    return Drawing(draw_worth(wide(here["percent"]), clear).figure, caption)
-
-
-def _recovery_figure(results: Results, shown: list[DriftSet]) -> Drawing | None:
-    board = results.overall.assign(rank=results.overall["mean_rank"], seeds=results.overall["scenarios"])
-    drifting = [s for s in shown if s.regimes]
-    panels = [
-        Aligned(s.name, found, tuple(row - s.regimes[0][0] for row, _, _ in s.regimes[1:]))
-        for s in drifting[:MOST_PANELS]
-        if (found := curves(s))
-    ]
-    if not panels:
-        return None
-    window = drifting[0].window
-    drawing = draw_recovery(panels, looks(board, palette_of(results)), BEFORE * window * drifting[0].stride)
-    several = any(curve.shape[1] >= FEWEST for panel in panels for curve in panel.curves.values())
-    caption = (
-        f"MSE over what can be had (mean over the last {count(window, 'origin')}, none over a change), aligned at the "
-        "first row that drifts; dashed: 10 % above it."
-    )
-    if several:
-        caption += " Bands: 95 % intervals of the geometric mean over series, or over seeds where there is one series."
-    if len(drifting) > MOST_PANELS:
-        caption += f" The first {MOST_PANELS} of {len(drifting)} sets."
-    return Drawing(drawing.figure, caption)
 
 
 def _costs(results: Results, shown: list[DriftSet], title: str) -> list[Block]:

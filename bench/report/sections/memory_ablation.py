@@ -5,33 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.report.blocks import Block, Heading, Paragraph, Table, escape, paragraphs
-from bench.report.figures.ablations import draw_ablations
+from bench.report.blocks import Block, Heading, Table, escape, paragraphs
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.memory import draw_memory
 from bench.report.figures.palette import looks, palette_of
 from bench.report.render.numbers import brief, count, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.verdict_cells import (
-    CLEAR,
     HEADERS,
-    RESOLUTION,
-    SKILL,
     UNCLEAR,
-    skill_text,
     verdict_cells,
 )
 from bench.report.view.comparisons import part_ablations
 from bench.report.view.detail import detail
 from bench.report.view.loaded import Results
 
-MOST_ABLATIONS = 24  # in a figure
 NORM, HALF_LIFE = "memory_norm", "memory_half_life"
 ANSWERS = {"better": "helps", "worse": "hurts"} | UNCLEAR
-HOW_TO_READ = f"Each row compares two strategies that differ in one part. {SKILL} {RESOLUTION}"
+HOW_TO_READ = "Each row compares two strategies that differ in one part, by their skill and its verdict as above."
 
 
-@register_section("memory", after="recovery", on_pages=True, in_html=False)
+@register_section("memory", after="when", on_pages=True, in_html=False)
 def memory_ablation(results: Results) -> list[Block]:
     """For each scenario a sentence, a table, a figure and what was carried; nothing without such strategies."""
     blocks: list[Block] = []
@@ -43,31 +37,12 @@ def memory_ablation(results: Results) -> list[Block]:
             continue
         blocks.append(Heading(f"Parts on {escape(scenario)}", 3))
         if len(here):
-            alt = f"What each part changes on {scenario}"
-            blocks += [Paragraph(_answer(here)), _table(here)]
-            blocks += drawn(results, "ablations", scenario, alt, _ablation_figure, results, here)
+            blocks.append(_table(here))
         alt = f"The carried memory over the stream of {scenario}"
-        blocks += paragraphs(_unasked(results, here), carried)
+        blocks += paragraphs(carried)
         blocks += drawn(results, "memory", scenario, alt, _memory_figure, results, scenario)
-    return [Heading("Ablations"), Paragraph(HOW_TO_READ), *blocks] if blocks else []
-
-
-def _answer(here: pd.DataFrame) -> str:
-    """What helps, what hurts and what makes no significant difference; each question by the first pair that asks it."""
-    first = here.drop_duplicates("subject")
-    parts = []
-    for verdict in ANSWERS:
-        found = first[first["verdict"] == verdict]
-        if found.empty:
-            continue
-        if verdict not in CLEAR:
-            parts.append(f"{ANSWERS[verdict]}: {words(found['subject'].tolist())}")
-            continue
-        named = [f"{row['subject']} (skill {skill_text(row)} %)" for _, row in found.iterrows()]
-        verb = ANSWERS[verdict] if len(named) == 1 else ANSWERS[verdict].removesuffix("s")
-        parts.append(f"{words(named)} **{verb}**")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    how = f"{HOW_TO_READ} {_unasked(results)}".rstrip() if len(part_ablations(results)) else ""
+    return [Heading("Ablations"), *paragraphs(how), *blocks] if blocks else []
 
 
 def _table(here: pd.DataFrame) -> Table:
@@ -82,14 +57,11 @@ def _table(here: pd.DataFrame) -> Table:
     return Table(["Part of the memory", "compared", *HEADERS], rows, text_columns=2)
 
 
-def _unasked(results: Results, here: pd.DataFrame) -> str:
-    """Which questions have no answer, for want of what to compare with."""
-    asked = set(here["subject"]) if len(here) else set()
-    missing = [q for q in results.questions if q.subject not in asked]
-    if not missing:
-        return ""
-    named = [f"{q.subject} ({q.one} against {q.other})" for q in missing]
-    return f"Not compared, because one of the two did not run, is not ranked or has other seeds: {words(named)}."
+def _unasked(results: Results) -> str:
+    """Which questions have no answer on any dataset, for want of what to compare with."""
+    asked = set(part_ablations(results)["subject"])
+    missing = [f"{q.subject} ({q.one} against {q.other})" for q in results.questions if q.subject not in asked]
+    return f"Not compared, because one of the two has no result here: {escape(words(missing))}." if missing else ""
 
 
 def _carried(results: Results, scenario: str) -> str:
@@ -120,11 +92,6 @@ def _range(values: pd.Series) -> str:
 
 def _seasons(rows: float, season: int | None) -> str:
     return f" ({brief(rows / season)})" if season and np.isfinite(rows) else ""
-
-
-def _ablation_figure(results: Results, here: pd.DataFrame) -> Drawing:
-    caption = "Dot: skill of the first; bar: 95 % interval; hollow and grey: not significant."
-    return Drawing(draw_ablations(here.head(MOST_ABLATIONS), palette_of(results)).figure, caption)
 
 
 def _memory_figure(results: Results, scenario: str) -> Drawing | None:

@@ -28,7 +28,7 @@ NOTE = (
 )
 
 
-@register_section("overview", after="leaderboard", in_html=False)
+@register_section("overview", after="answer", in_html=False)
 def overview(results: Results) -> list[Block]:
     """What is shown in full and why, a figure, a row for each dataset; nothing where all are shown in full."""
     if not on_own_page(results):

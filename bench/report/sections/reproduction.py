@@ -12,25 +12,15 @@ from bench.report.section import register_section
 from bench.report.view.loaded import Results
 from bench.results.record import DatasetRecord
 
-GUARANTEES = (
-    "A forecast that starts at row t is made from rows before t. Its truth is learnt from once its whole horizon is "
-    "over, counted from the first origin of a block; no forecast is ever revised.",
-    "Every origin whose truth ends within the stream is scored, and all strategies are scored on the same ones. "
-    "Scaling and pre-training use the rows before the stream only.",
-    "Only predict and adapt are on the clock, each by itself; the harness's own work is not.",
-)
-
 
 @register_section("provenance", after="problems", in_html=False)
 def provenance(results: Results) -> list[Block]:
-    """Command, versions, datasets, protocol and training."""
+    """Command, versions, datasets and training; docs/protocol.md has the rules that every run keeps."""
     environments = [record.environment for record in results.records.values() if record.environment]
     commands = [Code(command) for command in _distinct(environments, "command")]
     lines = [*_machine(environments), *_packages(environments), *_code(environments), *_when(results, environments)]
     lines += _training(results)
-    blocks: list[Block] = [Heading("How to reproduce"), *commands, *bullets(lines)]
-    blocks += [Heading("Datasets", 3), *_datasets(results)]
-    return [*blocks, Heading("Protocol", 3), *_protocols(results), Bullets(GUARANTEES)]
+    return [Heading("How to reproduce"), *commands, *bullets(lines), *_datasets(results)]
 
 
 def _distinct(environments: Iterable[dict[str, Any]], key: str) -> list[str]:
@@ -123,7 +113,8 @@ def _datasets(results: Results) -> list[Block]:
         cells = [*(str(number) for number in numbers), season, f"{dataset.rows:,}", *spans]
         rows.append([escape(dataset.name), escape(dataset.licence or NONE), *cells])
         lines.append(f"{escape(dataset.name)}: fingerprint {escape(dataset.fingerprint[:16])}{_about(dataset)}")
-    note = "Rows are numbered from 0; the end of a range is not in it. Season in rows."
+    note = "Rows are numbered from 0; the end of a range is not in it. Season in rows. Of a protocol: "
+    note += "L rows read, H rows forecast, S rows between origins, K origins between two releases of labels."
     return [Table(headers, rows, text_columns=2), Paragraph(note), Bullets(lines)]
 
 
@@ -139,11 +130,3 @@ def _about(dataset: DatasetRecord) -> str:
         early = sum(event.row < dataset.borders[1] for event in dataset.events)
         parts.append(f"known drifts: {len(dataset.events)}{f' ({early} before the stream)' if early else ''}")
     return "".join(f"; {part}" for part in parts)
-
-
-def _protocols(results: Results) -> list[Block]:
-    lines = [f"{escape(s)}: {escape(results.first(s).protocol.label)}" for s in results.scenarios]
-    names = (
-        "L rows read, H rows forecast, S rows between two origins, K origins forecast together between two releases."
-    )
-    return [Bullets(lines), Paragraph(names)]

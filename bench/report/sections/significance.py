@@ -11,8 +11,6 @@ from bench.report.sections.audits import entry_names
 from bench.report.sections.verdict_cells import (
     CLEAR,
     HEADERS,
-    RESOLUTION,
-    SKILL,
     UNTESTED,
     is_carried_by_few,
     verdict_cells,
@@ -22,9 +20,9 @@ from bench.report.view.detail import detail
 from bench.report.view.loaded import Results
 
 HOW_TO_READ = (
-    f"{SKILL} The p-value is of the same mean and standard error. On each dataset p-values are adjusted (Holm) in two "
-    "families: every entry against frozen, and all other pairs; the chance of any false finding in a family is 5 %. "
-    f"{RESOLUTION} Fewer than 12 stretches are not tested. docs/statistics.md has the method, its size and its power."
+    "The best against every other entry, by skill. On each dataset p-values are adjusted (Holm) in two families: every "
+    "entry against frozen, and all other pairs; the chance of any false finding in a family is 5 %. Fewer than 12 "
+    "stretches are not tested. docs/statistics.md has the method, its size and its power."
 )
 
 

@@ -5,29 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.analysis.leaderboard import FROZEN
 from bench.report.blocks import Block, Bullets, Details, Heading, Paragraph, Table, escape, paragraphs
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.palette import palette_of
 from bench.report.figures.skill import MEAN, draw_skills
-from bench.report.render.numbers import NONE, count, words
+from bench.report.render.numbers import count, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
-from bench.report.sections.verdict_cells import (
-    CLEAR,
-    HEADERS,
-    SKILL,
-    could_show,
-    marked_skill,
-    skill_text,
-    verdict_cells,
-)
+from bench.report.sections.verdict_cells import CLEAR, HEADERS, could_show, skill_text, verdict_cells
 from bench.report.view.comparisons import REFERENCES, skill_table
 from bench.report.view.detail import detail, detailed
 from bench.report.view.loaded import Results
 from bench.report.view.rankings import datasets_of, skill_over_datasets
 
-HOW_TO_READ = f"{SKILL} **Bold**: significant, by p-values adjusted (Holm) within two families on each dataset."
 OVER = (
     "Skill over datasets is the mean of their log ratios, each dataset with the same weight, and its interval is over "
     "other datasets like these. p-values are adjusted (Holm) for all entries."
@@ -46,13 +37,13 @@ MOST_SKILLS = 16  # in the figure
 MOST_ROWS = 24  # datasets in each panel of the forest plot
 
 
-@register_section("skill", after="overview", in_html=False)
+@register_section("skill", after="leaderboard", in_html=False)
 def skill(results: Results) -> list[Block]:
-    """A sentence for each dataset, a figure, and a table of skills; nothing without a reference."""
+    """A sentence for each dataset and a figure; nothing without a reference."""
     found = skill_table(results)
     if found.empty:
         return []
-    blocks: list[Block] = [Heading("Skill"), Paragraph(HOW_TO_READ), *_sentences(results, found)]
+    blocks: list[Block] = [Heading("Skill"), *_sentences(results, found)]
     reference = next(name for name in REFERENCES if (found["reference"] == name).any())
     alt = f"Skill of each strategy against {reference}"
     blocks += drawn(results, "skill", "datasets", alt, _figure, results, reference)
@@ -60,10 +51,6 @@ def skill(results: Results) -> list[Block]:
         blocks.append(Paragraph("Against a reference without error, skill is undefined."))
     if (over := skill_over_datasets(results))["p"].notna().any():
         blocks.append(Details("Skills over all datasets", [_table_over(results, over), Paragraph(OVER)]))
-    for scenario in detail(results).shown:
-        here = found[found["scenario"] == scenario]
-        if len(here):
-            blocks.append(Details(f"Skills on {escape(scenario)}", [_table(results, here)]))
     return blocks
 
 
@@ -143,19 +130,6 @@ def _part(verdict: str, here: pd.DataFrame) -> str:
         names.append(name)
     one, several = VERDICTS[verdict]
     return f"{words(names)} {one if len(names) == 1 else several} frozen"
-
-
-def _table(results: Results, here: pd.DataFrame) -> Table:
-    references = [name for name in (FROZEN, PERSISTENCE) if (here["reference"] == name).any()]
-    cells = {(row["entry"], row["reference"]): marked_skill(row) for _, row in here.iterrows()}
-    rows = []
-    for entry in dict.fromkeys(here["entry"]):
-        own = here[here["entry"] == entry]
-        skills = [
-            cells.get((entry, name), "reference" if own["strategy"].iloc[0] == name else NONE) for name in references
-        ]
-        rows.append([entry_names(results)[entry], *skills, f"{own['stretches'].max():,}", str(own["seeds"].max())])
-    return Table(["Strategy", *(f"skill against {name}, % ↑" for name in references), "stretches", "seeds"], rows)
 
 
 def _figure(results: Results, reference: str) -> Drawing:

@@ -22,10 +22,9 @@ MOST = 12
 MUCH = 0.05
 """Share of a target's stream that was filled in from which it is said."""
 BRACKETS = (
-    "Skill is 1 \N{MINUS SIGN} MSE / MSE of the other, in the geometric mean over stretches of the stream, in brackets "
-    "its 95 % interval. Each interval is for one pair; p-values are adjusted (Holm) for all pairs of a family on the "
-    "dataset, so a skill whose interval excludes 0 need not be significant: see [Statistical "
-    "significance](#statistical-significance)."
+    "Skill is how far the MSE is below the other's, in the geometric mean over stretches of the stream, with its 95 % "
+    "interval for that pair alone. p-values are adjusted (Holm) for a family of pairs, so a skill whose interval "
+    "excludes 0 need not be significant: see [Statistical significance](#statistical-significance)."
 )
 
 

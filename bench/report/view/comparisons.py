@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from bench.analysis import (
     Pair,
     ablations,
     cost_table,
-    exact_stretches,
-    median_ratio,
-    paired_sums,
     references,
     seen_from,
-    skill_test,
     unbeaten,
     verdicts,
     verdicts_of,
@@ -24,30 +19,6 @@ from bench.report.view.loaded import Results, derived
 
 ENTRY = ["entry", "strategy", "base", "strategy_config"]
 REFERENCES = (FROZEN, PERSISTENCE)
-
-
-@derived
-def persistence_ratios(results: Results) -> pd.DataFrame:
-    """Geometric mean and median, over stretches, of each entry's MSE over that of persistence.
-
-    Returns:
-        Columns ``scenario, entry, ratio, median, stretch``, and ``exact, stretches``: in how many of the stretches
-        persistence has no error. Scenarios without persistence are left out.
-    """
-    rows = []
-    for scenario in results.streams:
-        board = results.board_of(scenario)
-        errors = results.errors_by_seed(scenario)
-        reference = [e for e in board.loc[board["strategy"] == PERSISTENCE, "entry"] if e in errors]
-        if not reference:
-            continue
-        stretch = results.stretch(scenario)
-        for entry, own in sorted(errors.items()):
-            if (sums := paired_sums(own, errors[reference[0]], stretch)) is not None:
-                median = median_ratio(*sums)  # NaN where most stretches have no ratio
-                ratio = np.exp(skill_test(*sums).log_ratio) if np.isfinite(median) else np.nan
-                rows.append((scenario, entry, ratio, median, stretch, *exact_stretches(sums[1])))
-    return pd.DataFrame(rows, columns=["scenario", "entry", "ratio", "median", "stretch", "exact", "stretches"])
 
 
 @derived

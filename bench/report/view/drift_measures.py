@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.analysis import (
     Pair,
-    aligned,
     excess_area,
     false_discovery_rate,
     forgetting,
@@ -156,38 +153,6 @@ def regrets(drift_set: DriftSet) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def curves(drift_set: DriftSet) -> dict[str, pd.DataFrame]:
-    """For each entry, its rolling error over that of the reference, by rows since the first change.
-
-    Returns:
-        Index rows since the change, over the whole stream. A column for each seed of the noise, mean over seeds of the
-        runs; where there is one series only, a column for each seed of the runs. NaN where the reference has no error.
-    """
-    first = int(drift_set.means.index[0])
-    changes = [row for row, _, _ in drift_set.regimes]
-    borders = [first, *changes, drift_set.end]
-    found: dict[str, pd.DataFrame] = {}
-    for entry, errors in drift_set.errors.items():
-        ratios = {}
-        for repetition in map(str, errors):
-            parts = [drift_set.reference(a, b, entry, repetition) for a, b in pairwise(borders)]
-            known = [part for part in parts if part is not None]
-            if len(known) < len(parts):
-                continue
-            both = pd.DataFrame({"own": errors[repetition], "reference": np.concatenate(known)})
-            rolling = aligned(both, changes, drift_set.window)
-            ratios[repetition] = rolling["own"] / rolling["reference"].where(rolling["reference"] > 0)
-        if ratios:
-            found[entry] = _by_series(pd.DataFrame(ratios))
-    return found
-
-
-def _by_series(repetitions: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of the runs for each series, if there are several: runs on one series are no further evidence."""
-    series = [name.rpartition(", seed ")[0] for name in map(str, repetitions)]
-    return repetitions if len(set(series)) == 1 else repetitions.T.groupby(np.asarray(series)).mean().T
 
 
 @dataclass(frozen=True, eq=False)

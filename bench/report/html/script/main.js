@@ -49,7 +49,7 @@ function buildStream({ board, streams }) {
   redrawOnResize(state, refresh);
 }
 
-/** Lengths of the rolling mean; the report's own is chosen. */
+/** Lengths of the rolling mean; the usual one is chosen. */
 function fillSmoothings(select, state) {
   select.id = "smoothing";
   select.replaceChildren(...state.plot.smoothings.map(({ points, label }) => make("option", { value: points }, label)));
