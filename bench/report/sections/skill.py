@@ -9,7 +9,7 @@ from bench.analysis.leaderboard import FROZEN
 from bench.report.blocks import Block, Bullets, Details, Heading, Paragraph, Table, escape, paragraphs
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.palette import palette_of
-from bench.report.figures.skill import MEAN, draw_skills
+from bench.report.figures.skill import MEAN, MOST_ABREAST, draw_skills
 from bench.report.render.numbers import count, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
@@ -35,6 +35,7 @@ VERDICTS = {
 
 MOST_SKILLS = 16  # in the figure
 MOST_ROWS = 24  # datasets in each panel of the forest plot
+MOST_LINES = 48  # in its panels below each other
 
 
 @register_section("skill", after="leaderboard", in_html=False)
@@ -140,7 +141,8 @@ def _figure(results: Results, reference: str) -> Drawing:
     shown = counted if forest and len(counted) <= MOST_ROWS else detail(results).shown
     here = found[found["scenario"].isin(shown) & (found["reference"] == reference)]
     order = results.overall["entry"].tolist()
-    kept = [entry for entry in order if entry in set(here["entry"])][:MOST_SKILLS]
+    known = [entry for entry in order if entry in set(here["entry"])]
+    kept = known[: min(MOST_SKILLS, MOST_ABREAST * (MOST_LINES // len(shown))) if forest else MOST_SKILLS]
     if forest and over["p"].notna().any():
         strategies = here.drop_duplicates("entry").set_index("entry")["strategy"]
         means = over[over["entry"].isin(kept)].assign(scenario=MEAN)
@@ -148,5 +150,6 @@ def _figure(results: Results, reference: str) -> Drawing:
     here = here[here["entry"].isin(kept)].sort_values("entry", key=lambda names: names.map(order.index), kind="stable")
     drawing = draw_skills(here, reference, palette_of(results), forest=forest)
     left = len(counted) - len(shown)
-    more = f" {count(left, 'dataset')} more: see tables/skill.csv." if left else ""
-    return Drawing(drawing.figure, drawing.caption + more)
+    more = [count(left, "more dataset")] if left else []
+    more += [count(len(known) - len(kept), "more strategy", "more strategies")] if len(known) > len(kept) else []
+    return Drawing(drawing.figure, drawing.caption + (f" See tables/skill.csv for {words(more)}." if more else ""))
