@@ -12,7 +12,7 @@ from bench.report.render.markdown import render
 from bench.report.sections.ranks import ranks
 from bench.report.sections.skill import skill
 from bench.report.sections.summary import answer
-from bench.report.sections.verdict_cells import skill_text
+from bench.report.sections.verdict_cells import could_show, p_text, skill_text
 from bench.report.view.comparisons import part_ablations, verdict_table
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
@@ -143,3 +143,16 @@ def test_answer_skill_and_ranks_agree_over_datasets(six: Results) -> None:
         (cells,) = [line.split("|")[1:-1] for line in table.split("\n") if line.startswith(f"| {row['entry']}")]
         assert cells[1].strip() == skill_text(row)
         assert cells[3].strip(" *") == row["verdict"]
+
+
+def test_what_the_answer_calls_not_significant_over_datasets_has_its_resolution(tmp_path: Path, fakes: Any) -> None:
+    store = Store(tmp_path / "r")
+    for i in range(5):
+        strategies = [fakes.Strategy("ogd", 0.2 + 0.08 * (i == 4)), fakes.Strategy("frozen", 0.22)]
+        fakes.write_results(store.folder, [fakes.Scenario(f"d{i}", events=(), origins=100)], strategies, 2)
+    results = read_results(store.folder)
+    (row,) = (row for _, row in skill_over_datasets(results).iterrows())
+    text = render(answer(results))
+    assert row["verdict"] == "no significant difference"
+    said = f"over 5 datasets is {skill_text(row)} %, not significant ({p_text(row['p_adjusted'])}); a skill of"
+    assert f"{said} {could_show(row['resolution'])} % could have been shown." in text

@@ -112,7 +112,8 @@ def _skill_over(row: pd.Series) -> str:
     if row["verdict"] in UNTESTED:
         return f"It is {better_on(row)}"
     text = f"Its skill against {FROZEN} over {count(row['datasets'], 'dataset')} is {skill_text(row)} %"
-    return f"{text}, {_sure(row)}"
+    could = "" if row["verdict"] in CLEAR else f"; a skill of {could_show(row['resolution'])} % could have been shown"
+    return f"{text}, {_sure(row)}{could}"
 
 
 def _scenarios(results: Results) -> str:
