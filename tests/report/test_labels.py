@@ -218,8 +218,8 @@ def test_other_sections_show_one_regime(page: Path) -> None:
     assert len(folded) == 5
     assert main not in folded
     figures = {path.stem for path in (page.parent / "figures").glob("*.svg")}
-    assert {figure.partition("-akl")[0] for figure in figures} >= {"labels", "delay", "stream", "cost"}
-    assert len([figure for figure in figures if figure.startswith("stream")]) == 1
+    assert {figure.partition("-akl")[0] for figure in figures} >= {"labels", "delay", "when", "cost"}
+    assert len([figure for figure in figures if figure.startswith("when")]) == 1
     assert f"The sections below show only {main}" in text
 
 

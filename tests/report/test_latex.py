@@ -38,23 +38,21 @@ def test_golden(readme: Path, snapshot: SnapshotAssertion) -> None:
         assert text == snapshot(name=name)
 
 
-def test_the_best_is_bold_and_the_second_underlined(readme: Path) -> None:
-    for name, text in tables(readme.parent / "tables/latex").items():
-        columns = list(zip(*rows(text).values(), strict=True))
-        marked = columns[:3] if name != "overall.tex" else columns
-        for column in marked:
-            value = {cell: float(re.sub(r"\\\w+\{|\}|\\,.*", "", cell)) for cell in column if cell != "--"}
-            best, second = sorted(set(value.values()))[:2]
-            assert {v for cell, v in value.items() if "\\textbf{" in cell} == {best}
-            assert {v for cell, v in value.items() if "\\underline{" in cell} == {second}
+def test_cells_are_those_of_the_report(readme: Path) -> None:
+    text = tables(readme.parent / "tables/latex")["akl-pedestrians.tex"]
+    report = readme.read_text(encoding="utf-8").partition("### akl-pedestrians")[2]
+    found = re.search(r"^\| rls +\| \*\*(\S+) ± (\S+)\*\*", report, re.MULTILINE)
+    assert found is not None
+    assert rows(text)["rls"][0] == f"\\textbf{{{found[1]} $\\pm$ {found[2]}}}"
+    assert "MSE $\\downarrow$" in text
 
 
-def test_who_is_not_ranked_is_neither_bold_nor_underlined(tmp_path: Path, fakes: Any) -> None:
+def test_who_is_not_ranked_is_not_bold(tmp_path: Path, fakes: Any) -> None:
     leaky = fakes.Strategy("oracle", 0.001, group="leaky")
     store = fakes.write_results(tmp_path / "r", [fakes.Scenario(origins=20)], [*fakes.strategies[:3], leaky], 1)
     write_latex(read_results(store.folder), tmp_path / "latex")
     (text,) = tables(tmp_path / "latex").values()
-    assert "\\" not in "".join(rows(text)["oracle {\\tiny not ranked}"]).replace("\\,{\\tiny$\\pm$", "")
+    assert "textbf" not in "".join(rows(text)["oracle (leaky, not ranked)"])
     assert rows(text)["rls"][0].startswith("\\textbf{")
 
 

@@ -101,7 +101,7 @@ def test_each_dataset_has_a_row_and_a_section_or_a_page(report: Path) -> None:
 def test_a_page_has_the_tables_of_its_dataset_and_every_link_leads_somewhere(report: Path) -> None:
     for page in (report / "datasets").iterdir():
         text = page.read_text(encoding="utf-8")
-        assert {"## Error", "## Cost", "## Where the error is", "## Statistical significance"} <= set(text.split("\n"))
+        assert {"## Error", "## Cost", "## Statistical significance"} <= set(text.split("\n"))
         others = {f"site-{number:02d}" for number in range(DATASETS)} - {page.stem}
         assert not [name for name in others if name in text]
         for link in re.findall(r"\]\(([^)#]*)", text):
@@ -120,9 +120,9 @@ def test_all_figures_are_drawn_when_asked_for(
     drawn: list[str] = []
     monkeypatch.setattr("bench.report.figures.canvas.save", lambda _, stem: drawn.append(stem.name))
     page = write_report(many, tmp_path / "report", all_figures=True)
-    assert {f"stream-{scenario}" for scenario in results.scenarios} <= set(drawn)
+    assert {f"when-{scenario}" for scenario in results.scenarios} <= set(drawn)
     other = next((page.parent / "datasets").iterdir())
-    assert f"](../figures/stream-{other.stem}.svg)" in other.read_text(encoding="utf-8")
+    assert f"](../figures/when-{other.stem}.svg)" in other.read_text(encoding="utf-8")
 
 
 def test_fewer_labels_have_pages_and_only_some_families_are_shown(tmp_path: Path, fakes: Any) -> None:
@@ -161,7 +161,7 @@ def test_no_line_figure_has_more_than_twelve_lines(results: Results) -> None:
     seen = set()
     with drawing_style():
         for figure in figures_in(report_of(page)):
-            if figure.kind not in ("stream", "lead", "memory"):
+            if figure.kind not in ("when", "lead", "memory"):
                 continue
             seen.add(figure.kind)
             for axes in figure.canvas.axes:
@@ -169,9 +169,9 @@ def test_no_line_figure_has_more_than_twelve_lines(results: Results) -> None:
                 bright = {str(line.get_label()) for line in lines if to_hex(line.get_color()) != FAINT}
                 assert len(lines) <= MOST_SHOWN
                 assert len(bright) <= MOST_HIGHLIGHTED
-                if figure.kind != "memory":
+                if figure.kind == "lead":
                     assert {"persistence", "frozen + titans"} <= bright
-    assert seen == {"stream", "lead", "memory"}
+    assert seen == {"when", "lead", "memory"}
 
 
 def test_a_strategy_has_one_colour_in_all_figures(results: Results) -> None:

@@ -81,7 +81,7 @@ def test_the_example_of_the_documentation_is_a_section(bench: Bench, write: Writ
 @pytest.mark.usefixtures("registries")
 def test_sections_stand_where_they_say() -> None:
     built_in = ordered()
-    assert built_in[:3] == ["question", "answer", "leaderboard"]
+    assert built_in[:4] == ["question", "answer", "overview", "leaderboard"]
     assert built_in[-1] == "provenance"
     for name, after in (("b", "skill"), ("c", "b"), ("a", "skill")):
         register_section(name, after=after)(lambda _: [Paragraph("")])

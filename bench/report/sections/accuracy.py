@@ -32,7 +32,7 @@ def leaderboard(results: Results) -> list[Block]:
     """All datasets together, how to read the tables, and a table for each dataset."""
     blocks: list[Block] = [Heading("Leaderboard")]
     if len(results.scenarios) > 1:
-        blocks += _together(results)
+        blocks += together(results)
     blocks += [*how_to_read(results), *paragraphs("" if skill_table(results).empty else SKILLS)]
     for scenario in detail(results).shown:
         blocks += [Heading(escape(scenario), 3), *errors_on(results, scenario)]
@@ -154,7 +154,8 @@ def _reference(results: Results) -> str:
     return f"A strategy is compared with frozen on the same forecaster{none}."
 
 
-def _together(results: Results) -> list[Block]:
+def together(results: Results) -> list[Block]:
+    """Average ranks, and errors on each dataset."""
     overall = results.overall
     shown = detailed(results)[:MOST_COLUMNS]
     skills = measured_by(overall)
