@@ -71,7 +71,7 @@ class LinearConfig(ForecasterConfig):
     """
 
     individual: bool = False
-    training: TrainingConfig = TrainingConfig(steps=None, epochs=10, evaluations=10, patience=3)
+    training: TrainingConfig = TrainingConfig(steps=None, epochs=10, evaluations=30, patience=10)
 
 
 class DLinearConfig(LinearConfig):

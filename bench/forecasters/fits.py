@@ -21,13 +21,13 @@ class FITSConfig(ForecasterConfig):
     """Options of FITS.
 
     Attributes:
-        bins: Frequencies of the window that are read, the mean's among them, from the lowest; the rest is cut off.
+        bins: Frequencies of the window that are read, the mean's among them, from the lowest; None reads all.
         reconstruction: Whether it is trained on window and forecast together, as published, or on the forecast alone.
     """
 
-    bins: PositiveInt = 40
-    reconstruction: bool = True
-    training: TrainingConfig = TrainingConfig(steps=None, epochs=10, evaluations=10, patience=3)
+    bins: PositiveInt | None = None
+    reconstruction: bool = False
+    training: TrainingConfig = TrainingConfig(steps=None, epochs=10, lr=3e-3, evaluations=30, patience=10)
 
 
 @register_forecaster("fits")
@@ -56,7 +56,8 @@ class FITS(nn.Module):
         super().__init__()
         self.config, self.task = config, task
         self.rows = task.lookback + task.horizon
-        self.read = min(config.bins, task.lookback // 2 + 1)
+        frequencies = task.lookback // 2 + 1
+        self.read = min(config.bins or frequencies, frequencies)
         self.written = min(self.read * self.rows // task.lookback, self.rows // 2 + 1)
         bound = self.read**-0.5
         self.weight = nn.Parameter(torch.empty(2, self.written, self.read).uniform_(-bound, bound))  # real, imaginary

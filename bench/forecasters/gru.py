@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from bench.contracts.forecaster import ForecasterConfig, Task, register_forecaster
-from bench.forecasters.normalized import TINY, ChannelHead, NetworkConfig, NormalizedNetwork
+from bench.contracts.forecaster import ForecasterConfig, Task, TrainingConfig, register_forecaster
+from bench.forecasters.normalized import TINY, ChannelHead, NetworkConfig, NormalizedNetwork, trained_at
 
 
 class GRUConfig(NetworkConfig):
@@ -20,9 +20,10 @@ class GRUConfig(NetworkConfig):
         step: Rows that it reads at a time; where the window is no multiple, its first row is repeated before it.
     """
 
-    width: PositiveInt = 64
+    width: PositiveInt = 128
     depth: PositiveInt = 1
-    step: PositiveInt = 8
+    step: PositiveInt = 24
+    training: TrainingConfig = trained_at(3e-3)
 
 
 @register_forecaster("gru")

@@ -12,6 +12,13 @@ from bench.forecasters.window_normalization import Normalization, WindowNormaliz
 
 TINY: dict[str, Any] = {"training": {"steps": 3, "batch": 4, "evaluations": 1, "validation_windows": 8}}
 
+RECIPE = TrainingConfig(steps=600, lr=1e-3, evaluations=10, patience=3)
+
+
+def trained_at(lr: float) -> TrainingConfig:
+    """The recipe of networks, with another learning rate."""
+    return RECIPE.model_copy(update={"lr": lr})
+
 
 class NetworkConfig(ForecasterConfig):
     """Options that networks share.
@@ -24,7 +31,7 @@ class NetworkConfig(ForecasterConfig):
 
     normalize: Normalization = "mean-std"
     affine: bool = False
-    training: TrainingConfig = TrainingConfig(steps=None, epochs=10, lr=1e-3, evaluations=10, patience=3)
+    training: TrainingConfig = RECIPE
 
 
 class NormalizedNetwork(nn.Module):

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from bench.contracts.errors import BenchError
-from bench.contracts.forecaster import ForecasterConfig, Task, register_forecaster
+from bench.contracts.forecaster import ForecasterConfig, Task, TrainingConfig, register_forecaster
 from bench.forecasters.normalized import (
     TINY,
     ChannelHead,
@@ -20,6 +20,7 @@ from bench.forecasters.normalized import (
     NetworkConfig,
     NormalizedNetwork,
     require_heads,
+    trained_at,
 )
 
 
@@ -42,10 +43,11 @@ class PatchTSTConfig(NetworkConfig):
     stride: PositiveInt = 8
     width: PositiveInt = 16
     heads: PositiveInt = 4
-    feedforward: PositiveInt = 128
-    depth: PositiveInt = 3
-    dropout: float = Field(0.3, ge=0, lt=1)
+    feedforward: PositiveInt = 64
+    depth: PositiveInt = 2
+    dropout: float = Field(0.1, ge=0, lt=1)
     norm: Literal["layer", "batch"] = "layer"
+    training: TrainingConfig = trained_at(3e-3)
 
 
 @register_forecaster("patchtst")

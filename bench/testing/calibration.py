@@ -44,7 +44,7 @@ RECIPES = (
     Recipe(
         "ordinary least squares",
         "frozen",
-        Choice("ridge", {"penalty": 0.0, "anchor": "mean", "constant": False}),
+        Choice("ols", {}),
         "60-20-20",
         False,
         {96: 0.2306, 192: 0.2840, 336: 0.3210, 720: 0.3996},

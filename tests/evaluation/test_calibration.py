@@ -52,10 +52,25 @@ def test_a_cell_of_the_table(name: str, horizon: int, windows: int) -> None:
 def test_another_recipe_gives_another_number() -> None:
     """The tolerance is tight enough to tell a heavy penalty from none."""
     ols = RECIPE["ordinary least squares"]
-    assert ols.forecaster
-    other = replace(ols, forecaster=Choice("ridge", ols.forecaster.options | {"penalty": 1e5}))
+    other = replace(ols, forecaster=Choice("ols", {"penalty": 1e5}))
     mse, _ = recompute(other, 96)
     assert abs(mse - PUBLISHED["ordinary least squares"][96]) > TOLERANCE
+
+
+FROZEN = {  # MSE by horizon in DSOF's tables 2 and 3 (ICLR 2025), read from the paper's images; one seed each
+    "dlinear": {1: 0.470, 24: 2.269, 48: 3.389},
+    "fits": {1: 0.522, 24: 2.189, 48: 3.275},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_etth2")
+@pytest.mark.parametrize(("name", "horizon"), [(name, horizon) for name, cells in FROZEN.items() for horizon in cells])
+def test_a_frozen_forecaster_is_at_most_as_wrong_as_published(name: str, horizon: int) -> None:
+    frozen = Recipe(name, "frozen", Choice(name, {}), "online", warm_start=True, expected=FROZEN[name])
+    mse, windows = recompute(frozen, horizon)
+    assert windows == 10_801 - horizon
+    assert 0.85 * FROZEN[name][horizon] < mse <= FROZEN[name][horizon]
 
 
 def table(monkeypatch: pytest.MonkeyPatch, off_by: float) -> tuple[bool, str]:
