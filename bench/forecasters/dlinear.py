@@ -71,7 +71,7 @@ class LinearConfig(ForecasterConfig):
     """
 
     individual: bool = False
-    training: TrainingConfig = TrainingConfig(steps=None, epochs=10, evaluations=30, patience=10)
+    training: TrainingConfig = TrainingConfig(steps=2000, evaluations=30, patience=10)
 
 
 class DLinearConfig(LinearConfig):

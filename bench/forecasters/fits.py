@@ -27,7 +27,7 @@ class FITSConfig(ForecasterConfig):
 
     bins: PositiveInt | None = None
     reconstruction: bool = False
-    training: TrainingConfig = TrainingConfig(steps=None, epochs=10, lr=3e-3, evaluations=30, patience=10)
+    training: TrainingConfig = TrainingConfig(steps=2000, lr=3e-3, evaluations=30, patience=10)
 
 
 @register_forecaster("fits")

@@ -52,7 +52,7 @@ RECIPES = (
 )
 
 
-def recompute(recipe: Recipe, horizon: int) -> tuple[float, int]:
+def recompute(recipe: Recipe, horizon: int, seed: int = 0) -> tuple[float, int]:
     """MSE and number of windows of one cell: lookback 96, stride 1, every origin scored."""
     protocol = ProtocolSpec(
         preset="dense" if recipe.strategy == "frozen" else "online",
@@ -60,7 +60,7 @@ def recompute(recipe: Recipe, horizon: int) -> tuple[float, int]:
         horizon=horizon,
         warm_start=recipe.warm_start,
     )
-    run = _run(recipe, protocol)
+    run = _run(recipe, protocol, seed)
     stage = PreparedSeries.of(load_series(run), run.protocol)
     device = torch.device("cpu")
     stream = Stream(stage, make_strategy(run, stage, device, None), device)
@@ -100,12 +100,12 @@ def verify(console: Console) -> bool:
     return good
 
 
-def _run(recipe: Recipe, spec: ProtocolSpec) -> RunSpec:
+def _run(recipe: Recipe, spec: ProtocolSpec, seed: int) -> RunSpec:
     dataset = Choice("etth2", {"split": recipe.split})
     assert spec.lookback
     assert spec.horizon
     unresolved = Protocol(lookback=spec.lookback, horizon=spec.horizon, stride=1)
-    run = RunSpec("verify", Choice(recipe.strategy, {}), recipe.forecaster, dataset, unresolved, 0, "cpu", 1, "")
+    run = RunSpec("verify", Choice(recipe.strategy, {}), recipe.forecaster, dataset, unresolved, seed, "cpu", 1, "")
     try:
         return replace(run, protocol=spec.resolve(load_series(run)))
     except BenchError as error:

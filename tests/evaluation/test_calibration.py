@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -57,7 +58,7 @@ def test_another_recipe_gives_another_number() -> None:
     assert abs(mse - PUBLISHED["ordinary least squares"][96]) > TOLERANCE
 
 
-FROZEN = {  # MSE by horizon in DSOF's tables 2 and 3 (ICLR 2025), read from the paper's images; one seed each
+FROZEN = {  # MSE by horizon, in DSOF's tables 2 and 3 (ICLR 2025), read from the paper's images; one seed each
     "dlinear": {1: 0.470, 24: 2.269, 48: 3.389},
     "fits": {1: 0.522, 24: 2.189, 48: 3.275},
 }
@@ -65,12 +66,12 @@ FROZEN = {  # MSE by horizon in DSOF's tables 2 and 3 (ICLR 2025), read from the
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_etth2")
-@pytest.mark.parametrize(("name", "horizon"), [(name, horizon) for name, cells in FROZEN.items() for horizon in cells])
-def test_a_frozen_forecaster_is_at_most_as_wrong_as_published(name: str, horizon: int) -> None:
+@pytest.mark.parametrize("name", FROZEN)
+def test_a_frozen_forecaster_is_at_most_as_wrong_as_published(name: str) -> None:
+    """The mean of three seeds; docs/reproductions.md has the other horizons."""
     frozen = Recipe(name, "frozen", Choice(name, {}), "online", warm_start=True, expected=FROZEN[name])
-    mse, windows = recompute(frozen, horizon)
-    assert windows == 10_801 - horizon
-    assert 0.85 * FROZEN[name][horizon] < mse <= FROZEN[name][horizon]
+    mean = np.mean([recompute(frozen, 24, seed)[0] for seed in range(3)])
+    assert 0.85 * FROZEN[name][24] < mean <= FROZEN[name][24]
 
 
 def table(monkeypatch: pytest.MonkeyPatch, off_by: float) -> tuple[bool, str]:

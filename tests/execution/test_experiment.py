@@ -297,8 +297,8 @@ def test_training_settings_merge() -> None:
     assert settings(forecasters=["own"], training=general) == TrainingConfig(steps=9, lr=0.5, batch=11, clip=2.0)
     table = {"name": "own", "training": {"steps": 3}}
     assert settings(forecasters=[table], training=general) == TrainingConfig(steps=3, lr=0.5, batch=11, clip=2.0)
-    epochs = TrainingConfig(steps=9, clip=2.0, epochs=10, evaluations=30, patience=10)  # dlinear's own, and the table's
-    assert settings(forecasters=["dlinear"], training=general) == epochs
+    own = TrainingConfig(steps=9, clip=2.0, evaluations=30, patience=10)  # dlinear's, where the table says nothing
+    assert settings(forecasters=["dlinear"], training=general) == own
 
 
 def test_a_forecaster_may_require_an_option() -> None:
