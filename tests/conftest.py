@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,6 +83,7 @@ def forgetting() -> Iterator[None]:
 def _once_in_a_process() -> Iterator[None]:
     """Building a command of its functions, looking through installed packages, and auditing what is built in."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traceback, "format_stack", lambda *_, **__: [])  # torch formats it 3 times for each manual_seed
         patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
         patch.setattr("bench.contracts.discovery.entry_points", cache(entry_points))
         patch.setattr(audits, "_audit", audited_once(audits._audit))

@@ -1,4 +1,4 @@
-"""A stream's peak memory does not depend on its length: each stream in a process of its own."""
+"""A stream's peak memory does not depend on its length: each strategy in a process of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.evaluation.stream import PreparedSeries, Stream
 from bench.testing import small_series
 from bench.evaluation.pretraining import Recipe
 
-name, rows = sys.argv[1], int(sys.argv[2])
+name, few, rows = sys.argv[1], 600, 3600
 load_plugins()
 L, H, cpu = 48, 3, torch.device("cpu")
 rules = Protocol(lookback=L, horizon=H, stride=1, block=24, warm_start=False)
@@ -30,17 +30,16 @@ config = build(TitansConfig, {"dim": 64, "heads": 1, "dim_head": 8, "neural_memo
 model = Recipe("titans", config, Task(L, H, 3, 3, (0, 1, 2)), seed=0).build(cpu)
 cls = STRATEGIES[name].cls
 service = StrategyContext(build(cls.Config, {}, name), model, stage.history(cpu), rules, np.random.default_rng(0), cpu)
-Stream(stage, cls(service), cpu).run(300, 300 + rows, lambda *_: None)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+stream = Stream(stage, cls(service), cpu)
+for first, end in ((300, 300 + few), (300 + few, 300 + rows)):
+    stream.run(first, end, lambda *_: None)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-
-
-def peak(name: str, rows: int) -> int:
-    run = subprocess.run([sys.executable, "-c", PROGRAM, name, str(rows)], capture_output=True, text=True, check=True)
-    return int(run.stdout)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["titans-a", "titans-b", "titans-c", "titans-b-shuffled"])
-def test_ten_times_the_rows_take_no_more_memory(name: str) -> None:
-    assert peak(name, 6000) <= 1.05 * peak(name, 600)
+def test_six_times_the_rows_take_no_more_memory(name: str) -> None:
+    run = subprocess.run([sys.executable, "-c", PROGRAM, name], capture_output=True, text=True, check=True)
+    early, late = map(int, run.stdout.split())
+    assert late <= 1.03 * early

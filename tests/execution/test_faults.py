@@ -265,8 +265,14 @@ def ends(group: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("engine", ["inline", "processes", "ray"])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status", "engine"),
+    [
+        (signal.SIGINT, 130, "inline"),  # raised like SIGTERM, and in a process that has no worker
+        *((signal.SIGINT, 130, engine) for engine in ("processes", "ray")),
+        *((signal.SIGTERM, 143, engine) for engine in ("processes", "ray")),
+    ],
+)
 def test_a_session_that_is_stopped_says_how_to_go_on(
     tiny: Path, write: Write, number: signal.Signals, status: int, engine: str
 ) -> None:

@@ -111,7 +111,7 @@ def test_batches_that_grow_and_grow_compile_seldom() -> None:
     eager, model = titans(), titans(compile=True)
     with torch.no_grad():
         model(normal(2, L, 3))
-    for windows in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 41):
+    for windows in (1, 2, 3, 4, 5, 8, 9):
         x = normal(windows, L, 3)
         ours, theirs = model(x), eager(x)
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
@@ -120,15 +120,15 @@ def test_batches_that_grow_and_grow_compile_seldom() -> None:
             for m, out in ((model, ours), (eager, theirs))
         ]
         torch.testing.assert_close(*grads, atol=1e-4, rtol=1e-4)
-    assert model.compiled.graphs == 1 + 7  # for 1, 2, 4, 8, 16, 32 and 64 windows
+    assert model.compiled.graphs == 1 + 5  # for 1, 2, 4, 8 and 16 windows
 
 
 def test_many_graphs_are_no_failure() -> None:
     model = titans(compile=True)
-    for length in range(4, 14):
+    for length in range(4, 13):  # of which torch by itself would compile 8
         with torch.no_grad():
             model(normal(1, length, 3))
-    assert model.compiled.graphs == 10
+    assert model.compiled.graphs == 9
 
 
 def served(name: str, **forecaster: Any) -> tuple[list[NDArray[np.float32]], Any]:

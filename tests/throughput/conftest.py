@@ -35,7 +35,7 @@ def pairs(benchmark: BenchmarkFixture) -> Pairs:
             **info: What the report shows beside the ratio.
         """
         keep_freed_memory()
-        torch.set_num_threads(min(2, os.cpu_count() or 1))
+        torch.set_num_threads(1 if benchmark.disabled else min(2, os.cpu_count() or 1))
         if benchmark.disabled:
             other()
             benchmark(step)
