@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bench.report.render.numbers import fixed, places, with_spread
+from bench.report.render.numbers import places, with_spread
 
 Better = Literal["lower", "higher", ""]
 DIGITS = 6  # of the numbers that are sorted by
@@ -68,16 +68,6 @@ def spread_texts(board: pd.DataFrame, metric: str) -> list[str]:
         decimals = places(here[metric])
         pairs = zip(here[metric], here[f"{metric}_sd"], strict=True)
         texts += [with_spread(value, sd, decimals) for value, sd in pairs]
-    return texts
-
-
-def fixed_texts(board: pd.DataFrame, values: pd.Series, digits: int = 4) -> list[str]:
-    """Each number with the decimals that its scenario's column calls for."""
-    texts: list[str] = []
-    for _, here in _scenarios(board):
-        own = values.loc[here.index]
-        decimals = places(own, digits)
-        texts += [fixed(value, decimals) for value in own]
     return texts
 
 
