@@ -42,7 +42,7 @@ from bench.analysis.streams import (
     median_trace,
     thin,
 )
-from bench.analysis.verdicts import Pair, references, seen_from, unbeaten, verdicts, verdicts_of, verdicts_over
+from bench.analysis.verdicts import Pair, references, seen_from, turned, unbeaten, verdicts, verdicts_of, verdicts_over
 from bench.analysis.win_tie_loss import totals, win_tie_loss
 
 __all__ = [
@@ -53,6 +53,6 @@ __all__ = [
     "mean_by", "mean_interval", "mean_over_seeds", "mean_skill", "median_trace", "metrics_of", "overall",
     "paired_sums", "pareto_front", "peak_excess", "questions", "rank_test", "recovery_time", "reference_curve",
     "references", "regret_against_fixed", "regret_against_regimes", "return_time", "seen_from", "settled_level",
-    "skill", "skill_along", "skill_test", "skill_within", "stretch_length", "stretch_sums", "thin", "totals",
+    "skill", "skill_along", "skill_test", "skill_within", "stretch_length", "stretch_sums", "thin", "totals", "turned",
     "unbeaten", "verdicts", "verdicts_of", "verdicts_over", "win_tie_loss", "with_entries",
 ]  # fmt: skip

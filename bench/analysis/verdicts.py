@@ -119,14 +119,19 @@ def references(entries: pd.DataFrame, strategy: str) -> dict[str, str]:
 
 def seen_from(pairs: pd.DataFrame, entry: str) -> pd.DataFrame:
     """The pairs of one entry, with the verdict on that entry: it is ``one`` in every row."""
-    own, turned = pairs[pairs["one"] == entry], pairs[pairs["other"] == entry].copy()
-    turned[["one", "other"]] = turned[["other", "one"]].to_numpy()
+    return pd.concat([pairs[pairs["one"] == entry], turned(pairs[pairs["other"] == entry])]).sort_index()
+
+
+def turned(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The same pairs with the verdict on the other entry."""
+    found = pairs.copy()
+    found[["one", "other"]] = found[["other", "one"]].to_numpy()
     with np.errstate(divide="ignore"):  # of an entry without error
-        ratios = 1 / (1 - turned[["skill", "high", "low"]].to_numpy(dtype=float) / 100)
-        change = 1 / (1 + turned["mse_change"].to_numpy(dtype=float) / 100)
-    turned[["skill", "low", "high"]], turned["mse_change"] = 100 * (1 - ratios), 100 * (change - 1)
-    turned["verdict"] = turned["verdict"].replace({"better": "worse", "worse": "better"})
-    return pd.concat([own, turned]).sort_index()
+        ratios = 1 / (1 - found[["skill", "high", "low"]].to_numpy(dtype=float) / 100)
+        change = 1 / (1 + found["mse_change"].to_numpy(dtype=float) / 100)
+    found[["skill", "low", "high"]], found["mse_change"] = 100 * (1 - ratios), 100 * (change - 1)
+    found["verdict"] = found["verdict"].replace({"better": "worse", "worse": "better"})
+    return found
 
 
 def unbeaten(pairs: pd.DataFrame, entries: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from bench.analysis import (
     ablations,
     cost_table,
     references,
-    seen_from,
+    turned,
     unbeaten,
     verdicts,
     verdicts_of,
@@ -91,11 +91,17 @@ def skill_table(results: Results) -> pd.DataFrame:
     for scenario in results.scenarios:
         entries, pairs = _ranked(results, scenario), verdicts_on(results, scenario)
         strategies = dict(zip(entries["entry"], entries["strategy"], strict=True))
-        seen = {entry: seen_from(pairs, entry) for entry in strategies}
         for reference in REFERENCES:
-            for entry, against in references(entries, reference).items():
-                row = seen[entry][seen[entry]["other"] == against].rename(columns={"one": "entry", "other": "against"})
-                frames.append(row.assign(strategy=strategies[entry], reference=reference))
+            compared, here = references(entries, reference), list[pd.DataFrame]()
+            for against in dict.fromkeys(compared.values()):
+                own = pd.concat([pairs[pairs["other"] == against], turned(pairs[pairs["one"] == against])])
+                own = own.rename(columns={"one": "entry", "other": "against"}).set_index("entry")
+                named = [entry for entry, other in compared.items() if other == against and entry in own.index]
+                rows = own.loc[named].rename_axis("entry").reset_index()
+                here.append(rows.assign(strategy=rows["entry"].map(strategies), reference=reference))
+            if here:
+                places = pd.concat(here)["entry"].map(list(compared).index)
+                frames.append(pd.concat(here).iloc[places.argsort(kind="stable").to_numpy()])
     if not frames:
         return pd.DataFrame(columns=["scenario", "entry", "strategy", "reference", "against", "verdict"])
     found = pd.concat(frames, ignore_index=True)
