@@ -10,6 +10,7 @@ import pytest
 
 import bench.results.audit
 from bench import load_results
+from bench.contracts.forecaster import FORECASTERS
 from bench.results.audit import AUDITS, Audit, audit_file, audited_sha, code_sha, read_audit, write_audit
 from bench.results.provenance import packages
 from bench.testing import LABEL_REGIMES
@@ -94,7 +95,8 @@ def test_a_strategy_is_checked_on_each_forecaster_that_will_do(
     monkeypatch.setattr("bench.testing.checks.LABEL_REGIMES", LABEL_REGIMES[:1])  # test_canary.py has all of them
     ran = bench("check", "frozen", "--engine", "inline")
     assert ran.status == 0
-    assert set(audits(tiny)) == {"frozen+dlinear", "frozen+ridge", "frozen+titans"}
+    assert set(audits(tiny)) == {f"frozen+{forecaster.name}" for forecaster in FORECASTERS}
+    assert {"frozen+dlinear", "frozen+ridge", "frozen+titans"} <= set(audits(tiny))
     assert {audit.status for audit in audits(tiny).values()} == {"passed"}
     assert "  ok  ridge: no leak: day-ahead" in ran.out
 
