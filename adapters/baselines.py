@@ -103,8 +103,8 @@ class SeasonalNaive(LatestTargets):
 class Frozen(Strategy):
     """The forecaster as it was trained; a neural memory is read, never written."""
 
-    group = "core"
-    adapts = False
+    group: ClassVar[Any] = "core"
+    adapts: ClassVar[bool] = False
     colour = "#222222"
     uses_forecaster: ClassVar[bool] = True
     reads_exogenous: ClassVar[bool] = False

@@ -202,10 +202,10 @@ class BackboneConfig(PolicyConfig):
 class TitansTrained(TitansCarried):
     """Titans C: the memory is carried, and the backbone takes a clipped step on matured pairs."""
 
-    Config = BackboneConfig
+    Config: ClassVar[type[StrategyConfig]] = BackboneConfig
     needs = frozenset({"memory", "gradients"})
     heavy = True
-    carries = "the memory, the weights, the optimiser's moments, and pairs where `recent_pairs` is set"
+    carries: ClassVar[str] = "the memory, the weights, the optimiser's moments, and pairs where `recent_pairs` is set"
     ablation_of: ClassVar[dict[str, str]] = {"training the backbone": "titans-b"}
     colour = "#d55e00"
 

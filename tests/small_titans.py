@@ -14,6 +14,14 @@ from bench.forecasters.titans.transformer import TimeSeriesTitansTransformer
 torch.set_num_threads(1)
 
 DIM, L, H = 8, 12, 3
+ROW_TOKENS: dict[str, Any] = {
+    "patch_len": 1,
+    "skip": "none",
+    "normalize": "blended",
+    "dropout": 0.0,
+    "write_dropout": 0.0,
+}
+"""Options of a model with one token for each row and no skip, whose head starts at random where targets are inputs."""
 few = settings(max_examples=12, deadline=None, derandomize=True)
 
 

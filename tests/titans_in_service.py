@@ -20,6 +20,7 @@ from bench.evaluation.stream import PreparedSeries, Stream
 from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.memory_state import MemoryCache
 from bench.testing import small_series
+from tests.small_titans import ROW_TOKENS
 
 torch.set_num_threads(1)
 load_plugins()
@@ -27,7 +28,7 @@ load_plugins()
 CPU = torch.device("cpu")
 L, H, U = 12, 3, 4
 TRAIN, START = 60, 74  # first row of the warm start, first row of the stream
-TINY = {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": U, "num_persist_mem_tokens": 1}
+TINY = ROW_TOKENS | {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": U, "num_persist_mem_tokens": 1}
 CARRYING = ("titans-b", "titans-c", "titans-b-stale")
 
 Forecasts = dict[int, NDArray[np.float32]]

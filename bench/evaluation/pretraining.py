@@ -200,13 +200,15 @@ def train_by_gradients(
 ) -> TrainingCurve:
     """AdamW on the MSE of shuffled windows, or on the model's own objective; keeps the weights that validated best.
 
+    The weights before the first step count too: what a model solved in closed form may be the best that there is.
+
     Args:
         model: Trained in place, left in ``eval()``.
         validation: At most ``config.validation_windows`` of them, evenly spaced, are used.
         seed: Of the order of batches, and of whatever the model draws while it trains.
 
     Raises:
-        TrainingError: The validation error was never finite.
+        TrainingError: The validation error was never finite after a step.
     """
     total = config.steps or config.epochs * math.ceil(len(pairs) / config.batch)
     optimizer = torch.optim.AdamW(
@@ -220,6 +222,8 @@ def train_by_gradients(
     if callable(choose := getattr(model, "objective", None)):
         objective = choose(objective, pairs, validation, config, seed)
     with seeded(seed):
+        error = objective.validation_error()
+        errors[0] = best_error = error if math.isfinite(error) else math.inf
         for step in range(1, total + 1):
             model.train()
             loss = objective.loss(config.batch)
@@ -239,7 +243,7 @@ def train_by_gradients(
                     misses += 1
                 if misses == config.patience:
                     break
-    if best_error == math.inf:
+    if not any(math.isfinite(error) for step, error in errors.items() if step):
         raise TrainingError("training diverged: no validation error was finite. Try a smaller lr or clip.")
     model.load_state_dict(best_weights)
     model.eval()

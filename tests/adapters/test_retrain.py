@@ -20,6 +20,7 @@ from bench.contracts.strategy import STRATEGIES, StrategyContext
 from bench.evaluation.pretraining import Recipe, pretrain, task_of
 from bench.evaluation.stream import PreparedSeries, Stream, blocks
 from bench.testing import small_series
+from tests.small_titans import ROW_TOKENS
 
 torch.set_num_threads(1)
 load_plugins()
@@ -238,6 +239,7 @@ def test_labels_that_are_never_released_teach_nothing(forecaster: str, label_eve
 GRADIENTS = {
     "dlinear": {"kernel": 3, "training": {"steps": 6, "batch": 8, "evaluations": 2}},
     "titans": {
+        **ROW_TOKENS,
         "dim": 8,
         "heads": 1,
         "dim_head": 8,

@@ -20,6 +20,7 @@ from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_bounds import Remedies
 from bench.forecasters.titans.memory_state import MemoryCache
+from tests.small_titans import ROW_TOKENS
 
 from ..caches import same
 
@@ -29,7 +30,13 @@ L, U, ROWS = 12, 4, 60
 
 
 def titans(**options: Any) -> Titans:
-    tiny = {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": U, "num_persist_mem_tokens": 1}
+    tiny = ROW_TOKENS | {
+        "dim": 8,
+        "heads": 1,
+        "dim_head": 8,
+        "neural_memory_segment_len": U,
+        "num_persist_mem_tokens": 1,
+    }
     config = build(TitansConfig, tiny | options, "forecaster 'titans'")
     model = Recipe("titans", config, Task(L, 3, 3, 3, (0, 1, 2)), seed=0).build(CPU)
     assert isinstance(model, Titans)

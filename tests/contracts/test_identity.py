@@ -30,6 +30,7 @@ from bench.results.store import Store
 
 from ..conftest import Bench, Write
 from ..sessions import change, store_of
+from ..small_titans import ROW_TOKENS
 
 
 def waves(seed: int = 0) -> str:
@@ -342,7 +343,7 @@ def test_the_file_of_outcomes_knows_who_draws_numbers(tmp_path: Path, monkeypatc
     assert draws == {name: known_subjects()[f"strategy {name}"].draws for name in draws}
 
 
-STRATEGIES_OPTIONS = {"dim": 8, "heads": 1, "dim_head": 8, "depth": 1, "walk_share": 0.0}
+STRATEGIES_OPTIONS = ROW_TOKENS | {"dim": 8, "heads": 1, "dim_head": 8, "depth": 1, "walk_share": 0.0}
 
 
 OPEN = """

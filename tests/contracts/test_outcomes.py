@@ -17,7 +17,9 @@ from bench.contracts.sources import Sources
 
 from ..outcomes_file import contents
 
-STRATEGIES = {"titans-a", "titans-b", "titans-b-shuffled", "titans-b-stale", "titans-b-window", "titans-c"}
+TITANS_D = {"titans-cd", "titans-d", "titans-d-shuffled", "titans-d-stale"}
+ERROR_MEMORIES = {"error-memory", "ridge-d", *TITANS_D}
+STRATEGIES = {*TITANS_D, "titans-a", "titans-b", "titans-b-shuffled", "titans-b-stale", "titans-b-window", "titans-c"}
 TITANS = {"titans", *STRATEGIES}
 LINEAR = {"dlinear", "nlinear", "ols", "ridge"}
 NETWORKS = {"gru", "itransformer", "patchtst", "tcn"}
@@ -52,12 +54,13 @@ EDITS = {
     "bench/evaluation/metrics.py": {"harness"},
     "bench/evaluation/isolation.py": {"harness"},
     "bench/contracts/metric.py": {"harness"},
-    "bench/forecasters/linear.py": {"rls", *LINEAR, *NETWORKS, *TITANS},
+    "bench/forecasters/linear.py": {"rls", *LINEAR, *NETWORKS, *TITANS, *ERROR_MEMORIES},
     "bench/forecasters/dlinear.py": {"dlinear", "nlinear"},
     "bench/forecasters/normalized.py": NETWORKS,
     "bench/forecasters/tcn.py": {"tcn"},
     "bench/forecasters/titans/carry.py": STRATEGIES,
     "bench/forecasters/titans/fast_engine/memory.py": TITANS,
+    "bench/adaptation/error_memory.py": ERROR_MEMORIES,
     "bench/adaptation/shuffled.py": STRATEGIES,
     "bench/report/sections/accuracy.py": set(),
     "bench/analysis/statistics/ranks.py": set(),

@@ -20,13 +20,15 @@ from bench.contracts.strategy import STRATEGIES, StrategyContext
 from bench.evaluation.stream import PreparedSeries, Stream
 from bench.testing import small_series
 from bench.evaluation.pretraining import Recipe
+from tests.small_titans import ROW_TOKENS
 
 name, few, rows = sys.argv[1], 600, 3600
 load_plugins()
 L, H, cpu = 48, 3, torch.device("cpu")
 rules = Protocol(lookback=L, horizon=H, stride=1, block=24, warm_start=False)
 stage = PreparedSeries.of(replace(small_series(rows=300 + rows), split=Split(200, 300, 300 + rows)), rules)
-config = build(TitansConfig, {"dim": 64, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 8}, "titans")
+tiny = ROW_TOKENS | {"dim": 64, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 8}
+config = build(TitansConfig, tiny, "titans")
 model = Recipe("titans", config, Task(L, H, 3, 3, (0, 1, 2)), seed=0).build(cpu)
 cls = STRATEGIES[name].cls
 service = StrategyContext(build(cls.Config, {}, name), model, stage.history(cpu), rules, np.random.default_rng(0), cpu)

@@ -330,7 +330,7 @@ def test_steps_count_before_epochs(steps: int | None, epochs: int, expected: int
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, errors: list[float]) -> tuple[Spy, list[float]]:
-    """A model whose validation errors are given, and the weights that it had at each look."""
+    """A model whose validation errors are given, that before training first, and its weights at each look."""
     seen: list[float] = []
     model = Spy(Log())
     script: Iterator[float] = iter(errors)
@@ -344,28 +344,41 @@ def scripted(monkeypatch: pytest.MonkeyPatch, errors: list[float]) -> tuple[Spy,
 
 
 def test_the_weights_that_validated_best_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, seen = scripted(monkeypatch, [3.0, 1.0, 2.0, 1.5])
+    model, seen = scripted(monkeypatch, [4.0, 3.0, 1.0, 2.0, 1.5])
     train_by_gradients(model, pairs(20), pairs(5), TrainingConfig(steps=8, batch=4, evaluations=4), seed=0)
-    assert len(set(seen)) == 4
-    assert model.weight.item() == seen[1]
+    assert len(set(seen)) == 5
+    assert model.weight.item() == seen[2]
     assert not model.training
     assert len(model.log.batches) == 8  # three misses are fewer than four
 
 
 def test_patience_ends_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, seen = scripted(monkeypatch, [2.0, 1.0, 1.0, 1.0, 0.5])
+    model, seen = scripted(monkeypatch, [3.0, 2.0, 1.0, 1.0, 1.0, 0.5])
     config = TrainingConfig(steps=10, batch=4, evaluations=5, patience=2)
     train_by_gradients(model, pairs(20), pairs(5), config, seed=0)
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert len(model.log.batches) == 8
-    assert model.weight.item() == seen[1]
+    assert model.weight.item() == seen[2]
+
+
+def test_the_weights_before_the_first_step_may_be_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = scripted(monkeypatch, [1.0, 3.0, 2.0, 1.0])
+    curve = train_by_gradients(model, pairs(20), pairs(5), TrainingConfig(steps=6, batch=4, evaluations=3), seed=0)
+    assert model.weight.item() == seen[0]
+    assert curve.errors == {0: 1.0, 2: 3.0, 4: 2.0, 6: 1.0}
+
+
+def test_training_whose_errors_are_never_finite_after_a_step_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = scripted(monkeypatch, [1.0, math.inf, math.nan])
+    with pytest.raises(TrainingError, match="training diverged"):
+        train_by_gradients(model, pairs(20), pairs(5), TrainingConfig(steps=4, batch=4, evaluations=2), seed=0)
 
 
 def test_a_better_look_renews_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, seen = scripted(monkeypatch, [3.0, 4.0, 2.0, 4.0, 1.0])
+    model, seen = scripted(monkeypatch, [5.0, 3.0, 4.0, 2.0, 4.0, 1.0])
     config = TrainingConfig(steps=10, batch=4, evaluations=5, patience=2)
     train_by_gradients(model, pairs(20), pairs(5), config, seed=0)
-    assert model.weight.item() == seen[4]
+    assert model.weight.item() == seen[5]
 
 
 def test_the_last_step_is_always_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,7 +387,7 @@ def test_the_last_step_is_always_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
         train_by_gradients(
             model, pairs(20), pairs(5), TrainingConfig(steps=7, batch=4, evaluations=evaluations), seed=0
         )
-        assert len(seen) == min(evaluations, 7)
+        assert len(seen) == 1 + min(evaluations, 7)
         assert model.weight.item() == seen[-1]
 
 
@@ -479,7 +492,7 @@ def test_prepare_is_called_before_the_recipe() -> None:
             return windows[:, -1:].expand(-1, self.task.horizon, -1) * self.weight
 
     pretrain(recipe("prepared", options={"training": {"steps": 2, "evaluations": 1}}), stage(), CPU, None)
-    assert calls == ["prepare 68", "train", "train", "look"]
+    assert calls == ["prepare 68", "look", "train", "train", "look"]
 
 
 class Choosy(Spy):
@@ -509,7 +522,7 @@ def test_a_forecaster_may_bring_its_own_objective() -> None:
     config = TrainingConfig(steps=120, batch=4, evaluations=6, lr=0.2)
     train_by_gradients(model, pairs(20), pairs(5), config, seed=7)
     assert [len(batch) for batch in model.log.batches] == [2] * 120
-    assert len(model.log.looks) == 6
+    assert len(model.log.looks) == 7
     assert model.weight.item() == pytest.approx(3, abs=0.1)
 
 

@@ -29,6 +29,7 @@ from bench.forecasters.titans.reference import _library_state
 from bench.forecasters.titans.transformer import TimeSeriesTitansTransformer
 from bench.forecasters.window_normalization import Normalization
 from bench.testing import small_series
+from tests.small_titans import ROW_TOKENS
 
 from ..caches import same, tensors
 
@@ -56,7 +57,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 def titans(lookback: int = L, **options: Any) -> Titans:
     """A small, untrained model."""
-    tiny = {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": U, "num_persist_mem_tokens": 1}
+    tiny = ROW_TOKENS | {
+        "dim": 8,
+        "heads": 1,
+        "dim_head": 8,
+        "neural_memory_segment_len": U,
+        "num_persist_mem_tokens": 1,
+    }
     config = build(TitansConfig, tiny | options, "forecaster 'titans'")
     model = Recipe("titans", config, Task(lookback, 3, 3, 3, (0, 1, 2)), seed=0).build(CPU)
     assert isinstance(model, Titans)

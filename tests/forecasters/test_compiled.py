@@ -24,6 +24,7 @@ from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_state import MemoryCache
 from bench.testing import small_series
+from tests.small_titans import ROW_TOKENS
 
 # what torch's own tracer does to an autograd function that has a backward pass of its own
 pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
@@ -31,7 +32,7 @@ torch.set_num_threads(1)
 load_plugins()
 
 L, H = 12, 3
-TINY: dict[str, Any] = {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 4}
+TINY: dict[str, Any] = ROW_TOKENS | {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 4}
 CPU = torch.device("cpu")
 
 

@@ -397,7 +397,7 @@ def test_unit_of_writing(options: dict[str, Any], unit: tuple[int, int]) -> None
     assert model.write_unit(100) == unit
     if model.transformer.num_longterm_mem_tokens:
         assert model.write_unit(unit[0] + 1) == unit
-        with pytest.raises(BenchError, match=rf"units of {unit[0]} rows.*fewer than the lookback of {unit[0]}"):
+        with pytest.raises(BenchError, match=rf"units of {unit[0]} tokens.*fewer than a window's {unit[0]}"):
             model.write_unit(unit[0])
 
 

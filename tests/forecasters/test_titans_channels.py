@@ -21,6 +21,7 @@ from bench.forecasters.titans.channels import ChannelFold
 from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_state import MemoryCache, MemoryState
+from tests.small_titans import ROW_TOKENS
 
 torch.set_num_threads(1)
 load_plugins()
@@ -47,7 +48,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 def titans(inputs: int, index: tuple[int, ...], **options: Any) -> Titans:
     """A small model, all of whose parameters are moved off their start."""
-    tiny = {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 4}
+    tiny = ROW_TOKENS | {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 4}
     config = build(TitansConfig, tiny | options, "forecaster 'titans'")
     with seeded(0):
         model = Titans(config, Task(L, H, inputs, len(index), index)).eval()

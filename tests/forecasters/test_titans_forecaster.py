@@ -19,6 +19,7 @@ from bench.forecasters.linear import Ridge, RidgeConfig
 from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.units import largest_divisor
+from tests.small_titans import ROW_TOKENS
 
 from ..small_titans import DIM, H, L, few, made, normal
 
@@ -70,7 +71,7 @@ def test_without_an_anchor_a_shift_is_read_as_it_is() -> None:
 
 
 def titans(task: Task, **options: Any) -> Titans:
-    tiny = {"dim": DIM, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 4}
+    tiny = ROW_TOKENS | {"dim": DIM, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 4}
     with seeded(0):
         return Titans(build(TitansConfig, tiny | options, "forecaster 'titans'"), task).eval()
 

@@ -24,12 +24,13 @@ from bench.forecasters.titans.carry import Carry
 from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_models import MemoryModel
+from tests.small_titans import ROW_TOKENS
 
 torch.set_num_threads(1)
 
 L, H = 12, 3
 TASK = Task(L, H, 3, 2, (2, 0))
-TINY: dict[str, Any] = {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 4}
+TINY: dict[str, Any] = ROW_TOKENS | {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 4}
 TWO: dict[str, Any] = {"neural_memory_layers": (1, 2)}
 
 
@@ -50,6 +51,8 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 # A change of each option, and what it needs beside it.
 CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "patch_len": (3, {}),
+    "skip": ("ridge", {}),
     "dim": (6, {}),
     "depth": (3, {}),
     "dim_head": (4, {}),
@@ -105,9 +108,11 @@ STARTS = {
     "memory_momentum_bias": "to_momentum",
     "memory_decay_bias": "to_decay_factor",
 }
-# The recipe, a CUDA kernel, how training walks, and what computes the same: test_training, test_walk, test_fast_memory.
+# The recipe, a bound and what drops in training, a CUDA kernel, how training walks, and what computes the same:
+# test_training, test_titans_patches, test_walk, test_fast_memory.
 ELSEWHERE = {
-    "training", "use_accelerated_scan", "walk_share", "walk_truncation", "walk_age", "memory_engine", "compile"
+    "training", "skip_bound", "dropout", "write_dropout",
+    "use_accelerated_scan", "walk_share", "walk_truncation", "walk_age", "memory_engine", "compile"
 }  # fmt: skip
 
 
@@ -241,8 +246,8 @@ ON_A_TASK: list[tuple[dict[str, Any], str]] = [
     ({"neural_memory_segment_len": 1, "attn_pool_chunks": True}, "attn_pool_chunks needs a memory chunk of more than"),
     ({"neural_memory_segment_len": 1, "store_with_lookahead_value": True}, "value needs a memory chunk of more than"),
     ({"memory_model": "attention", "max_grad_norm": 1.0, "neural_memory_segment_len": 1}, "sees one key in a chunk"),
-    ({"num_longterm_mem_tokens": 2, "segment_len": 12}, "window of 12 rows is one segment of 12.* segment_len = 10"),
-    ({"sliding_window_attn": True, "segment_len": 20}, "window of 12 rows is one segment of 20.* segment_len = 11"),
+    ({"num_longterm_mem_tokens": 2, "segment_len": 12}, "window of 12 tokens is one segment of 12.* segment_len = 10"),
+    ({"sliding_window_attn": True, "segment_len": 20}, "window of 12 tokens is one segment of 20.* segment_len = 11"),
     ({"use_accelerated_scan": True}, "use_accelerated_scan is a CUDA kernel, and the device is 'cpu'"),
 ]  # fmt: skip
 
@@ -282,7 +287,7 @@ def test_an_accelerated_scan_is_for_cuda() -> None:
 )
 def test_an_experiment_is_refused_before_anything_runs(options: dict[str, Any], message: str) -> None:
     def experiment(strategy: str) -> Experiment:
-        forecaster = {"name": "titans", "neural_memory_segment_len": 4, **options}
+        forecaster = {"name": "titans", **ROW_TOKENS, "neural_memory_segment_len": 4, **options}
         values = {"strategies": [strategy], "forecasters": [forecaster], "datasets": ["realistic-drift"]}
         return build(Experiment, {"name": "e"} | values, "test")
 
@@ -349,12 +354,12 @@ def test_a_unit_longer_than_the_lookback_is_refused_before_anything_runs(tmp_pat
 
     def experiment(strategy: str, **options: Any) -> Experiment:
         longterm = {"segment_len": 31, "num_longterm_mem_tokens": 2, "neural_memory_segment_len": 12}
-        forecaster = {"name": "titans", "dim": 8, "heads": 1, "dim_head": 8, **longterm, **options}
+        forecaster = {"name": "titans", **ROW_TOKENS, "dim": 8, "heads": 1, "dim_head": 8, **longterm, **options}
         values = {"strategies": [strategy], "forecasters": [forecaster], "datasets": ["realistic-drift"]}
         return build(Experiment, {"name": "e", "protocol": {"lookback": 96, "horizon": 12}} | values, "test")
 
     for strategy in ("frozen", "titans-b"):
-        with pytest.raises(BenchError, match=r"units of 124 rows.*lookback of 96. It can with segment_len = 30"):
+        with pytest.raises(BenchError, match=r"units of 124 tokens.*a window's 96. It can with segment_len = 30"):
             expand(experiment(strategy), "cpu")
     expand(experiment("titans-b", segment_len=30), "cpu")
     for strategy in ("frozen", "titans-a"):
@@ -392,7 +397,9 @@ DRAWN: dict[str, list[Any]] = {
     "num_kv_per_token": [1, 2],
     "max_grad_norm": [None, 1.0],
     "memory_activation": ["none", "silu", "relu", "tanh", "gelu"],
-    "normalize": ["none", "last", "mean-std", "blended"],
+    "normalize": ["none", "last", "mean-std", "last-std", "blended"],
+    "patch_len": [None, 1, 2, 3],
+    "skip": ["ridge", "none"],
     "channels": ["mixed", "independent"],
     **{
         name: [False, True]
@@ -404,7 +411,8 @@ TASKS = [Task(L, H, 3, 3, (0, 1, 2)), Task(13, H, 3, 1, (2,)), Task(L, H, 1, 1, 
 
 
 def leaves_no_unit(model: Titans, lookback: int) -> bool:
-    """Whether long-term tokens make the rows that fill whole chunks and segments as many as a window's."""
+    """Whether long-term tokens make the patches that fill whole chunks and segments as many as a window's."""
+    lookback //= model.patch_len
     longterm, segment = model.transformer.num_longterm_mem_tokens, model.transformer.segment_len
     whole = (
         n for n in range(1, lookback) if n % segment == 0 and n // segment * (segment + longterm) % model.chunk == 0
@@ -432,7 +440,7 @@ def test_whatever_the_options_a_model_serves_or_is_refused(data: st.DataObject) 
     optimizer.step()
     rows = normal(task.lookback + 13, task.inputs, seed=1)
     if leaves_no_unit(model, task.lookback):
-        with pytest.raises(BenchError, match=r"the memory is carried in units of .* fewer than the lookback"):
+        with pytest.raises(BenchError, match=r"the memory is carried in units of .* fewer than a window's"):
             Carry(model, rows[: task.lookback], task.lookback)
         return
     carry = Carry(model, rows[: task.lookback], task.lookback)

@@ -19,13 +19,14 @@ from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.forecaster import Titans
 from bench.forecasters.titans.memory_state import MemoryCache
 from bench.forecasters.titans.walk import Walk, Walking
+from tests.small_titans import ROW_TOKENS
 
 torch.set_num_threads(1)
 load_plugins()
 
 CPU = torch.device("cpu")
 L, U, H = 12, 4, 3
-TINY = {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": U, "num_persist_mem_tokens": 1}
+TINY = ROW_TOKENS | {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": U, "num_persist_mem_tokens": 1}
 CONFIGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "long-term tokens": {"num_longterm_mem_tokens": 4, "segment_len": 4},

@@ -21,6 +21,7 @@ from bench.evaluation.stream import PreparedSeries
 from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.forecaster import Titans
 from bench.testing import small_series
+from tests.small_titans import ROW_TOKENS
 
 load_plugins()
 
@@ -34,7 +35,7 @@ MEMORIES: dict[str, dict[str, Any]] = {
 
 
 def titans(chunk: int, **options: Any) -> Titans:
-    options = {"dim": 64, "depth": 2, "neural_memory_segment_len": chunk} | options
+    options = ROW_TOKENS | {"dim": 64, "depth": 2, "neural_memory_segment_len": chunk} | options
     with seeded(0):
         return Titans(build(TitansConfig, options, "forecaster 'titans'"), TASK)
 
@@ -110,7 +111,7 @@ def serving(name: str, windows: int) -> tuple[Callable[[], object], int]:
     inputs = len(series.inputs)
     task = Task(L, H, inputs, inputs, tuple(range(inputs)))
     with seeded(0):
-        model = Titans(build(TitansConfig, {"dim": 64}, "forecaster 'titans'"), task).eval()
+        model = Titans(build(TitansConfig, ROW_TOKENS | {"dim": 64}, "forecaster 'titans'"), task).eval()
     cls = STRATEGIES[name].cls
     cpu = torch.device("cpu")
     strategy = cls(

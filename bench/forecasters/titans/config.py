@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from bench.contracts.forecaster import ForecasterConfig
+from bench.contracts.forecaster import ForecasterConfig, Task, TrainingConfig
 from bench.forecasters.titans.channels import Channels
 from bench.forecasters.titans.memory_models import (
     MemoryActivation,
@@ -20,24 +20,40 @@ from bench.forecasters.titans.transformer import Engine
 from bench.forecasters.titans.units import largest_divisor
 from bench.forecasters.window_normalization import Normalization
 
+Skip = Literal["ridge", "none"]
+MOST_TOKEN_ROWS, SHORT_TOKEN_ROWS, MOST_CHUNK_ROWS = 24, 8, 24
+
 
 class TitansConfig(ForecasterConfig):
-    """Options that decide pre-training; names and meanings are the library's.
+    """Options that decide pre-training; names and meanings are the library's where it has them.
+
+    The defaults were chosen on validation rows; docs/titans.md says what else was tried.
 
     Attributes:
+        patch_len: Rows in a token, all columns together; a window is whole tokens. None is the largest divisor of the
+            lookback up to 24, or up to 8 where the horizon is shorter than 24.
+        skip: What the transformer's output is added to: ``ridge``, a ridge regression on the window in closed form; or
+            ``none``, the window's level, where targets are inputs (otherwise the regression in any case).
+        skip_bound: Deviation of a channel's window, in training deviations, beyond which the steps that the regression
+            predicts no longer grow with it: a guard for channels whose scale grows far beyond training.
+        dropout: Share of the last hidden state that training drops before the head.
+        write_dropout: Share of training steps that read the memory and do not write it, so that ``frozen`` is served as
+            it was trained.
         dim: Width of a token.
         depth: Layers.
         dim_head: Width of an attention head.
         heads: Attention heads.
         ff_mult: Width of the feed-forward layers, in units of ``dim``.
-        segment_len: Rows that attend to each other; None is the whole window, or one memory chunk where there are
+        segment_len: Tokens that attend to each other; None is the whole window, or one memory chunk where there are
             long-term tokens.
-        sliding_window_attn: Whether a row also attends to the segment before its own, as far back as a segment is long.
+        sliding_window_attn: Whether a token also attends to the segment before its own, as far back as a segment is
+            long.
         num_residual_streams: Streams of hyper-connections; 1 is a plain residual.
         num_persist_mem_tokens: Learned tokens that every segment attends to.
         num_longterm_mem_tokens: Learned tokens between segments.
         neural_memory_layers: Layers with a memory, counted from 1.
-        neural_memory_segment_len: Rows in a memory chunk; None is the largest divisor of the lookback up to 24.
+        neural_memory_segment_len: Tokens in a memory chunk; None is the largest divisor of a window's tokens whose
+            rows are at most 24.
         neural_memory_batch_size: Tokens written against the same weights; None is the whole window.
         neural_mem_gate_attn_output: Whether what is read gates the output of attention, rather than joining the
             residual stream.
@@ -81,7 +97,8 @@ class TitansConfig(ForecasterConfig):
         qk_rmsnorm: Whether the memory's queries and keys are normalised.
         memory_activation: What follows the projections to queries, keys and values: ``none``, ``silu``, ``gelu``,
             ``relu`` or ``tanh``.
-        normalize: What is taken off each window: ``none``, ``last``, ``mean-std`` (RevIN) or ``blended``.
+        normalize: What is taken off each window: ``none``, ``last``, ``mean-std`` (RevIN), ``last-std`` or
+            ``blended``.
         revin_affine: Whether each column has a learned gain and shift after that, undone on the forecast.
         memory_engine: ``fast`` computes the same as the library another way, where it can; ``reference`` calls it.
         compile: Whether forecasts and training steps run as compiled graphs (`torch.compile`); compiling takes a minute
@@ -95,7 +112,12 @@ class TitansConfig(ForecasterConfig):
         walk_age: Units of rows that a memory is carried for before it restarts.
     """
 
-    dim: PositiveInt = 32
+    patch_len: PositiveInt | None = None
+    skip: Skip = "ridge"
+    skip_bound: PositiveFloat | None = 4.0
+    dropout: float = Field(0.2, ge=0, lt=1)
+    write_dropout: float = Field(0.5, ge=0, lt=1)
+    dim: PositiveInt = 64
     depth: PositiveInt = 2
     dim_head: PositiveInt = 16
     heads: PositiveInt = 2
@@ -142,11 +164,12 @@ class TitansConfig(ForecasterConfig):
     post_rmsnorm: bool = False
     qk_rmsnorm: bool = True
     memory_activation: MemoryActivation = "none"
-    normalize: Normalization = "blended"
+    normalize: Normalization = "last-std"
     revin_affine: bool = False
     memory_engine: Engine = "fast"
     compile: bool = False
     channels: Channels = "mixed"
+    training: TrainingConfig = TrainingConfig(steps=800, evaluations=16, patience=5)
     walk_share: float = Field(0.25, ge=0, le=1)
     walk_truncation: PositiveInt = 4
     walk_age: PositiveInt = 64
@@ -162,10 +185,17 @@ class TitansConfig(ForecasterConfig):
         """Width of a memory head."""
         return self.memory_dim_head or self.dim // self.memory_heads
 
-    def window_sizes(self, lookback: int) -> tuple[int, int]:
-        """Tokens in a memory chunk, and rows in a segment, for windows of ``lookback`` rows."""
-        chunk = self.neural_memory_segment_len or largest_divisor(lookback, 24)
-        return chunk, self.segment_len or (chunk if self.num_longterm_mem_tokens else lookback)
+    def token_rows(self, task: Task) -> int:
+        """Rows in a token of a task's windows."""
+        most = MOST_TOKEN_ROWS if task.horizon >= MOST_TOKEN_ROWS else SHORT_TOKEN_ROWS
+        return self.patch_len or largest_divisor(task.lookback, most)
+
+    def window_sizes(self, task: Task) -> tuple[int, int]:
+        """Tokens in a memory chunk, and in a segment, of a task's windows."""
+        rows = self.token_rows(task)
+        tokens = task.lookback // rows
+        chunk = self.neural_memory_segment_len or largest_divisor(tokens, max(1, MOST_CHUNK_ROWS // rows))
+        return chunk, self.segment_len or (chunk if self.num_longterm_mem_tokens else tokens)
 
 
 def option_refusals(config: TitansConfig) -> Iterator[str]:
@@ -198,7 +228,7 @@ def _transformer(config: TitansConfig) -> Iterator[str]:
         yield f"dim={config.dim} with ff_mult={config.ff_mult} leaves the feed-forward layers no width: use more"
     if config.sliding_window_attn and config.segment_len is None:
         yield "sliding_window_attn slides over segments: give segment_len, of fewer rows than the window"
-    if config.revin_affine and config.normalize not in ("mean-std", "blended"):
+    if config.revin_affine and config.normalize not in ("mean-std", "last-std", "blended"):
         yield (
             f'revin_affine follows a normalisation by mean and deviation, not normalize = "{config.normalize}". '
             'Use normalize = "mean-std" or "blended".'

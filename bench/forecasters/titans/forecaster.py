@@ -14,7 +14,8 @@ from bench.forecasters.titans.validation import as_sentence, task_refusals, ways
 from bench.forecasters.titans.walk import Walk, Walking
 
 TRANSFORMER_OPTIONS = (
-    "dim", "depth", "normalize", "revin_affine", "channels", "dim_head", "heads", "ff_mult", "sliding_window_attn",
+    "dropout", "write_dropout", "dim", "depth", "normalize", "revin_affine", "channels", "dim_head", "heads", "ff_mult",
+    "sliding_window_attn",
     "num_residual_streams", "num_persist_mem_tokens", "num_longterm_mem_tokens", "neural_memory_layers",
     "neural_memory_batch_size", "neural_mem_gate_attn_output", "neural_mem_weight_residual",
     "neural_memory_qkv_receives_diff_views", "memory_engine", "compile",
@@ -45,10 +46,11 @@ RENAMED = {
 
 @register_forecaster("titans")
 class Titans(TimeSeriesTitansTransformer):
-    """Titans transformer, memory as context, on one token per row."""
+    """Titans transformer, memory as context, on patches of rows; it learns what a ridge regression leaves over."""
 
     Config: ClassVar[type[ForecasterConfig]] = TitansConfig
     tiny: ClassVar[dict[str, Any]] = {
+        "patch_len": 1,
         "dim": 8,
         "heads": 1,
         "dim_head": 8,
@@ -58,14 +60,17 @@ class Titans(TimeSeriesTitansTransformer):
 
     def __init__(self, config: TitansConfig, task: Task) -> None:
         self.check_task(config, task)
-        chunk, segment = config.window_sizes(task.lookback)
+        chunk, segment = config.window_sizes(task)
+        regressed = config.skip == "ridge" or not task.target_index
         super().__init__(
             task.inputs,
             task.targets,
             task.horizon,
             segment_len=segment,
             target_index=task.target_index or (),
-            anchor_rows=task.lookback,
+            anchor_rows=task.lookback if regressed else 0,
+            step_bound=config.skip_bound,
+            patch_len=config.token_rows(task),
             neural_memory_segment_len=chunk,
             **{name: getattr(config, name) for name in TRANSFORMER_OPTIONS},
             **_memory_arguments(config),
@@ -93,7 +98,7 @@ class Titans(TimeSeriesTitansTransformer):
     @classmethod
     def check_memory(cls, config: TitansConfig, task: Task, batch_size: int | None, *, carried: bool) -> None:
         """`check_task` for a strategy that writes in batches of its own (None: as trained), or carries the memory."""
-        chunk, _ = config.window_sizes(task.lookback)
+        chunk, _ = config.window_sizes(task)
         require_whole_chunks(batch_size, chunk)
         cls.check_task(config, task, carried=carried)
 

@@ -7,6 +7,8 @@ Source: Behrouz, Zhong and Mirrokni, "Titans: Learning to Memorize at Test Time"
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -36,15 +38,18 @@ class TimeSeriesTitansTransformer(nn.Module):
         input_dim: Columns of a window, ``C_in``.
         output_dim: Columns of a forecast, ``C_out``.
         pred_len: Rows of a forecast, ``H``.
-        dim: Width of a token; one token is one row.
-        segment_len: Rows that attend to each other.
+        dim: Width of a token.
+        segment_len: Tokens that attend to each other.
+        patch_len: Consecutive rows that make one token, all of their columns together; a window is whole patches.
         target_index: Position of each output among the inputs; ``()`` if outputs are not inputs. None is
             ``0 .. C_out - 1`` if there are as many inputs as outputs, else ``()``.
-        normalize: See `WindowNormalization`, as for ``revin_affine`` and ``anchor_rows``; the latest rows are the last
-            chunk.
+        normalize: See `WindowNormalization`, as for ``revin_affine``, ``anchor_rows`` and ``step_bound``; the latest
+            rows are the last chunk.
+        dropout: Share of the last hidden state that training drops before the head.
+        write_dropout: Share of training passes that read the memory and do not write it, as a frozen memory serves.
         channels: ``mixed``, one sequence of all columns; or ``independent``, a sequence for each target, with the
             inputs that are not targets beside it, through shared weights and with a memory of its own.
-        neural_memory_segment_len: Rows in a memory chunk; None means ``segment_len``.
+        neural_memory_segment_len: Tokens in a memory chunk; None means ``segment_len``.
         neural_memory_layers: Layers with a memory, counted from 1.
         memory_engine: ``fast`` computes the same as the library another way, where it can (`fast_engine`);
             ``reference`` calls the library's modules as released.
@@ -74,6 +79,10 @@ class TimeSeriesTitansTransformer(nn.Module):
         revin_affine: bool = False,
         channels: Channels = "mixed",
         anchor_rows: int = 0,
+        step_bound: float | None = None,
+        patch_len: int = 1,
+        dropout: float = 0.0,
+        write_dropout: float = 0.0,
         neural_memory_segment_len: int | None = None,
         neural_memory_layers: tuple[int, ...] = (1,),
         num_residual_streams: int = 1,
@@ -84,13 +93,14 @@ class TimeSeriesTitansTransformer(nn.Module):
         super().__init__()
         if target_index is None:
             target_index = tuple(range(output_dim)) if input_dim == output_dim else ()
-        self.pred_len, self.output_dim = pred_len, output_dim
+        self.pred_len, self.output_dim, self.patch_len = pred_len, output_dim, patch_len
+        self.write_dropout = write_dropout
         self.memory_writes, self.memory_engine = True, memory_engine
         self.compile_forward = compile
         self._compiled: Compiled | None = None
         self.fold = ChannelFold.of(input_dim, target_index) if channels == "independent" else None
         self.streams = len(self.fold.columns) if self.fold else 1
-        self.input_projection = nn.Linear(self.fold.width if self.fold else input_dim, dim)
+        self.input_projection = nn.Linear(patch_len * (self.fold.width if self.fold else input_dim), dim)
         # The token embedding and the logits are for language; neither is called.
         self.transformer = library().MemoryAsContextTransformer(
             num_tokens=1,
@@ -104,6 +114,7 @@ class TimeSeriesTitansTransformer(nn.Module):
             **transformer,
         )
         self.transformer.to_logits = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
         self.prediction_head = nn.Linear(dim, pred_len * (output_dim // self.streams))
         self.chunk: int = self.transformer.neural_memory_segment_len
         self.normalization = WindowNormalization(
@@ -111,9 +122,10 @@ class TimeSeriesTitansTransformer(nn.Module):
             input_dim,
             (pred_len, output_dim),
             target_index,
-            self.chunk,
+            self.chunk * patch_len,
             affine=revin_affine,
             anchor_rows=anchor_rows,
+            step_bound=step_bound,
         )
         if self.normalization.anchor is not None:
             nn.init.zeros_(self.prediction_head.weight)
@@ -141,6 +153,9 @@ class TimeSeriesTitansTransformer(nn.Module):
             return_cache: Whether to return also the memory at the window's end, a `MemoryCache` for batch B; the one it
                 started from if writes are switched off.
         """
+        if self.training and self.write_dropout and torch.rand(()) < self.write_dropout:
+            with self._reading_only():
+                return self(x, cache, return_cache)
         after = self._whole_chunks(x.shape[1]) if return_cache and self.memory_writes else None
         is_plain = not self.compile_forward and not torch.is_grad_enabled() and self._is_all_fast
         if is_plain:
@@ -176,9 +191,8 @@ class TimeSeriesTitansTransformer(nn.Module):
     ) -> tuple[Tensor, MemoryCache | None]:
         """Forecast, with gradients, and return the memory after ``after`` tokens, whole chunks (None: no memory)."""
         rows, level, scale = self.normalization(x)
-        rows = self.fold.fold(rows) if self.fold else rows
-        hidden, states = self._encode(self.input_projection(rows), cache, after)
-        out = self.prediction_head(hidden).unflatten(1, (self.pred_len, self.output_dim // self.streams))
+        hidden, states = self._encode(self._tokens(rows), cache, after)
+        out = self.prediction_head(self.dropout(hidden)).unflatten(1, (self.pred_len, self.output_dim // self.streams))
         out = self.fold.unfold(out) if self.fold else out
         return out * scale + level, None if after is None else MemoryCache(states, len(x))
 
@@ -191,25 +205,42 @@ class TimeSeriesTitansTransformer(nn.Module):
     def written(self, x: Tensor, cache: MemoryCache) -> MemoryCache:
         """As `write`, with gradients.
 
-        Only what can matter is computed: all is causal, so the unit's own rows go through the layers below the last
-        memory. One row more goes with them where it matters: a segment's long-term tokens precede the next segment, and
-        the gate applies to a full batch of writes before the next one.
+        Only what can matter is computed: all is causal, so the unit's own tokens go through the layers below the last
+        memory. One token more goes with them where it matters: a segment's long-term tokens precede the next segment,
+        and the gate applies to a full batch of writes before the next one.
         """
-        rows, tokens = self.write_unit(x.shape[1])
+        rows, count = self.write_unit(x.shape[1])
         gated = any(memory.transition_gate is not None for memory in self.memories[:-1])
-        beyond = 1 if gated or self.transformer.num_longterm_mem_tokens else 0
+        beyond = self.patch_len if gated or self.transformer.num_longterm_mem_tokens else 0
         unit = self.normalization.head(x, rows + beyond)
-        unit = self.fold.fold(unit) if self.fold else unit
-        _, states = self._encode(self.input_projection(unit), cache, tokens, memories_only=True)
+        _, states = self._encode(self._tokens(unit), cache, count, memories_only=True)
         return MemoryCache(states, len(x))
+
+    def _tokens(self, rows: Tensor) -> Tensor:
+        """Normalised rows ``(B, N, C_in)`` as embedded tokens ``(B * streams, N / patch_len, D)``."""
+        rows = self.fold.fold(rows) if self.fold else rows
+        if self.patch_len > 1:
+            rows = rows.unflatten(1, (-1, self.patch_len)).flatten(2)
+        embedded: Tensor = self.input_projection(rows)
+        return embedded
+
+    @contextmanager
+    def _reading_only(self) -> Iterator[None]:
+        """Read the memory as it is, write nothing, and drop no further writes."""
+        writes, dropped = self.memory_writes, self.write_dropout
+        self.memory_writes, self.write_dropout = False, 0.0
+        try:
+            yield
+        finally:
+            self.memory_writes, self.write_dropout = writes, dropped
 
     def _encode(
         self, values: Tensor, cache: MemoryCache | None, after: int | None, *, memories_only: bool = False
     ) -> tuple[Tensor, tuple[MemoryState, ...]]:
-        """The transformer on embedded rows ``(B, L, D)``; ``B`` counts sequences if channels are independent.
+        """The transformer on tokens ``(B, N, D)``; ``B`` counts sequences if channels are independent.
 
         Returns:
-            ``(B, D)``, the hidden state of the last row, meaningless with ``memories_only``, which stops at the last
+            ``(B, D)``, the hidden state of the last token, meaningless with ``memories_only``, which stops at the last
             memory; and the memories after so many tokens (None: no memories), first layer first.
         """
         model, fast = self.transformer, self.memory_engine == "fast"
@@ -248,7 +279,7 @@ class TimeSeriesTitansTransformer(nn.Module):
                     x = add(remembered.retrieved)
             attention_in, add = attention_branch(x)
             if fast and not attention_uncovered(attention):
-                last_only = i == len(model.layers)  # the head reads the last row only
+                last_only = i == len(model.layers)  # the head reads the last token only
                 attended, own_values = attend(
                     attention, attention_in, first_values, gates, last_only=last_only, derived=self._derived
                 )
@@ -281,7 +312,7 @@ class TimeSeriesTitansTransformer(nn.Module):
         return cache.detached() if detach else cache
 
     def prepare(self, pairs: Pairs) -> None:
-        """Solve the ridge regression that anchors outputs which are not inputs; called before training."""
+        """Solve the ridge regression that gives a forecast its level, if there is one; called before training."""
         self.normalization.prepare(pairs)
 
     def freeze_non_memory_params(self) -> None:
@@ -307,14 +338,15 @@ class TimeSeriesTitansTransformer(nn.Module):
     def write_unit(self, lookback: int) -> tuple[int, int]:
         """Rows and tokens of the smallest unit that can be carried, `BenchError` if not shorter than the window."""
         longterm = self.transformer.num_longterm_mem_tokens
-        rows, tokens = smallest_unit(self.transformer.segment_len, longterm, self.chunk)
-        if reason := no_unit(rows, longterm, self.chunk, lookback):
+        patches, tokens = smallest_unit(self.transformer.segment_len, longterm, self.chunk)
+        if reason := no_unit(patches, longterm, self.chunk, lookback // self.patch_len):
             raise BenchError(f"titans: {reason}")
-        return rows, tokens
+        return patches * self.patch_len, tokens
 
     def _whole_chunks(self, length: int) -> int:
         """Tokens of a window of ``length`` rows that fill whole chunks."""
-        tokens: int = length + (length - 1) // self.transformer.segment_len * self.transformer.num_longterm_mem_tokens
+        patches, longterm = length // self.patch_len, self.transformer.num_longterm_mem_tokens
+        tokens: int = patches + (patches - 1) // self.transformer.segment_len * longterm
         return tokens // self.chunk * self.chunk
 
     def _positions(self, length: int) -> Tensor:

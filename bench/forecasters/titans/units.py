@@ -8,7 +8,7 @@ from bench.contracts.errors import BenchError
 
 
 def smallest_unit(segment: int, longterm: int, chunk: int) -> tuple[int, int]:
-    """Rows and tokens of the smallest unit of a memory that can be carried: whole chunks, and whole segments.
+    """Patches and tokens of the smallest unit of a memory that can be carried: whole chunks, and whole segments.
 
     Without long-term tokens behind each segment, segments have no effect on what is written.
     """
@@ -18,13 +18,13 @@ def smallest_unit(segment: int, longterm: int, chunk: int) -> tuple[int, int]:
     return segments * segment, segments * (segment + longterm)
 
 
-def no_unit(rows: int, longterm: int, chunk: int, lookback: int) -> str:
-    """Why a memory cannot be carried in units of so many rows; empty if it can."""
-    if not longterm or rows < lookback:
+def no_unit(unit: int, longterm: int, chunk: int, patches: int) -> str:
+    """Why a memory cannot be carried in units of so many patches of a window; empty if it can."""
+    if not longterm or unit < patches:
         return ""
     return (
         f"with {longterm} long-term tokens behind each segment, and memory chunks of {chunk}, the memory is carried in "
-        f"units of {rows} rows, which must be fewer than the lookback of {lookback}."
+        f"units of {unit} tokens, which must be fewer than a window's {patches}."
     )
 
 

@@ -47,8 +47,13 @@ def task_refusals(
         device: Kind of device; None if not known yet.
         carried: Whether a strategy carries the memory; training does if ``walk_share`` is above 0.
     """
-    chunk, segment = config.window_sizes(task.lookback)
-    tokens = task.lookback + (task.lookback - 1) // segment * config.num_longterm_mem_tokens
+    rows = config.token_rows(task)
+    if task.lookback % rows:
+        yield f"a window of {task.lookback} rows is not whole tokens of patch_len={rows} rows."
+        return
+    chunk, segment = config.window_sizes(task)
+    patches = task.lookback // rows
+    tokens = patches + (patches - 1) // segment * config.num_longterm_mem_tokens
     batch = config.neural_memory_batch_size
     if chunk > tokens:
         yield (f"a window of {tokens} tokens holds no memory chunk of {chunk}, so nothing would be written.")
@@ -72,20 +77,20 @@ def task_refusals(
         yield (
             "max_grad_norm divides by the norm of a surprise, which is zero where attention sees one key in a chunk."
         )
-    if segment >= task.lookback:
+    if segment >= patches:
         if config.num_longterm_mem_tokens:
             yield (
-                f"long-term tokens stand between segments, and a window of {task.lookback} rows is one segment of "
+                f"long-term tokens stand between segments, and a window of {patches} tokens is one segment of "
                 f"{segment}."
             )
         if config.sliding_window_attn:
             yield (
-                f"sliding_window_attn slides over segments, and a window of {task.lookback} rows is one segment of "
+                f"sliding_window_attn slides over segments, and a window of {patches} tokens is one segment of "
                 f"{segment}."
             )
     elif carried or config.walk_share:
         unit, _ = smallest_unit(segment, config.num_longterm_mem_tokens, chunk)
-        if reason := no_unit(unit, config.num_longterm_mem_tokens, chunk, task.lookback):
+        if reason := no_unit(unit, config.num_longterm_mem_tokens, chunk, patches):
             yield reason
     if config.channels == "independent" and not task.target_index:
         yield HIDDEN_TARGETS
@@ -111,7 +116,7 @@ def ways_out(config: TitansConfig, task: Task, device: str | None = None, *, car
         return not any(refusals(change))
 
     switches = {name: off for name, off in OFF.items() if getattr(config, name) != off}
-    sizes = _sizes(config, task.lookback)
+    sizes = _sizes(config, task)
     singles: list[list[Change]] = [[{name: value} for value in values] for name, values in sizes.items()]
     singles += [[dict([switch])] for switch in switches.items()]
     firsts = [_first(changes, works) for changes in singles]
@@ -143,17 +148,20 @@ def _setting(name: str, value: object) -> str:
     return f"no {name}" if value is None else f"{name} = {json.dumps(value)}"
 
 
-def _sizes(config: TitansConfig, lookback: int) -> dict[str, list[int | None]]:
+def _sizes(config: TitansConfig, task: Task) -> dict[str, list[int | None]]:
     """Other values of each option that cuts a window, nearest to the present one first, the larger of two first."""
-    chunk, segment = config.window_sizes(lookback)
+    chunk, segment = config.window_sizes(task)
+    rows, tokens = config.token_rows(task), task.lookback // config.token_rows(task)
     batch, longterm = config.neural_memory_batch_size, config.num_longterm_mem_tokens
     found: dict[str, list[int | None]] = {
-        "segment_len": _near(segment, range(1, lookback)),
+        "segment_len": _near(segment, range(1, tokens)),
         "num_longterm_mem_tokens": _near(longterm, range(longterm)),
-        "neural_memory_segment_len": _near(chunk, range(1, lookback + 1)),
+        "neural_memory_segment_len": _near(chunk, range(1, tokens + 1)),
     }
+    if config.patch_len is not None:
+        found["patch_len"] = _near(rows, range(1, task.lookback + 1))
     if batch is not None:
-        most = lookback * (1 + longterm)
+        most = tokens * (1 + longterm)
         return {"neural_memory_batch_size": [*_near(batch, range(chunk, most + 1, chunk)), None]} | found
     return found
 
