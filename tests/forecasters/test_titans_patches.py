@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.contracts.config import build
 from bench.contracts.errors import BenchError
-from bench.contracts.forecaster import FORECASTERS, Pairs, Task, TrainingConfig
+from bench.contracts.forecaster import FORECASTERS, PARTS, Pairs, Task, TrainingConfig, abilities, parameters_of
 from bench.evaluation.isolation import seeded
 from bench.evaluation.pretraining import Recipe, train_by_gradients
 from bench.forecasters.titans.carry import Carry
@@ -179,3 +179,12 @@ def test_the_earlier_model_is_there_by_options() -> None:
     forecast = model(torch.from_numpy(np.sin(np.arange(24, dtype=np.float32)).reshape(1, 12, 2)))
     expected = [-0.34932721, -0.1884397, -0.34401718, -0.26175168, -0.00431252, -1.14859581]
     np.testing.assert_allclose(forecast.detach().flatten().tolist(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, ROW_TOKENS, {"revin_affine": True}])
+def test_head_and_backbone_hold_each_trained_weight_once(options: dict[str, Any]) -> None:
+    model = titans(**options)
+    assert {"head", "memory", "gradients"} <= abilities(Titans)
+    trained = sorted(name for name, weight in model.named_parameters() if weight.requires_grad)
+    assert sorted(name for part in PARTS for name in parameters_of(model, part)) == trained
+    assert set(parameters_of(model, "head")) == {"prediction_head.weight", "prediction_head.bias"}

@@ -64,6 +64,8 @@ class TimeSeriesTitansTransformer(nn.Module):
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"memory"})
+    head_modules: ClassVar[tuple[str, ...]] = ("prediction_head",)
+    backbone_modules: ClassVar[tuple[str, ...]] = ("normalization", "input_projection", "transformer")
 
     def __init__(
         self,
