@@ -25,6 +25,9 @@ SMALLEST_EIGENVALUE = 1e-3
 MIX_RATE, MIX_KEPT = 8.0, 0.95
 """Learning rate of the exponential weights, and what a chunk leaves of the losses before it."""
 
+PAIRS_IN_HORIZON = 8
+"""So many pairs that start within a horizon are written by default."""
+
 Rates = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
 
 
@@ -34,10 +37,12 @@ class ErrorMemoryConfig(StrategyConfig):
     Attributes:
         pair_power: How far windows are whitened before they are keys, from 0 (as they are) to 0.5 (all directions of
             the training windows alike).
-        pair_step: Pairs in a chunk at which the step is a half: it is ``n / (n + pair_step)`` for n pairs. None (in
-            TOML, ``"none"``) writes nothing.
+        pair_step: Rows that a chunk's pairs stand for at which the step is a half: it is ``r / (r + pair_step)``, where
+            r is the number of pairs times ``pair_every``. None (in TOML, ``"none"``) writes nothing.
         pair_rates: Factors of that step, one for each memory. The answers of several memories are mixed by exponential
             weights on their errors.
+        pair_every: Rows between the pairs that are written; pairs between them, which overlap these, are left out.
+            None is an eighth of the horizon.
         pair_chunk: Most pairs that are written against the same weights.
         pair_decay: Share of a memory that each chunk forgets.
         pair_per_channel: Whether each target has memories of its own, or all share them. Targets that are not inputs
@@ -47,6 +52,7 @@ class ErrorMemoryConfig(StrategyConfig):
     pair_power: float = Field(0.375, ge=0, le=0.5)
     pair_step: Annotated[NonNegativeFloat | None, BeforeValidator(lambda v: None if v == "none" else v)] = 8.0
     pair_rates: Rates = (1.0, 2.0)
+    pair_every: PositiveInt | None = None
     pair_chunk: PositiveInt = 24
     pair_decay: float = Field(0.0, ge=0, le=1)
     pair_per_channel: bool = False
@@ -68,6 +74,7 @@ class ErrorMemory:
         weights: ``(R, G, F, M)``, the memories, zero at first: R rates, G channels with memories of their own or 1, F
             the width of a key and M that of a value; ``F = L + 1`` and ``M = H`` where targets are inputs.
         losses: ``(R,)``, squared errors of the answers, in units of those without a memory; a discounted sum.
+        every: Rows between the pairs that are written.
         chunks: Chunks written so far.
     """
 
@@ -84,6 +91,7 @@ class ErrorMemory:
         own = task.targets if config.pair_per_channel and task.target_index is not None else 1
         self.weights = self.whitening.new_zeros(len(self.rates), own, *moment.shape)
         self.losses = self.whitening.new_zeros(len(self.rates))
+        self.every = config.pair_every or max(1, task.horizon // PAIRS_IN_HORIZON)
         self.chunks = 0
 
     @property
@@ -115,10 +123,11 @@ class ErrorMemory:
             keys, values = self._keys(x), self._by_memory(outcome(y, y.new_zeros(()), self.task))
             errors = values - keys @ self.weights
             surprise = keys.transpose(1, 2) @ errors / keys.square().sum(dim=(1, 2)).view(-1, 1, 1)
-            step = len(x) / (len(x) + self.config.pair_step)
+            covered = len(x) * self.every
+            step = covered / (covered + self.config.pair_step)
             self.weights = (1 - self.config.pair_decay) * self.weights + step * self.rates * surprise
             without = values.square().mean().clamp(min=torch.finfo(values.dtype).tiny)
-            share = len(x) / self.config.pair_chunk
+            share = covered / self.config.pair_chunk
             self.losses = MIX_KEPT**share * self.losses + share * errors.square().mean(dim=(1, 2, 3)) / without
             self.chunks += 1
 
@@ -165,8 +174,12 @@ class RemembersErrors(Strategy):
     def adapt(self, feedback: Feedback) -> None:
         """Keep the pairs until the next forecast."""
         super().adapt(feedback)
-        if len(feedback) and self.remembers():
-            self._released.append(feedback)
+        if not self.remembers():
+            return
+        written = feedback.origins % self.errors.every == 0
+        if written.any():
+            kept = torch.from_numpy(written).to(feedback.x.device)
+            self._released.append(Feedback(feedback.x[kept], feedback.y[kept], feedback.origins[written]))
 
     @torch.no_grad()
     def predict(self, windows: Tensor) -> Tensor:

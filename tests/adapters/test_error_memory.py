@@ -168,6 +168,41 @@ def test_what_is_written_is_what_a_missed() -> None:
     assert d.strategy.errors.chunks == len(a.forecasts) - 1  # nothing has matured at the first block
 
 
+@pytest.mark.parametrize(("given", "horizon", "every"), [(None, 24, 3), (None, 1, 1), (None, 9, 1), (5, 24, 5)])
+def test_pairs_between_those_written_are_left_out(given: int | None, horizon: int, every: int) -> None:
+    task = Task(L, horizon, 3, 3, (0, 1, 2))
+    assert ErrorMemory(history(), task, ErrorMemoryConfig(pair_every=given)).every == every
+
+
+def test_every_third_pair_is_written_whatever_the_blocks_and_takes_the_step_of_three() -> None:
+    written: list[int] = []
+
+    def watch(strategy: Any) -> None:
+        missed = strategy.missed
+
+        def spy(feedback: Any, forecasts: Tensor) -> Tensor:
+            written.extend(feedback.origins.tolist())
+            found: Tensor = missed(feedback, forecasts)
+            return found
+
+        strategy.missed = spy
+
+    found = []
+    for stride in (1, 5):
+        written.clear()
+        serve("titans-d", protocol(stride=stride, warm_start=True), watch=watch, pair_every=3)
+        found.append([s for s in written if s < START])
+        assert all(s % 3 == 0 for s in written)
+        assert len(written) > 5
+    assert found[0] == found[1]
+    one, three = memory(pair_every=1, pair_rates=(1.0,)), memory(pair_every=3, pair_rates=(1.0,))
+    windows, missed = normal(4, L, 3), normal(4, H, 3)
+    for errors in (one, three):
+        errors.whitening = torch.eye(L + 1)
+        errors.write(windows, missed)
+    torch.testing.assert_close(three.weights, one.weights * (12 / 20) / (4 / 12))
+
+
 def test_stale_is_d_until_the_stream_begins_and_is_not_written_after() -> None:
     d, stale = serve("titans-d", RULES), serve("titans-d-stale", RULES)
     before = [t for t in d.forecasts if t < START]
