@@ -57,7 +57,7 @@ class ExperimentResults:
     Example:
         >>> from bench import ExperimentResults
         >>> ExperimentResults("reports/example/results/default").leaderboard["entry"].head(1).item()
-        'rls'
+        'titans-d'
     """
 
     def __init__(self, folder: Path | str) -> None:
