@@ -34,27 +34,43 @@ def questions(strategies: Iterable[PluginRecord]) -> list[Question]:
     return sorted(found, key=lambda question: question.one)
 
 
-def ablations(entries: pd.DataFrame, pairs: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
-    """Answer every question that the verdicts of one scenario can answer.
+def contrasts(entries: pd.DataFrame, questions: Sequence[Question]) -> list[tuple[Question, str, str]]:
+    """The pairs of entries that answer each question.
 
     Entries are paired on the same forecaster. If ``other`` ran with several options, the entry with the options of
     ``one`` is taken, else the one with defaults, else the first.
 
     Args:
         entries: Columns ``entry, strategy, base, strategy_config``, a row for each entry.
+
+    Returns:
+        Question, entry of ``one``, entry of ``other``.
+    """
+    known: list[dict[Any, Any]] = entries.to_dict("records")
+    return [
+        (question, first["entry"], second)
+        for question in questions
+        for first in known
+        if first["strategy"] == question.one
+        and (second := _counterpart(first, [row for row in known if row["strategy"] == question.other])) is not None
+    ]
+
+
+def ablations(entries: pd.DataFrame, pairs: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
+    """Answer every question that the verdicts of one scenario can answer.
+
+    Args:
+        entries: As `contrasts` takes them.
         pairs: From `verdicts_of` the entries.
 
     Returns:
         Columns ``subject, strategy, against`` (strategies), and those of ``pairs``.
     """
-    known: list[dict[Any, Any]] = entries.to_dict("records")
     found = []
-    for question in questions:
-        for first in (row for row in known if row["strategy"] == question.one):
-            second = _counterpart(first, [row for row in known if row["strategy"] == question.other])
-            seen = seen_from(pairs, first["entry"])
-            named = {"subject": question.subject, "strategy": question.one, "against": question.other}
-            found.append(seen[seen["other"] == second].assign(**named))
+    for question, first, second in contrasts(entries, questions):
+        seen = seen_from(pairs, first)
+        named = {"subject": question.subject, "strategy": question.one, "against": question.other}
+        found.append(seen[seen["other"] == second].assign(**named))
     if not found:
         return pd.DataFrame()
     rows = pd.concat(found, ignore_index=True)

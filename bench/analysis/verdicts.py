@@ -1,9 +1,10 @@
 """Verdicts of one stream: who is better than whom, by how much, how sure that is, and what could have been found.
 
 Every verdict is a `skill_test`, and verdicts of one family are adjusted for each other: the chance that any of them is
-false is at most 5 %. A stream has two families: each entry against the frozen forecaster, and all other pairs. A pair
-has one verdict, wherever it stands. Over several datasets each entry has a verdict against the frozen forecaster, one
-family again. Verdicts on anything else are exploratory: of what they find, a share of at most 5 % is false on average.
+false is at most 5 %. A stream has three families: each entry against the frozen forecaster, the ablations that
+strategies state of themselves, and all other pairs. A pair has one verdict, wherever it stands. Over several datasets
+each entry has a verdict against the frozen forecaster, one family again. Verdicts on anything else are exploratory: of
+what they find, a share of at most 5 % is false on average.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ COLUMNS = [*SURE, "mse_change", "stretches", "seeds"]
 found with 80 % probability, and what limits it (``limit``: ``seeds``, ``length`` or, over datasets, ``datasets``);
 ``mse_change``: of the mean MSE, in percent of the second's; ``stretches`` and ``seeds`` that were compared.
 """
+FAMILIES = ("frozen", "ablations", "pairs")
 OVER = ["entry", "datasets", "scenarios", "better", "worse"]
 
 
@@ -79,23 +81,33 @@ def verdicts(
     return pd.DataFrame(rows, columns=None if rows else [*names, *COLUMNS])
 
 
-def verdicts_of(entries: pd.DataFrame, errors: Mapping[str, pd.DataFrame], stretch: int) -> pd.DataFrame:
+def verdicts_of(
+    entries: pd.DataFrame,
+    errors: Mapping[str, pd.DataFrame],
+    stretch: int,
+    planned: Iterable[tuple[str, str]] = (),
+) -> pd.DataFrame:
     """One verdict on each pair of a stream's entries.
 
-    An entry and the frozen forecaster (see `reference_base`) are of one family, all other pairs of another.
+    An entry and the frozen forecaster (see `reference_base`) are of one family, planned pairs of another, and all other
+    pairs of a third.
 
     Args:
         entries: Columns ``entry, strategy, base``, a row for each entry, best first; of several references on one
             forecaster the first counts.
+        planned: Pairs of entries that were to be compared before any result was known.
 
     Returns:
-        Columns ``one, other`` (the better place first), ``family`` (``frozen`` or ``pairs``) and `COLUMNS`.
+        Columns ``one, other`` (the better place first), ``family`` (`FAMILIES`) and `COLUMNS`.
     """
     known = entries[entries["entry"].isin(list(errors))]
     order, frozen = known["entry"].tolist(), references(known, FROZEN)
-    families: dict[str, list[Pair]] = {"frozen": [], "pairs": []}
+    asked = {frozenset(pair) for pair in planned}
+    families: dict[str, list[Pair]] = {family: [] for family in FAMILIES}
     for one, other in combinations(order, 2):
-        family = "frozen" if other == frozen.get(one) or one == frozen.get(other) else "pairs"
+        family = "ablations" if {one, other} in asked else "pairs"
+        if other == frozen.get(one) or one == frozen.get(other):
+            family = "frozen"
         families[family].append(Pair({"one": one, "other": other, "family": family}, errors[one], errors[other]))
     frames = [verdicts(family, stretch, names=["one", "other", "family"]) for family in families.values()]
     found = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)

@@ -39,7 +39,10 @@ ERRORS = {entry: noisy(2.0**i, i) for i, entry in enumerate(["rls", "frozen + u"
 ERRORS["titans-a + u"] = ERRORS["frozen + u"] * np.random.default_rng(9).uniform(0.9, 1.1, (400, 3))
 
 
-def test_every_pair_has_one_verdict_in_one_of_two_families() -> None:
+def test_every_pair_has_one_verdict_in_one_family() -> None:
+    asked = verdicts_of(KNOWN, ERRORS, 7, [("persistence", "rls"), ("frozen + u", "rls")])
+    assert asked.loc[asked["family"] == "ablations", ["one", "other"]].to_numpy().tolist() == [["rls", "persistence"]]
+    assert asked["family"].value_counts().to_dict() == {"pairs": 6, "frozen": 3, "ablations": 1}
     found = verdicts_of(KNOWN, ERRORS, 7)
     assert len(found) == 10
     assert found[["one", "other"]].to_numpy().tolist()[:2] == [["rls", "titans-a + u"], ["rls", "frozen + u"]]

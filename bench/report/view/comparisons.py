@@ -7,6 +7,7 @@ import pandas as pd
 from bench.analysis import (
     Pair,
     ablations,
+    contrasts,
     cost_table,
     references,
     turned,
@@ -47,7 +48,9 @@ def verdict_table(results: Results) -> pd.DataFrame:
 
 def _verdicts(results: Results, scenario: str) -> pd.DataFrame:
     entries = _ranked(results, scenario)
-    return verdicts_of(entries, results.errors_by_seed(scenario), results.stretch(scenario) if len(entries) else 1)
+    stretch = results.stretch(scenario) if len(entries) else 1
+    planned = [(one, other) for _, one, other in contrasts(entries, results.questions)]
+    return verdicts_of(entries, results.errors_by_seed(scenario), stretch, planned)
 
 
 def _ranked(results: Results, scenario: str) -> pd.DataFrame:
