@@ -43,6 +43,8 @@ def canary(cls: type[Strategy], cuts: Iterable[int] | None = None, hidden: bool 
 class Honest(Strategy):
     """The last row, and a correction learned from matured pairs."""
 
+    takes_issued = True
+
     def setup(self) -> None:
         self.origin = len(self.history)
         self.bias = torch.zeros(self.history.targets.shape[1])
@@ -84,7 +86,9 @@ class LooksUpTheStack(Cheat):
 
 def parts_of(feedback: Feedback) -> list[Tensor]:
     """All that a strategy is handed with the pairs, those that have only begun among them."""
-    parts = [feedback.x, feedback.y, torch.from_numpy(feedback.origins)]
+    assert feedback.present is not None
+    assert feedback.issued is not None
+    parts = [feedback.x, feedback.y, torch.from_numpy(feedback.origins), feedback.present, feedback.issued]
     if (partial := feedback.partial) is not None:
         parts += [partial.x, partial.y, partial.known, torch.from_numpy(partial.origins)]
     return parts

@@ -69,6 +69,10 @@ class PartialLabels:
     def __len__(self) -> int:
         return len(self.origins)
 
+    def to(self, device: torch.device) -> PartialLabels:
+        """The same, on a device."""
+        return replace(self, x=self.x.to(device), y=self.y.to(device), known=self.known.to(device))
+
 
 @dataclass(frozen=True)
 class Feedback:
@@ -80,22 +84,25 @@ class Feedback:
         origins: ``(P,)`` int64: the row where each truth starts.
         partial: Where labels are ``partial``, the pairs that have begun since; each comes at every block until it
             matures. None otherwise.
+        present: ``(L, C_in)`` float32, scaled: the window of the block's first origin, whose forecast is asked next.
+        issued: ``(P, H, C_out)`` float32, scaled: what the strategy had forecast for each pair; NaN where its origin
+            was not forecast, as between strides. None unless the class says ``takes_issued``.
     """
 
     x: Tensor
     y: Tensor
     origins: NDArray[np.int64]
     partial: PartialLabels | None = None
+    present: Tensor | None = None
+    issued: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.origins)
 
     def to(self, device: torch.device) -> Feedback:
         """The same, on a device."""
-        partial = self.partial
-        if partial is not None:
-            partial = replace(partial, x=partial.x.to(device), y=partial.y.to(device), known=partial.known.to(device))
-        return replace(self, x=self.x.to(device), y=self.y.to(device), partial=partial)
+        moved = {name: getattr(self, name) for name in ("x", "y", "partial", "present", "issued")}
+        return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,7 @@ class Strategy:
         reads_exogenous: False for a strategy that does not itself look at inputs which are no targets, where the
             targets are inputs too; what its forecaster does with them is the forecaster's to say.
         reads: False for a strategy whose forecasts depend on no row at all.
+        takes_issued: Whether feedback brings what it had forecast for the pairs (``Feedback.issued``).
         heavy: Whether it trains in service: its runs take long, and are started early.
         carries: What lasts from one block to the next, in a few words; printed in the report.
         tiny: Values of ``Config`` that make it cheap, for the contract checks.
@@ -174,6 +182,7 @@ class Strategy:
     needs: ClassVar[frozenset[str]] = frozenset()
     reads: ClassVar[bool] = True
     reads_exogenous: ClassVar[bool] = True
+    takes_issued: ClassVar[bool] = False
     heavy: ClassVar[bool] = False
     carries: ClassVar[str] = "nothing"
     tiny: ClassVar[dict[str, Any]] = {}

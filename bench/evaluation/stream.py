@@ -166,6 +166,8 @@ class Stream:
     def __post_init__(self) -> None:
         self._seen = self._first = self._next_pair = self.stage.first_origin
         self._observes, self._adapts = (has_own(self.strategy, name) for name in ("observe", "adapt"))
+        self._takes_issued = self._adapts and getattr(self.strategy, "takes_issued", False)
+        self._issued: dict[int, Singles] = {}  # forecasts of pairs that have not been released yet
         self.start_watches()
         self._first_watches = self.adapt_watch, self.predict_watch
 
@@ -236,7 +238,10 @@ class Stream:
         with predicting:
             forecast = plain_array(self.strategy.predict(windows.to(self.device)))
             del windows
-        return self._checked(forecast, origins)
+        self._check(forecast, origins)
+        if self._takes_issued:
+            self._issued.update(zip(origins.tolist(), forecast, strict=True))
+        return forecast
 
     def _release(self, t: int) -> tuple[torch.Tensor | None, Feedback | None]:
         """What became known by ``t``: new rows, and newly matured pairs; None for what the strategy does not use."""
@@ -248,10 +253,27 @@ class Stream:
             origins = matured_origins(self._next_pair, t, protocol, self._first)
             apart = 0 if protocol.is_sparse else 1
             partial = self._partial_labels(t) if protocol.labels == "partial" else None
-            feedback = Feedback(stage.windows_at(origins, apart), stage.labels_at(origins, apart), origins, partial)
+            feedback = Feedback(
+                stage.windows_at(origins, apart),
+                stage.labels_at(origins, apart),
+                origins,
+                partial,
+                present=torch.from_numpy(stage.inputs[t - protocol.lookback : t].copy()),
+                issued=self._take_issued(origins, t) if self._takes_issued else None,
+            )
         self._seen = t
         self._next_pair = max(self._next_pair, t - protocol.lag + 1)
         return rows, feedback
+
+    def _take_issued(self, origins: NDArray[np.int64], t: int) -> torch.Tensor:
+        """Forecasts of newly matured pairs; those of all pairs that were considered are no longer kept."""
+        protocol = self.stage.protocol
+        considered = range(self._next_pair, t - protocol.lag + 1)
+        made = {s: self._issued.pop(s) for s in considered if s in self._issued}
+        issued = np.full((len(origins), protocol.horizon, self.stage.targets.shape[1]), np.nan, dtype=np.float32)
+        for forecast, s in zip(issued, origins.tolist(), strict=True):
+            forecast[...] = made.get(s, np.nan)
+        return torch.from_numpy(issued)
 
     def _partial_labels(self, t: int) -> PartialLabels:
         """The pairs whose truth is partly known at ``t``, of those that are released at all."""
@@ -264,11 +286,10 @@ class Stream:
         y = stage.targets[np.minimum(rows, known_rows - 1)] * known[..., None]
         return PartialLabels(stage.windows_at(origins), torch.from_numpy(y), torch.from_numpy(known), origins)
 
-    def _checked(self, forecast: Singles, origins: NDArray[np.int64]) -> Singles:
+    def _check(self, forecast: Singles, origins: NDArray[np.int64]) -> None:
         expected = (len(origins), self.stage.protocol.horizon, self.stage.targets.shape[1])
         if forecast.shape != expected:
             raise StreamError(f"predict returned shape {forecast.shape}, expected (K, H, C_out) = {expected}")
-        return forecast
 
     def _flush(self, waiting: list[tuple[NDArray[np.int64], Singles]], score: Score) -> None:
         """Score what waits, up to a forecast that is not finite."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -31,6 +32,7 @@ class Recorder:
     targets: int
     events: list[tuple[str, Any]] = field(default_factory=list)
     forecasts: list[NDArray[np.float32]] = field(default_factory=list)
+    takes_issued = True
 
     def observe(self, rows: torch.Tensor) -> None:
         self.events.append(("observe", rows))
@@ -131,6 +133,33 @@ def test_each_pair_is_released_once_in_order_and_never_early(stage: PreparedSeri
         for s, x, y in zip(feedback.origins, feedback.x, feedback.y, strict=True):
             np.testing.assert_array_equal(x, stage.inputs[s - protocol.lookback : s])
             np.testing.assert_array_equal(y, stage.targets[s : s + protocol.horizon])
+
+
+@thorough
+@given(stages(), st.integers(0, 5))
+def test_feedback_has_what_was_forecast_and_the_present_window(stage: PreparedSeries, delay: int) -> None:
+    protocol = stage.protocol.model_copy(update={"delay": delay})
+    stage = replace(stage, protocol=protocol)
+    recorder = Recorder(protocol, stage.targets.shape[1])
+    service, kept, split = Stream(stage, cast(Strategy, recorder), CPU), list[int](), stage.series.split
+    for start, end in ((split.train, split.validation), (split.validation, split.end))[not protocol.warm_start :]:
+        service.run(start, end, lambda *_: None, lambda _: kept.append(len(service._issued)))
+    issued: dict[int, NDArray[np.float32]] = {}
+    for block, feedback, made in zip(schedule(stage), recorder.of("adapt"), recorder.forecasts, strict=True):
+        np.testing.assert_array_equal(feedback.present, stage.inputs[block[0] - protocol.lookback : block[0]])
+        unasked = np.full(made.shape[1:], np.nan)
+        expected = [issued.get(s, unasked) for s in feedback.origins.tolist()]
+        np.testing.assert_array_equal(feedback.issued, np.reshape(expected, (-1, *made.shape[1:])))
+        issued |= zip(block, made, strict=True)
+    assert max(kept) <= (protocol.horizon + delay) // protocol.stride + protocol.block + 1
+
+
+def test_forecasts_come_back_only_to_those_who_take_them() -> None:
+    stage = PreparedSeries.of(numbered(60, Split(20, 30, 60)), Protocol(lookback=4, horizon=3, stride=1))
+    recorder = Recorder(stage.protocol, 2)
+    recorder.takes_issued = False
+    serve(stage, recorder)
+    assert {feedback.issued for feedback in recorder.of("adapt")} == {None}
 
 
 @thorough
@@ -312,7 +341,7 @@ def test_a_limit_stops_the_stream_and_it_goes_on_from_there() -> None:
 def hand_overs(events: list[tuple[str, Any]]) -> Iterator[torch.Tensor]:
     for kind, what in events:
         if kind == "adapt":
-            yield from (what.x, what.y, torch.from_numpy(what.origins))
+            yield from (what.x, what.y, what.present, what.issued, torch.from_numpy(what.origins))
         else:
             yield what
 
@@ -338,9 +367,10 @@ class Scribbler(Recorder):
         rows.fill_(torch.nan)
 
     def adapt(self, feedback: Feedback) -> None:
-        super().adapt(Feedback(feedback.x.clone(), feedback.y.clone(), feedback.origins.copy()))
-        feedback.x.fill_(torch.nan)
-        feedback.y.fill_(torch.nan)
+        super().adapt(copy.deepcopy(feedback))
+        for handed in (feedback.x, feedback.y, feedback.present, feedback.issued):
+            assert handed is not None
+            handed.fill_(torch.nan)
         feedback.origins.fill(0)
 
     def predict(self, windows: torch.Tensor) -> torch.Tensor:
@@ -375,6 +405,8 @@ def test_writing_to_what_was_handed_over_changes_nothing_later(stage: PreparedSe
         np.testing.assert_array_equal(one.origins, other.origins)
         np.testing.assert_array_equal(one.x, other.x)
         np.testing.assert_array_equal(one.y, other.y)
+        np.testing.assert_array_equal(one.present, other.present)
+        np.testing.assert_array_equal(one.issued, other.issued)
     assert not stage.history(CPU).inputs.isnan().any()
 
 

@@ -265,3 +265,22 @@ def test_what_was_handed_over_is_never_written_again(preset: str) -> None:
     for changes in CHANGES:
         assert same_as_honest(KeepsWhatItIsGiven, preset=preset, **changes)
     canary(KeepsWhatItIsGiven, preset=preset)
+
+
+class LearnsFromItsErrors(Honest):
+    """Corrects by what its forecasts missed, and by the last row of the window whose forecast is asked next."""
+
+    def adapt(self, feedback: Feedback) -> None:
+        assert feedback.present is not None
+        assert feedback.issued is not None
+        missed = (feedback.y - feedback.issued)[:, 0]
+        known = missed[~missed.isnan().any(dim=1)]
+        if len(known):
+            self.bias = 0.9 * self.bias + 0.1 * known.mean(dim=0)
+        self.bias = 0.99 * self.bias + 0.01 * feedback.present[-1, : len(self.bias)]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_past_forecasts_and_the_present_window_hold_nothing_of_the_future(preset: str) -> None:
+    for changes in CHANGES:
+        canary(LearnsFromItsErrors, preset=preset, **changes)
