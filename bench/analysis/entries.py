@@ -48,9 +48,14 @@ def leaky_scenarios(runs: pd.DataFrame) -> set[str]:
 
 
 def is_barred(frame: pd.DataFrame) -> pd.Series:
-    """Booleans: rows that are never ranked, as their ``group`` is leaky, or their ``audit`` (where known) failed."""
+    """Booleans: rows that are never ranked.
+
+    Their ``group`` is leaky; or, where these columns are there, their ``audit`` failed, or ``labels_from_rows``.
+    """
     barred = frame["group"] == "leaky"
-    return barred | (frame["audit"] == "failed") if "audit" in frame else barred
+    if "audit" in frame:
+        barred |= frame["audit"] == "failed"
+    return barred | frame["labels_from_rows"] if "labels_from_rows" in frame else barred
 
 
 def latest(runs: pd.DataFrame) -> pd.DataFrame:

@@ -41,7 +41,7 @@ def label_curves(runs: pd.DataFrame) -> pd.DataFrame:
         (that ended well), ``failed`` (that did not); ``mse``, scaled, mean over seeds (infinite if one diverged),
         and ``low, high``, its 95 % interval over seeds by Student's distribution (NaN with one seed); ``moves``:
         whether any seed's error differs within the family; ``no_labels``: MSE of frozen on the same forecaster, NaN if
-        there is none or it moves; ``leaky``: whether nothing there is ranked.
+        there is none or it moves; ``leaky``: whether it is not ranked there, as it had labels before their time.
     """
     runs = with_entries(runs)
     runs = runs.assign(**{column: value for column, value in PLAIN.items() if column not in runs})
@@ -141,7 +141,7 @@ def _family(kind: str, name: str, runs: pd.DataFrame) -> pd.DataFrame:
         row = {**here.iloc[0], **_error(here)}
         row["moves"] = bool(differ.get(entry, False))
         row["no_labels"] = reference_errors(frozen, row["base"]).mean() if len(frozen) else float("nan")
-        row["leaky"] = row["labels"] == INSTANT
+        row["leaky"] = row["labels"] == INSTANT or bool(row.get("labels_from_rows", False))
         rows.append({column: row[column] for column in COLUMNS})
     frame = pd.DataFrame(rows, columns=COLUMNS)
     order = frame["way"].map(WAYS.index)

@@ -88,14 +88,14 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """One row for each entry of each scenario, best first.
 
     Returns:
-        Columns ``scenario, rank, entry, strategy, base, group, audit`` (the worst of its runs' ``failed``,
-        ``unaudited`` and ``passed``, if ``runs`` has it), ``seeds`` (that ended well), ``failed, skipped, diverged``
-        (seeds whose error is not finite), ``windows``, the mean over seeds of each of `metrics_of` and of ``val_mse``
-        (infinite if one diverged, NaN if one has no value) and ``<metric>_sd`` (NaN with one seed),
-        ``skill_persistence, skill_frozen`` (percent), and ``undefined_persistence, undefined_frozen``: whether they are
-        NaN because the reference has no error.
-        ``rank`` is by MSE; leaky entries, those that failed the leak canary, those served with instant labels and
-        those without a result have none.
+        Columns ``scenario, rank, entry, strategy, base, group``, ``audit`` (the worst of its runs' ``failed``,
+        ``unaudited`` and ``passed``) and ``labels_from_rows`` (of any run) if ``runs`` has them, ``seeds`` (that ended
+        well), ``failed, skipped, diverged`` (seeds whose error is not finite), ``windows``, the mean over seeds of each
+        of `metrics_of` and of ``val_mse`` (infinite if one diverged, NaN if one has no value) and ``<metric>_sd`` (NaN
+        with one seed), ``skill_persistence, skill_frozen`` (percent), and ``undefined_persistence, undefined_frozen``:
+        whether they are NaN because the reference has no error.
+        ``rank`` is by MSE; leaky entries, those that failed the leak canary, those that took labels from rows which the
+        protocol withholds, those served with instant labels and those without a result have none.
     """
     runs = with_entries(runs).copy()
     for name in BASELINES:
@@ -116,6 +116,8 @@ def _by_entry(runs: pd.DataFrame) -> pd.DataFrame:
     if "audit" in runs:
         worst = runs["audit"].map(AUDITS.index).groupby([runs[key] for key in keys]).min()
         board["audit"] = worst.map(dict(enumerate(AUDITS)))
+    if "labels_from_rows" in runs:
+        board["labels_from_rows"] = runs.groupby(keys)["labels_from_rows"].any()
     ok = runs[runs["status"] == "ok"]
     by_entry = ok.groupby(keys)
 
@@ -155,9 +157,10 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
     Scenarios in which nothing may be ranked, as labels were instant, count in none of the means.
 
     Returns:
-        Columns ``entry, strategy, group, audit`` (as in `leaderboard`), ``scenarios`` (with a result), ``mean_rank``
-        (NaN unless ranked in every scenario), ``skill_persistence, skill_frozen`` (percent, means over scenarios; NaN
-        unless known in each), ``undefined_persistence, undefined_frozen`` (in any scenario), each ``mse <scenario>``.
+        Columns ``entry, strategy, group, audit, labels_from_rows`` (as in `leaderboard`), ``scenarios`` (with a
+        result), ``mean_rank`` (NaN unless ranked in every scenario), ``skill_persistence, skill_frozen`` (percent,
+        means over scenarios; NaN unless known in each), ``undefined_persistence,
+        undefined_frozen`` (in any scenario), each ``mse <scenario>``.
     """
     scenarios = list(dict.fromkeys(board["scenario"]))
     counted = [scenario for scenario in scenarios if not _is_unranked(board[board["scenario"] == scenario])]
@@ -168,6 +171,8 @@ def overall(board: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, object] = {"entry": entry, "strategy": one["strategy"], "group": one["group"]}
         if "audit" in group:
             row["audit"] = min(group["audit"], key=AUDITS.index)
+        if "labels_from_rows" in group:
+            row["labels_from_rows"] = bool(group["labels_from_rows"].any())
         row["scenarios"] = int((by_scenario["seeds"] > 0).sum())
         honest = by_scenario.loc[counted]
         row["mean_rank"] = honest["rank"].mean(skipna=False)

@@ -162,6 +162,8 @@ class Strategy:
         reads_exogenous: False for a strategy that does not itself look at inputs which are no targets, where the
             targets are inputs too; what its forecaster does with them is the forecaster's to say.
         reads: False for a strategy whose forecasts depend on no row at all.
+        labels_from_rows: Whether it takes the truth from rows that it observes. Under sparse or late labels it then has
+            targets that the protocol withholds from others, and is not ranked, unless the targets are no inputs.
         takes_issued: Whether feedback brings what it had forecast for the pairs (``Feedback.issued``).
         heavy: Whether it trains in service: its runs take long, and are started early.
         carries: What lasts from one block to the next, in a few words; printed in the report.
@@ -173,7 +175,7 @@ class Strategy:
         lacks: The same, said by the other one: ``{"carrying the memory": "with-memory"}``.
         colour: In figures, ``#rrggbb``; subclasses do not inherit it. By default reports choose one.
 
-    The last three decide no outcome: where they change in a file, its runs stay valid.
+    The last three and ``labels_from_rows`` decide no outcome: where they change in a file, its runs stay valid.
     """
 
     Config: ClassVar[type[StrategyConfig]] = StrategyConfig
@@ -182,6 +184,7 @@ class Strategy:
     needs: ClassVar[frozenset[str]] = frozenset()
     reads: ClassVar[bool] = True
     reads_exogenous: ClassVar[bool] = True
+    labels_from_rows: ClassVar[bool] = False
     takes_issued: ClassVar[bool] = False
     heavy: ClassVar[bool] = False
     carries: ClassVar[str] = "nothing"

@@ -230,4 +230,4 @@ def _plugin_record(entry: Entry[Any], choice: Choice, config: Any, **about: Any)
 def stated(cls: type[Strategy]) -> dict[str, Any]:
     """What a strategy says of itself in its record."""
     own = {name: vars(cls).get(name, getattr(Strategy, name)) for name in ("ablation_of", "lacks", "colour")}
-    return {"group": cls.group, "carries": cls.carries, "adapts": cls.adapts, **own}
+    return own | {name: getattr(cls, name) for name in ("group", "carries", "adapts", "labels_from_rows")}

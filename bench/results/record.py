@@ -52,7 +52,8 @@ class PluginRecord(Part):
     sha: str = ""  # identity of the code and data behind it (see `bench.contracts.outcomes`)
     group: str = ""  # a strategy's group; empty for a forecaster
     carries: str = ""  # what a strategy carries over; empty for a forecaster
-    adapts: bool = True  # what a strategy says of itself, like the next three (see `bench.Strategy`)
+    adapts: bool = True  # what a strategy says of itself, like the next four (see `bench.Strategy`)
+    labels_from_rows: bool = False
     ablation_of: dict[str, str] = {}
     lacks: dict[str, str] = {}
     colour: str = ""
@@ -293,6 +294,12 @@ class Record(Part):
     timing: Timing | None = None  # of the accuracy run itself (the machine may have been shared)
     seconds: float = 0.0  # wall time of the whole run, pre-training of its own included
     environment: dict[str, Any] = {}  # versions, device, threads, git state, time of day
+
+    @property
+    def labels_from_rows(self) -> bool:
+        """Whether the strategy took, from rows, labels that its protocol brings later or never."""
+        among_inputs = set(self.dataset.targets) <= set(self.dataset.inputs)
+        return self.strategy.labels_from_rows and self.protocol.is_sparse and among_inputs
 
     @property
     def contradiction(self) -> str:

@@ -139,6 +139,8 @@ def test_an_edit_renews_exactly_the_plug_ins_that_import_the_file(
         ("x = 'é'  # é\ny = 1", "x = 'é'  # è\ny = 1", True),
         ("# coding: latin-1\nx = 1", "# coding: utf-8\nx = 1", True),
         ("no python (", "no python  (", False),
+        ("class A:\n    x = 1\n    labels_from_rows = True", "class A:\n    x = 1", True),
+        ("class A:\n    x = 1\n    takes_issued = True", "class A:\n    x = 1", False),
     ],
 )
 def test_what_of_a_text_counts(one: str, other: str, same: bool) -> None:

@@ -20,6 +20,7 @@ from bench.report.figures.canvas import Drawing, drawing_style
 from bench.report.figures.label_curve import draw_label_curve
 from bench.report.figures.palette import Look
 from bench.report.sections.verdict_cells import HEADERS
+from bench.report.view.comparisons import verdict_table
 from bench.report.view.detail import label_errors
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
@@ -85,6 +86,31 @@ def tables(text: str) -> list[list[list[str]]]:
     found = [match.strip().split("\n") for match in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE)]
     cells = [[[cell.strip() for cell in line.split("|")[1:-1]] for line in lines] for lines in found]
     return [[table[0], *table[2:]] for table in cells]
+
+
+def test_labels_from_rows_are_not_ranked_where_labels_are_sparse(tmp_path: Path, fakes: Any) -> None:
+    folder = write_regimes(tmp_path / "r", fakes, {name: REGIMES[name] for name in ("all", "tenth")}, seeds=1)
+    store = Store(folder)
+    for record in store.records():
+        if record.strategy.name == "titans-c":
+            strategy = record.strategy.model_copy(update={"labels_from_rows": True})
+            store.restate(record.model_copy(update={"strategy": strategy}))
+            alone = record.dataset.model_copy(update={"inputs": ["x"]})
+            hidden = record.model_copy(update={"strategy": strategy, "dataset": alone})
+            assert not hidden.labels_from_rows  # rows show no targets
+    results = read_results(folder)
+    tenth, everywhere = results.scenarios
+    ranked = {name: set(results.board_of(name).dropna(subset="rank")["entry"]) for name in results.scenarios}
+    assert ranked[everywhere] - ranked[tenth] == {"titans-c"}
+    pairs = verdict_table(results)
+    assert {name: "titans-c" in {*here["one"], *here["other"]} for name, here in pairs.groupby("scenario")} == {
+        everywhere: True,
+        tenth: False,
+    }
+    text = write_report(folder, tmp_path / "report").read_text(encoding="utf-8")
+    assert "titans-c (labels from rows)" in text
+    (errors, *_) = tables(section(text))
+    assert [row[0] for row in errors if "**" in row[2]] == ["titans-a"]  # at a tenth: titans-c has the lowest error
 
 
 # The section

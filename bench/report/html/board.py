@@ -10,7 +10,7 @@ import pandas as pd
 from bench.report.html.cells import Better, Column, number, numbers, podium, spread_texts
 from bench.report.render.numbers import NONE, brief
 from bench.report.sections.accuracy import measured_by, skill_cell
-from bench.report.sections.audits import MARKS
+from bench.report.sections.audits import marks
 from bench.report.sections.verdict_cells import CLEAR, skill_text
 from bench.report.view.comparisons import against_best, cost_of
 from bench.report.view.loaded import Results
@@ -43,20 +43,13 @@ def board_payload(results: Results) -> dict[str, Any]:
             "entry": row["entry"],
             "scenario": scenarios.index(row["scenario"]),
             "group": groups.index(row["group"]),
-            "marks": _marks(row),
+            "marks": [text.replace("*", "") for text in marks(row, has_result=row["seeds"] > 0)],
             "notes": ", ".join(f"{row[status]} {status}" for status in STATUSES if row[status]),
         }
         for _, row in board.iterrows()
     ]
     columns = [*_errors(results, board), *_costs(results, board), *_sample(board)]
     return {"scenarios": scenarios, "groups": groups, "rows": rows, "columns": [column.json for column in columns]}
-
-
-def _marks(row: pd.Series) -> list[str]:
-    """What stands behind a name: its group unless ``core``, and its audit where that did not go well."""
-    mark = "leaky, not ranked" if row["group"] == "leaky" else str(row["group"])
-    audit = MARKS.get(row["audit"], "").replace("*", "") if row["seeds"] else ""
-    return [text for text in ("" if mark == "core" else mark, audit) if text]
 
 
 def _errors(results: Results, board: pd.DataFrame) -> list[Column]:

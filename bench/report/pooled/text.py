@@ -95,7 +95,7 @@ def _one(found: Pooled, board: pd.DataFrame) -> Table:
 
 def _name(row: pd.Series) -> str:
     has_result = row["seeds"] if "seeds" in row else row["scenarios"]
-    return marked(row["entry"], row["group"], row["audit"] if has_result else "")
+    return marked(row, has_result=has_result > 0)
 
 
 def _sources(found: Pooled) -> Table:

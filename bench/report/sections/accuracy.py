@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.analysis import is_barred, leaky_scenarios
+from bench.analysis import leaky_scenarios
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.contracts.metric import Better
 from bench.report.blocks import Block, Details, Heading, Paragraph, Table, bullets, escape, paragraphs
@@ -166,7 +166,9 @@ def together(results: Results) -> list[Block]:
     columns += [[skill_cell(row, name) for _, row in overall.iterrows()] for name in skills]
     leaky = leaky_scenarios(results.runs)
     for scenario in shown:
-        columns.append(column(overall[f"mse {scenario}"], ~is_barred(overall) & (scenario not in leaky), None))
+        board = results.board_of(scenario)
+        may_be_best = overall["entry"].isin(board.loc[board["rank"].notna(), "entry"])
+        columns.append(column(overall[f"mse {scenario}"], may_be_best, None))
     rows = [
         [entry_names(results)[row["entry"]], *cells]
         for (_, row), cells in zip(overall.iterrows(), zip(*columns, strict=True), strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from bench.contracts.text import one_line
 from bench.report.blocks import Block, Table, escape
 from bench.report.render.numbers import words
@@ -11,21 +13,27 @@ LONGEST = 600
 MARKS = {"failed": "**FAILED the leak canary**, not ranked", "unaudited": "unaudited"}
 
 
-def marked(entry: str, group: str, audit: str = "") -> str:
-    """An entry's name with its group behind it, where that is not ``core``, and what its audit said, where not well."""
-    mark = "leaky, not ranked" if group == "leaky" else group
-    marks = [escape(mark)] if mark not in ("core", "") else []
-    marks += [MARKS[audit]] if audit in MARKS else []
-    return escape(entry) + (f" ({', '.join(marks)})" if marks else "")
+FROM_ROWS = "labels from rows"
+
+
+def marked(row: pd.Series, *, has_result: bool) -> str:
+    """Name of an entry, given its row of a leaderboard; behind it what `marks` says."""
+    found = [text if text in MARKS.values() else escape(text) for text in marks(row, has_result=has_result)]
+    return escape(row["entry"]) + (f" ({', '.join(found)})" if found else "")
+
+
+def marks(row: pd.Series, *, has_result: bool) -> list[str]:
+    """An entry's group, where not ``core``, its audit, where not well, and whether it takes labels from rows."""
+    group, audit = row["group"], MARKS.get(row["audit"], "") if has_result else ""
+    from_rows = FROM_ROWS if row["labels_from_rows"] else ""
+    found = ("leaky, not ranked" if group == "leaky" else "" if group == "core" else group, audit, from_rows)
+    return [text for text in found if text]
 
 
 @derived
 def entry_names(results: Results) -> dict[str, str]:
-    """Each entry's name, `marked`: with its group and, where it has a result, its audit."""
-    return {
-        row["entry"]: marked(row["entry"], row["group"], row["audit"] if row["scenarios"] else "")
-        for _, row in results.overall.iterrows()
-    }
+    """Each entry's name, `marked`."""
+    return {row["entry"]: marked(row, has_result=row["scenarios"] > 0) for _, row in results.overall.iterrows()}
 
 
 def strategies_that(results: Results, standing: str) -> list[str]:
@@ -47,6 +55,11 @@ def audited(results: Results) -> list[str]:
         lines.append(
             "Unaudited: this version of the strategy has not passed the leak canary yet. To lose the mark, run "
             f"{commands} (with `--plugins PATH` for what comes by it), then `bench report`."
+        )
+    if results.board["labels_from_rows"].any():
+        lines.append(
+            "Labels from rows: where labels are sparse or late, it takes from rows what others are not given, and is "
+            "not ranked there; docs/protocol.md has the rule."
         )
     if names := _not_as_run(results):
         titles = words([escape(name) for name in names])

@@ -93,7 +93,7 @@ def _setting(row: pd.Series) -> str:
 
 def _ranked(here: pd.DataFrame) -> pd.DataFrame:
     """The rows that may have the lowest error."""
-    leaky = (here["group"] == "leaky") | (here["way"] == INSTANT) | here["leaky"].astype(bool)
+    leaky = (here["group"] == "leaky") | here["leaky"].astype(bool)
     return here[~leaky & np.isfinite(here["mse"].astype(float))]
 
 
@@ -166,7 +166,7 @@ def _error(own: pd.DataFrame, scenario: str, lowest: pd.Series, decimals: int) -
         return NONE
     row = found.iloc[0]
     cell = with_spread(row["mse"], row["high"] - row["mse"], decimals)
-    return f"**{cell}**" if row["mse"] == lowest.get(scenario) and row["group"] != "leaky" else cell
+    return f"**{cell}**" if len(_ranked(found)) and row["mse"] == lowest.get(scenario) else cell
 
 
 def _notes(results: Results, here: pd.DataFrame) -> str:
