@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bench.contracts.protocol import Protocol
 from bench.contracts.series import DriftSeries
+from bench.contracts.strategy import Strategy
 from bench.evaluation.hidden_rows import KeptRows
 from bench.evaluation.isolation import seeded
 from bench.evaluation.stream import PreparedSeries, blocks
@@ -150,7 +152,7 @@ class Canary:
 
         One row alone may have no effect in good faith: because of a stride, or of labels that come rarely.
         """
-        if not type(self.make(PreparedSeries.of(self.series, self.protocol))).reads:
+        if not self._made_class().reads:
             return True
 
         def moved(rows: Floats, known: int) -> Floats:
@@ -173,8 +175,7 @@ class Canary:
         text = f"not deterministic: two runs on the same data differ at origin {bad}"
         if alike and first_difference(pinned[1], pinned[2], len(self.series)) is not None:
             return NondeterministicError(
-                f"{text}. It draws from a generator that is not its own (numpy's, torch's or Python's). "
-                "Draw from self.rng."
+                f"{text}. It draws from a generator that is not its own (numpy's or Python's). Draw from self.rng."
             )
         _, changed = self._run_and_changed_state()
         if alike or changed:
@@ -187,9 +188,13 @@ class Canary:
             "hidden state that outlasts a run. Draw from self.rng."
         )
 
+    def _made_class(self) -> type[Strategy]:
+        with torch.random.fork_rng(devices=[]):  # to make a strategy seeds torch
+            return type(self.make(PreparedSeries.of(self.series, self.protocol)))
+
     def _run_and_changed_state(self) -> tuple[Digests, list[str]]:
         """Digests of one pass, and names of what outlasts it and was changed by it."""
-        cls = type(self.make(PreparedSeries.of(self.series, self.protocol)))
+        cls = self._made_class()
         before, made, after = lasting_state(cls), self.digests(), lasting_state(cls)
         return made, sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 

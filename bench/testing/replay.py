@@ -33,12 +33,19 @@ MakeStrategy = Callable[[PreparedSeries], Strategy]
 def forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, *, asks: bool = True) -> Forecasts:
     """Forecasts ``(H, C_out)`` by origin, warm start included, up to where the strategy gave up (on NaN, it may).
 
-    They are made, scored and traced (``asks``) as in a run.
+    They are made, scored and traced (``asks``) as in a run. Torch's generator is seeded, and restored afterwards: who
+    learns with dropout, say, is given no other.
 
     Raises:
         TamperingError: The harness's own rows or protocol were written to.
         OrderError: They were kept where they outlast the run.
     """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _forecasts_of(make, series, protocol, asks)
+
+
+def _forecasts_of(make: MakeStrategy, series: DriftSeries, protocol: Protocol, asks: bool) -> Forecasts:
     stage = PreparedSeries.of(series, protocol)
     before = _own(stage)
     strategy = make(stage)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bench.contracts.forecaster import FORECASTERS, abilities
 from bench.contracts.series import DriftEvent, DriftSeries, Split
@@ -88,8 +87,7 @@ class Form:
         def make(stage: PreparedSeries) -> Strategy:
             dataset = Choice(self.dataset, {})
             run = RunSpec("check", self.strategy, self.forecaster, dataset, stage.protocol, seed, "cpu", 1, "")
-            with torch.random.fork_rng(devices=[]):
-                return make_strategy(run, stage, CPU, checkpoints)
+            return make_strategy(run, stage, CPU, checkpoints)
 
         return make
 

@@ -26,7 +26,7 @@ from bench.testing import (
     leak_canary,
 )
 
-from ..cheats import Cheat, FromTorch, Honest, LooksUpTheStack, RewritesTheTruth, canary, hire
+from ..cheats import Cheat, FromNumpy, Honest, LooksUpTheStack, RewritesTheTruth, canary, hire
 from ..conftest import resolved, tiny_series
 
 pytestmark = pytest.mark.usefixtures("young_heap")
@@ -259,7 +259,7 @@ def test_a_forecast_that_is_rewritten_before_it_is_scored_is_a_leak(preset: str)
 @pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize(
     ("cheat", "error"),
-    [(LooksForTheSeries, LeakError), (RewritesTheTruth, TamperingError), (FromTorch, NondeterministicError)],
+    [(LooksForTheSeries, LeakError), (RewritesTheTruth, TamperingError), (FromNumpy, NondeterministicError)],
 )
 def test_the_check_says_under_which_schedule(cheat: type[Strategy], error: type[CheckError]) -> None:
     register_strategy("cheat")(cheat)

@@ -28,7 +28,7 @@ from bench.testing import (
 )
 
 from ..busy import Clock
-from ..cheats import FromTorch, Honest, LooksUpTheStack, RewritesTheTruth, canary, same_as_honest
+from ..cheats import FromNumpy, Honest, LooksUpTheStack, RewritesTheTruth, canary, same_as_honest
 from ..evaluation import test_blind_training as blind
 from ..evaluation import test_plain_forecasts as plain
 from ..evaluation import test_timing
@@ -310,8 +310,7 @@ CASES: dict[str, Case] = {
     "leaves a hook or a mode of torch for the runs after it": said_of("memory", "a function mode", NAMED),
     "leaves something where nothing looks: in other libraries, closures, caches": Case("memory", OUT_OF_SCOPE),
     "keeps notes, and uses them in no run that is served again": Case("memory", OUT_OF_SCOPE),
-    "draws from numpy's shared generator": draws(chance.FromNumpy),
-    "draws from torch's shared generator": draws(FromTorch),
+    "draws from numpy's shared generator": draws(FromNumpy),
     "draws from the system's entropy": draws(chance.FromTheSystem),
     "goes by the clock": draws(chance.FromTheClock),
     "trains on the stage of its callers": in_training("by_the_stage_of_its_callers", is_caught=True),
