@@ -46,12 +46,9 @@ class Retrain(Strategy):
 
     def setup(self) -> None:
         """Keep the history and the origins of its pairs."""
-        L, H = self.protocol.lookback, self.protocol.horizon
         self.inputs, self.targets = self.history.inputs, self.history.targets
         self.start = 0  # the row of the stream that stands first in `inputs`
-        known = ~self.targets.isnan().any(dim=1)
-        whole = known.unfold(0, H, 1).all(dim=1) if len(known) >= H else known[:0]
-        self.origins = torch.nonzero(whole[L:]).flatten() + L
+        self.origins = self.history.pairs(self.protocol).origins
         _require_pairs(self.config, self.protocol, len(self.history))
         self.kept = self.config.rows or len(self.history)
         self.trained_at = len(self.history)

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts.config import Config
+from bench.contracts.forecaster import Pairs
 from bench.contracts.protocol import Protocol
 from bench.contracts.registry import Registry, not_a, not_a_config
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from bench.contracts.forecaster import Task
 
@@ -48,6 +49,13 @@ class History:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def pairs(self, protocol: Protocol) -> Pairs:
+        """The pairs that the rows hold, in order: those with a whole window, and a truth without hidden targets."""
+        L, H = protocol.lookback, protocol.horizon
+        known = ~self.targets.isnan().any(dim=1)
+        whole = known.unfold(0, H, 1).all(dim=1) if len(known) >= H else known[:0]
+        return Pairs(self.inputs, self.targets, whole[L:].nonzero().flatten() + L, L, H)
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,7 @@ class StrategyContext:
     protocol: Protocol
     rng: np.random.Generator
     device: torch.device
+    parts: Any = None
 
     def __post_init__(self) -> None:
         # its own copy: one that is written to, past its being frozen, must not decide what is released when
@@ -153,6 +162,7 @@ class Strategy:
         protocol: Lookback, horizon, stride, block.
         rng: Seeded by the run.
         device: Where tensors live.
+        parts: Networks of its own, trained before service (`make_parts`); its own copy. None for most.
 
     Class attributes:
         Config: The options, overridable from TOML and the command line.
@@ -165,6 +175,7 @@ class Strategy:
         labels_from_rows: Whether it takes the truth from rows that it observes. Under sparse or late labels it then has
             targets that the protocol withholds from others, and is not ranked, unless the targets are no inputs.
         takes_issued: Whether feedback brings what it had forecast for the pairs (``Feedback.issued``).
+        pretrain_options: Fields of ``Config`` that decide what ``parts`` are and how they are trained.
         heavy: Whether it trains in service: its runs take long, and are started early.
         carries: What lasts from one block to the next, in a few words; printed in the report.
         tiny: Values of ``Config`` that make it cheap, for the contract checks.
@@ -186,6 +197,7 @@ class Strategy:
     reads_exogenous: ClassVar[bool] = True
     labels_from_rows: ClassVar[bool] = False
     takes_issued: ClassVar[bool] = False
+    pretrain_options: ClassVar[tuple[str, ...]] = ()
     heavy: ClassVar[bool] = False
     carries: ClassVar[str] = "nothing"
     tiny: ClassVar[dict[str, Any]] = {}
@@ -202,6 +214,7 @@ class Strategy:
         self.protocol = service.protocol
         self.rng = service.rng
         self.device = service.device
+        self.parts = service.parts
         self.setup()
 
     def setup(self) -> None:
@@ -218,6 +231,35 @@ class Strategy:
         Raises:
             BenchError: They cannot; the message says why, and the way out.
         """
+
+    @classmethod
+    def make_parts(cls, config: Any, task: Task, forecaster: Any) -> nn.Module | None:
+        """Untrained networks of the strategy's own, with which it adapts its forecaster; by default none.
+
+        They are trained like a forecaster: once for each forecaster, options and seed, before the stream, while its
+        rows are hidden; kept as a checkpoint for all runs; and in no measured time. Draw from torch's generator, which
+        is seeded.
+
+        Args:
+            config: The options; those that ``pretrain_options`` does not name have their defaults.
+            task: The shapes to serve.
+            forecaster: Pre-trained; a copy.
+        """
+
+    @classmethod
+    def train_parts(
+        cls, parts: nn.Module, forecaster: Any, pairs: Pairs, validation: Pairs, config: Any, seed: int
+    ) -> None:
+        """Train what `make_parts` made, in place.
+
+        Args:
+            parts: On the run's device, in ``eval()``; left so.
+            forecaster: As in `make_parts`, like ``config``.
+            pairs: Pairs of the training rows.
+            validation: Pairs of the validation rows.
+            seed: Of the run; the generators that all code shares are seeded with it.
+        """
+        raise NotImplementedError(f"{cls.__name__} has make_parts and no train_parts")
 
     def observe(self, rows: Tensor) -> None:
         """Rows that became visible since the last block.
@@ -249,6 +291,11 @@ class Strategy:
         return {}
 
 
+def has_parts(cls: type[Strategy]) -> bool:
+    """Whether a strategy may have networks of its own to be trained before service."""
+    return cls.make_parts.__func__ is not Strategy.make_parts.__func__  # type: ignore[attr-defined]
+
+
 def has_own(strategy: Strategy, method: str) -> bool:
     """Whether a strategy overrides a method that does nothing by default."""
     return method in vars(strategy) or getattr(type(strategy), method, None) is not getattr(Strategy, method)
@@ -266,6 +313,10 @@ def _objection(cls: type[Strategy]) -> str:
             return f'has {name} = {stated!r}: write what differs and a strategy\'s name, {{"the memory": "frozen"}}'
     if not isinstance(cls.colour, str) or not re.fullmatch(COLOUR, cls.colour or "#000000"):
         return f"has the colour {cls.colour!r}: write it as #rrggbb"
+    if unknown := set(cls.pretrain_options) - set(cls.Config.model_fields):
+        return f"names {', '.join(sorted(unknown))} in pretrain_options, which its Config does not have"
+    if has_parts(cls) and not cls.uses_forecaster:
+        return "has parts that are trained with a forecaster: say uses_forecaster = True, too"
     if cls.needs and not cls.uses_forecaster:
         return f"needs {' and '.join(sorted(cls.needs))} of a forecaster: say uses_forecaster = True, too"
     return ""

@@ -1,4 +1,4 @@
-"""The recipe that pre-trains every forecaster, and its cache of checkpoints."""
+"""The recipe that pre-trains every forecaster, what trains a strategy's own parts, and the cache of checkpoints."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from bench.contracts.forecaster import (
     seed_for,
 )
 from bench.contracts.outcomes import harness_sha
+from bench.contracts.strategy import STRATEGIES, has_parts
 from bench.evaluation.hidden_rows import hidden
 from bench.evaluation.isolation import seeded
 from bench.evaluation.stream import PreparedSeries
@@ -131,7 +132,62 @@ class Recipe:
             "device": device.type,
             "packages": [version("torch"), version("titans-pytorch")],
         }
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
+        return _hash(decides)
+
+
+@dataclass(frozen=True)
+class PartsRecipe:
+    """Everything that, with data, decides the trained parts of a strategy (`bench.Strategy.make_parts`).
+
+    Attributes:
+        name: Registered name of the strategy.
+        config: Its options, at their defaults where they decide nothing here.
+        base: How its forecaster is trained, which the parts are trained for.
+        forecaster: That forecaster, trained; None asks for a key only.
+    """
+
+    name: str
+    config: Any
+    base: Recipe
+    forecaster: Any = None
+    leaves_checkpoint = True
+
+    @classmethod
+    def of(cls, name: str, config: Any, base: Recipe, forecaster: Any = None) -> PartsRecipe | None:
+        """None for a strategy without parts."""
+        strategy = STRATEGIES[name].cls
+        if not has_parts(strategy):
+            return None
+        fields = type(config).model_fields.items()
+        unused = {field: info.get_default(call_default_factory=True) for field, info in fields}
+        kept = {field: getattr(config, field) for field in strategy.pretrain_options}
+        return cls(name, config.model_copy(update=unused | kept), base, forecaster)
+
+    @property
+    def task(self) -> Task:
+        """The shapes that are served."""
+        return self.base.task
+
+    def build(self, device: torch.device) -> nn.Module | None:
+        """Untrained parts; None where these options need none."""
+        with seeded(self.base.seed):
+            parts = STRATEGIES[self.name].cls.make_parts(self.config, self.task, copy.deepcopy(self.forecaster))
+        return parts.to(device).eval() if parts is not None else None
+
+    def train(self, pairs: Pairs, validation: Pairs, device: torch.device) -> nn.Module | None:
+        """Trained parts."""
+        if (parts := self.build(device)) is not None:
+            strategy, forecaster, seed = STRATEGIES[self.name].cls, copy.deepcopy(self.forecaster), self.base.seed
+            with seeded(seed):
+                strategy.train_parts(parts, forecaster, pairs, validation, self.config, seed)
+            parts.eval()
+        return parts
+
+    def key(self, training_fingerprint: str, device: torch.device) -> str:
+        """As that of a `Recipe`."""
+        entry = STRATEGIES[self.name]
+        options = self.config.model_dump(mode="json", include=set(entry.cls.pretrain_options))
+        return _hash([CHECKPOINT_VERSION, entry.name, entry.sha, options, self.base.key(training_fingerprint, device)])
 
 
 def task_of(stage: PreparedSeries) -> Task:
@@ -139,22 +195,23 @@ def task_of(stage: PreparedSeries) -> Task:
     return Task.of(stage.series, stage.protocol)
 
 
-def pretrain(recipe: Recipe, stage: PreparedSeries, device: torch.device, cache: Path | None) -> Any:
-    """A forecaster trained on the training rows, stopped on the validation rows; the caller's own copy.
+def pretrain(recipe: Recipe | PartsRecipe, stage: PreparedSeries, device: torch.device, cache: Path | None) -> Any:
+    """A forecaster, or parts, trained on the training rows and stopped on the validation rows; the caller's own copy.
 
     ``cache`` is the folder of checkpoints; None trains in any case.
     """
     if cache is None or not recipe.leaves_checkpoint:
         return train_blind(recipe, stage, device)
     path = checkpoint_file(cache, recipe.key(stage.series.training_fingerprint, device))
-    forecaster = _load(recipe, path, device)
+    forecaster: Any = _load(recipe, path, device)
     if forecaster is None:
         with file_lock(path.with_suffix(".lock"), cache.parent):  # one process trains it, and the others wait
             forecaster = _load(recipe, path, device)
             if forecaster is None:
-                forecaster = train_blind(recipe, stage, device)
-                curve = {CURVE: forecaster.curve.text()} if forecaster.curve else {}
-                write_tensors(path, forecaster.state_dict(), curve)
+                forecaster = trained = train_blind(recipe, stage, device)
+                if trained is not None:
+                    curve = getattr(trained, "curve", None)
+                    write_tensors(path, trained.state_dict(), {CURVE: curve.text()} if curve else {})
     return forecaster
 
 
@@ -163,10 +220,10 @@ def checkpoint_file(cache: Path, name: str) -> Path:
     return cache / f"{name}.safetensors"
 
 
-def train_blind(recipe: Recipe, stage: PreparedSeries, device: torch.device, seed: int = 0) -> Any:
-    """A forecaster trained on copies of the rows before the stream, while those of the stream are hidden.
+def train_blind(recipe: Recipe | PartsRecipe, stage: PreparedSeries, device: torch.device, seed: int = 0) -> Any:
+    """A forecaster, or parts, trained on copies of the rows before the stream, while those of the stream are hidden.
 
-    ``seed`` draws the values that replace them, and has no effect on the forecaster.
+    ``seed`` draws the values that replace them, and has no effect on what is trained.
     """
     split, task = stage.series.split, recipe.task
     inputs, targets = (
@@ -181,17 +238,18 @@ def train_blind(recipe: Recipe, stage: PreparedSeries, device: torch.device, see
         return recipe.train(pairs(task.lookback, split.train), pairs(split.train, split.validation), device)
 
 
-def _load(recipe: Recipe, path: Path, device: torch.device) -> Any | None:
-    """The forecaster of a checkpoint; None if there is none, or it is damaged, for example by a power cut."""
+def _load(recipe: Recipe | PartsRecipe, path: Path, device: torch.device) -> Any | None:
+    """What a checkpoint holds; None if there is none, or it is damaged, for example by a power cut."""
     try:
         tensors, notes = read_tensors(path)
     except FileNotFoundError:
         return None
     if tensors is None:
         return None
-    forecaster = recipe.build(device)
-    forecaster.load_state_dict(tensors)
-    forecaster.curve = TrainingCurve.read(notes[CURVE]) if CURVE in notes else None
+    if (forecaster := recipe.build(device)) is not None:
+        forecaster.load_state_dict(tensors)
+        if CURVE in notes:
+            forecaster.curve = TrainingCurve.read(notes[CURVE])
     return forecaster
 
 
@@ -297,6 +355,10 @@ def _mse(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         shapes = f"shape {tuple(forecast.shape)}, expected (B, H, C_out) = {tuple(y.shape)}"
         raise TrainingError(f"the forecaster returned {shapes}")
     return nn.functional.mse_loss(forecast, y)
+
+
+def _hash(decides: object) -> str:
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _learning_rate(step: int, total: int) -> float:

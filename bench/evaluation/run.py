@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -20,7 +20,7 @@ from bench.contracts.outcomes import harness_sha
 from bench.contracts.registry import Entry
 from bench.contracts.strategy import STRATEGIES, Strategy, StrategyContext
 from bench.evaluation.isolation import isolated
-from bench.evaluation.pretraining import Recipe, pretrain
+from bench.evaluation.pretraining import PartsRecipe, Recipe, pretrain
 from bench.evaluation.profiling.allocator import keep_freed_memory
 from bench.evaluation.profiling.clocks import device_name, resolve_device
 from bench.evaluation.profiling.leftovers import swept
@@ -87,12 +87,17 @@ def recipe_of(run: RunSpec, series: DriftSeries) -> Recipe | None:
     return Recipe(run.forecaster.name, forecaster_config(run.forecaster), Task.of(series, run.protocol), run.seed)
 
 
-def checkpoint_of(run: RunSpec, series: DriftSeries) -> str:
-    """Name of the checkpoint that a run needs; empty if it needs none."""
+def checkpoints_of(run: RunSpec, series: DriftSeries) -> tuple[str, str]:
+    """Names of the checkpoints that a run needs: of its forecaster, and of its strategy's parts; empty without."""
     recipe = recipe_of(run, series)
-    if recipe is None or run.skip or not recipe.leaves_checkpoint:
-        return ""
-    return recipe.key(series.training_fingerprint, torch.device(run.device))
+    if recipe is None or run.skip:
+        return "", ""
+    recipes = recipe, PartsRecipe.of(run.strategy.name, strategy_config(run.strategy), recipe)
+    forecaster, parts = (
+        made.key(series.training_fingerprint, torch.device(run.device)) if made and made.leaves_checkpoint else ""
+        for made in recipes
+    )
+    return forecaster, parts
 
 
 def execute(run: RunSpec, place: RunPaths, progress: Progress = untold) -> tuple[Record, dict[str, Any]]:
@@ -122,32 +127,42 @@ def execute(run: RunSpec, place: RunPaths, progress: Progress = untold) -> tuple
     return record.model_copy(update=update), frames
 
 
+class Pretrained(NamedTuple):
+    """What a run's strategy starts from, trained: the forecaster that it adapts, and parts of its own, or None."""
+
+    forecaster: Any = None
+    parts: Any = None
+
+
 def make_strategy(run: RunSpec, stage: PreparedSeries, device: torch.device, checkpoints: Path | None) -> Strategy:
     """The run's strategy, with its own pre-trained forecaster, ready for the first block."""
-    return make_ready(run, stage, device, forecaster_of(run, stage, device, checkpoints))
+    return make_ready(run, stage, device, pretrained_for(run, stage, device, checkpoints))
 
 
-def forecaster_of(run: RunSpec, stage: PreparedSeries, device: torch.device, checkpoints: Path | None) -> Any:
-    """The pre-trained forecaster that the run's strategy adapts; None if it adapts none."""
+def pretrained_for(run: RunSpec, stage: PreparedSeries, device: torch.device, checkpoints: Path | None) -> Pretrained:
+    """What the run's strategy starts from; its own copies."""
     recipe = recipe_of(run, stage.series)
-    return pretrain(recipe, stage, device, checkpoints) if recipe else None
+    if recipe is None:
+        return Pretrained()
+    forecaster = pretrain(recipe, stage, device, checkpoints)
+    own = PartsRecipe.of(run.strategy.name, strategy_config(run.strategy), recipe, forecaster)
+    return Pretrained(forecaster, pretrain(own, stage, device, checkpoints) if own else None)
 
 
-def make_ready(run: RunSpec, stage: PreparedSeries, device: torch.device, forecaster: Any) -> Strategy:
-    """The run's strategy on its own forecaster, ready for the first block."""
+def make_ready(run: RunSpec, stage: PreparedSeries, device: torch.device, given: Pretrained) -> Strategy:
+    """The run's strategy, ready for the first block."""
     key = [run.seed, *f"{run.strategy.name}/{run.identity}".encode()]
     rng = np.random.default_rng(key)
     torch.manual_seed(int(rng.integers(2**62)))
-    service = StrategyContext(
-        strategy_config(run.strategy), forecaster, stage.history(device), run.protocol, rng, device
-    )
+    config, history = strategy_config(run.strategy), stage.history(device)
+    service = StrategyContext(config, given.forecaster, history, run.protocol, rng, device, given.parts)
     return STRATEGIES[run.strategy.name].cls(service)
 
 
-def make_stream(run: RunSpec, stage: PreparedSeries, device: torch.device, forecaster: Any) -> tuple[Stream, float]:
+def make_stream(run: RunSpec, stage: PreparedSeries, device: torch.device, given: Pretrained) -> tuple[Stream, float]:
     """The run's strategy in service before its first block, and the seconds that its ``setup`` took."""
     begun = time.perf_counter()
-    strategy = make_ready(run, stage, device, forecaster)
+    strategy = make_ready(run, stage, device, given)
     return Stream(stage, strategy, device), time.perf_counter() - begun
 
 
@@ -191,6 +206,7 @@ def describe(run: RunSpec, series: DriftSeries, place: RunPaths, device: torch.d
 def describe_code(run: RunSpec, series: DriftSeries) -> dict[str, Any]:
     """The fields of a record that say by which code a run is made."""
     strategy, forecaster = STRATEGIES[run.strategy.name], None
+    checkpoint, parts = checkpoints_of(run, series)
     if run.forecaster:
         config = forecaster_config(run.forecaster)
         forecaster = _plugin_record(FORECASTERS[run.forecaster.name], run.forecaster, config)
@@ -198,16 +214,18 @@ def describe_code(run: RunSpec, series: DriftSeries) -> dict[str, Any]:
         "strategy": _plugin_record(strategy, run.strategy, strategy_config(run.strategy), **stated(strategy.cls)),
         "forecaster": forecaster,
         "harness": harness_sha(),
-        "checkpoint": checkpoint_of(run, series),
+        "checkpoint": checkpoint,
+        "parts": parts,
     }
 
 
 def _serve(
     run: RunSpec, stage: PreparedSeries, device: torch.device, checkpoints: Path, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    forecaster = forecaster_of(run, stage, device, checkpoints)
-    trained = {TRAINING: forecaster.curve.frame()} if forecaster is not None and forecaster.curve else {}
-    stream, setup_s = make_stream(run, stage, device, forecaster)
+    given = pretrained_for(run, stage, device, checkpoints)
+    curve = getattr(given.forecaster, "curve", None)
+    trained = {TRAINING: curve.frame()} if curve else {}
+    stream, setup_s = make_stream(run, stage, device, given)
     val_mse = warm_up(stream, progress if run.rows == "validation" else untold)  # otherwise it is not shown
     if run.rows == "validation":
         return {"status": "ok", "val_mse": val_mse}, trained

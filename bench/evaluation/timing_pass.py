@@ -19,7 +19,7 @@ from bench.evaluation.profiling.footprint import ParameterCount
 from bench.evaluation.profiling.leftovers import swept
 from bench.evaluation.profiling.profiler import WARMUP_BLOCKS, count_flops
 from bench.evaluation.replay import judge
-from bench.evaluation.run import RunPaths, checksum, forecaster_of, forget_series, load_series, make_stream
+from bench.evaluation.run import RunPaths, checksum, forget_series, load_series, make_stream, pretrained_for
 from bench.evaluation.run_spec import RunSpec
 from bench.evaluation.serving import origins_frame, serve_stream, sums_for, warm_up
 from bench.evaluation.stream import PreparedSeries
@@ -105,10 +105,10 @@ def serve_opening(run: RunSpec, place: RunPaths, blocks: int, *, blind: bool = T
     series = load_series(run)
     with isolated(run.seed, run.threads), swept(partial(checksum, series)) as swept_up:
         stage, made = PreparedSeries.of(series, run.protocol), Forecasts()
-        forecaster = forecaster_of(run, stage, device, place.checkpoints)
+        given = pretrained_for(run, stage, device, place.checkpoints)
         with hidden(stage, stage.first_origin) if blind else nullcontext() as rows:
             curtain, split = Curtain(stage, rows), stage.series.split
-            stream, setup_s = make_stream(run, stage, device, forecaster)
+            stream, setup_s = make_stream(run, stage, device, given)
             stream.finite = False
             parameters = ParameterCount(stream.strategy.forecaster)
             if run.protocol.warm_start:

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.contracts.engine import FailedJob, Pool
 from bench.contracts.errors import BenchError
 from bench.evaluation.pretraining import checkpoint_file
-from bench.evaluation.run import checkpoint_of, load_series
+from bench.evaluation.run import checkpoints_of, load_series
 from bench.evaluation.run_spec import RunSpec
 from bench.execution.eta import Kind, RuntimeEstimator, about, kind_of, kinds_of
 from bench.execution.plan import Plan
@@ -47,7 +47,8 @@ class Runs:
         place, missing = self.work.place, self.ahead.missing
         for name in needed_checkpoints(missing, place.checkpoints, there=True) if self.work.retrain else ():
             remove(checkpoint_file(place.checkpoints, name), place.root)
-        shared = list(needed_checkpoints(missing, place.checkpoints).values())
+        needed = needed_checkpoints(missing, place.checkpoints).values()
+        shared = list({run.run_id: run for run in needed}.values())
         bar = self.display.stage("pre-training", len(shared)) if shared else None
         for _ in self.pool(partial(train_shared, work=self.work), shared, self.work.timeout):
             assert bar is not None
@@ -113,6 +114,7 @@ def needed_checkpoints(runs: list[RunSpec], folder: Path, *, there: bool = False
     """
     first: dict[str, RunSpec] = {}
     for run in runs:  # runs on one dataset follow one another
-        if (name := checkpoint_of(run, load_series(run))) and (there or not checkpoint_file(folder, name).is_file()):
-            first.setdefault(name, run)
+        for name in checkpoints_of(run, load_series(run)):
+            if name and (there or not checkpoint_file(folder, name).is_file()):
+                first.setdefault(name, run)
     return first

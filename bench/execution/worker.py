@@ -13,11 +13,10 @@ import torch
 from bench.contracts.discovery import load_plugins, raised_at
 from bench.contracts.errors import ENDS_SESSION, words_of
 from bench.evaluation.isolation import isolated
-from bench.evaluation.pretraining import pretrain
 from bench.evaluation.profiling.allocator import keep_freed_memory
 from bench.evaluation.profiling.clocks import resolve_device
 from bench.evaluation.profiling.leftovers import swept
-from bench.evaluation.run import RunPaths, describe, execute, load_series, recipe_of
+from bench.evaluation.run import RunPaths, describe, execute, load_series, pretrained_for
 from bench.evaluation.run_spec import RunSpec, run_id
 from bench.evaluation.stream import PreparedSeries
 from bench.execution.progress import ProgressFile
@@ -146,10 +145,9 @@ def train_shared(run: RunSpec, work: Work) -> None:
 def _train(run: RunSpec, work: Work) -> None:
     prepare(work)
     stage = PreparedSeries.of(load_series(run), run.protocol)
-    if recipe := recipe_of(run, stage.series):
-        # a plug-in may have changed torch's settings when it was loaded, and may leave something behind
-        with isolated(run.seed, run.threads), swept():
-            pretrain(recipe, stage, resolve_device(run.device), work.place.checkpoints)
+    # a plug-in may have changed torch's settings when it was loaded, and may leave something behind
+    with isolated(run.seed, run.threads), swept():
+        pretrained_for(run, stage, resolve_device(run.device), work.place.checkpoints)
 
 
 def prepare(work: Work) -> None:

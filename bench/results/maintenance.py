@@ -175,7 +175,7 @@ def _superfluous(store: Store) -> Iterator[Finding]:
 
 
 def _unused_checkpoints(folder: Path, stores: Iterable[Store]) -> Iterator[Finding]:
-    used = {record.checkpoint for store in stores for record in store.records()}
+    used = {name for store in stores for record in store.records() for name in (record.checkpoint, record.parts)}
     for path in _inside(folder, "*.safetensors"):
         if path.stem not in used and is_file(path):
             yield Finding(path, "is a checkpoint that no run was made with")

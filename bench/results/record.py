@@ -288,6 +288,7 @@ class Record(Part):
     rows: Rows = "stream"  # what was served: a run of validation rows has neither errors nor timing
     harness: str = ""  # identity of the harness's code; empty in a record of an earlier version
     checkpoint: str = ""  # name of the forecaster's checkpoint; empty where it has none
+    parts: str = ""  # name of the checkpoint of the strategy's own parts; empty where it has none
     errors: Errors | None = None  # of the stream, if the status is ok
     # scaled MSE over the validation rows of a run that served no others; those of a stream have it in errors
     val_mse: float | None = None

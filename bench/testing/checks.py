@@ -20,10 +20,10 @@ from bench.contracts.errors import ENDS_SESSION, BenchError, as_text, traceback_
 from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.protocol import PRESETS, Protocol, ProtocolSpec
 from bench.contracts.series import DriftSeries
-from bench.contracts.strategy import STRATEGIES, Strategy
+from bench.contracts.strategy import STRATEGIES, Strategy, has_parts
 from bench.data.user_files.lookahead import told_ahead
 from bench.evaluation.profiling.leftovers import swept
-from bench.evaluation.run_spec import Choice
+from bench.evaluation.run_spec import Choice, strategy_config
 from bench.evaluation.stream import PreparedSeries
 from bench.results.audit import NO_OPTIONS, Audit, AuditStatus, Options, audited_sha, code_sha, replaced
 from bench.results.provenance import packages
@@ -40,7 +40,7 @@ from bench.testing.findings import (
     becoming_ready,
     require,
 )
-from bench.testing.forecaster_checks import small_task, targets, training_is_blind
+from bench.testing.forecaster_checks import parts_are_blind, small_task, targets, training_is_blind
 from bench.testing.replay import Digests, MakeStrategy, digests_of, first_difference
 from bench.testing.schedules import LABEL_REGIMES, draw_schedule, label_of
 from bench.testing.tiny import Form, small_series
@@ -108,6 +108,8 @@ def take_through(
         make, other = (_hurried(form.maker(seed, Path(folder)), deadline) for seed in (0, 1))
         if form.forecaster:
             _train_blind(form.forecaster, found)
+            if has_parts(cls):
+                _train_parts_blind(form, found)
         made = _take_through_presets(make, other, quick, found)
         _take_through_drawn(make, form.forecaster, found, reads=cls.reads)
         found.require_some(NO_LEAK)
@@ -210,6 +212,13 @@ def _train_blind(forecaster: Choice, found: Findings) -> None:
     for hidden in (False, True):
         with found.during(f"no leak in training {forecaster.name}: {targets(hidden)}"):
             training_is_blind(*small_task(forecaster, hidden))
+
+
+def _train_parts_blind(form: Form, found: Findings) -> None:
+    assert form.forecaster is not None
+    for hidden in (False, True):
+        with found.during(f"no leak in training its parts: {targets(hidden)}"):
+            parts_are_blind(form.strategy.name, strategy_config(form.strategy), *small_task(form.forecaster, hidden))
 
 
 def _take_through_presets(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.contracts.forecaster import FORECASTERS, PARTS, abilities, parameters_of
 from bench.contracts.protocol import ProtocolSpec
-from bench.evaluation.pretraining import Recipe, pretrain, task_of, train_blind
+from bench.evaluation.pretraining import PartsRecipe, Recipe, pretrain, task_of, train_blind
 from bench.evaluation.run_spec import Choice, forecaster_config
 from bench.evaluation.stream import PreparedSeries, plain_array
 from bench.testing.canary import DISTURBANCES, changed_from
@@ -79,18 +79,35 @@ def _check_parts(forecaster: Any) -> None:
     require(held == trained, f"{named} hold {', '.join(held) or 'nothing'}; trained, each once: {', '.join(trained)}")
 
 
-def training_is_blind(recipe: Recipe, stage: PreparedSeries) -> None:
+def parts_are_blind(name: str, config: Any, recipe: Recipe, stage: PreparedSeries) -> None:
+    """`training_is_blind` for the parts of a strategy, if it has any.
+
+    Args:
+        name: The strategy's.
+        config: Its options.
+        recipe: Its forecaster's.
+        stage: As in `training_is_blind`.
+    """
+    with becoming_ready():
+        own = PartsRecipe.of(name, config, recipe, train_blind(recipe, stage, CPU))
+    if own is not None:
+        training_is_blind(own, stage)
+
+
+def training_is_blind(recipe: Recipe | PartsRecipe, stage: PreparedSeries) -> None:
     """Prove, by training three times, that no row of the stream affects the weights.
 
     Args:
+        recipe: Of a forecaster, or of a strategy's parts.
         stage: A small one; its series is changed in place meanwhile, and restored.
 
     Raises:
         NondeterministicError: Two equal trainings give other weights, or other forecasts.
         LeakError: Other rows of the stream do.
     """
+    forecasting = stage if isinstance(recipe, Recipe) else None
     with becoming_ready():
-        first, second = (_digest(train_blind(recipe, stage, CPU), stage) for _ in range(2))
+        first, second = (_digest(train_blind(recipe, stage, CPU), forecasting) for _ in range(2))
     if first != second:
         raise NondeterministicError(
             "not deterministic: two trainings from the same seed and rows differ. Draw from the seed that is passed to "
@@ -98,7 +115,7 @@ def training_is_blind(recipe: Recipe, stage: PreparedSeries) -> None:
         )
     series = stage.series
     with changed_from(series, series.split.validation, DISTURBANCES[0].change) as other:
-        elsewhere = _digest(train_blind(recipe, PreparedSeries.of(other, stage.protocol), CPU, seed=1), stage)
+        elsewhere = _digest(train_blind(recipe, PreparedSeries.of(other, stage.protocol), CPU, seed=1), forecasting)
     if first != elsewhere:
         raise LeakError(
             "leaks: trained where other rows of the stream lay, its weights are others. It was handed none of them: it "
@@ -106,15 +123,16 @@ def training_is_blind(recipe: Recipe, stage: PreparedSeries) -> None:
         )
 
 
-def _digest(forecaster: Any, stage: PreparedSeries) -> bytes:
-    """Hash of a forecaster's weights, and of its forecasts before the stream."""
+def _digest(trained: Any, stage: PreparedSeries | None) -> bytes:
+    """Hash of weights, and of a forecaster's forecasts before the stream; None for what is no forecaster."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(getattr(forecaster, "state_dict", dict)().items()):
+    for name, tensor in sorted(getattr(trained, "state_dict", dict)().items()):
         digest.update(name.encode() + plain_array(tensor).tobytes())
-    first = stage.protocol.lookback
-    windows = stage.windows_at(np.arange(first, first + 6))
-    with torch.no_grad():
-        digest.update(plain_array(forecaster(windows)).tobytes())
+    if stage is not None:
+        first = stage.protocol.lookback
+        windows = stage.windows_at(np.arange(first, first + 6))
+        with torch.no_grad():
+            digest.update(plain_array(trained(windows)).tobytes())
     return digest.digest()
 
 
