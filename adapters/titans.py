@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, Po
 from torch import Tensor, nn
 
 from bench import BenchError, Feedback, Planned, Strategy, StrategyConfig, register_strategy
+from bench.adaptation.online_optimizer import mean_square
 from bench.adaptation.recent_pairs import RecentPairs
 from bench.adaptation.shuffled import ShuffledCarry
 from bench.forecasters.titans.carry import Carry, Policy
@@ -241,7 +242,7 @@ class TitansTrained(TitansCarried):
             pairs = pairs.with_partial(feedback.partial, self._memories(feedback.partial.origins))
         start = pairs.start(self.memory.cache)
         for _ in range(self.config.steps):
-            loss = _mean_square(self.forecaster(pairs.x, start), pairs.y, known)
+            loss = mean_square(self.forecaster(pairs.x, start), pairs.y, known)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             if self.config.online_clip is not None:
@@ -274,13 +275,6 @@ class TitansTrained(TitansCarried):
         anchor = _parameters(model.normalization.anchor) if model.normalization.anchor is not None else set()
         learning = parts[self.config.trains] - fixed - anchor
         return learning | anchor if self.config.trains_anchor else learning
-
-
-def _mean_square(forecast: Tensor, truth: Tensor, known: Tensor | None) -> Tensor:
-    """Mean squared error of ``(B, H, C_out)`` forecasts, over the rows ``(B, H)`` of the truth that are known."""
-    if known is None:
-        return nn.functional.mse_loss(forecast, truth)
-    return ((forecast - truth).square() * known[..., None]).sum() / (known.sum() * truth.shape[-1])
 
 
 def _parameters(*modules: nn.Module) -> set[int]:

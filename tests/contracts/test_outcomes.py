@@ -22,6 +22,8 @@ ERROR_MEMORIES = {"error-memory", "ridge-d", *TITANS_D}
 STRATEGIES = {*TITANS_D, "titans-a", "titans-b", "titans-b-shuffled", "titans-b-stale", "titans-b-window", "titans-c"}
 TITANS = {"titans", *STRATEGIES}
 LINEAR = {"dlinear", "nlinear", "ols", "ridge"}
+REPLAY = {"der-pp", "dsof-slow", "er", "mir"}
+GRADIENT = {"norm-affine", "norm-stats", "ogd", "solid", "solid-pp", *REPLAY}
 NETWORKS = {"gru", "itransformer", "patchtst", "tcn"}
 
 
@@ -54,13 +56,15 @@ EDITS = {
     "bench/evaluation/metrics.py": {"harness"},
     "bench/evaluation/isolation.py": {"harness"},
     "bench/contracts/metric.py": {"harness"},
-    "bench/forecasters/linear.py": {"rls", *LINEAR, *NETWORKS, *TITANS, *ERROR_MEMORIES},
+    "bench/forecasters/linear.py": {"rls", *LINEAR, *NETWORKS, *TITANS, *ERROR_MEMORIES, *GRADIENT},
     "bench/forecasters/dlinear.py": {"dlinear", "nlinear"},
     "bench/forecasters/normalized.py": NETWORKS,
     "bench/forecasters/tcn.py": {"tcn"},
     "bench/forecasters/titans/carry.py": STRATEGIES,
     "bench/forecasters/titans/fast_engine/memory.py": TITANS,
     "bench/adaptation/error_memory.py": ERROR_MEMORIES,
+    "bench/adaptation/online_optimizer.py": {*STRATEGIES, *TITANS_D, *GRADIENT},
+    "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY},
     "bench/adaptation/shuffled.py": STRATEGIES,
     "bench/report/sections/accuracy.py": set(),
     "bench/analysis/statistics/ranks.py": set(),

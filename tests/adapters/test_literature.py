@@ -1,0 +1,371 @@
+"""What holds for every strategy of the literature, and the update of each by hand on a tiny case."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench import DriftSeries, Feedback, PartialLabels, Protocol, Split
+from bench.adaptation.online_optimizer import KEPT_EVERY, OnlineConfig, OnlineOptimizer
+from bench.adaptation.replay_buffers import ReplayBuffer, most_interfered
+from bench.contracts.config import build
+from bench.contracts.discovery import load_plugins
+from bench.contracts.forecaster import FORECASTERS, Task
+from bench.contracts.strategy import STRATEGIES, StrategyContext
+from bench.evaluation.profiling.footprint import ParameterCount, state_bytes
+from bench.evaluation.stream import PreparedSeries, Stream
+
+torch.set_num_threads(1)
+load_plugins()
+
+CPU = torch.device("cpu")
+NAMES = [entry.name for entry in STRATEGIES if entry.cls.group == "literature"]
+L, H, C = 8, 2, 2
+TRAIN, VALIDATION = 60, 80
+
+OFF: dict[str, dict[str, Any]] = {name: {"online_lr": 0} for name in NAMES} | {"norm-stats": {"rate": 0}}
+"""Options with which a strategy is `frozen`."""
+
+FAST: dict[str, dict[str, Any]] = {name: {"online_lr": 0.02} for name in NAMES} | {
+    "norm-stats": {"rate": 0.1},
+    "solid": {"online_lr": 1e-3},
+}
+"""Options for streams of some hundred rows."""
+
+FIXED = {"norm-affine", "norm-stats", "solid"}
+"""Who leaves the forecaster as it was trained."""
+
+
+class Decay(nn.Module):
+    """Each channel decays to 0 from its last value, as the training rows do; a forecaster that is all head."""
+
+    head_modules = ("map",)
+
+    def __init__(self, keeps: float = 0.6) -> None:
+        super().__init__()
+        self.map = nn.Linear(L, H)
+        self.recipe = SimpleNamespace(config=SimpleNamespace(training=SimpleNamespace(lr=1e-3)))
+        with torch.no_grad():
+            self.map.weight.zero_()
+            self.map.bias.zero_()
+            self.map.weight[:, -1] = torch.tensor([keeps ** (h + 1) for h in range(H)])
+
+    def forward(self, windows: Tensor) -> Tensor:
+        out: Tensor = self.map(windows.transpose(1, 2))
+        return out.transpose(1, 2)
+
+
+def series(values: NDArray[np.float64]) -> DriftSeries:
+    names = tuple("abcdefg"[: values.shape[1]])
+    split = Split(TRAIN, VALIDATION, len(values))
+    return DriftSeries("made", values, names, np.arange(len(values)), split, names, names, season=6)
+
+
+def decaying(rows: int, level_after: float) -> NDArray[np.float64]:
+    """An autoregression around 0, and around another level from the stream's start on."""
+    rng, values = np.random.default_rng(0), np.zeros((rows, C))
+    for t in range(1, rows):
+        values[t] = 0.6 * values[t - 1] + 0.3 * rng.standard_normal(C)
+    values[VALIDATION:] += level_after
+    return values
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a strategy left."""
+
+    strategy: Any
+    forecasts: NDArray[np.float32]
+    mse: float
+
+
+def serve(
+    name: str, values: NDArray[np.float64], forecaster: Any = None, *, tiny: bool = True, end: int = 0, **options: Any
+) -> Service:
+    cls = STRATEGIES[name].cls
+    config = build(cls.Config, (dict(cls.tiny) if tiny else {}) | options, name)
+    protocol = Protocol(lookback=L, horizon=H, stride=1, warm_start=False)
+    stage = PreparedSeries.of(series(values), protocol)
+    own = copy.deepcopy(Decay() if forecaster is None else forecaster)
+    context = StrategyContext(config, own, stage.history(CPU), protocol, np.random.default_rng(0), CPU)
+    stream, made, errors = Stream(stage, cls(context), CPU), [], []
+
+    def score(origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
+        made.append(forecasts)
+        errors.append((forecasts - stage.truths(origins)) ** 2)
+
+    stream.run(VALIDATION, end or len(values), score)
+    return Service(stream.strategy, np.concatenate(made), float(np.concatenate(errors).mean()))
+
+
+# Every strategy
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_switched_off_it_is_frozen_to_the_bit(name: str) -> None:
+    values = decaying(140, 3.0)
+    np.testing.assert_array_equal(serve(name, values, **OFF[name]).forecasts, serve("frozen", values).forecasts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_helps_where_the_level_moves(name: str) -> None:
+    values = decaying(400, 3.0)
+    assert serve(name, values, tiny=False, **FAST[name]).mse < 0.8 * serve("frozen", values).mse
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_changes_nothing_where_nothing_is_missed(name: str) -> None:
+    """The last value goes on, and the forecaster says so."""
+    values = decaying(200, 0.0)
+    values[VALIDATION - L - H :] = 0.5
+    before = serve("frozen", values, Decay(1.0)).forecasts
+    np.testing.assert_allclose(serve(name, values, Decay(1.0), **FAST[name]).forecasts, before, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stuck_sensor_makes_no_nan(name: str) -> None:
+    """On a forecaster that divides by each window's deviation, too."""
+    values = decaying(240, 1.0)
+    values[VALIDATION:200, 0] = values[VALIDATION, 0]
+    entry = FORECASTERS["tcn"]
+    torch.manual_seed(0)
+    tcn = entry.cls(build(entry.cls.Config, entry.cls.tiny, "tcn"), Task(L, H, C, C, (0, 1))).eval()
+    tcn.recipe = Decay().recipe
+    for forecaster in (Decay(), tcn):
+        made = serve(name, values, forecaster, **FAST[name]).forecasts
+        assert np.abs(made).max() < 100
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_state_does_not_grow(name: str) -> None:
+    values = decaying(VALIDATION + 4 * KEPT_EVERY, 1.0)
+    sizes = {state_bytes(serve(name, values, end=end).strategy) for end in (VALIDATION + 2 * KEPT_EVERY, len(values))}
+    assert len(sizes) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_moved_is_counted(name: str) -> None:
+    count = ParameterCount(Decay()).now(serve(name, decaying(140, 3.0), **FAST[name]).strategy.forecaster)
+    assert count is not None
+    assert (count.updated == 0) == (name in FIXED)
+
+
+# Updates by hand
+
+
+def made(name: str, forecaster: Any = None, **options: Any) -> Any:
+    """A strategy in service, before its first block."""
+    return serve(name, decaying(140, 0.0), forecaster, end=VALIDATION + H, **options).strategy
+
+
+def pairs(count: int, seed: int, first: int = 200) -> Feedback:
+    generator = torch.Generator().manual_seed(seed)
+    x, y, issued = (torch.randn(count, rows, C, generator=generator) for rows in (L, H, H))
+    return Feedback(x, y, np.arange(first, first + count), present=x[-1] if count else None, issued=issued)
+
+
+def slope(model: Decay, x: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
+    """Gradient ``(H, L)`` of the mean squared error with respect to the map's weights."""
+    miss = model(x) - y
+    if rows is not None:
+        miss = miss * rows[..., None]
+    count = miss.numel() if rows is None else rows.sum() * C
+    return (2 * torch.einsum("phc,plc->hl", miss, x) / count).detach()
+
+
+def test_online_gradient_descent_takes_the_step_of_the_mean_squared_error() -> None:
+    strategy, new = made("ogd", optimizer="sgd", online_lr=0.1), pairs(3, 0)
+    model = copy.deepcopy(strategy.forecaster)
+    strategy.adapt(new)
+    torch.testing.assert_close(strategy.forecaster.map.weight, model.map.weight - 0.1 * slope(model, new.x, new.y))
+
+
+def test_partial_labels_count_as_far_as_they_are_known() -> None:
+    young = pairs(1, 1)
+    known = torch.tensor([[True, False]])
+    for partial, expected in ((True, True), (False, False)):
+        strategy = made("ogd", optimizer="sgd", online_lr=0.1, partial=partial)
+        model = copy.deepcopy(strategy.forecaster)
+        strategy.adapt(replace(pairs(0, 0), partial=PartialLabels(young.x, young.y, known, young.origins)))
+        moved = model.map.weight - 0.1 * slope(model, young.x, young.y, known) if expected else model.map.weight
+        torch.testing.assert_close(strategy.forecaster.map.weight, moved)
+
+
+def test_a_head_alone_may_learn() -> None:
+    entry = FORECASTERS["tcn"]
+    tcn = entry.cls(build(entry.cls.Config, entry.cls.tiny, "tcn"), Task(L, H, C, C, (0, 1))).eval()
+    strategy = made("ogd", tcn, trains="head", online_lr=0.1)
+    before = copy.deepcopy(strategy.forecaster.state_dict())
+    strategy.adapt(pairs(2, 0))
+    moved = {name for name, value in strategy.forecaster.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"head.0.weight", "head.0.bias"}
+
+
+@pytest.mark.parametrize("name", ["er", "der-pp"])
+def test_replay_adds_earlier_pairs_and_their_forecasts(name: str) -> None:
+    strategy, old, new = made(name, optimizer="sgd", online_lr=0.1), pairs(1, 0), pairs(1, 1, 201)
+    strategy.buffer = ReplayBuffer("reservoir", 10, strategy.rng)
+    strategy.adapt(old)  # enters after the step
+    model = copy.deepcopy(strategy.forecaster)
+    strategy.adapt(new)
+    step = slope(model, new.x, new.y) + 0.2 * slope(model, old.x, old.y)
+    if name == "der-pp":
+        assert old.issued is not None
+        step = step + 0.2 * slope(model, old.x, old.issued)
+    torch.testing.assert_close(strategy.forecaster.map.weight, model.map.weight - 0.1 * step)
+
+
+def test_the_slow_stream_learns_from_its_buffer_alone() -> None:
+    strategy = made("dsof-slow", optimizer="sgd", online_lr=0.1, least=3)
+    strategy.buffer = ReplayBuffer("fifo", 10, strategy.rng)
+    model, new = copy.deepcopy(strategy.forecaster), pairs(3, 0)
+    for i in range(3):
+        torch.testing.assert_close(strategy.forecaster.map.weight, model.map.weight)
+        strategy.adapt(Feedback(new.x[i : i + 1], new.y[i : i + 1], new.origins[i : i + 1]))
+    torch.testing.assert_close(strategy.forecaster.map.weight, model.map.weight - 0.1 * slope(model, new.x, new.y))
+
+
+def test_the_pairs_that_a_step_would_harm_most_are_replayed() -> None:
+    """A step towards a higher forecast harms the pair whose truth is low, and leaves no trace."""
+    model = Decay()
+    before = copy.deepcopy(model.state_dict())
+    x, high = torch.ones(3, L, C), torch.full((1, H, C), 5.0)
+    truths = torch.stack([torch.full((H, C), value) for value in (4.0, -4.0, 1.0)])
+    chosen = most_interfered(
+        list(model.parameters()), (model(x[:1]) - high).square().mean(), 0.01,
+        lambda: (model(x) - truths).square().mean(dim=(1, 2)), 2,
+    )  # fmt: skip
+    assert chosen.tolist() == [1, 2]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_buffers() -> None:
+    rows = torch.arange(1000.0)[:, None]
+    latest = ReplayBuffer("fifo", 7, np.random.default_rng(0))
+    latest.add(rows)
+    assert sorted(latest.take(torch.arange(7))[0].flatten().tolist()) == list(range(993, 1000))
+    assert len(set(latest.draw(5)[0].flatten().tolist())) == 5
+    means = []
+    for seed in range(40):
+        reservoir = ReplayBuffer("reservoir", 50, np.random.default_rng(seed))
+        reservoir.add(rows)
+        means.append(float(reservoir.take(torch.arange(50))[0].mean()))
+    assert abs(np.mean(means) - 499.5) < 4 * 289 / (50 * 40) ** 0.5  # uniform over all that were seen
+
+
+def test_context_is_near_and_in_phase_and_the_head_is_restored() -> None:
+    strategy = made("solid", online_lr=0.1, pairs=100, nearest=1, phase=0.2)  # the season has 6 rows: 0 or 1 before
+    trained = copy.deepcopy(strategy.forecaster)
+    strategy.recent = ReplayBuffer("fifo", 100, strategy.rng)
+    old = pairs(12, 0, first=240)
+    old.x[:] = torch.arange(12.0)[:, None, None]
+    strategy.adapt(old)
+    strategy.origin = 302  # phase 2, so that origins of phases 1 and 2 qualify: places 1, 2, 7 and 8
+    window = torch.full((1, L, C), 4.9)
+    made_now = strategy.predict(window)
+    stepped = copy.deepcopy(trained)
+    miss = (trained(old.x[7:8]) - old.y[7:8]).detach()
+    with torch.no_grad():
+        stepped.map.weight -= 0.1 * slope(trained, old.x[7:8], old.y[7:8])
+        stepped.map.bias -= 0.1 * 2 * miss.sum(dim=(0, 2)) / miss.numel()
+    torch.testing.assert_close(made_now, stepped(window).detach())
+    for name, value in strategy.forecaster.state_dict().items():
+        assert torch.equal(value, trained.state_dict()[name])
+
+
+def test_solid_plus_keeps_its_step() -> None:
+    strategy, new = made("solid-pp", optimizer="sgd", online_lr=0.1, phase=1.0, pairs=50, nearest=50), pairs(2, 0)
+    strategy.recent = ReplayBuffer("fifo", 50, strategy.rng)
+    model = copy.deepcopy(strategy.forecaster)
+    strategy.adapt(new)
+    torch.testing.assert_close(strategy.forecaster.map.weight, model.map.weight - 0.1 * slope(model, new.x, new.y))
+
+
+def test_statistics_are_exponential_means() -> None:
+    strategy = made("norm-stats", rate=0.25)
+    rows = torch.randn(30, C, generator=torch.Generator().manual_seed(0))
+    strategy.mean, strategy.variance = torch.zeros(C), torch.ones(C)
+    mean, square = np.zeros(C), np.ones(C)
+    for part in rows.split([1, 4, 25]):
+        strategy.observe(part)
+    for row in rows.double().numpy():
+        mean, square = 0.75 * mean + 0.25 * row, 0.75 * square + 0.25 * row**2
+    np.testing.assert_allclose(strategy.mean, mean, rtol=1e-5)
+    np.testing.assert_allclose(strategy.variance, square - mean**2, rtol=1e-5)
+    window = torch.randn(1, L, C)
+    deviation = strategy.variance.sqrt()
+    expected = strategy.forecaster((window - strategy.mean) / deviation) * deviation + strategy.mean
+    torch.testing.assert_close(strategy.predict(window), expected)
+
+
+def test_statistics_take_the_place_of_the_windows_own() -> None:
+    """A window's own level is then not removed: what is far from the recent rows stays far."""
+    entry = FORECASTERS["tcn"]
+    tcn = entry.cls(build(entry.cls.Config, entry.cls.tiny, "tcn"), Task(L, H, C, C, (0, 1))).eval()
+    strategy = made("norm-stats", tcn, rate=0.1)
+    window = torch.randn(1, L, C)
+    assert not torch.allclose(strategy.predict(window + 5), strategy.predict(window) + 5, atol=0.1)
+    off = made("norm-stats", tcn, rate=0)
+    torch.testing.assert_close(off.predict(window + 5), off.predict(window) + 5, atol=1e-4, rtol=0)
+
+
+# The optimiser
+
+
+def online(**options: Any) -> tuple[nn.Linear, OnlineOptimizer]:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(model.weight)
+    return model, OnlineOptimizer(model, model.parameters(), OnlineConfig(optimizer="sgd", **options))
+
+
+def test_diverged_weights_return_to_the_last_good_ones() -> None:
+    """Each step multiplies the error by -9."""
+    model, optimizer = online(online_lr=5.0)
+    for _ in range(40):
+        optimizer.learn(lambda: (model.weight - 0.9).square().sum())
+        assert model.weight.detach().abs() < 1e4
+    assert optimizer.returns > 0
+    assert optimizer.taken == 40
+
+
+def test_a_loss_that_is_not_finite_takes_no_step() -> None:
+    model, optimizer = online(online_lr=0.1)
+    optimizer.learn(lambda: model.weight.sum() * torch.nan)
+    optimizer.learn(lambda: (model.weight - 1).abs().sqrt().sum())  # 0, with an infinite gradient
+    assert model.weight.item() == 1
+    assert optimizer.taken == optimizer.returns == 0
+
+
+def test_where_the_data_jump_learning_goes_on() -> None:
+    model, optimizer = online(online_lr=0.25)
+    for target in [1.1] * 10 + [100.0] * 30:
+        optimizer.learn(lambda target=target: (model.weight - target).square().sum())  # type: ignore[misc]
+    assert abs(model.weight.item() - 100) < 0.1
+    assert optimizer.returns == 0
+
+
+def test_gradients_are_clipped() -> None:
+    model, optimizer = online(online_lr=1.0, online_clip=0.5)
+    optimizer.learn(lambda: 8 * model.weight.sum())
+    assert model.weight.item() == pytest.approx(0.5)
+
+
+def test_dropout_is_on_in_train_mode_only() -> None:
+    for mode in ("eval", "train"):
+        model, modes = nn.Sequential(nn.Linear(1, 1), nn.Dropout()).eval(), list[bool]()
+
+        def loss(model: nn.Module = model, modes: list[bool] = modes) -> Tensor:
+            modes.append(model.training)
+            return model(torch.ones(1, 1)).sum()  # type: ignore[no-any-return]
+
+        OnlineOptimizer(model, model.parameters(), build(OnlineConfig, {"mode": mode}, "")).learn(loss)
+        assert modes == [mode == "train"]
+        assert not model.training
