@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +15,7 @@ from bench import BenchError, Feedback, Pairs, Planned, Protocol, Strategy, Stra
 
 @register_strategy("retrain")
 class Retrain(Strategy):
-    """Train afresh every `every` rows, on an expanding or a sliding history."""
+    """Train again every `every` rows, on an expanding or a sliding history."""
 
     class Config(StrategyConfig):
         """Options.
@@ -24,12 +25,17 @@ class Retrain(Strategy):
             growth: Share by which the released rows must have grown since the last training, without ``every``.
             window: ``expanding`` keeps all released rows, ``sliding`` the last ``rows``.
             rows: Rows kept by a sliding window; None keeps as many as the history had.
+            start: Weights at the start of a training: ``scratch`` or the ``last`` ones. A forecaster with a closed form
+                is solved anew in any case.
+            steps: Gradient steps of a training; None takes as many as pre-training.
         """
 
         every: PositiveInt | None = None
         growth: PositiveFloat = 0.18
         window: Literal["expanding", "sliding"] = "expanding"
         rows: PositiveInt | None = None
+        start: Literal["scratch", "last"] = "scratch"
+        steps: PositiveInt | None = None
 
     group = "core"
     colour = "#009e73"
@@ -46,6 +52,10 @@ class Retrain(Strategy):
 
     def setup(self) -> None:
         """Keep the history and the origins of its pairs."""
+        self.recipe = self.forecaster.recipe
+        if self.config.steps is not None:
+            training = self.recipe.config.training.model_copy(update={"steps": self.config.steps})
+            self.recipe = replace(self.recipe, config=self.recipe.config.model_copy(update={"training": training}))
         self.inputs, self.targets = self.history.inputs, self.history.targets
         self.start = 0  # the row of the stream that stands first in `inputs`
         self.origins = self.history.pairs(self.protocol).origins
@@ -88,15 +98,21 @@ class Retrain(Strategy):
         self.origins = origins[origins >= self.protocol.lookback]
 
     def _train(self) -> None:
-        """The recipe from its own seed; the last fifth of the pairs validate, none of their truths is trained on."""
+        """The recipe from its own seed; the last fifth of the pairs validate, none of their truths is trained on.
+
+        A neural memory is read only, in training as in service.
+        """
         L, H = self.protocol.lookback, self.protocol.horizon
         border = int(0.8 * len(self.inputs))
         learn, check = self.origins[self.origins + H <= border], self.origins[self.origins >= border]
         if not len(learn) or not len(check):
             return
         pairs, validation = (Pairs(self.inputs, self.targets, origins, L, H) for origins in (learn, check))
-        self.forecaster = self.forecaster.recipe.train(pairs, validation, self.device)
+        last, self.forecaster = self.forecaster, self.recipe.build(self.device)
         self._quiet_memory()
+        if self.config.start == "last" and self.recipe.leaves_checkpoint:
+            self.forecaster.load_state_dict(last.state_dict())
+        self.forecaster = self.recipe.fit(self.forecaster, pairs, validation)
 
     def _quiet_memory(self) -> None:
         if "memory" in getattr(self.forecaster, "provides", ()):

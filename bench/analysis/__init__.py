@@ -8,7 +8,7 @@ Arguments of one name mean the same everywhere:
 - ``stretch``: origins in a stretch at least, see `stretch_length`.
 """
 
-from bench.analysis.ablations import Question, ablations, contrasts, questions
+from bench.analysis.ablations import Question, ablations, planned_pairs, questions
 from bench.analysis.cost import cost_table, pareto_front
 from bench.analysis.divergence import divergence_counts, has_diverged
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
@@ -47,11 +47,11 @@ from bench.analysis.win_tie_loss import totals, win_tie_loss
 
 __all__ = [
     "BEFORE", "RECOVERED", "Around", "Contest", "Pair", "Question", "RankTest", "SkillTest", "Span", "ablations",
-    "around_events", "contest", "contrasts", "cost_table", "dataset_scores", "divergence_counts", "error_shares",
-    "excess_area", "false_discovery_rate", "forecast_line", "forgetting", "fullest", "has_diverged", "holm",
-    "is_barred", "label_curves", "label_gains", "label_worth", "labels_released", "latest", "leaderboard",
-    "leaky_scenarios", "mean_by", "mean_interval", "mean_over_seeds", "mean_skill", "median_trace", "metrics_of",
-    "overall", "paired_sums", "pareto_front", "peak_excess", "questions", "rank_test", "recovery_time",
+    "around_events", "contest", "cost_table", "dataset_scores", "divergence_counts", "error_shares", "excess_area",
+    "false_discovery_rate", "forecast_line", "forgetting", "fullest", "has_diverged", "holm", "is_barred",
+    "label_curves", "label_gains", "label_worth", "labels_released", "latest", "leaderboard", "leaky_scenarios",
+    "mean_by", "mean_interval", "mean_over_seeds", "mean_skill", "median_trace", "metrics_of", "overall",
+    "paired_sums", "pareto_front", "peak_excess", "planned_pairs", "questions", "rank_test", "recovery_time",
     "reference_curve", "references", "regret_against_fixed", "regret_against_regimes", "return_time", "seen_from",
     "settled_level", "skill", "skill_along", "skill_test", "skill_within", "stretch_length", "stretch_sums", "thin",
     "totals", "turned", "unbeaten", "verdicts", "verdicts_of", "verdicts_over", "win_tie_loss", "with_entries",

@@ -34,7 +34,7 @@ def questions(strategies: Iterable[PluginRecord]) -> list[Question]:
     return sorted(found, key=lambda question: question.one)
 
 
-def contrasts(entries: pd.DataFrame, questions: Sequence[Question]) -> list[tuple[Question, str, str]]:
+def planned_pairs(entries: pd.DataFrame, questions: Sequence[Question]) -> list[tuple[Question, str, str]]:
     """The pairs of entries that answer each question.
 
     Entries are paired on the same forecaster. If ``other`` ran with several options, the entry with the options of
@@ -60,14 +60,14 @@ def ablations(entries: pd.DataFrame, pairs: pd.DataFrame, questions: Sequence[Qu
     """Answer every question that the verdicts of one scenario can answer.
 
     Args:
-        entries: As `contrasts` takes them.
+        entries: As `planned_pairs` takes them.
         pairs: From `verdicts_of` the entries.
 
     Returns:
         Columns ``subject, strategy, against`` (strategies), and those of ``pairs``.
     """
     found = []
-    for question, first, second in contrasts(entries, questions):
+    for question, first, second in planned_pairs(entries, questions):
         seen = seen_from(pairs, first)
         named = {"subject": question.subject, "strategy": question.one, "against": question.other}
         found.append(seen[seen["other"] == second].assign(**named))

@@ -106,8 +106,14 @@ class Recipe:
         return forecaster
 
     def train(self, pairs: Pairs, validation: Pairs, device: torch.device) -> Any:
-        """A forecaster trained from scratch: by its own ``fit`` if it has one, otherwise by gradients."""
-        forecaster = self.build(device)
+        """A forecaster trained from scratch."""
+        return self.fit(self.build(device), pairs, validation)
+
+    def fit(self, forecaster: Any, pairs: Pairs, validation: Pairs) -> Any:
+        """A forecaster that this recipe built, trained from its present weights.
+
+        It is trained by its own ``fit`` if it has one, otherwise by gradients.
+        """
         with seeded(self.seed):
             if fits_itself(type(forecaster)):
                 forecaster.fit(pairs, validation, **seed_for(forecaster.fit, self.seed))

@@ -25,6 +25,7 @@ from tests.small_titans import ROW_TOKENS
 torch.set_num_threads(1)
 load_plugins()
 
+TITANS = FORECASTERS["titans"].cls.Config
 CPU = torch.device("cpu")
 L, H = 12, 3
 
@@ -43,6 +44,10 @@ class Training:
     forecaster: Any
 
 
+def weights_of(forecaster: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in forecaster.state_dict().items()}
+
+
 @dataclass
 class Notebook:
     """Stands in for the forecaster's recipe and notes every training."""
@@ -50,9 +55,16 @@ class Notebook:
     recipe: Recipe
     strategy: Any = None
     trainings: list[Training] = field(default_factory=list)
+    begun: list[dict[str, torch.Tensor]] = field(default_factory=list)
 
-    def train(self, pairs: Pairs, validation: Pairs, device: torch.device) -> Any:
-        forecaster = self.recipe.train(pairs, validation, device)
+    leaves_checkpoint = True
+
+    def build(self, device: torch.device) -> Any:
+        return self.recipe.build(device)
+
+    def fit(self, forecaster: Any, pairs: Pairs, validation: Pairs) -> Any:
+        self.begun.append(weights_of(forecaster))
+        forecaster = self.recipe.fit(forecaster, pairs, validation)
         start = self.strategy.start
         learned, checked = ((p.origins + start).tolist() for p in (pairs, validation))
         t = start + len(pairs.inputs)
@@ -250,42 +262,68 @@ GRADIENTS = {
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
-def test_it_is_the_recipe_from_the_runs_seed(name: str) -> None:
+@pytest.mark.parametrize("start", ["scratch", "last"])
+def test_it_is_the_recipe_from_the_runs_seed(name: str, start: str) -> None:
     stage = staged(protocol(stride=6))
-    trainings, forecasts, strategy = serve(stage, name, GRADIENTS[name], seed=5, every=30)
+    trainings, forecasts, strategy = serve(stage, name, GRADIENTS[name], seed=5, every=30, start=start)
     assert len(trainings) == 2
     recipe = strategy.forecaster.recipe.recipe
     assert recipe.seed == 5
-    own = pretrain(recipe, stage, CPU, None)
-    serving = [(stage.first_origin, own)] + [(t.t, recipe.train(*t.pairs, CPU)) for t in trainings]
+    serving = [(stage.first_origin, quiet(pretrain(recipe, stage, CPU, None)))]
+    for training in trainings:
+        model = quiet(recipe.build(CPU))
+        if start == "last":
+            model.load_state_dict(serving[-1][1].state_dict())
+        serving.append((training.t, recipe.fit(model, *training.pairs)))
     for origin, forecast in forecasts.items():
         model = [model for t, model in serving if t <= origin][-1]
-        if name == "titans":
-            model.memory_writes = False
         with torch.no_grad():
             expected = model(torch.from_numpy(stage.windows(np.array([origin]))))
         assert np.array_equal(expected[0], forecast), origin
     other = replace(recipe, seed=6).train(*trainings[-1].pairs, CPU).state_dict()
     assert any(not torch.equal(t, other[n]) for n, t in strategy.forecaster.state_dict().items())
+    begun = strategy.forecaster.recipe.begun
+    same = [torch.equal(tensor, begun[1][name]) for name, tensor in begun[0].items()]
+    assert all(same) == (start == "scratch")
 
 
-def test_a_neural_memory_is_read_only_before_and_after() -> None:
+def test_it_takes_as_many_steps_as_it_is_told() -> None:
     stage = staged(protocol(stride=6))
-    trainings, _, strategy = serve(stage, "titans", GRADIENTS["titans"], every=30)
+    config = build(FORECASTERS["dlinear"].cls.Config, GRADIENTS["dlinear"], "dlinear")
+    made = pretrain(Recipe("dlinear", config, task_of(stage), 0), stage, CPU, None)
+    cls, rng = STRATEGIES["retrain"].cls, np.random.default_rng(0)
+    options = build(cls.Config, {"every": 30, "steps": 3}, "retrain")
+    strategy = cls(StrategyContext(options, made, stage.history(CPU), stage.protocol, rng, CPU))
+    Stream(stage, strategy, CPU).run(stage.first_origin, stage.series.split.end, lambda *_: None)
+    assert (len(made.curve.losses), len(strategy.forecaster.curve.losses)) == (6, 3)
+
+
+def quiet(model: Any) -> Any:
+    if hasattr(model, "memory_writes"):
+        model.memory_writes = False
+    return model
+
+
+@pytest.mark.parametrize("start", ["scratch", "last"])
+def test_a_closed_form_is_solved_anew(start: str) -> None:
+    trainings, _, _ = serve(staged(protocol(stride=6)), every=30, start=start)
+    again = [training.forecaster.recipe.recipe.train(*training.pairs, CPU).state_dict() for training in trainings]
+    for training, expected in zip(trainings, again, strict=True):
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in training.forecaster.state_dict().items())
+
+
+def test_a_neural_memory_is_read_only_before_while_and_after() -> None:
+    stage = staged(protocol(stride=6))
+    walking = GRADIENTS["titans"] | {"walk_share": 0.5, "walk_age": 4}
+    trainings, _, strategy = serve(stage, "titans", walking, every=30)
     assert not strategy.forecaster.memory_writes
     assert strategy.forecaster is trainings[-1].forecaster
     assert trainings[0].forecaster is not trainings[1].forecaster
-
-
-@pytest.mark.parametrize(("label_every", "hidden"), [(1, False), (5, True)])
-def test_it_walks_where_the_recipe_does(label_every: int, hidden: bool) -> None:
-    stage = staged(protocol(stride=6, label_every=label_every), hidden=hidden)
-    walking = GRADIENTS["titans"] | {"walk_share": 0.5, "walk_age": 4}
-    trainings, forecasts, strategy = serve(stage, "titans", walking, every=30)
-    assert len(trainings) > 1
-    compare(trainings, stage)
-    assert all(np.isfinite(forecast).all() for forecast in forecasts.values())
-    assert strategy.forecaster.walking.share == 0.5
+    plain = replace(
+        strategy.forecaster.recipe.recipe, config=build(TITANS, GRADIENTS["titans"] | {"walk_share": 0}, "")
+    )
+    expected = plain.fit(quiet(plain.build(CPU)), *trainings[-1].pairs).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in strategy.forecaster.state_dict().items())
 
 
 @pytest.mark.parametrize(("rows", "fits"), [(5, False), (18, False), (19, True)])

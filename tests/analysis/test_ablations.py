@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import Question, ablations, contrasts, holm, median_trace, questions, seen_from, verdicts_of
+from bench.analysis import Question, ablations, holm, median_trace, planned_pairs, questions, seen_from, verdicts_of
 from bench.results.migrations import SAID
 from bench.results.record import PluginRecord
 
@@ -44,7 +44,9 @@ def test_every_question_that_can_be_asked_is_answered() -> None:
     change = 100 / errors["frozen"].to_numpy().mean()
     assert found.loc[("titans-a", "frozen"), "mse_change"] == pytest.approx(change)
     assert found["family"].tolist() == ["frozen", *["pairs"] * 5]
-    planned = verdicts_of(known, errors, 1, [(one, other) for _, one, other in contrasts(known, questions(strategies))])
+    planned = verdicts_of(
+        known, errors, 1, [(one, other) for _, one, other in planned_pairs(known, questions(strategies))]
+    )
     asked = ablations(known, planned, questions(strategies))
     assert asked["family"].tolist() == ["frozen", *["ablations"] * 5]
     np.testing.assert_allclose(asked["p"], found["p"])

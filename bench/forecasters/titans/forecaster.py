@@ -80,8 +80,8 @@ class Titans(TimeSeriesTitansTransformer):
     def objective(
         self, plain: Objective, pairs: Pairs, validation: Pairs, training: TrainingConfig, seed: int
     ) -> Objective:
-        """Plain windows, or a `Walk`: some windows start from a carried memory."""
-        if not self.walking.share:
+        """Plain windows, or a `Walk`: some windows start from a carried memory, if it writes at all."""
+        if not self.walking.share or not self.memory_writes:
             return plain
         return Walk(self, plain, pairs, validation, self.walking, training, seed)
 

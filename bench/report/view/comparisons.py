@@ -7,8 +7,8 @@ import pandas as pd
 from bench.analysis import (
     Pair,
     ablations,
-    contrasts,
     cost_table,
+    planned_pairs,
     references,
     turned,
     unbeaten,
@@ -49,7 +49,7 @@ def verdict_table(results: Results) -> pd.DataFrame:
 def _verdicts(results: Results, scenario: str) -> pd.DataFrame:
     entries = _ranked(results, scenario)
     stretch = results.stretch(scenario) if len(entries) else 1
-    planned = [(one, other) for _, one, other in contrasts(entries, results.questions)]
+    planned = [(one, other) for _, one, other in planned_pairs(entries, results.questions)]
     return verdicts_of(entries, results.errors_by_seed(scenario), stretch, planned)
 
 
