@@ -100,6 +100,7 @@ class DLinear(nn.Module):
 
     Config: ClassVar[type[ForecasterConfig]] = DLinearConfig
     reads_exogenous: ClassVar[bool] = False
+    provides: ClassVar[frozenset[str]] = frozenset({"functional"})
     head_modules: ClassVar[tuple[str, ...]] = ("trend", "seasonal")
     tiny: ClassVar[dict[str, Any]] = TINY | {"kernel": 3}
     check_task = staticmethod(refuse_individual)
@@ -122,6 +123,7 @@ class NLinear(nn.Module):
 
     Config: ClassVar[type[ForecasterConfig]] = LinearConfig
     reads_exogenous: ClassVar[bool] = False
+    provides: ClassVar[frozenset[str]] = frozenset({"functional"})
     head_modules: ClassVar[tuple[str, ...]] = ("map",)
     tiny: ClassVar[dict[str, Any]] = TINY
     check_task = staticmethod(refuse_individual)

@@ -39,6 +39,7 @@ class FITS(nn.Module):
 
     Config: ClassVar[type[ForecasterConfig]] = FITSConfig
     reads_exogenous: ClassVar[bool] = False
+    provides: ClassVar[frozenset[str]] = frozenset({"functional"})
     head_modules: ClassVar[tuple[str, ...]] = ("weight", "bias")
     tiny: ClassVar[dict[str, Any]] = {"bins": 4, "training": {"steps": 4, "batch": 4, "evaluations": 1}}
 

@@ -34,6 +34,7 @@ class GRU(NormalizedNetwork):
     """
 
     Config: ClassVar[type[ForecasterConfig]] = GRUConfig
+    provides: ClassVar[frozenset[str]] = frozenset()  # torch.func cannot map its recurrence over weights
     backbone_modules: ClassVar[tuple[str, ...]] = ("normalization", "network")
     tiny: ClassVar[dict[str, Any]] = TINY | {"width": 4, "step": 5}
 

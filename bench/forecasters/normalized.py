@@ -41,6 +41,7 @@ class NormalizedNetwork(nn.Module):
     inputs have no level of their own: a ridge regression on the window, solved before training, gives it.
     """
 
+    provides: ClassVar[frozenset[str]] = frozenset({"functional"})
     head_modules: ClassVar[tuple[str, ...]] = ("head",)
     backbone_modules: ClassVar[tuple[str, ...]]
     head: nn.Module

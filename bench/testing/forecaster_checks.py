@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import tempfile
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import functional_call, grad, vmap
+from torch.utils._pytree import tree_leaves, tree_map
 
+from bench.contracts.errors import words_of
 from bench.contracts.forecaster import FORECASTERS, PARTS, abilities, parameters_of
 from bench.contracts.protocol import ProtocolSpec
 from bench.evaluation.pretraining import PartsRecipe, Recipe, pretrain, task_of, train_blind
 from bench.evaluation.run_spec import Choice, forecaster_config
 from bench.evaluation.stream import PreparedSeries, plain_array
 from bench.testing.canary import DISTURBANCES, changed_from
-from bench.testing.findings import Findings, LeakError, NondeterministicError, becoming_ready, require
+from bench.testing.findings import CheckError, Findings, LeakError, NondeterministicError, becoming_ready, require
 from bench.testing.replay import CPU
 from bench.testing.tiny import small_series
 
@@ -64,9 +68,42 @@ def _check_forecasts(recipe: Recipe, stage: PreparedSeries) -> None:
     require(np.array_equal(out, kept), "a forecaster read back from its checkpoint forecasts otherwise")
     require(np.allclose(out[:1], alone, atol=1e-4, rtol=1e-4), "a forecast depends on the other windows of its batch")
     _check_parts(first)
+    if "functional" in abilities(type(first)):
+        _check_functional(first, windows[:3])
     if "gradients" in abilities(type(first)):
         made = first(windows)
         require(isinstance(made, Tensor) and made.requires_grad, "it offers gradients, and its forecasts carry none")
+
+
+def _check_functional(forecaster: Any, windows: Tensor) -> None:
+    """Forecasts, and gradients, for weights of each window's own: all at once, and in a loop that sets the weights."""
+    by_name = {name: weight.detach() for name, weight in forecaster.named_parameters() if weight.requires_grad}
+    steps = torch.arange(1, len(windows) + 1).to(windows) / 10
+    stacked = {name: torch.stack([weight * (1 - step) for step in steps]) for name, weight in by_name.items()}
+
+    def forecast(weights: dict[str, Tensor], window: Tensor) -> Tensor:
+        made: Tensor = functional_call(forecaster, weights, (window[None],))[0]
+        return made
+
+    def slope(weights: dict[str, Tensor], window: Tensor) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = grad(lambda given: forecast(given, window).square().mean())(weights)
+        return found
+
+    def forecast_as_set(weights: dict[str, Tensor], window: Tensor) -> Tensor:
+        other = copy.deepcopy(forecaster)
+        other.load_state_dict(weights, strict=False)
+        made: Tensor = other(window[None])[0].detach()
+        return made
+
+    for what, function, one in (("forecasts", forecast, forecast_as_set), ("gradients", slope, slope)):
+        try:
+            together = vmap(function)(stacked, windows)
+        except Exception as error:  # torch raises many kinds of errors where it cannot map an operation
+            raise CheckError(f"it offers functional, and vmap of its {what} fails: {words_of(error)}") from error
+        own = [{name: weights[i] for name, weights in stacked.items()} for i in range(len(windows))]
+        alone = [one(weights, window) for weights, window in zip(own, windows, strict=True)]
+        close = tree_map(lambda whole, *parts: torch.allclose(whole, torch.stack(parts), 1e-4, 1e-5), together, *alone)
+        require(all(tree_leaves(close)), f"it offers functional, and vmap of its {what} differs from a loop")
 
 
 def _check_parts(forecaster: Any) -> None:

@@ -194,6 +194,42 @@ def test_gradients_that_are_promised_must_be_there() -> None:
         check_forecaster("promises")
 
 
+class Mapped(Level):
+    """Offers to be mapped over weights."""
+
+    provides = frozenset({"functional"})
+
+
+class Branches(Mapped):
+    def forward(self, windows: Tensor) -> Tensor:
+        made: Tensor = super().forward(windows)
+        return made * (2.0 if float(self.level.detach().sum()) > 0 else 1.0)
+
+
+class KeepsItsWeights(Mapped):
+    def forward(self, windows: Tensor) -> Tensor:
+        own = self.__dict__.setdefault("own", [self.level])[0]  # of its first call
+        made: Tensor = super().forward(windows) - self.level + own
+        return made
+
+
+@pytest.mark.parametrize(
+    ("cls", "found"),
+    [
+        (Mapped, ""),
+        (Branches, "it offers functional, and vmap of its forecasts fails"),
+        (KeepsItsWeights, "it offers functional, and vmap of its forecasts differs from a loop"),
+    ],
+)
+def test_what_is_offered_as_functional_is_mapped_as_a_loop_does(cls: type[Any], found: str) -> None:
+    register_forecaster("mapped")(cls)
+    if found:
+        with pytest.raises(CheckError, match=found):
+            check_forecaster("mapped")
+    else:
+        assert "functional" in check_forecaster("mapped")[-1]
+
+
 # Head and backbone
 
 
