@@ -16,6 +16,7 @@ class LatestTargets(Strategy):
 
     adapts = False
     reads_exogenous: ClassVar[bool] = False
+    takes_partial: ClassVar[bool] = True
     season: int = 1
 
     def setup(self) -> None:

@@ -90,6 +90,7 @@ class OnlineGradientDescent(LearnsOnline):
     """
 
     Config: ClassVar[type[StrategyConfig]] = OGDConfig
+    takes_partial: ClassVar[bool] = True
 
     @classmethod
     def check_service(cls, config: Any, planned: Planned) -> None:
@@ -118,6 +119,7 @@ class NormAffine(LearnsOnline):
     """
 
     Config: ClassVar[type[StrategyConfig]] = AffineConfig
+    takes_partial: ClassVar[bool] = True
     carries = "a gain and a shift of each column, and the optimiser's moments"
 
     def learning(self) -> list[nn.Parameter]:

@@ -205,6 +205,7 @@ class TitansTrained(TitansCarried):
 
     Config: ClassVar[type[StrategyConfig]] = BackboneConfig
     needs = frozenset({"memory", "gradients"})
+    takes_partial: ClassVar[bool] = True
     heavy = True
     carries: ClassVar[str] = "the memory, the weights, the optimiser's moments, and pairs where `recent_pairs` is set"
     ablation_of: ClassVar[dict[str, str]] = {"training the backbone": "titans-b"}

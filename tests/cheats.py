@@ -44,6 +44,7 @@ class Honest(Strategy):
     """The last row, and a correction learned from matured pairs."""
 
     takes_issued = True
+    takes_partial = True
 
     def setup(self) -> None:
         self.origin = len(self.history)

@@ -76,6 +76,10 @@ class Protocol(Config):
         chosen: NDArray[np.bool_] = offsets % self.label_every == 0
         return chosen if self.label_rate == 1 else chosen & (_uniform(offsets, self.label_seed) < self.label_rate)
 
+    def without_partial(self) -> Protocol:
+        """The same for who takes no label that is known in part."""
+        return self.model_copy(update={"labels": "matured"}) if self.labels == "partial" else self
+
     def origins(self, start: int, end: int) -> range:
         """Every origin ``t`` from ``start`` on whose truth ``[t, t + horizon)`` ends by ``end``."""
         return range(start, end - self.horizon + 1, self.stride)

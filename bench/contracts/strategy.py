@@ -90,8 +90,8 @@ class Feedback:
         x: ``(P, L, C_in)`` float32 windows, scaled.
         y: ``(P, H, C_out)`` float32 truths, scaled.
         origins: ``(P,)`` int64: the row where each truth starts.
-        partial: Where labels are ``partial``, the pairs that have begun since; each comes at every block until it
-            matures. None otherwise.
+        partial: Where labels are ``partial`` and the class says ``takes_partial``, the pairs that have begun since;
+            each comes at every block until it matures. None otherwise.
         present: ``(L, C_in)`` float32, scaled: the window of the block's first origin, whose forecast is asked next.
         issued: ``(P, H, C_out)`` float32, scaled: what the strategy had forecast for each pair; NaN where its origin
             was not forecast, as between strides. None unless the class says ``takes_issued``.
@@ -174,6 +174,8 @@ class Strategy:
         reads: False for a strategy whose forecasts depend on no row at all.
         labels_from_rows: Whether it takes the truth from rows that it observes. Under sparse or late labels it then has
             targets that the protocol withholds from others, and is not ranked, unless the targets are no inputs.
+        takes_partial: Whether it learns from labels that are known in part (``Feedback.partial``). Otherwise it is
+            given ``matured`` labels where the protocol's are ``partial``, and the two are carried out once.
         takes_issued: Whether feedback brings what it had forecast for the pairs (``Feedback.issued``).
         pretrain_options: Fields of ``Config`` that decide what ``parts`` are and how they are trained.
         heavy: Whether it trains in service: its runs take long, and are started early.
@@ -196,6 +198,7 @@ class Strategy:
     reads: ClassVar[bool] = True
     reads_exogenous: ClassVar[bool] = True
     labels_from_rows: ClassVar[bool] = False
+    takes_partial: ClassVar[bool] = False
     takes_issued: ClassVar[bool] = False
     pretrain_options: ClassVar[tuple[str, ...]] = ()
     heavy: ClassVar[bool] = False

@@ -155,8 +155,9 @@ def make_ready(run: RunSpec, stage: PreparedSeries, device: torch.device, given:
     rng = np.random.default_rng(key)
     torch.manual_seed(int(rng.integers(2**62)))
     config, history = strategy_config(run.strategy), stage.history(device)
-    service = StrategyContext(config, given.forecaster, history, run.protocol, rng, device, given.parts)
-    return STRATEGIES[run.strategy.name].cls(service)
+    cls = STRATEGIES[run.strategy.name].cls
+    protocol = run.protocol if cls.takes_partial else run.protocol.without_partial()
+    return cls(StrategyContext(config, given.forecaster, history, protocol, rng, device, given.parts))
 
 
 def make_stream(run: RunSpec, stage: PreparedSeries, device: torch.device, given: Pretrained) -> tuple[Stream, float]:

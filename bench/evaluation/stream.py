@@ -167,6 +167,7 @@ class Stream:
         self._seen = self._first = self._next_pair = self.stage.first_origin
         self._observes, self._adapts = (has_own(self.strategy, name) for name in ("observe", "adapt"))
         self._takes_issued = self._adapts and getattr(self.strategy, "takes_issued", False)
+        self._takes_partial = self.stage.protocol.labels == "partial" and getattr(self.strategy, "takes_partial", False)
         self._issued: dict[int, Singles] = {}  # forecasts of pairs that have not been released yet
         self.start_watches()
         self._first_watches = self.adapt_watch, self.predict_watch
@@ -252,7 +253,7 @@ class Stream:
         if self._adapts:
             origins = matured_origins(self._next_pair, t, protocol, self._first)
             apart = 0 if protocol.is_sparse else 1
-            partial = self._partial_labels(t) if protocol.labels == "partial" else None
+            partial = self._partial_labels(t) if self._takes_partial else None
             feedback = Feedback(
                 stage.windows_at(origins, apart),
                 stage.labels_at(origins, apart),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 
 from bench.contracts.discovery import load_plugins, raised_at
 from bench.contracts.errors import ENDS_SESSION, words_of
+from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.isolation import isolated
 from bench.evaluation.profiling.allocator import keep_freed_memory
 from bench.evaluation.profiling.clocks import resolve_device
@@ -22,7 +23,7 @@ from bench.evaluation.stream import PreparedSeries
 from bench.execution.progress import ProgressFile
 from bench.execution.run_log import logged
 from bench.results.record import Record
-from bench.results.store import Store
+from bench.results.store import FORECASTS, ORIGINS, TRACE, TRAINING, Store
 
 OTHERWISE = (
     "this would be another run here than where the session is: a plug-in's file or the dataset differs. "
@@ -95,6 +96,8 @@ def run_one(run: RunSpec, work: Work) -> Ended:
         return Ended(run, found.state, elsewhere=True)
     if work.own_process and run_id(run, load_series(run)) != run.run_id:
         return record_failure(run, work, OTHERWISE)
+    if not work.replace and (made := _under_other_labels(run, work)):
+        return made
     progress_file = ProgressFile(work.progress_folder, run.run_id, run.label)
     progress_file(0, 1, lambda: float("nan"))
     with logged(work.log(run), own_process=work.own_process):
@@ -111,6 +114,22 @@ def run_one(run: RunSpec, work: Work) -> Ended:
         progress_file.erase()
     reason = record.reason + raised_at(record.traceback)
     return Ended(run, record.status, reason, record.seconds, left=tuple(record.left))
+
+
+def _under_other_labels(run: RunSpec, work: Work) -> Ended | None:
+    """Who takes no partial labels is served the same with them and without: a copy of the run that was made."""
+    store, other = Store(work.place.results), {"partial": "matured", "matured": "partial"}.get(run.protocol.labels)
+    if run.skip or other is None or STRATEGIES[run.strategy.name].cls.takes_partial:
+        return None
+    protocol = run.protocol.model_copy(update={"labels": other})
+    twin = run_id(replace(run, protocol=protocol), load_series(run))
+    condition, record = store.inspect(twin)
+    if condition.state != "ok" or record is None or not work.is_in_place:
+        return None
+    found = {name: store.read_frame(twin, name) for name in (ORIGINS, FORECASTS, TRACE, TRAINING)}
+    frames = {name: frame for name, frame in found.items() if frame is not None}
+    store.write(record.model_copy(update={"run_id": run.run_id, "protocol": run.protocol}), frames, replace=False)
+    return Ended(run, record.status, record.reason, record.seconds)
 
 
 def record_failure(run: RunSpec, work: Work, reason: str, traceback: str = "") -> Ended:

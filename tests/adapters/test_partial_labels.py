@@ -84,6 +84,18 @@ def test_who_does_not_take_them_is_as_without(name: str) -> None:
     np.testing.assert_array_equal(forecasts(name), forecasts(name, labels="partial"))
 
 
+def test_who_does_not_take_them_is_handed_none_and_told_of_none() -> None:
+    protocol = Protocol(lookback=4, horizon=5, stride=1, labels="partial", warm_start=False)
+    recorder = Recorder(protocol, 2)
+    recorder.takes_partial = False
+    serve(PreparedSeries.of(numbered(60, Split(20, 30, 60)), protocol), recorder)
+    assert {feedback.partial for feedback in recorder.of("adapt")} == {None}
+    series = small_series()
+    stage = PreparedSeries.of(series, ProtocolSpec(labels="partial").resolve(series))
+    said = {name: tiny_maker(name)(stage).protocol.labels for name in ("rls", "persistence")}
+    assert said == {"rls": "matured", "persistence": "partial"}
+
+
 def test_titans_c_learns_from_them() -> None:
     assert not np.array_equal(forecasts("titans-c"), forecasts("titans-c", labels="partial"))
 

@@ -33,6 +33,7 @@ class Recorder:
     events: list[tuple[str, Any]] = field(default_factory=list)
     forecasts: list[NDArray[np.float32]] = field(default_factory=list)
     takes_issued = True
+    takes_partial = True
 
     def observe(self, rows: torch.Tensor) -> None:
         self.events.append(("observe", rows))

@@ -13,6 +13,8 @@ import pytest
 from bench import load_results
 from bench.contracts.outcomes import Known, harness, known_subjects
 from bench.evaluation.pretraining import Recipe
+from bench.evaluation.run import execute
+from bench.execution import worker
 from bench.results.record import SCHEMA_VERSION
 from bench.results.store import CHECKPOINTS, RECORD, Store
 
@@ -155,6 +157,32 @@ def test_prune_removes_checkpoints_that_no_run_was_made_with(tiny: Path, bench: 
     assert "is a checkpoint that no run was made with" in ran.out
     assert {path.stem for path in folder.iterdir()} == {record.checkpoint for record in store_of(tiny).records()}
     assert "nothing to do" in bench("run", tiny, "--plugins", path).err
+
+
+def test_labels_that_a_strategy_does_not_take_make_no_second_run(
+    tiny: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, str]] = []
+
+    def spy(run: Any, *rest: Any) -> Any:
+        made.append((run.strategy.name, run.protocol.labels))
+        return execute(run, *rest)
+
+    monkeypatch.setattr(worker, "execute", spy)
+    text = tiny.read_text().replace(
+        "{ lookback = 12, horizon = 3 }", "{ lookback = 12, horizon = 3, labels = 'partial' }"
+    )
+    tiny.write_text(text)
+    assert bench("run", tiny).status == 0
+    first = records(tiny)
+    tiny.write_text(text.replace("labels = 'partial'", "labels = 'matured'"))
+    assert bench("run", tiny).status == 0
+    second = records(tiny)
+    assert sorted(made) == [("persistence", "matured"), ("persistence", "partial"), ("rls", "partial")]
+    assert first["rls"].errors == second["rls"].errors
+    assert (first["rls"].protocol.labels, second["rls"].protocol.labels) == ("partial", "matured")
+    assert first["rls"].run_id != second["rls"].run_id
+    assert bench("results", "check").status == 0
 
 
 EARLIER = Path(__file__).parents[1] / "earlier"
