@@ -66,7 +66,11 @@ class LearnsOnline(Frozen):
             whole = torch.ones(y.shape[:2], dtype=torch.bool, device=y.device)
             x, y, known = (torch.cat(both) for both in ((x, partial.x), (y, partial.y), (whole, partial.known)))
         if len(x):
-            self.online.learn(lambda: mean_square(self.forecast(x), y, known))
+            self.online.learn(lambda: self.loss(self.forecast(x), y, known))
+
+    def loss(self, forecast: Tensor, truth: Tensor, known: Tensor | None) -> Tensor:
+        """What a step lowers; as `mean_square`, which it is by default."""
+        return mean_square(forecast, truth, known)
 
     def forecast(self, windows: Tensor) -> Tensor:
         """Forecasts ``(B, H, C_out)`` of windows ``(B, L, C_in)``, with a graph where gradients are on."""

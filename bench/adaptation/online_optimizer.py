@@ -90,6 +90,11 @@ class OnlineOptimizer:
         if trains:
             self.model.eval()
 
+    def set_rate(self, rate: float) -> None:
+        """Set the step size from now on."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
     def _step(self, loss_of: Callable[[], Tensor]) -> None:
         loss = loss_of()
         size = float(loss.detach())
