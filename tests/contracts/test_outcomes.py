@@ -23,7 +23,8 @@ STRATEGIES = {*TITANS_D, "titans-a", "titans-b", "titans-b-shuffled", "titans-b-
 TITANS = {"titans", *STRATEGIES}
 LINEAR = {"dlinear", "nlinear", "ols", "ridge"}
 REPLAY = {"der-pp", "dsof-slow", "er", "mir"}
-GRADIENT = {"norm-affine", "norm-stats", "ogd", "solid", "solid-pp", *REPLAY}
+CALIBRATION = {"dynatta", "petsa", "tafas"}
+GRADIENT = {"norm-affine", "norm-stats", "ogd", "solid", "solid-pp", *REPLAY, *CALIBRATION}
 NETWORKS = {"gru", "itransformer", "patchtst", "tcn"}
 
 
@@ -64,7 +65,8 @@ EDITS = {
     "bench/forecasters/titans/fast_engine/memory.py": TITANS,
     "bench/adaptation/error_memory.py": ERROR_MEMORIES,
     "bench/adaptation/online_optimizer.py": {*STRATEGIES, *TITANS_D, *GRADIENT},
-    "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY},
+    "bench/adaptation/calibration_layers.py": CALIBRATION,
+    "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY, *CALIBRATION},
     "bench/adaptation/shuffled.py": STRATEGIES,
     "bench/report/sections/accuracy.py": set(),
     "bench/analysis/statistics/ranks.py": set(),
