@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,24 +49,53 @@ def kinds_of(name: str) -> list[str]:
 
 
 def check_plugin(
-    name: str, kind: str, plugins: tuple[Path, ...], results: Path, pool: Pool, timeout: float | None
+    name: str,
+    kind: str,
+    plugins: tuple[Path, ...],
+    results: Path,
+    pool: Pool,
+    timeout: float | None,
+    forecasters: Sequence[str] = (),
 ) -> Verdict:
-    """Take a plug-in through its checks. A strategy's audits, one on each forecaster that will do, are kept."""
+    """Take a plug-in through its checks. A strategy's audits are kept: one on each forecaster that will do, or on some.
+
+    Raises:
+        BenchError: The strategy cannot be checked on a forecaster that is named.
+    """
     from bench.contracts.engine import FailedJob
 
     if kind == "strategy":
-        return _verdict_on(_audits(name, plugins, results, pool, timeout))
+        audited = _forecasters_for(name, forecasters)
+        return _verdict_on(_audits(name, plugins, results, pool, timeout, audited))
     (made,) = pool(partial(_checked, kind=kind, plugins=plugins), [name], timeout)
     return Verdict(found=made.reason) if isinstance(made, FailedJob) else made
 
 
-def _audits(name: str, plugins: tuple[Path, ...], results: Path, pool: Pool, timeout: float | None) -> Iterator[Audit]:
+def _forecasters_for(name: str, chosen: Sequence[str]) -> Sequence[str]:
+    """What a strategy is checked on: all that will do, or those chosen; nothing, by name, for one that adapts none."""
+    from bench.contracts.forecaster import FORECASTERS
     from bench.contracts.strategy import STRATEGIES
-    from bench.execution.audits import Asked, Subject, audits_of
-    from bench.results.audit import AUDITS, write_audit
     from bench.testing import fitting_forecasters
 
-    subjects = [Subject(name, forecaster) for forecaster in fitting_forecasters(STRATEGIES[name].cls) or [""]]
+    fitting = fitting_forecasters(STRATEGIES[name].cls)
+    for one in chosen:
+        if FORECASTERS[one].name not in fitting:
+            raise BenchError(f"strategy {name!r} cannot be checked on {one}. On: {', '.join(fitting) or 'none'}")
+    return chosen or fitting or [""]
+
+
+def _audits(
+    name: str,
+    plugins: tuple[Path, ...],
+    results: Path,
+    pool: Pool,
+    timeout: float | None,
+    forecasters: Sequence[str],
+) -> Iterator[Audit]:
+    from bench.execution.audits import Asked, Subject, audits_of
+    from bench.results.audit import AUDITS, write_audit
+
+    subjects = [Subject(name, forecaster) for forecaster in forecasters]
     for audit in audits_of(subjects, Asked(plugins, 1, float("inf")), pool, timeout):
         write_audit(results / AUDITS, audit)
         yield audit

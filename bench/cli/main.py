@@ -19,6 +19,7 @@ from bench.cli.options import (
     Device,
     Engine,
     ExperimentName,
+    Forecasters,
     Plugins,
     Reports,
     Results,
@@ -54,6 +55,7 @@ app.add_typer(results_app, name="results")
 def run(
     experiment: ExperimentName = "default",
     strategy: Annotated[list[str] | None, typer.Option(help="Run these only; may be repeated.")] = None,
+    forecaster: Forecasters = None,
     dataset: Datasets = None,
     seed: Seeds = None,
     plugins: Plugins = None,
@@ -104,6 +106,7 @@ def run(
         load_experiment(experiment),
         plugins or (),
         strategies=strategy or (),
+        forecasters=forecaster or (),
         datasets=dataset or (),
         seeds=seed or (),
         address=address,
@@ -148,6 +151,7 @@ def sweep(
         ),
     ] = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Sweep these only; may be repeated.")] = None,
+    forecaster: Forecasters = None,
     dataset: Datasets = None,
     seed: Seeds = None,
     plugins: Plugins = None,
@@ -175,6 +179,7 @@ def sweep(
         load_experiment(experiment),
         plugins or (),
         strategies=strategy or (),
+        forecasters=forecaster or (),
         datasets=dataset or (),
         seeds=seed or (),
         address=address,
@@ -317,6 +322,7 @@ def list_all(plugins: Plugins = None) -> None:
 @app.command()
 def check(
     name: Annotated[str, typer.Argument(help="A strategy, forecaster, dataset or metric.")],
+    forecaster: Forecasters = None,
     plugins: Plugins = None,
     results: Results = Path("results"),
     engine: Annotated[str, typer.Option(help="serial: in a process beside this one; inline: in this one.")] = "serial",
@@ -332,7 +338,7 @@ def check(
     load_all(plugins or ())
     with ENGINES[engine].cls().pool(1, 1) as pool:
         for kind in kinds_of(name):
-            verdict = check_plugin(name, kind, paths, results, pool, timeout)
+            verdict = check_plugin(name, kind, paths, results, pool, timeout, forecaster or ())
             if verdict.mistake is not None:
                 raise verdict.mistake
             if verdict.found:

@@ -160,12 +160,13 @@ def load_experiment(name_or_path: str) -> Experiment:
 def with_plugins(
     experiment: Experiment, strategies: Iterable[str], forecasters: Iterable[str], datasets: Iterable[str]
 ) -> Experiment:
-    """An experiment with what came by ``--plugins``; a name that it lists already, with or without options, stays."""
+    """An experiment with what came by ``--plugins``, unless it lists the name; forecasters, unless it lists any."""
     update = {}
     for (key, kind), names in zip(KINDS.items(), (strategies, forecasters, datasets), strict=True):
         values = getattr(experiment, key)
         listed = {_name(value, kind) for value in values}
-        update[key] = [*values, *(name for name in names if name not in listed)]
+        if key != "forecasters" or not values:
+            update[key] = [*values, *(name for name in names if name not in listed)]
     return experiment.model_copy(update=update)
 
 
@@ -187,20 +188,20 @@ def filtered(
     strategies: Iterable[str] = (),
     datasets: Iterable[str] = (),
     seeds: Iterable[int] = (),
+    forecasters: Iterable[str] = (),
     **changes: Any,
 ) -> Experiment:
     """An experiment with what the command line said.
 
     Args:
-        strategies: Keep only these; one that is not there is added. Empty keeps all.
-        seeds: Replace the seeds, unless empty.
+        strategies: Keep only these; one that is not there is added. Empty keeps all. So do other names and seeds.
         **changes: Other fields to replace; None leaves them.
     """
     update: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
-    if strategies := list(strategies):
-        update["strategies"] = _keep(spread_groups(experiment.strategies), strategies, "strategy")
-    if datasets := list(datasets):
-        update["datasets"] = _keep(experiment.datasets, datasets, "dataset")
+    for (key, kind), names in zip(KINDS.items(), map(list, (strategies, forecasters, datasets)), strict=True):
+        if names:
+            values = spread_groups(experiment.strategies) if key == "strategies" else getattr(experiment, key)
+            update[key] = _keep(values, names, kind)
     if seeds := list(seeds):
         update["seeds"] = seeds
     return build(Experiment, experiment.model_dump() | update, "command line")

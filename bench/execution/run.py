@@ -53,6 +53,7 @@ def prepare(
     strategies: Iterable[str] = (),
     datasets: Iterable[str] = (),
     seeds: Iterable[int] = (),
+    forecasters: Iterable[str] = (),
     address: str | None = None,
     overrides: Iterable[Override] = (),
     console: Screen = err,
@@ -61,7 +62,7 @@ def prepare(
     """Load plug-ins, which join the experiment, and select.
 
     Args:
-        strategies: As `filtered` takes them, like ``datasets``, ``seeds`` and ``changes``.
+        strategies: As `filtered` takes them, like ``datasets``, ``seeds``, ``forecasters`` and ``changes``.
         console: Where it is said which plug-ins of the working folder were loaded, and which cannot be.
 
     Raises:
@@ -70,7 +71,7 @@ def prepare(
     paths, script = tuple(plugins), _script()
     broken = load_all([path for path in paths if path.resolve() != script], console)
     joined = with_plugins(experiment, *user_plugin_names(paths))
-    chosen = with_address(filtered(joined, strategies, datasets, seeds, **changes), address)
+    chosen = with_address(filtered(joined, strategies, datasets, seeds, forecasters, **changes), address)
     chosen, left_out = leave_out(chosen, broken)
     for key, kind in (("strategies", "strategy"), ("datasets", "dataset")):
         if not getattr(chosen, key):
@@ -80,7 +81,7 @@ def prepare(
         paths = (*(path for path in paths if path.resolve() != script), script)
         if engine_of(chosen).has_workers and not _is_guarded(script):
             raise BenchError(f"{script}: each worker loads this file for the plug-ins in it, and would run it. {GUARD}")
-    is_filtered = bool([*strategies, *datasets, *seeds, *left_out])
+    is_filtered = bool([*strategies, *datasets, *seeds, *forecasters, *left_out])
     paths = (*paths, *working_plugins(at_hand=True))
     return Prepared(chosen, leave_out(joined, broken)[0], paths, tuple(left_out), is_filtered)
 
@@ -110,7 +111,7 @@ def run(
     Args:
         experiment: A `bench.Experiment`, its fields as a mapping, a TOML file, or the name of one in ``experiments/``.
         results: Folder that holds a folder for each experiment.
-        plugins: Files, packages or folders of plug-ins, all of which join the experiment.
+        plugins: Files, packages or folders of plug-ins, which join the experiment; forecasters only if it names none.
         progress: Whether progress, notes and failures are written to standard error.
         redo: ``only-missing`` runs what is missing or failed, ``keep-failed`` only what is missing, ``unmeasured`` what
             is missing, failed or lacks the value of a metric, ``always`` all.

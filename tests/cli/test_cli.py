@@ -363,6 +363,8 @@ def test_check(bench: Bench, write: Write) -> None:
     ran = bench("check", "dlinear", "--engine", "inline")
     assert ran.status == 0
     assert "forecaster 'dlinear' passes" in ran.out
+    ran = bench("check", "rls", "--forecaster", "dlinear", "--engine", "inline")
+    assert (ran.status, ran.err.strip()) == (2, "Error: strategy 'rls' cannot be checked on dlinear. On: none")
     ran = bench("check", "peeks", "--engine", "inline", "--plugins", write("peeks.py", LEAKS))
     assert ran.status == 1
     assert "strategy 'peeks' FAILED: leaks: " in ran.err

@@ -450,6 +450,13 @@ def test_what_comes_by_plugins_joins_and_can_be_filtered() -> None:
     assert plain.strategies == ["rls"]
 
 
+def test_forecasters_join_where_none_is_named_and_are_chosen_by_name() -> None:
+    named = make(strategies=["frozen"], forecasters=["dlinear", {"name": "tcn", "depth": 2}])
+    joined = with_plugins(named, [], ["wide"], [])
+    assert joined.forecasters == named.forecasters
+    assert filtered(joined, forecasters=["tcn", "wide"]).forecasters == [{"name": "tcn", "depth": 2}, "wide"]
+
+
 def test_what_joins_is_not_added_where_it_is_listed() -> None:
     listed = make(
         strategies=[{"name": "mine", "rate": 0.1}],

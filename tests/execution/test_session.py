@@ -279,6 +279,8 @@ def test_what_comes_by_plugins_joins_what_is_asked_for(tiny: Path, bench: Bench,
     assert "Now: 1 ok" in ran.err
     ran = bench("run", tiny, "--plugins", path, "--strategy", "mine", "--dataset", "walk", "--results", "r3")
     assert "Now: 1 ok" in ran.err
+    ran = bench("run", tiny, "--strategy", "frozen", "--forecaster", "ridge", "--results", "r5")
+    assert "Now: 1 ok" in ran.err
     change(tiny, datasets='["walk"]', strategies='["rls", { name = "mine", factor = 0.5 }, "@user"]')
     assert "Now: 2 ok" in bench("run", tiny, "--plugins", path, "--results", "r4").err
     assert len(load_results(tiny.parent / "r4")) == 2

@@ -93,6 +93,9 @@ def test_a_strategy_is_checked_on_each_forecaster_that_will_do(
     tiny: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.testing.checks.LABEL_REGIMES", LABEL_REGIMES[:1])  # test_canary.py has all of them
+    ran = bench("check", "frozen", "--engine", "inline", "--forecaster", "dlinear")
+    assert ran.status == 0
+    assert set(audits(tiny)) == {"frozen+dlinear"}
     ran = bench("check", "frozen", "--engine", "inline")
     assert ran.status == 0
     assert set(audits(tiny)) == {f"frozen+{forecaster.name}" for forecaster in FORECASTERS}
