@@ -15,6 +15,7 @@ import torch
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from bench.adaptation.exponential_weights import ExponentialWeights
 from bench.contracts.forecaster import Pairs, Task
 from bench.contracts.strategy import Feedback, History, Strategy, StrategyConfig
 from bench.forecasters.linear import design, normal_equations, outcome
@@ -73,7 +74,7 @@ class ErrorMemory:
     Attributes:
         weights: ``(R, G, F, M)``, the memories, zero at first: R rates, G channels with memories of their own or 1, F
             the width of a key and M that of a value; ``F = L + 1`` and ``M = H`` where targets are inputs.
-        losses: ``(R,)``, squared errors of the answers, in units of those without a memory; a discounted sum.
+        mix: Weights of the memories in an answer, by their squared errors in units of those without a memory.
         every: Rows between the pairs that are written.
         chunks: Chunks written so far.
     """
@@ -90,7 +91,7 @@ class ErrorMemory:
         self.rates = self.whitening.new_tensor(config.pair_rates)[:, None, None, None]
         own = task.targets if config.pair_per_channel and task.target_index is not None else 1
         self.weights = self.whitening.new_zeros(len(self.rates), own, *moment.shape)
-        self.losses = self.whitening.new_zeros(len(self.rates))
+        self.mix = ExponentialWeights(self.whitening.new_zeros(len(self.rates)), MIX_RATE, MIX_KEPT)
         self.every = config.pair_every or max(1, task.horizon // PAIRS_IN_HORIZON)
         self.chunks = 0
 
@@ -99,17 +100,9 @@ class ErrorMemory:
         """Whether writing changes anything."""
         return self.config.pair_step is not None
 
-    def shares(self) -> Tensor:
-        """Weight of each memory in an answer, ``(R,)``.
-
-        Source: exponentially weighted average forecasts, Cesa-Bianchi and Lugosi (2006), "Prediction, learning, and
-            games", section 2.1; with a discount, section 2.11.
-        """
-        return torch.softmax(-MIX_RATE * self.losses, dim=0)
-
     def answer(self, windows: Tensor) -> Tensor:
         """What forecasts of these windows will miss: ``(B, L, C_in)`` to ``(B, H, C_out)``."""
-        out: Tensor = self._keys(windows) @ torch.tensordot(self.shares(), self.weights, dims=1)
+        out: Tensor = self._keys(windows) @ torch.tensordot(self.mix.shares(), self.weights, dims=1)
         if self.task.target_index is None:
             return out.view(len(windows), self.task.horizon, self.task.targets)
         by_channel = out.transpose(0, 1) if len(out) > 1 else out.view(len(windows), -1, self.task.horizon)
@@ -127,8 +120,7 @@ class ErrorMemory:
             step = covered / (covered + self.config.pair_step)
             self.weights = (1 - self.config.pair_decay) * self.weights + step * self.rates * surprise
             without = values.square().mean().clamp(min=torch.finfo(values.dtype).tiny)
-            share = covered / self.config.pair_chunk
-            self.losses = MIX_KEPT**share * self.losses + share * errors.square().mean(dim=(1, 2, 3)) / without
+            self.mix.update(errors.square().mean(dim=(1, 2, 3)) / without, covered / self.config.pair_chunk)
             self.chunks += 1
 
     def norm(self) -> float:

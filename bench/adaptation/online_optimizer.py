@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -20,6 +20,8 @@ USUAL_RATE = 0.01
 
 KEPT_EVERY = 64
 """Steps between two copies of good weights."""
+
+Clip = Annotated[PositiveFloat | None, BeforeValidator(lambda v: None if v == "none" else v)]
 
 KINDS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -40,7 +42,7 @@ class OnlineConfig(StrategyConfig):
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     online_lr: NonNegativeFloat = 1e-4
     weight_decay: NonNegativeFloat = 0.0
-    online_clip: Annotated[PositiveFloat | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
+    online_clip: Clip = None
     steps: PositiveInt = 1
     mode: Literal["eval", "train"] = "eval"
 
@@ -78,14 +80,21 @@ class OnlineOptimizer:
         """Whether a step changes anything."""
         return bool(self.config.online_lr and self.parameters)
 
-    def learn(self, loss_of: Callable[[], Tensor]) -> None:
-        """Take the configured number of steps on a loss, a scalar with a graph, computed with the present weights."""
+    def learn(self, loss_of: Callable[[], Tensor], factors: Sequence[float] = ()) -> None:
+        """Take the configured number of steps.
+
+        Args:
+            loss_of: Computes the loss with the present weights: a scalar with a graph.
+            factors: Of the step size, one for each step to be taken; by default all are 1.
+        """
         if not self.learns:
             return
         trains = self.config.mode == "train"
         if trains:
             self.model.train()
-        for _ in range(self.config.steps):
+        for factor in factors or (1.0,) * self.config.steps:
+            if factors:
+                self.set_rate(factor * self.config.online_lr)
             self._step(loss_of)
         if trains:
             self.model.eval()

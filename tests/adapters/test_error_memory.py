@@ -56,7 +56,8 @@ def test_its_writes_are_those_of_the_librarys_memory() -> None:
     """A `NeuralMemory` of depth 1, without norms and momentum, given our keys and values, holds the same."""
     errors = memory(pair_rates=(1.0,), pair_chunk=4)
     errors.whitening = errors.whitening.double()
-    errors.weights, errors.rates, errors.losses = (t.double() for t in (errors.weights, errors.rates, errors.losses))
+    errors.weights, errors.rates = errors.weights.double(), errors.rates.double()
+    errors.mix.losses = errors.mix.losses.double()
     width = L + 1  # the library's memory is square: the value's other columns are 0
     theirs = NeuralMemory(
         dim=width, chunk_size=12, batch_size=12, model=LinearMemory(width), momentum=False, qk_rmsnorm=False,
@@ -109,7 +110,7 @@ def test_the_better_rate_has_the_greater_share() -> None:
     for seed in range(40):
         windows = normal(24, L, 3, seed=seed)
         errors.write(windows, (-1) ** seed * windows[:, :H])
-    slow, fast = errors.shares().tolist()
+    slow, fast = errors.mix.shares().tolist()
     assert slow > 0.9 > fast
 
 

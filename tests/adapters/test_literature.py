@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -31,16 +32,24 @@ NAMES = [entry.name for entry in STRATEGIES if entry.cls.group == "literature"]
 L, H, C = 8, 2, 2
 TRAIN, VALIDATION = 60, 80
 
-OFF: dict[str, dict[str, Any]] = {name: {"online_lr": 0} for name in NAMES} | {"norm-stats": {"rate": 0}}
+OFF: dict[str, dict[str, Any]] = {name: {"online_lr": 0} for name in NAMES} | {
+    "norm-stats": {"rate": 0},
+    "hedge": {"experts": ["frozen"]},
+    "elf": {"warmup": "none"},
+}
 """Options with which a strategy is `frozen`."""
 
 FAST: dict[str, dict[str, Any]] = {name: {"online_lr": 0.02} for name in NAMES} | {
     "norm-stats": {"rate": 0.1},
     "solid": {"online_lr": 1e-3},
+    "hedge": {"experts": ["persistence", "seasonal-naive", "frozen"]},
+    "elf": {"every": 10, "rate": 10},
+    "fac": {"online_lr": 0.1},
+    "cosa": {"online_lr": 0.05, "batch": 8},
 }
 """Options for streams of some hundred rows."""
 
-FIXED = {"norm-affine", "norm-stats", "solid", "tafas", "petsa", "dynatta"}
+FIXED = {"cosa", "dynatta", "elf", "fac", "hedge", "norm-affine", "norm-stats", "petsa", "solid", "tafas"}
 """Who leaves the forecaster as it was trained."""
 
 
@@ -372,6 +381,95 @@ def test_the_step_of_dynatta_follows_the_shift() -> None:
     assert 1e-4 <= rates["calm"] < rates["moved"] <= 1e-3
     assert len(strategy.best_windows) == strategy.config.best
     assert (strategy.lowest.diff() >= 0).all()
+
+
+def test_experts_are_weighed_by_their_share_of_the_squared_error() -> None:
+    strategy = made("hedge", experts=["persistence", "frozen"], rate=2.0, kept=0.5)
+    strategy.mix.losses.zero_()
+    losses = torch.zeros(2, C)
+    for seed in range(2):
+        window, origin = torch.randn(1, L, C, generator=torch.Generator().manual_seed(seed)), strategy.waiting._next
+        strategy.predict(window)
+        forecasts = strategy.waiting._made[origin]  # (2, H, C)
+        truth = forecasts[0] + torch.tensor([1.0, 3.0])
+        strategy.adapt(Feedback(window, truth[None], np.array([origin])))
+        square = (forecasts - truth).square().mean(dim=1)
+        losses = losses / 2 + square / square.sum(dim=0)
+    torch.testing.assert_close(strategy.mix.losses, losses)
+    window = torch.randn(1, L, C)
+    experts = torch.stack([expert.predict(window)[0] for expert in strategy.experts])
+    weights = torch.exp(-2.0 * losses)
+    expected = (weights[:, None] * experts).sum(dim=0) / weights.sum(dim=0)
+    torch.testing.assert_close(strategy.predict(window)[0], expected)
+
+
+def waiting(strategy: Any, window: Tensor, missed: float) -> Feedback:
+    """The feedback on a forecast that is made now, and that the truth exceeds by a constant."""
+    origin = strategy.waiting._next
+    forecast = strategy.predict(window)
+    return Feedback(window, forecast + missed, np.array([origin]))
+
+
+def test_the_offset_of_frequency_0_moves_all_leads() -> None:
+    """With a truth ``d`` above a forecast of 0, its gradient is ``-2 d / H``, and it adds an H-th of itself."""
+    strategy = made("fac", optimizer="sgd", online_lr=0.1)
+    with torch.no_grad():
+        strategy.correction.offset.zero_()
+        strategy.correction.gain.zero_()
+    window = torch.zeros(1, L, C)
+    strategy.adapt(waiting(strategy, window, 5.0))
+    torch.testing.assert_close(strategy.predict(window), torch.full((1, H, C), 2 * 5.0 * 0.1 / H**2))
+
+
+def test_the_gate_opens_along_the_residual() -> None:
+    options = {"batch": 1, "steps": 1, "weight_decay": 0, "online_clip": "none"}
+    strategy = made("cosa", optimizer="sgd", online_lr=0.1, **options)
+    correction = strategy.correction
+    with torch.no_grad():
+        correction.gate.zero_()
+    strategy.factor, window = 1.0, torch.randn(1, L, C, generator=torch.Generator().manual_seed(0))
+    known = torch.cat([strategy.forecaster(window), strategy.means[None]], dim=1).detach()
+    residual = correction.map(known.transpose(1, 2)).detach()
+    strategy.before = math.inf
+    strategy.adapt(waiting(strategy, window, 5.0))
+    torch.testing.assert_close(correction.gate.detach(), 0.1 * 2 * 5.0 * residual.mean())
+
+
+def test_the_context_of_a_forecast_is_that_of_its_time() -> None:
+    strategy = made("cosa", context=2)
+    window = torch.zeros(1, L, C)
+    feedback = waiting(strategy, window, 5.0)
+    before = strategy.means.clone()
+    strategy.adapt(feedback)
+    torch.testing.assert_close(strategy.means[-1], feedback.y[0].mean(dim=0))
+    torch.testing.assert_close(strategy.batch[-1][0][H:], before)
+
+
+def waves(count: int) -> Feedback:
+    """Pairs of one sine at several phases, heights and levels."""
+    t, rng = torch.arange(float(L + H))[:, None], np.random.default_rng(0)
+    rows = [rng.normal() + rng.uniform(1, 2) * torch.sin(2 * np.pi * t / L + rng.uniform(0, 6)) for _ in range(count)]
+    both = torch.stack(rows).expand(-1, -1, C).float()
+    return Feedback(both[:, :L], both[:, L:], np.arange(500, 500 + count))
+
+
+def test_spectra_are_regressed_and_mixed_by_their_losses() -> None:
+    strategy, new = made("elf", every=60, penalty=1e-4, warmup=0, rate=100.0), waves(60)
+    strategy.adapt(new)
+    rows = new.x.transpose(1, 2)
+    deviation = strategy._scale()
+    x = torch.fft.rfft((rows - rows.mean(dim=2, keepdim=True)) / deviation)[..., : strategy.bins]
+    y = torch.fft.rfft((new.y.transpose(1, 2) - rows.mean(dim=2, keepdim=True)) / deviation)
+    gram = x[:, 0].mH @ x[:, 0] + 1e-4 * torch.eye(strategy.bins)
+    solved = torch.linalg.solve(gram, x[:, 0].mH @ y[:, 0])
+    torch.testing.assert_close(strategy.weights[0], solved, atol=1e-4, rtol=1e-4)
+    first, forecast = strategy.waiting._next, strategy.predict(new.x[:3])
+    own = torch.fft.irfft(x[:, 0] @ solved, n=H) * deviation[0] + rows[:, 0].mean(dim=1, keepdim=True)
+    issued = torch.stack([strategy.waiting._made[first + i] for i in range(3)])
+    torch.testing.assert_close(issued[:, 1, :, 0], own[:3], atol=1e-3, rtol=0)
+    torch.testing.assert_close(forecast, issued[:, :2].mean(dim=1))  # no loss yet: equal weights
+    strategy.adapt(Feedback(new.x, own[..., None].expand(-1, -1, C), np.arange(first, first + 60)))
+    assert strategy.slow.shares()[1].min() > 0.99  # its own forecasts were right, the forecaster's wrong
 
 
 # The optimiser

@@ -25,6 +25,8 @@ LINEAR = {"dlinear", "nlinear", "ols", "ridge"}
 REPLAY = {"der-pp", "dsof-slow", "er", "mir"}
 CALIBRATION = {"dynatta", "petsa", "tafas"}
 GRADIENT = {"norm-affine", "norm-stats", "ogd", "solid", "solid-pp", *REPLAY, *CALIBRATION}
+BLACK_BOX = {"cosa", "elf", "fac"}
+LITERATURE = {"hedge", *GRADIENT, *BLACK_BOX}
 NETWORKS = {"gru", "itransformer", "patchtst", "tcn"}
 
 
@@ -57,16 +59,26 @@ EDITS = {
     "bench/evaluation/metrics.py": {"harness"},
     "bench/evaluation/isolation.py": {"harness"},
     "bench/contracts/metric.py": {"harness"},
-    "bench/forecasters/linear.py": {"rls", *LINEAR, *NETWORKS, *TITANS, *ERROR_MEMORIES, *GRADIENT},
+    "bench/forecasters/linear.py": {
+        "rls",
+        *LINEAR,
+        *NETWORKS,
+        *TITANS,
+        *ERROR_MEMORIES,
+        *GRADIENT,
+        *BLACK_BOX,
+        "hedge",
+    },
     "bench/forecasters/dlinear.py": {"dlinear", "nlinear"},
     "bench/forecasters/normalized.py": NETWORKS,
     "bench/forecasters/tcn.py": {"tcn"},
     "bench/forecasters/titans/carry.py": STRATEGIES,
     "bench/forecasters/titans/fast_engine/memory.py": TITANS,
     "bench/adaptation/error_memory.py": ERROR_MEMORIES,
-    "bench/adaptation/online_optimizer.py": {*STRATEGIES, *TITANS_D, *GRADIENT},
+    "bench/adaptation/online_optimizer.py": {*STRATEGIES, *TITANS_D, *GRADIENT, *BLACK_BOX},
     "bench/adaptation/calibration_layers.py": CALIBRATION,
     "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY, *CALIBRATION},
+    "bench/adaptation/exponential_weights.py": {"hedge", *ERROR_MEMORIES, *BLACK_BOX},
     "bench/adaptation/shuffled.py": STRATEGIES,
     "bench/report/sections/accuracy.py": set(),
     "bench/analysis/statistics/ranks.py": set(),
