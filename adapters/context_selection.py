@@ -35,6 +35,7 @@ class ContextConfig(OnlineConfig):
 class SelectsContext(LearnsOnline):
     """Keeps the latest matured pairs, and finds those that are like a window."""
 
+    takes_partial: ClassVar[bool] = False
     Config: ClassVar[type[StrategyConfig]] = ContextConfig
     tiny: ClassVar[dict[str, Any]] = {"pairs": 12, "nearest": 3, "phase": 0.5}
 

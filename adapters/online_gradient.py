@@ -46,6 +46,7 @@ class LearnsOnline(Frozen):
     group: ClassVar[Any] = "literature"
     adapts: ClassVar[bool] = True
     needs = frozenset({"gradients"})
+    takes_partial: ClassVar[bool] = True
     heavy = True
     carries: ClassVar[str] = "the weights and the optimiser's moments"
 
@@ -94,7 +95,6 @@ class OnlineGradientDescent(LearnsOnline):
     """
 
     Config: ClassVar[type[StrategyConfig]] = OGDConfig
-    takes_partial: ClassVar[bool] = True
 
     @classmethod
     def check_service(cls, config: Any, planned: Planned) -> None:
@@ -123,7 +123,6 @@ class NormAffine(LearnsOnline):
     """
 
     Config: ClassVar[type[StrategyConfig]] = AffineConfig
-    takes_partial: ClassVar[bool] = True
     carries = "a gain and a shift of each column, and the optimiser's moments"
 
     def learning(self) -> list[nn.Parameter]:

@@ -46,6 +46,7 @@ class ReplayConfig(OnlineConfig):
 class Replay(LearnsOnline):
     """A step on new pairs and on replayed ones, in one pass."""
 
+    takes_partial: ClassVar[bool] = False
     Config: ClassVar[type[StrategyConfig]] = ReplayConfig
     takes_issued = True
     carries = "the weights, the optimiser's moments, and a buffer of pairs"

@@ -96,8 +96,9 @@ def test_who_does_not_take_them_is_handed_none_and_told_of_none() -> None:
     assert said == {"rls": "matured", "persistence": "partial"}
 
 
-def test_titans_c_learns_from_them() -> None:
-    assert not np.array_equal(forecasts("titans-c"), forecasts("titans-c", labels="partial"))
+@pytest.mark.parametrize("name", ["titans-c", "ogd", "tafas"])
+def test_who_takes_them_learns_from_them(name: str) -> None:
+    assert not np.array_equal(forecasts(name), forecasts(name, labels="partial"))
 
 
 def test_titans_c_learns_from_what_is_known_and_from_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
