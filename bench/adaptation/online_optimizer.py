@@ -72,7 +72,7 @@ class OnlineOptimizer:
             parameter.requires_grad_()
         self.taken = self.returns = 0
         self._usual = math.nan
-        self._start_afresh()
+        self.start_afresh()
         self._keep()
 
     @property
@@ -140,7 +140,7 @@ class OnlineOptimizer:
         with torch.no_grad():
             good = float(loss_of())
         if math.isfinite(good) and not size <= SUSPECT * good:
-            self._start_afresh()
+            self.start_afresh()
             self.returns += 1
         else:
             self.put(present)
@@ -154,7 +154,8 @@ class OnlineOptimizer:
         for parameter, weight in zip(self.parameters, weights, strict=True):
             parameter.copy_(weight)
 
-    def _start_afresh(self) -> None:
+    def start_afresh(self) -> None:
+        """Forget the optimiser's moments."""
         self.optimizer = optimizer_of(self.parameters, self.config)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench import DriftSeries, Feedback, PartialLabels, Protocol, Split
+from bench.adaptation.drift_detectors import detector
 from bench.adaptation.online_optimizer import KEPT_EVERY, OnlineConfig, OnlineOptimizer
 from bench.adaptation.replay_buffers import ReplayBuffer, most_interfered
 from bench.contracts.config import build
@@ -153,16 +154,23 @@ def test_a_stuck_sensor_makes_no_nan(name: str) -> None:
         assert np.abs(made).max() < 100
 
 
+def moving(rows: int) -> NDArray[np.float64]:
+    """Another level from the stream's start on, and again another one 40 rows later, which a detector sees."""
+    values = decaying(rows, 1.0)
+    values[VALIDATION + 40 :] += 3.0
+    return values
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_its_state_does_not_grow(name: str) -> None:
-    values = decaying(VALIDATION + 4 * KEPT_EVERY, 1.0)
+    values = moving(VALIDATION + 4 * KEPT_EVERY)
     sizes = {state_bytes(serve(name, values, end=end).strategy) for end in (VALIDATION + 2 * KEPT_EVERY, len(values))}
     assert len(sizes) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_it_moved_is_counted(name: str) -> None:
-    count = ParameterCount(Decay()).now(serve(name, decaying(140, 3.0), **FAST[name]).strategy.forecaster)
+    count = ParameterCount(Decay()).now(serve(name, moving(160), **FAST[name]).strategy.forecaster)
     assert count is not None
     assert (count.updated == 0) == (name in FIXED)
 
@@ -381,6 +389,71 @@ def test_the_step_of_dynatta_follows_the_shift() -> None:
     assert 1e-4 <= rates["calm"] < rates["moved"] <= 1e-3
     assert len(strategy.best_windows) == strategy.config.best
     assert (strategy.lowest.diff() >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["z-test", "page-hinkley", "adwin", "kswin"])
+def test_a_detector_sees_a_jump_and_little_else(kind: Any) -> None:
+    if kind in ("adwin", "kswin"):
+        pytest.importorskip("river")
+    calm = np.random.default_rng(0).gamma(2.0, 0.5, 400)
+    found = detector(kind, 0)
+    alarms = [t for t, error in enumerate([*calm, *(3 + calm[:100])]) if found.update(float(error))]
+    assert sum(t < 400 for t in alarms) <= 8
+    assert any(400 <= t < 450 for t in alarms)
+
+
+def test_the_z_test_by_hand() -> None:
+    rng = np.random.default_rng(1)
+    errors, found = rng.random(60).tolist() + [2.0] * 10, detector("z-test", 0)
+    start = 0
+    for t, error in enumerate(errors):
+        seen = np.array(errors[start : t + 1])
+        score = (seen[-16:].mean() - seen.mean()) / (seen.std() / np.sqrt(len(seen))) if len(seen) >= 16 else 0
+        alarmed = found.update(error)
+        assert alarmed == (score > 2.97)
+        start = t + 1 if alarmed else start
+    assert start > 60
+
+
+def test_the_detector_is_fed_one_error_in_a_horizon() -> None:
+    strategy, fed = made("detect-retrain"), list[float]()
+    strategy.fed_until, strategy.count, strategy.usual = 0, 16, 2.0
+    strategy.detector = SimpleNamespace(update=lambda error: bool(fed.append(error)))  # type: ignore[func-returns-value]
+    new = pairs(5, 0)
+    assert new.issued is not None
+    new.issued[2] = torch.nan  # between strides
+    strategy.adapt(new)
+    errors = (new.issued - new.y).square().mean(dim=(1, 2)) / 2
+    assert fed == pytest.approx(errors[[0, 3]].tolist())
+
+
+@pytest.mark.parametrize("action", ["retrain", "raise-rate", "reset"])
+def test_what_an_alarm_does(action: str) -> None:
+    strategy, new = made("detect-retrain", action=action, optimizer="sgd", online_lr=0.1, raised_blocks=2), pairs(4, 0)
+    model = copy.deepcopy(strategy.forecaster)
+    strategy.detector = SimpleNamespace(update=lambda _: False)
+    strategy.adapt(new)
+    after = model.map.weight - (0 if action == "retrain" else 0.1 * slope(model, new.x, new.y))
+    torch.testing.assert_close(strategy.forecaster.map.weight, after)
+    strategy.recent, strategy.fed_until = ReplayBuffer("fifo", 4, strategy.rng), 0
+    strategy.detector = SimpleNamespace(update=lambda _: True)
+    model = copy.deepcopy(strategy.forecaster)
+    strategy.adapt(new)
+    rate = {"retrain": 0.1, "raise-rate": 1.0, "reset": 0.1}[action]
+    start = Decay() if action == "reset" else model
+    expected = start.map.weight - rate * slope(start, new.x, new.y)
+    torch.testing.assert_close(strategy.forecaster.map.weight, expected)
+    assert strategy.trace()["alarms"] == 2
+
+
+def test_d3a_learns_beside_what_was_before() -> None:
+    strategy, new = made("d3a", optimizer="sgd", online_lr=0.1, pairs=3, before=3, epochs=1, replay=0.5), pairs(3, 0)
+    old, model = strategy.before, copy.deepcopy(strategy.forecaster)
+    strategy.recent, strategy.detector = ReplayBuffer("fifo", 3, strategy.rng), SimpleNamespace(update=lambda _: True)
+    strategy.adapt(new)
+    step = slope(model, new.x, new.y) + 0.5 * slope(model, *old)
+    torch.testing.assert_close(strategy.forecaster.map.weight, model.map.weight - 0.1 * step)
+    assert sorted(strategy.before[0].flatten().tolist()) == sorted(new.x.flatten().tolist())
 
 
 def test_experts_are_weighed_by_their_share_of_the_squared_error() -> None:

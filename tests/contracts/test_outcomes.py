@@ -24,7 +24,8 @@ TITANS = {"titans", *STRATEGIES}
 LINEAR = {"dlinear", "nlinear", "ols", "ridge"}
 REPLAY = {"der-pp", "dsof-slow", "er", "mir"}
 CALIBRATION = {"dynatta", "petsa", "tafas"}
-GRADIENT = {"norm-affine", "norm-stats", "ogd", "solid", "solid-pp", *REPLAY, *CALIBRATION}
+DETECTION = {"d3a", "detect-retrain"}
+GRADIENT = {"norm-affine", "norm-stats", "ogd", "solid", "solid-pp", *REPLAY, *CALIBRATION, *DETECTION}
 BLACK_BOX = {"cosa", "elf", "fac"}
 LITERATURE = {"hedge", *GRADIENT, *BLACK_BOX}
 NETWORKS = {"gru", "itransformer", "patchtst", "tcn"}
@@ -77,7 +78,8 @@ EDITS = {
     "bench/adaptation/error_memory.py": ERROR_MEMORIES,
     "bench/adaptation/online_optimizer.py": {*STRATEGIES, *TITANS_D, *GRADIENT, *BLACK_BOX},
     "bench/adaptation/calibration_layers.py": CALIBRATION,
-    "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY, *CALIBRATION},
+    "bench/adaptation/drift_detectors.py": DETECTION,
+    "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY, *CALIBRATION, *DETECTION},
     "bench/adaptation/exponential_weights.py": {"hedge", *ERROR_MEMORIES, *BLACK_BOX},
     "bench/adaptation/shuffled.py": STRATEGIES,
     "bench/report/sections/accuracy.py": set(),
