@@ -37,6 +37,8 @@ OFF: dict[str, dict[str, Any]] = {name: {"online_lr": 0} for name in NAMES} | {
     "norm-stats": {"rate": 0},
     "hedge": {"experts": ["frozen"]},
     "elf": {"warmup": "none"},
+    "dsof": {"online_lr": 0, "student_lr": 0, "fast_lr": 0},
+    "onenet": {"online_lr": 0, "branch": "none"},
 }
 """Options with which a strategy is `frozen`."""
 
@@ -47,6 +49,8 @@ FAST: dict[str, dict[str, Any]] = {name: {"online_lr": 0.02} for name in NAMES} 
     "elf": {"every": 10, "rate": 10},
     "fac": {"online_lr": 0.1},
     "cosa": {"online_lr": 0.05, "batch": 8},
+    "dsof": {"online_lr": 0.02, "student_lr": 0.01, "fast_lr": 0.01},
+    "onenet": {"online_lr": 0.02, "mix_lr": 0.02, "branch": "nlinear"},
 }
 """Options for streams of some hundred rows."""
 
@@ -105,7 +109,9 @@ def serve(
     protocol = Protocol(lookback=L, horizon=H, stride=1, warm_start=False)
     stage = PreparedSeries.of(series(values), protocol)
     own = copy.deepcopy(Decay() if forecaster is None else forecaster)
-    context = StrategyContext(config, own, stage.history(CPU), protocol, np.random.default_rng(0), CPU)
+    torch.manual_seed(0)
+    parts = cls.make_parts(config, Task(L, H, C, C, (0, 1)), own)
+    context = StrategyContext(config, own, stage.history(CPU), protocol, np.random.default_rng(0), CPU, parts)
     stream, made, errors = Stream(stage, cls(context), CPU), [], []
 
     def score(origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
@@ -543,6 +549,52 @@ def test_spectra_are_regressed_and_mixed_by_their_losses() -> None:
     torch.testing.assert_close(forecast, issued[:, :2].mean(dim=1))  # no loss yet: equal weights
     strategy.adapt(Feedback(new.x, own[..., None].expand(-1, -1, C), np.arange(first, first + 60)))
     assert strategy.slow.shares()[1].min() > 0.99  # its own forecasts were right, the forecaster's wrong
+
+
+def test_the_student_learns_slowly_from_pairs_and_fast_from_rows() -> None:
+    """Each by hand, on a student that is one linear layer."""
+    strategy = made("dsof", optimizer="sgd", online_lr=0.1, student_lr=0.2, fast_lr=0.3, least=1, batch=2, size=2)
+    student = strategy.parts
+    student.layers = nn.Sequential(nn.Linear(L + H, H))
+    strategy.slow, strategy.fast = strategy._optimizer(0.2), strategy._optimizer(0.3)
+    strategy.buffer, strategy._before, strategy._since = ReplayBuffer("fifo", 2, strategy.rng), None, []
+    new, teacher, layer = pairs(2, 0), copy.deepcopy(strategy.forecaster), copy.deepcopy(student.layers[0])
+    strategy.adapt(new)
+    torch.testing.assert_close(strategy.forecaster.map.weight, teacher.map.weight - 0.1 * slope(teacher, new.x, new.y))
+    forecasts = teacher(new.x).detach()
+    read = torch.cat([new.x, forecasts], dim=1)
+    miss = forecasts + student_of(layer, read) - new.y
+    step = (2 * torch.einsum("phc,plc->hl", miss, read) / miss.numel()).detach()
+    torch.testing.assert_close(student.layers[0].weight, layer.weight - 0.2 * step)
+    layer, present, row = copy.deepcopy(student.layers[0]), torch.randn(L, C), torch.randn(1, C)
+    strategy.observe(row)
+    strategy.adapt(Feedback(new.x[:0], new.y[:0], new.origins[:0], present=present))
+    assert new.present is not None
+    taught, now = strategy.forecaster(torch.stack([new.present, present])).detach().split(1)
+    target, read = torch.cat([row, now[0, :1]])[None], torch.cat([new.present[None], taught], dim=1)
+    miss = (taught + student_of(layer, read) - target) * torch.tensor([1.0, 0.9])[:, None]
+    step = (2 * torch.einsum("phc,plc->hl", miss, read) / miss.numel()).detach()
+    torch.testing.assert_close(student.layers[0].weight, layer.weight - 0.3 * step)
+
+
+def student_of(layer: nn.Linear, read: Tensor) -> Tensor:
+    out: Tensor = layer(read.mT)
+    return out.mT
+
+
+def test_the_ensemble_leans_to_the_better_branch() -> None:
+    strategy = made("onenet", branch="nlinear", optimizer="sgd", online_lr=0.0, mix_lr=0.5)
+    strategy.parts = Decay(0.0)
+    new = pairs(3, 0)
+    truth = replace(new, y=strategy.forecaster(new.x).detach())  # the first branch is right
+    w, y1, y2 = strategy.mixture["w"].detach().clone(), truth.y, strategy.parts(new.x).detach()
+    strategy.adapt(truth)
+    share = torch.sigmoid(w)
+    miss = share * y1 + (1 - share) * y2 - truth.y
+    slope_of_w = (2 * miss * share * (1 - share) * (y1 - y2)).sum(dim=(0, 1)) / miss.numel()
+    torch.testing.assert_close(strategy.mixture["w"].detach(), w - 0.5 * slope_of_w)
+    assert (strategy.mixture["w"] > 0).all()
+    assert strategy.trace()["first_share"] > 0.5
 
 
 # The optimiser

@@ -25,7 +25,8 @@ LINEAR = {"dlinear", "nlinear", "ols", "ridge"}
 REPLAY = {"der-pp", "dsof-slow", "er", "mir"}
 CALIBRATION = {"dynatta", "petsa", "tafas"}
 DETECTION = {"d3a", "detect-retrain"}
-GRADIENT = {"norm-affine", "norm-stats", "ogd", "solid", "solid-pp", *REPLAY, *CALIBRATION, *DETECTION}
+TWO_SPEED = {"dsof", "onenet"}
+GRADIENT = {"norm-affine", "norm-stats", "ogd", "solid", "solid-pp", *REPLAY, *CALIBRATION, *DETECTION, *TWO_SPEED}
 BLACK_BOX = {"cosa", "elf", "fac"}
 LITERATURE = {"hedge", *GRADIENT, *BLACK_BOX}
 NETWORKS = {"gru", "itransformer", "patchtst", "tcn"}
@@ -79,7 +80,7 @@ EDITS = {
     "bench/adaptation/online_optimizer.py": {*STRATEGIES, *TITANS_D, *GRADIENT, *BLACK_BOX},
     "bench/adaptation/calibration_layers.py": CALIBRATION,
     "bench/adaptation/drift_detectors.py": DETECTION,
-    "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY, *CALIBRATION, *DETECTION},
+    "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY, *CALIBRATION, *DETECTION, *TWO_SPEED},
     "bench/adaptation/exponential_weights.py": {"hedge", *ERROR_MEMORIES, *BLACK_BOX},
     "bench/adaptation/shuffled.py": STRATEGIES,
     "bench/report/sections/accuracy.py": set(),
