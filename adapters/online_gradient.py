@@ -60,6 +60,10 @@ class LearnsOnline(Frozen):
         """The parameters that learn: all that were trained."""
         return [p for p in self.forecaster.parameters() if p.requires_grad]
 
+    def learned(self) -> list[nn.Parameter]:
+        """What `learning` chose."""
+        return self.online.parameters
+
     def adapt(self, feedback: Feedback) -> None:
         """Steps on the mean squared error of what became known."""
         x, y, known, partial = feedback.x, feedback.y, None, feedback.partial

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -17,6 +18,7 @@ from bench.contracts.registry import Registry, not_a, not_a_config
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+    from torch.nn import Parameter
 
     from bench.contracts.forecaster import Task
 
@@ -284,6 +286,15 @@ class Strategy:
             ``(K, H, C_out)``, scaled. Forecast ``k`` may use window ``k`` only.
         """
         raise NotImplementedError(f"{type(self).__name__} has no predict(self, windows)")
+
+    def learned(self) -> Iterable[Parameter]:
+        """Parameters that service trains, for counts: by default those of the forecaster that require a gradient."""
+        own = getattr(self.forecaster, "parameters", None)
+        return [parameter for parameter in own() if parameter.requires_grad] if callable(own) else []
+
+    def fixed(self) -> Iterable[nn.Module]:
+        """Modules that are no state of a stream, for its bytes: by default the forecaster, and its own ``parts``."""
+        return [given for given in (self.forecaster, self.parts) if hasattr(given, "parameters")]
 
     def trace(self) -> dict[str, float]:
         """Numbers worth watching, by name; none by default.

@@ -110,14 +110,14 @@ def serve_opening(run: RunSpec, place: RunPaths, blocks: int, *, blind: bool = T
             curtain, split = Curtain(stage, rows), stage.series.split
             stream, setup_s = make_stream(run, stage, device, given)
             stream.finite = False
-            parameters = ParameterCount(stream.strategy.forecaster)
+            parameters = ParameterCount(stream.strategy)
             if run.protocol.warm_start:
                 curtain.before(split.train)
                 warm_up(stream, after_block=curtain.after_block)
             curtain.before(split.validation)
             served = serve_stream(stream, limit=WARMUP_BLOCKS + blocks, score=made.add, after_block=curtain.after_block)
             timing = served.timing(setup_s=setup_s, load=load, alone=True)
-            counted = parameters.now(stream.strategy.forecaster)
+            counted = parameters.now(stream.strategy)
 
             def after_block(origin: int) -> None:
                 served.trace.after_block(origin)

@@ -155,7 +155,7 @@ class StepTimes(Part):
 
 
 class Parameters(Part):
-    """Numbers of a forecaster's parameters: all, those that gradients are taken for, those that service changed."""
+    """Numbers of parameters, a forecaster's and a strategy's: all, those that service trains, those that it changed."""
 
     total: int
     trainable: int
@@ -214,7 +214,7 @@ class Timing(Part):
     own: float = float("nan")  # cores that this process kept busy meanwhile, all its threads together
     setup_s: float = float("nan")  # seconds that the strategy's setup took, before its first block
     first_adapt_ms: float = float("nan")  # the very first `observe` and `adapt`
-    state_bytes: int | None = None  # what the strategy carries, besides history and the forecaster's weights
+    state_bytes: int | None = None  # what the strategy carries, besides history and fixed weights
     parameters: Parameters | None = None  # of the forecaster; measured in a timing pass only
     flops: Flops | None = None  # of the blocks after the timed ones; in a timing pass only
     replay: Replay | None = None  # of a timing pass: how its forecasts agree with those of the run

@@ -176,7 +176,11 @@ def test_its_state_does_not_grow(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_it_moved_is_counted(name: str) -> None:
-    count = ParameterCount(Decay()).now(serve(name, moving(160), **FAST[name]).strategy.forecaster)
+    def alone(forecaster: nn.Module) -> Any:
+        return SimpleNamespace(forecaster=forecaster, learned=list)
+
+    served = serve(name, moving(160), **FAST[name]).strategy
+    count = ParameterCount(alone(Decay())).now(alone(served.forecaster))
     assert count is not None
     assert (count.updated == 0) == (name in FIXED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,8 +28,10 @@ class Cache:
 
 def holder(forecaster: Any = None, **held: Any) -> Strategy:
     history = SimpleNamespace(inputs=torch.zeros(1000, 7), targets=torch.zeros(1000, 7))
-    own = {"history": history, "protocol": None, "config": None, "rng": np.random.default_rng(0)}
-    return cast(Strategy, SimpleNamespace(forecaster=forecaster, **own, **held))
+    own = {"parts": None, "history": history, "protocol": None, "config": None, "rng": np.random.default_rng(0)}
+    strategy = object.__new__(Strategy)
+    vars(strategy).update(own | {"forecaster": forecaster} | held)
+    return strategy
 
 
 def test_what_is_given_is_no_state() -> None:
@@ -74,19 +76,42 @@ def test_parameters_that_change_are_told_from_those_that_may() -> None:
     below, above = nn.Linear(3, 4), nn.Linear(4, 5)
     model = nn.Sequential(below, above)
     below.requires_grad_(requires_grad=False)
-    count = ParameterCount(model)
-    unchanged = count.now(model)
+    count = ParameterCount(holder(model))
+    unchanged = count.now(holder(model))
     assert unchanged is not None
     assert (unchanged.total, unchanged.trainable, unchanged.updated) == (16 + 25, 25, 0)
     with torch.no_grad():
         above.bias[2] += 1  # a tensor counts as a whole
-    changed = count.now(model)
+    changed = count.now(holder(model))
     assert changed is not None
     assert changed.updated == 5
-    assert ParameterCount(None).now(None) is None
-    replaced = count.now(nn.Linear(3, 4))  # another one, whatever its names
+    assert ParameterCount(holder()).now(holder()) is None
+    replaced = count.now(holder(nn.Linear(3, 4)))  # another one, whatever its names
     assert replaced is not None
     assert replaced.updated == replaced.total == 16
+
+
+def test_what_learns_beside_the_forecaster_is_counted_and_what_is_fixed_is_no_state() -> None:
+    class Around(Strategy):
+        gain: nn.Parameter
+        generator: nn.Module
+
+        def learned(self) -> list[nn.Parameter]:
+            return [self.gain]
+
+        def fixed(self) -> list[nn.Module]:
+            return [*super().fixed(), self.generator]
+
+    around = object.__new__(Around)
+    vars(around).update(vars(holder(nn.Linear(3, 4), parts=nn.Linear(2, 2), generator=nn.Linear(6, 6))))
+    around.gain = nn.Parameter(torch.ones(7))
+    count = ParameterCount(around)
+    with torch.no_grad():
+        around.gain.add_(1)
+    found = count.now(around)
+    assert found is not None
+    assert (found.total, found.trainable, found.updated) == (16 + 7, 7, 7)
+    assert state_bytes(around) == 4 * 7
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, torch.enable_grad])

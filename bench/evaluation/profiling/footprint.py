@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,32 +21,35 @@ _LEAVES = (str, bytes, int, float, complex, bool, type, types.ModuleType, types.
 
 
 def state_bytes(strategy: Strategy) -> int:
-    """Bytes of tensors and arrays that a strategy reaches, besides the history and its forecaster's own weights.
+    """Bytes of tensors and arrays that a strategy reaches, besides the history and the weights of what it has `fixed`.
 
     This is what a service has to keep for each stream: a carried memory, an optimiser's moments, buffers of pairs.
     Storage that is reached twice counts once.
     """
     given = {id(strategy.history), id(strategy.protocol), id(strategy.config), id(strategy.rng)}
-    weights = _storages(strategy.forecaster) if isinstance(strategy.forecaster, nn.Module) else {}
+    weights = _storages(list(strategy.fixed()))
     history = _storages([strategy.history.inputs, strategy.history.targets])
     held = _storages(vars(strategy), given)
     return sum(size for place, size in held.items() if place not in weights and place not in history)
 
 
 class ParameterCount:
-    """Counts a forecaster's parameters, and later those that changed; holds a copy until then."""
+    """Counts a forecaster's parameters with what a strategy has `learned`, and later those that changed.
 
-    def __init__(self, forecaster: Any) -> None:
-        self._before = {name: p.detach().clone() for name, p in _parameters(forecaster)}
+    Holds a copy until then.
+    """
 
-    def now(self, forecaster: Any) -> Parameters | None:
-        """The count for the forecaster that the strategy uses now; None without parameters."""
-        named = dict(_parameters(forecaster))
+    def __init__(self, strategy: Strategy) -> None:
+        self._before = {name: p.detach().clone() for name, p in _parameters(strategy).items()}
+
+    def now(self, strategy: Strategy) -> Parameters | None:
+        """The count for the strategy as it is now; None without parameters."""
+        named = _parameters(strategy)
         if not named:
             return None
         return Parameters(
             total=sum(p.numel() for p in named.values()),
-            trainable=sum(p.numel() for p in named.values() if p.requires_grad),
+            trainable=sum(p.numel() for p in strategy.learned()),
             updated=sum(p.numel() for name, p in named.items() if not _is_same(p.detach(), self._before.get(name))),
         )
 
@@ -73,8 +76,12 @@ class FlopCount:
         self.total += int(self._mode.get_total_flops())
 
 
-def _parameters(forecaster: Any) -> Iterator[tuple[str, Tensor]]:
-    return forecaster.named_parameters() if isinstance(forecaster, nn.Module) else iter(())
+def _parameters(strategy: Strategy) -> dict[str, Tensor]:
+    """By name those of the forecaster, by number those that only the strategy has."""
+    model = strategy.forecaster
+    named: dict[str, Tensor] = dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
+    known = {id(parameter) for parameter in named.values()}
+    return named | {str(i): p for i, p in enumerate(strategy.learned()) if id(p) not in known}
 
 
 def _is_same(now: Tensor, before: Tensor | None) -> bool:
