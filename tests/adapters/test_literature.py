@@ -39,6 +39,7 @@ OFF: dict[str, dict[str, Any]] = {name: {"online_lr": 0} for name in NAMES} | {
     "elf": {"warmup": "none"},
     "dsof": {"online_lr": 0, "student_lr": 0, "fast_lr": 0},
     "onenet": {"online_lr": 0, "branch": "none"},
+    "proceed": {"online_lr": 0, "generator": False},
 }
 """Options with which a strategy is `frozen`."""
 
@@ -599,6 +600,32 @@ def test_the_ensemble_leans_to_the_better_branch() -> None:
     torch.testing.assert_close(strategy.mixture["w"].detach(), w - 0.5 * slope_of_w)
     assert (strategy.mixture["w"] > 0).all()
     assert strategy.trace()["first_share"] > 0.5
+
+
+def test_weights_follow_the_drift_of_each_window() -> None:
+    strategy = made("proceed", optimizer="sgd", online_lr=0.1)
+    generator, model, x = strategy.parts, strategy.forecaster, torch.randn(3, L, C)
+    torch.testing.assert_close(strategy.predict(x), model(x).detach())  # the identity before it is trained
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.normal_()
+    strategy.newest = torch.randn(1, 3)
+    drifts = generator.drift(x, strategy.newest.expand(3, -1))
+    assert (drifts.norm(dim=1) <= 1 + 1e-6).all()
+    expected = []
+    for drift, window in zip(drifts, x, strict=True):
+        hidden = torch.sigmoid(generator.modulation.down["group0"](drift) + generator.modulation.biases["map"])
+        rows, columns, scale, shift = generator.modulation.up["group0"](hidden).split([H, L, H, H])
+        weight = model.map.weight * torch.outer(1 + rows, 1 + columns)
+        expected.append((weight @ window).T + model.map.bias * (1 + scale) + shift)
+    torch.testing.assert_close(strategy.predict(x), torch.stack(expected).mT.detach())
+
+
+def test_a_pair_is_learned_from_with_the_drift_that_was_known_at_its_origin() -> None:
+    strategy = made("proceed")
+    strategy.known = [(10, torch.zeros(1, 3)), (12, torch.ones(1, 3)), (14, torch.full((1, 3), 2.0))]
+    assert [float(strategy._concept_at(origin)[0, 0]) for origin in (9, 10, 13, 14, 99)] == [0, 0, 1, 2, 2]
 
 
 # The optimiser

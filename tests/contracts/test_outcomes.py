@@ -26,7 +26,18 @@ REPLAY = {"der-pp", "dsof-slow", "er", "mir"}
 CALIBRATION = {"dynatta", "petsa", "tafas"}
 DETECTION = {"d3a", "detect-retrain"}
 TWO_SPEED = {"dsof", "onenet"}
-GRADIENT = {"norm-affine", "norm-stats", "ogd", "solid", "solid-pp", *REPLAY, *CALIBRATION, *DETECTION, *TWO_SPEED}
+GRADIENT = {
+    "proceed",
+    "norm-affine",
+    "norm-stats",
+    "ogd",
+    "solid",
+    "solid-pp",
+    *REPLAY,
+    *CALIBRATION,
+    *DETECTION,
+    *TWO_SPEED,
+}
 BLACK_BOX = {"cosa", "elf", "fac"}
 LITERATURE = {"hedge", *GRADIENT, *BLACK_BOX}
 NETWORKS = {"gru", "itransformer", "patchtst", "tcn"}
@@ -80,6 +91,7 @@ EDITS = {
     "bench/adaptation/online_optimizer.py": {*STRATEGIES, *TITANS_D, *GRADIENT, *BLACK_BOX},
     "bench/adaptation/calibration_layers.py": CALIBRATION,
     "bench/adaptation/drift_detectors.py": DETECTION,
+    "bench/adaptation/layer_modulation.py": {"proceed"},
     "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY, *CALIBRATION, *DETECTION, *TWO_SPEED},
     "bench/adaptation/exponential_weights.py": {"hedge", *ERROR_MEMORIES, *BLACK_BOX},
     "bench/adaptation/shuffled.py": STRATEGIES,
