@@ -48,7 +48,8 @@ class Drift(nn.Module):
     def forward(self, windows: Tensor, concepts: Tensor) -> Tensor:
         """``(B, L, C_in)`` and concepts ``(B, D)`` to ``(B, D)``."""
         drift: Tensor = self.window(windows.mT).mean(dim=1) - concepts
-        return drift / drift.norm(dim=1, keepdim=True).clamp(min=1)
+        norm: Tensor = drift.norm(dim=1, keepdim=True)
+        return drift / norm.clamp(min=1)
 
 
 def _encoder(rows: int, width: int) -> nn.Sequential:
