@@ -115,6 +115,8 @@ def take_through(
         found.require_some(NO_LEAK)
         _take_in_another_order(make, made, found)
         _ask_for_traces(make, quick, found)
+        if cls.uses_forecaster and not cls.needs and not has_parts(cls):
+            _serve_in_numpy(_hurried(form.maker(0, in_numpy=True), deadline), found)
         for service in distinct(services):
             as_run = _hurried(form.as_run(given, service.data).maker(service.seed, Path(folder)), deadline)
             _serve_as_run(as_run, service, found)
@@ -270,6 +272,19 @@ def _serve_as_run(make: MakeStrategy, service: AsRun, found: Findings) -> None:
         found.lines.append(f"not audited as run, which takes too long: {service.service}")
     if len(found.refused) > refused:
         found.refused_services.add(service.service)
+
+
+def _serve_in_numpy(make: MakeStrategy, found: Findings) -> None:
+    """Who needs nothing of a forecaster but forecasts may be given a function of arrays; whether it can is noted."""
+    series = small_series(rows=QUICK_ROWS, seed=None)
+    protocol = ProtocolSpec(preset="online").resolve(series)
+    with found.during("no leak on a forecaster that is a function of numpy arrays"):
+        try:
+            probe(make, series, protocol, series.split.validation + 7, DISTURBANCES[0])
+        except (BenchError, CheckError, NotReadyError, OutOfTimeError):
+            raise
+        except Exception as error:  # a plug-in may raise anything
+            raise NotReadyError(f"{words_of(error)}. If it needs more than forecasts, state it in needs") from error
 
 
 def _take_in_another_order(make: MakeStrategy, made: list[tuple[Case, Digests]], found: Findings) -> None:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from bench.contracts.forecaster import FORECASTERS, abilities
+from bench.contracts.forecaster import FORECASTERS, ForecasterConfig, Pairs, abilities
 from bench.contracts.series import DriftEvent, DriftSeries, Split
 from bench.contracts.strategy import STRATEGIES, Strategy
-from bench.evaluation.run import make_strategy
+from bench.evaluation.pretraining import Recipe, task_of
+from bench.evaluation.run import Pretrained, make_ready, make_strategy
 from bench.evaluation.run_spec import Choice, RunSpec
 from bench.evaluation.stream import PreparedSeries
 from bench.results.audit import NO_OPTIONS, Options
@@ -55,6 +58,29 @@ def small_series(
     ).validated()
 
 
+class RecipeInNumpy(Recipe):
+    """Of a forecaster that is no module: a function of arrays, the mean of the window. There is nothing to train."""
+
+    leaves_checkpoint = False
+
+    def build(self, device: torch.device) -> Any:
+        """The function."""
+        del device
+
+        def mean_of_window(windows: Any) -> NDArray[np.float32]:
+            mean = np.asarray(windows)[..., : self.task.targets].mean(axis=1, keepdims=True)
+            return np.repeat(mean, self.task.horizon, axis=1)
+
+        forecaster: Any = mean_of_window
+        forecaster.recipe, forecaster.curve = self, None
+        return forecaster
+
+    def fit(self, forecaster: Any, pairs: Pairs, validation: Pairs) -> Any:
+        """The same."""
+        del pairs, validation
+        return forecaster
+
+
 @dataclass(frozen=True)
 class Form:
     """A strategy and its forecaster (None for a strategy that adapts none), with the options for a check.
@@ -81,12 +107,21 @@ class Form:
         other = self.forecaster and Choice(self.forecaster.name, given.forecaster | {"training": SHORT})
         return Form(Choice(self.strategy.name, given.strategy), other, dataset)
 
-    def maker(self, seed: int = 0, checkpoints: Path | None = None) -> MakeStrategy:
-        """A function that builds the strategy; pre-trained forecasters are kept in ``checkpoints``, if given."""
+    def maker(self, seed: int = 0, checkpoints: Path | None = None, *, in_numpy: bool = False) -> MakeStrategy:
+        """A function that builds the strategy.
+
+        Args:
+            seed: Of the run.
+            checkpoints: Folder that keeps pre-trained forecasters; None trains each time.
+            in_numpy: Whether it is given what `RecipeInNumpy` builds in place of its forecaster.
+        """
 
         def make(stage: PreparedSeries) -> Strategy:
             dataset = Choice(self.dataset, {})
             run = RunSpec("check", self.strategy, self.forecaster, dataset, stage.protocol, seed, "cpu", 1, "")
+            if in_numpy:
+                recipe = RecipeInNumpy("numpy", ForecasterConfig(), task_of(stage), seed)
+                return make_ready(run, stage, CPU, Pretrained(recipe.build(CPU)))
             return make_strategy(run, stage, CPU, checkpoints)
 
         return make

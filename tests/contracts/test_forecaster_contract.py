@@ -20,7 +20,7 @@ from bench.contracts.protocol import ProtocolSpec
 from bench.evaluation.pretraining import Recipe, TrainingError, pretrain, task_of
 from bench.evaluation.stream import PreparedSeries, Stream
 from bench.results.store import TRAINING, Store
-from bench.testing import CheckError, audit_strategy, check_forecaster, small_series, tiny_maker
+from bench.testing import CheckError, audit_strategy, check_forecaster, check_strategy, small_series, tiny_maker
 
 from ..conftest import Bench
 
@@ -330,6 +330,22 @@ def test_a_forecaster_may_answer_in_numpy(cls: type[Any], strategy: str) -> None
     check_forecaster("in-numpy")
     audit = audit_strategy(strategy, "in-numpy", quick=True)
     assert (audit.status, audit.reason) == ("passed", "")
+
+
+@pytest.mark.parametrize(
+    ("takes_arrays", "begins"), [(True, "no leak on"), (False, "could not be made ready (no leak on")]
+)
+def test_who_needs_nothing_is_tried_on_a_function_of_arrays(takes_arrays: bool, begins: str) -> None:
+    class Halves(Strategy):
+        uses_forecaster = True
+
+        def predict(self, windows: Tensor) -> Tensor:
+            made = self.forecaster(windows)
+            return 0.5 * (torch.as_tensor(made) if takes_arrays else made.clamp(-1, 1))
+
+    register_strategy("halves")(Halves)
+    lines = check_strategy("halves", "ridge", quick=True)
+    assert [line for line in lines if "a function of numpy arrays" in line and line.startswith(begins)]
 
 
 def test_the_gradient_recipe_says_that_it_needs_tensors() -> None:
