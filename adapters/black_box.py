@@ -73,7 +73,7 @@ class Calibrated(BlackBox):
         known = self.known(base)
         self.waiting.add(known)
         with torch.no_grad():
-            return self.correction(known)  # type: ignore[no-any-return]
+            return self.online.sound(lambda: self.correction(known))
 
     def trace(self) -> dict[str, float]:
         """Steps taken, and returns to the last good correction."""

@@ -84,7 +84,7 @@ class LearnsOnline(Frozen):
     @torch.inference_mode()
     def predict(self, windows: Tensor) -> Tensor:
         """Forecast with the present weights."""
-        return self.forecast(windows)
+        return self.online.sound(lambda: self.forecast(windows))
 
     def trace(self) -> dict[str, float]:
         """Steps taken, and returns to the last good weights."""

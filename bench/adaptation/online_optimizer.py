@@ -50,9 +50,10 @@ class OnlineConfig(StrategyConfig):
 class OnlineOptimizer:
     """Steps of some parameters of a model; all others are fixed.
 
-    A loss that is not finite takes no step. One that is far beyond the usual is computed with the last good weights
-    too: where these do far better on the same pairs, the weights have diverged. The good ones are then restored, and
-    the optimiser starts afresh. Where these do no better, it is the data that changed, and learning goes on.
+    A loss that is not finite, or far beyond the usual, is computed with the last good weights too: where these do far
+    better on the same pairs, the weights have diverged. The good ones are then restored, and the optimiser starts
+    afresh. Where these do no better, it is the data that changed: learning goes on, with no step on a loss that is not
+    finite.
 
     Args:
         model: What learns, in place.
@@ -108,19 +109,15 @@ class OnlineOptimizer:
         loss = loss_of()
         size = float(loss.detach())
         if self.taken and not size <= SUSPECT * self._usual:
-            self._return_if_diverged(size, loss_of)
+            self._return_if(lambda: self._did_better(size, loss_of))
             loss = loss_of()
             size = float(loss.detach())
         if not math.isfinite(size):
             return
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        if not math.isfinite(float(norm)):
-            return
         if self.config.online_clip is not None:
-            nn.utils.clip_grads_with_norm_(self.parameters, self.config.online_clip, norm)
+            nn.utils.clip_grad_norm_(self.parameters, self.config.online_clip)
         self._note(size)
         self.optimizer.step()
         self.taken += 1
@@ -133,13 +130,25 @@ class OnlineOptimizer:
         if size <= self._usual and self.taken - self._kept_at >= KEPT_EVERY:
             self._keep()
 
-    def _return_if_diverged(self, size: float, loss_of: Callable[[], Tensor]) -> None:
-        """Go back to the last good weights if they do far better."""
-        present = [p.detach().clone() for p in self.parameters]
-        self.put(self._good)
+    def sound(self, forecast_of: Callable[[], Tensor]) -> Tensor:
+        """A forecast; of the last good weights, which are restored, where only these make one that is finite."""
+        forecast = forecast_of()
+        if self.taken and not forecast.isfinite().all():
+            self._return_if(lambda: bool(forecast_of().isfinite().all()))
+            return forecast_of()
+        return forecast
+
+    def _did_better(self, size: float, loss_of: Callable[[], Tensor]) -> bool:
+        """Whether the weights now in place have a far smaller loss."""
         with torch.no_grad():
             good = float(loss_of())
-        if math.isfinite(good) and not size <= SUSPECT * good:
+        return math.isfinite(good) and not size <= SUSPECT * good
+
+    def _return_if(self, are_better: Callable[[], bool]) -> None:
+        """Go back to the last good weights if they are found to be better."""
+        present = [p.detach().clone() for p in self.parameters]
+        self.put(self._good)
+        if are_better():
             self.start_afresh()
             self.returns += 1
         else:

@@ -40,20 +40,34 @@ class Block(nn.Module):
 
     Outputs are computed at every second row, counted from the last: a block after this one, whose dilation is twice
     as large, reads no others. All rows that it reads stand next to each other then, and dilation is a matter of course.
+    A convolution has no weights for rows before the first.
+
+    Args:
+        rows: Of the input, ``T``.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, rows: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Conv1d(inputs, outputs, kernel), nn.Conv1d(outputs, outputs, kernel)
-        self.past = kernel - 1
+        self.first, self.second = nn.Conv1d(inputs, outputs, kernel), nn.Conv1d(outputs, outputs, kernel, stride=2)
+        self.past, self.rows, self.skipped = min(kernel, rows) - 1, rows, (rows - 1) % 2
+        for convolution in (self.first, self.second):
+            convolution.weight = nn.Parameter(convolution.weight[..., -(self.past + 1) :].detach().clone())
         self.projection = nn.Conv1d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, inputs, T)`` to ``(B, outputs, (T + 1) // 2)``: the last row, and every second before it."""
-        hidden = x
-        for convolution in (self.first, self.second):
-            hidden = convolution(nn.functional.pad(nn.functional.gelu(hidden), (self.past, 0)))
-        return (self.projection(x) + hidden)[..., (x.shape[-1] - 1) % 2 :: 2]  # type: ignore[no-any-return]
+        if self.rows == 1:
+            return self.projection(x) + self._of_row(self._of_row(x.flatten(1), self.first), self.second)[..., None]  # type: ignore[no-any-return]
+        hidden = self.first(self._before(x, self.past))
+        return self.projection(x[..., self.skipped :: 2]) + self.second(self._before(hidden, self.past - self.skipped))  # type: ignore[no-any-return]
+
+    def _before(self, x: Tensor, past: int) -> Tensor:
+        """What a convolution reads: rows of zeros stand before the first."""
+        return nn.functional.pad(nn.functional.gelu(x), (past, 0))
+
+    def _of_row(self, x: Tensor, convolution: nn.Conv1d) -> Tensor:
+        """The convolution of a single row, ``(B, inputs)``, without the cost of one."""
+        return nn.functional.linear(nn.functional.gelu(x), convolution.weight.flatten(1), convolution.bias)
 
 
 @register_forecaster("tcn")
@@ -72,7 +86,10 @@ class TCN(NormalizedNetwork):
             depth += 1
         widths = [*[config.width] * depth, config.output]
         self.embedding = nn.Linear(task.inputs, config.width)
-        self.blocks = nn.Sequential(*(Block(a, b, config.kernel) for a, b in pairwise(widths)))
+        rows = [-(-task.lookback // 2**i) for i in range(len(widths))]
+        self.blocks = nn.Sequential(
+            *(Block(a, b, config.kernel, t) for (a, b), t in zip(pairwise(widths), rows, strict=False))
+        )
         self.dropout = nn.Dropout(config.dropout)
         outputs = task.horizon, task.targets
         self.head = nn.Sequential(nn.Linear(config.output, math.prod(outputs)), nn.Unflatten(1, outputs))

@@ -650,9 +650,18 @@ def test_diverged_weights_return_to_the_last_good_ones() -> None:
 def test_a_loss_that_is_not_finite_takes_no_step() -> None:
     model, optimizer = online(online_lr=0.1)
     optimizer.learn(lambda: model.weight.sum() * torch.nan)
-    optimizer.learn(lambda: (model.weight - 1).abs().sqrt().sum())  # 0, with an infinite gradient
     assert model.weight.item() == 1
     assert optimizer.taken == optimizer.returns == 0
+
+
+def test_no_forecast_is_made_with_weights_that_are_not_finite() -> None:
+    model, optimizer = online(online_lr=0.1)
+    optimizer.learn(lambda: (model.weight - 1).abs().sqrt().sum())  # 0, with a gradient that is not a number
+    assert model.weight.isnan().all()
+    assert optimizer.sound(lambda: model(torch.ones(1, 1))).item() == 1
+    assert optimizer.returns == 1
+    assert optimizer.sound(lambda: model(torch.full((1, 1), torch.nan))).isnan().all()  # the window's own
+    assert optimizer.returns == 1
 
 
 def test_where_the_data_jump_learning_goes_on() -> None:

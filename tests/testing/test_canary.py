@@ -79,7 +79,9 @@ def test_no_strategy_leaks_whatever_the_schedule(name: str, checkpoints: Path) -
     heard: list[bool] = []
 
     # a leak of one row shows at few cuts where a strategy trains now and then: more turns where they cost little
-    @settings(max_examples=20 if STRATEGIES[name].cls.needs else 60, deadline=None, derandomize=True, database=None)
+    turns = 20 if STRATEGIES[name].cls.uses_forecaster else 60
+
+    @settings(max_examples=turns, deadline=None, derandomize=True, database=None)
     @given(data=st.data())
     def turn(data: st.DataObject) -> None:
         schedule = draw_schedule(lambda options: data.draw(st.sampled_from(options)), chosen)

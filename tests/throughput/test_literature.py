@@ -67,8 +67,15 @@ class Dilated(nn.Module):
     def __init__(self, ours: Any, dilation: int) -> None:
         super().__init__()
         self.first, self.second, self.projection = map(copy.deepcopy, (ours.first, ours.second, ours.projection))
-        self.past = dilation * (self.first.kernel_size[0] - 1)
-        self.first.dilation = self.second.dilation = (dilation,)
+        (kernel,) = self.first.kernel_size
+        self.past = dilation * (kernel - 1)
+        for convolution in (
+            self.first,
+            self.second,
+        ):  # taps that read only zeros are there, and steps are taken on them
+            convolution.dilation, convolution.stride, read = (dilation,), (1,), convolution.weight.shape[2]
+            whole = nn.functional.pad(convolution.weight.detach(), (kernel - read, 0), value=0.01)
+            convolution.weight = nn.Parameter(whole)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = x
