@@ -27,7 +27,17 @@ PACKAGE = Path(__file__).resolve().parents[1]
 KINDS = ("adapters", "datasets")
 _REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine|section)\b")
 _SECTION = re.compile(rb"\bregister_section\b")
-FORECASTERS_HERE = ("linear", "dlinear", "fits", "gru", "itransformer", "patchtst", "tcn", "titans.forecaster")
+FORECASTERS_HERE = (
+    "linear",
+    "dlinear",
+    "fits",
+    "fsnet_tcn",
+    "gru",
+    "itransformer",
+    "patchtst",
+    "tcn",
+    "titans.forecaster",
+)
 BUILT_IN = (*(f"bench.forecasters.{name}" for name in FORECASTERS_HERE), "bench.execution.engines")
 """Modules that register, beside the folders of plug-ins."""
 

@@ -88,11 +88,15 @@ class TCN(NormalizedNetwork):
         self.embedding = nn.Linear(task.inputs, config.width)
         rows = [-(-task.lookback // 2**i) for i in range(len(widths))]
         self.blocks = nn.Sequential(
-            *(Block(a, b, config.kernel, t) for (a, b), t in zip(pairwise(widths), rows, strict=False))
+            *(self.block(a, b, config.kernel, t) for (a, b), t in zip(pairwise(widths), rows, strict=False))
         )
         self.dropout = nn.Dropout(config.dropout)
         outputs = task.horizon, task.targets
         self.head = nn.Sequential(nn.Linear(config.output, math.prod(outputs)), nn.Unflatten(1, outputs))
+
+    def block(self, inputs: int, outputs: int, kernel: int, rows: int) -> nn.Module:
+        """One block."""
+        return Block(inputs, outputs, kernel, rows)
 
     def features(self, rows: Tensor) -> Tensor:
         """``(B, L, C_in)`` to ``(B, output)``."""

@@ -24,6 +24,7 @@ from bench.contracts.forecaster import FORECASTERS, Task
 from bench.contracts.strategy import STRATEGIES, StrategyContext
 from bench.evaluation.profiling.footprint import ParameterCount, state_bytes
 from bench.evaluation.stream import PreparedSeries, Stream
+from bench.forecasters.fsnet_tcn import ControlledConv
 
 torch.set_num_threads(1)
 load_plugins()
@@ -78,6 +79,33 @@ class Decay(nn.Module):
         return out.transpose(1, 2)
 
 
+class ControlledDecay(nn.Module):
+    """The same as a convolution over columns, whose multipliers are 1 until controllers learn."""
+
+    def __init__(self, keeps: float = 0.6) -> None:
+        super().__init__()
+        self.map, plain = ControlledConv(L, H, 1, control=3, slots=4), Decay(keeps)
+        self.recipe = plain.recipe
+        with torch.no_grad():
+            self.map.weight.copy_(plain.map.weight[..., None])
+            assert self.map.bias is not None
+            self.map.bias.zero_()
+            for layer in (self.map.of_weights, self.map.of_outputs):
+                layer.weight.zero_()
+
+    def forward(self, windows: Tensor) -> Tensor:
+        out: Tensor = self.map(windows)
+        return out
+
+    def controlled(self) -> list[ControlledConv]:
+        return [self.map]
+
+
+def model_of(name: str, keeps: float = 0.6) -> nn.Module:
+    """What a strategy is tested on."""
+    return ControlledDecay(keeps) if name == "fsnet" else Decay(keeps)
+
+
 def series(values: NDArray[np.float64]) -> DriftSeries:
     names = tuple("abcdefg"[: values.shape[1]])
     split = Split(TRAIN, VALIDATION, len(values))
@@ -109,7 +137,7 @@ def serve(
     config = build(cls.Config, (dict(cls.tiny) if tiny else {}) | options, name)
     protocol = Protocol(lookback=L, horizon=H, stride=1, warm_start=False)
     stage = PreparedSeries.of(series(values), protocol)
-    own = copy.deepcopy(Decay() if forecaster is None else forecaster)
+    own = copy.deepcopy(model_of(name) if forecaster is None else forecaster)
     torch.manual_seed(0)
     parts = cls.make_parts(config, Task(L, H, C, C, (0, 1)), own)
     context = StrategyContext(config, own, stage.history(CPU), protocol, np.random.default_rng(0), CPU, parts)
@@ -129,7 +157,8 @@ def serve(
 @pytest.mark.parametrize("name", NAMES)
 def test_switched_off_it_is_frozen_to_the_bit(name: str) -> None:
     values = decaying(140, 3.0)
-    np.testing.assert_array_equal(serve(name, values, **OFF[name]).forecasts, serve("frozen", values).forecasts)
+    frozen = serve("frozen", values, model_of(name)).forecasts
+    np.testing.assert_array_equal(serve(name, values, **OFF[name]).forecasts, frozen)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -143,8 +172,8 @@ def test_it_changes_nothing_where_nothing_is_missed(name: str) -> None:
     """The last value goes on, and the forecaster says so."""
     values = decaying(200, 0.0)
     values[VALIDATION - L - H :] = 0.5
-    before = serve("frozen", values, Decay(1.0)).forecasts
-    np.testing.assert_allclose(serve(name, values, Decay(1.0), **FAST[name]).forecasts, before, atol=1e-5)
+    before = serve("frozen", values, model_of(name, 1.0)).forecasts
+    np.testing.assert_allclose(serve(name, values, model_of(name, 1.0), **FAST[name]).forecasts, before, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -156,7 +185,7 @@ def test_a_stuck_sensor_makes_no_nan(name: str) -> None:
     torch.manual_seed(0)
     tcn = entry.cls(build(entry.cls.Config, entry.cls.tiny, "tcn"), Task(L, H, C, C, (0, 1))).eval()
     tcn.recipe = Decay().recipe
-    for forecaster in (Decay(), tcn):
+    for forecaster in (model_of(name), *([] if name == "fsnet" else [tcn])):
         made = serve(name, values, forecaster, **FAST[name]).forecasts
         assert np.abs(made).max() < 100
 
@@ -626,6 +655,36 @@ def test_a_pair_is_learned_from_with_the_drift_that_was_known_at_its_origin() ->
     strategy = made("proceed")
     strategy.known = [(10, torch.zeros(1, 3)), (12, torch.ones(1, 3)), (14, torch.full((1, 3), 2.0))]
     assert [float(strategy._concept_at(origin)[0, 0]) for origin in (9, 10, 13, 14, 99)] == [0, 0, 1, 2, 2]
+
+
+def test_controllers_follow_the_gradient_and_recall_where_it_turns() -> None:
+    layer = ControlledConv(2, 3, 2, control=4, slots=3)
+    with torch.no_grad():
+        for own in (layer.of_weights, layer.of_outputs):
+            own.weight.normal_()
+    first, x = layer.multipliers(), torch.randn(1, 2, 5)
+    weights, bias, features = first.split([4, 3, 3])
+    plain = nn.functional.conv1d(x, layer.weight * weights.view(2, 2), layer.bias * bias) * features[:, None]
+    torch.testing.assert_close(layer(x), plain)
+    gradient = torch.randn(3, 2, 2)
+    unit = gradient / gradient.norm(dim=1, keepdim=True)
+    for _ in range(30):
+        layer.weight.grad = gradient
+        assert not layer.take_in(remembers=True)
+    torch.testing.assert_close(layer.slow, unit * (1 - 0.9**30))
+    torch.testing.assert_close(layer.fast, unit)
+    assert not torch.allclose(layer.multipliers(), first)
+    for _ in range(3):
+        layer.weight.grad = -gradient
+        before = layer.memory.clone()
+        recalled = layer.take_in(remembers=True)
+        if recalled:
+            break
+    assert recalled
+    assert (layer.memory != before).any(dim=0).sum() == 2
+    recalling = layer.multipliers()
+    layer.share.zero_()
+    torch.testing.assert_close(recalling, 0.75 * layer.multipliers() + 0.25 * layer.read)
 
 
 # The optimiser

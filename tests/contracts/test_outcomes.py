@@ -26,21 +26,11 @@ REPLAY = {"der-pp", "dsof-slow", "er", "mir"}
 CALIBRATION = {"dynatta", "petsa", "tafas"}
 DETECTION = {"d3a", "detect-retrain"}
 TWO_SPEED = {"dsof", "onenet"}
-GRADIENT = {
-    "proceed",
-    "norm-affine",
-    "norm-stats",
-    "ogd",
-    "solid",
-    "solid-pp",
-    *REPLAY,
-    *CALIBRATION,
-    *DETECTION,
-    *TWO_SPEED,
-}
+OTHERS = {"fsnet", "norm-affine", "norm-stats", "ogd", "proceed", "solid", "solid-pp"}
+GRADIENT = {*OTHERS, *REPLAY, *CALIBRATION, *DETECTION, *TWO_SPEED}
 BLACK_BOX = {"cosa", "elf", "fac"}
 LITERATURE = {"hedge", *GRADIENT, *BLACK_BOX}
-NETWORKS = {"gru", "itransformer", "patchtst", "tcn"}
+NETWORKS = {"fsnet-tcn", "gru", "itransformer", "patchtst", "tcn"}
 
 
 def test_the_file_of_outcomes_is_of_today_s_code() -> None:
@@ -84,7 +74,7 @@ EDITS = {
     },
     "bench/forecasters/dlinear.py": {"dlinear", "nlinear"},
     "bench/forecasters/normalized.py": NETWORKS,
-    "bench/forecasters/tcn.py": {"tcn"},
+    "bench/forecasters/tcn.py": {"fsnet-tcn", "tcn"},
     "bench/forecasters/titans/carry.py": STRATEGIES,
     "bench/forecasters/titans/fast_engine/memory.py": TITANS,
     "bench/adaptation/error_memory.py": ERROR_MEMORIES,

@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 L, H = 26, 3
 TASK = Task(L, H, 3, 2, (2, 0))
 HIDDEN = Task(L, H, 3, 2)
-NETWORKS = ("tcn", "gru", "patchtst", "itransformer")
+NETWORKS = ("tcn", "fsnet-tcn", "gru", "patchtst", "itransformer")
 LINEAR = ("dlinear", "nlinear", "fits")
 
 
