@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import types
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,29 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench import BenchError
+from bench import BenchError, Planned, Task
+from bench.contracts.config import build
+from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.stream import PreparedSeries, Stream
 from bench.forecasters.titans.fast_engine import perceptron
 
 from ..caches import same
-from ..titans_in_service import CARRYING, CPU, START, H, L, U, changed, enlisted, protocol, series_to, serve, weights
+from ..titans_in_service import (
+    CARRYING,
+    CPU,
+    START,
+    TINY,
+    H,
+    L,
+    U,
+    changed,
+    enlisted,
+    protocol,
+    series_to,
+    serve,
+    weights,
+)
 
 # A and B
 
@@ -68,6 +86,14 @@ def test_what_is_written_can_be_set_in_service() -> None:
     assert not np.array_equal(batches.forecasts[START], trained.forecasts[START])
     with pytest.raises(BenchError, match=r"neural_memory_batch_size=6 must be a multiple of the memory chunk \(4\)"):
         serve("titans-a", rules, neural_memory_batch_size=6)
+
+
+@pytest.mark.parametrize(("batch", "refusal"), [(4, ""), (16, "16 is more than the 12 tokens of a window")])
+def test_writes_in_service_that_never_end_are_refused(batch: int, refusal: str) -> None:
+    titans, cls = FORECASTERS["titans"].cls, STRATEGIES["titans-b"].cls
+    planned = Planned(protocol(), Task(L, H, 3, 3, (0, 1, 2)), 60, titans, build(titans.Config, TINY, "titans"))
+    with pytest.raises(BenchError, match=refusal) if refusal else nullcontext():
+        cls.check_service(build(cls.Config, {"neural_memory_batch_size": batch}, "titans-b"), planned)
 
 
 # What stays as it was

@@ -9,7 +9,6 @@ from bench.contracts.forecaster import ForecasterConfig, Objective, Pairs, Task,
 from bench.forecasters.titans.config import TitansConfig
 from bench.forecasters.titans.memory_models import ACTIVATIONS, memory_loss, memory_model, model_options
 from bench.forecasters.titans.transformer import TimeSeriesTitansTransformer
-from bench.forecasters.titans.units import require_whole_chunks
 from bench.forecasters.titans.validation import as_sentence, task_refusals, ways_out
 from bench.forecasters.titans.walk import Walk, Walking
 
@@ -98,8 +97,8 @@ class Titans(TimeSeriesTitansTransformer):
     @classmethod
     def check_memory(cls, config: TitansConfig, task: Task, batch_size: int | None, *, carried: bool) -> None:
         """`check_task` for a strategy that writes in batches of its own (None: as trained), or carries the memory."""
-        chunk, _ = config.window_sizes(task)
-        require_whole_chunks(batch_size, chunk)
+        if batch_size is not None:
+            config = config.model_copy(update={"neural_memory_batch_size": batch_size})
         cls.check_task(config, task, carried=carried)
 
 
