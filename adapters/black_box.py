@@ -47,6 +47,10 @@ class Calibrated(BlackBox):
         self.correction = self.new_correction().to(self.device)
         self.online = OnlineOptimizer(self.correction, self.correction.parameters(), self.config)
 
+    def learned(self) -> list[nn.Parameter]:
+        """The correction's."""
+        return self.online.parameters
+
     def new_correction(self) -> nn.Module:
         """From what is known ``(K, ..., C_out)``, a forecast first of all, to the corrected forecast."""
         raise NotImplementedError

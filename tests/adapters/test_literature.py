@@ -25,6 +25,7 @@ from bench.contracts.strategy import STRATEGIES, StrategyContext
 from bench.evaluation.profiling.footprint import ParameterCount, state_bytes
 from bench.evaluation.stream import PreparedSeries, Stream
 from bench.forecasters.fsnet_tcn import ControlledConv
+from bench.results.record import Parameters
 
 torch.set_num_threads(1)
 load_plugins()
@@ -58,6 +59,9 @@ FAST: dict[str, dict[str, Any]] = {name: {"online_lr": 0.02} for name in NAMES} 
 
 FIXED = {"cosa", "dynatta", "elf", "fac", "hedge", "norm-affine", "norm-stats", "petsa", "solid", "tafas"}
 """Who leaves the forecaster as it was trained."""
+
+WITHOUT_GRADIENTS = {"elf", "hedge", "norm-stats"}
+"""Who trains no parameter."""
 
 
 class Decay(nn.Module):
@@ -128,6 +132,7 @@ class Service:
     strategy: Any
     forecasts: NDArray[np.float32]
     mse: float
+    moved: Parameters | None
 
 
 def serve(
@@ -142,13 +147,15 @@ def serve(
     parts = cls.make_parts(config, Task(L, H, C, C, (0, 1)), own)
     context = StrategyContext(config, own, stage.history(CPU), protocol, np.random.default_rng(0), CPU, parts)
     stream, made, errors = Stream(stage, cls(context), CPU), [], []
+    count = ParameterCount(stream.strategy)
 
     def score(origins: NDArray[np.int64], forecasts: NDArray[np.float32]) -> None:
         made.append(forecasts)
         errors.append((forecasts - stage.truths(origins)) ** 2)
 
     stream.run(VALIDATION, end or len(values), score)
-    return Service(stream.strategy, np.concatenate(made), float(np.concatenate(errors).mean()))
+    mse = float(np.concatenate(errors).mean())
+    return Service(stream.strategy, np.concatenate(made), mse, count.now(stream.strategy))
 
 
 # Every strategy
@@ -206,13 +213,14 @@ def test_its_state_does_not_grow(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_it_moved_is_counted(name: str) -> None:
-    def alone(forecaster: nn.Module) -> Any:
-        return SimpleNamespace(forecaster=forecaster, learned=list)
-
-    served = serve(name, moving(160), **FAST[name]).strategy
-    count = ParameterCount(alone(Decay())).now(alone(served.forecaster))
-    assert count is not None
-    assert (count.updated == 0) == (name in FIXED)
+    served = serve(name, moving(160), **FAST[name])
+    assert served.moved is not None
+    assert (served.moved.trainable == 0) == (name in WITHOUT_GRADIENTS)
+    assert (served.moved.updated == 0) == (name in {"solid", *WITHOUT_GRADIENTS})
+    untouched = model_of(name).state_dict()
+    if name in FIXED:
+        after = served.strategy.forecaster.state_dict()
+        assert all(torch.equal(value, after[key]) for key, value in untouched.items())
 
 
 # Updates by hand
