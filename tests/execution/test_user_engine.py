@@ -64,9 +64,8 @@ ENGINE = '''
 
 
 def test_an_engine_of_one_file_runs_an_experiment_and_the_report_says_so(
-    tiny: Path, bench: Bench, write: Write, monkeypatch: pytest.MonkeyPatch
+    tiny: Path, bench: Bench, write: Write
 ) -> None:
-    monkeypatch.setattr("bench.report.figures.canvas.save", lambda *_: None)
     text = tiny.read_text().replace('engine = "inline"', 'engine = "threads-here"')
     tiny.write_text(f'{text}\n[threads-here]\nnote = "jobs.txt"\n')
     ran = bench("run", tiny, "--plugins", write("threads_here.py", ENGINE))

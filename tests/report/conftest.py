@@ -31,6 +31,8 @@ from bench.results.record import (
 )
 from bench.results.store import FORECASTS, ORIGINS, TRACE, Store
 
+from ..conftest import pictures
+
 
 @dataclass(frozen=True)
 class FakeStrategy:
@@ -392,5 +394,6 @@ def two_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def readme(two_datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of `two_datasets`."""
-    return write_report(two_datasets, tmp_path_factory.mktemp("reports") / "default")
+    """The report of `two_datasets`, with its figures."""
+    with pictures():
+        return write_report(two_datasets, tmp_path_factory.mktemp("reports") / "default")

@@ -96,9 +96,8 @@ def hostile_record(fakes: Any, scenario: Any, strategy: Any, text: str, seed: in
 
 @pytest.mark.parametrize("controls", [list(CONTROLS)[:4], list(CONTROLS)[4:8], list(CONTROLS)[8:]])
 def test_no_output_of_hostile_results_holds_what_steers(
-    tmp_path: Path, fakes: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch, controls: list[str]
+    tmp_path: Path, fakes: Any, bench: Bench, controls: list[str]
 ) -> None:
-    monkeypatch.setattr("bench.report.figures.canvas.save", lambda *_: None)
     store = Store(tmp_path / "results" / "default")
     for i, text in enumerate([*(CONTROLS[name] for name in controls), *FORMULAS[:3]]):
         formula = FORMULAS[i % len(FORMULAS)]
@@ -224,7 +223,6 @@ def test_names_of_any_bytes_are_names(tiny: Path, bench: Bench, monkeypatch: pyt
     (here / odd).write_bytes((here / "tiny.toml").read_bytes())
     table = os.fsdecode(b"\xff.csv")
     (here / table).write_bytes((here / "waves.csv").read_bytes())
-    monkeypatch.setattr("bench.report.figures.canvas.save", lambda *_: None)
     for words, status in (
         (("run", here / "tiny.toml", "--results", here / "r", "--reports", here / "reports", "--plugins", plain), 0),
         (("report", "--results", here / "r", "--reports", here / "reports", "--html"), 0),

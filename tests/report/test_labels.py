@@ -26,6 +26,7 @@ from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 from bench.results.store import Store
 
+from ..conftest import pictures
 from .conftest import KNOWN
 
 REGIMES: dict[str, dict[str, Any]] = {
@@ -73,7 +74,8 @@ def results(folder: Path) -> Results:
 
 @pytest.fixture(scope="module")
 def page(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(folder, tmp_path_factory.mktemp("page") / "report")
+    with pictures():
+        return write_report(folder, tmp_path_factory.mktemp("page") / "report")
 
 
 def section(text: str) -> str:
@@ -341,7 +343,9 @@ def test_at_most_twelve_entries_are_drawn(tmp_path: Path, fakes: Any) -> None:
         scenario = fakes.Scenario(targets=("y",), events=(), origins=20, regime={"label_rate": rate})
         for i in range(15):
             fakes.write_run(store, fakes.Strategy(f"s{i}", 0.2 + 0.01 * i + 0.1 * rate * (i > 7)), scenario, 0)
-    svg = next((write_report(store.folder, tmp_path / "p").parent / "figures").glob("labels-*.svg")).read_text()
+    with pictures():
+        page = write_report(store.folder, tmp_path / "p")
+    svg = next((page.parent / "figures").glob("labels-*.svg")).read_text()
     shown = [f"s{i}" for i in range(15) if f"<!-- s{i} -->" in svg]
     assert len(shown) == 12
     assert set(shown) >= {f"s{i}" for i in range(8, 15)}  # those that move come first

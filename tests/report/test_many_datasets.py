@@ -46,7 +46,7 @@ KINDS = ("ablations", "memory", "stream", "cost", "lead", "forecasts")
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 runs."""
-    return write_many(tmp_path_factory.mktemp("results") / "many", DATASETS, seeds=1, origins=60).folder
+    return write_many(tmp_path_factory.mktemp("results") / "many", DATASETS, seeds=1, origins=24).folder
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,8 @@ class NoTorch:
 
 sys.meta_path.insert(0, NoTorch())
 from bench.report import write_report
+from bench.report.figures import canvas
+canvas.save = lambda figure, stem: stem.with_name(stem.name + ".svg").touch()
 write_report(Path({str(many)!r}), Path({str(folder)!r}))
 assert not [name for name in sys.modules if name.startswith("bench_plugins")]
 """
@@ -114,13 +116,12 @@ def test_every_number_is_in_the_tables(report: Path) -> None:
         assert pd.read_csv(report / "tables" / f"{name}.csv")["scenario"].nunique() == DATASETS
 
 
-def test_all_figures_are_drawn_when_asked_for(
-    many: Path, results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn: list[str] = []
-    monkeypatch.setattr("bench.report.figures.canvas.save", lambda _, stem: drawn.append(stem.name))
+def test_all_figures_are_drawn_when_asked_for(tmp_path: Path, fakes: Any) -> None:
+    scenarios = [fakes.Scenario(f"d{number}", ("OT",), (), origins=20) for number in range(MOST + 1)]
+    many = fakes.write_results(tmp_path / "r", scenarios, fakes.strategies[:2], 1).folder
     page = write_report(many, tmp_path / "report", all_figures=True)
-    assert {f"when-{scenario}" for scenario in results.scenarios} <= set(drawn)
+    drawn = {path.stem for path in (page.parent / "figures").glob("when-*.svg")}
+    assert drawn == {f"when-{scenario.name}" for scenario in scenarios}
     other = next((page.parent / "datasets").iterdir())
     assert f"](../figures/when-{other.stem}.svg)" in other.read_text(encoding="utf-8")
 

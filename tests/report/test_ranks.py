@@ -26,6 +26,8 @@ from bench.report.view.loading import read_results
 from bench.report.view.rankings import rank_entries
 from bench.results.store import Store
 
+from ..conftest import pictures
+
 NAMES = ("one", "two", "three", "four", "five", "six")
 
 
@@ -191,7 +193,8 @@ def test_names_stay_apart_and_inside_the_diagram(entries: int) -> None:
 
 def test_the_report_has_the_section_the_figure_and_the_tables(tmp_path: Path, fakes: Any) -> None:
     results = served(tmp_path / "r", fakes, NAMES[:5], origins=20)
-    text = write_report(results.store.folder, tmp_path / "report").read_text(encoding="utf-8")
+    with pictures():
+        text = write_report(results.store.folder, tmp_path / "report").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert headings.index("Ranks") == headings.index("Statistical significance") + 1
     assert "![Average ranks over all datasets](figures/ranks-datasets.svg)" in text

@@ -52,9 +52,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory, fakes: Any) -> Path:
 
 
 @pytest.fixture
-def store(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A copy of them; reports draw nothing, which takes seconds."""
-    monkeypatch.setattr("bench.report.figures.canvas.save", lambda *_: None)
+def store(whole: Path, tmp_path: Path) -> Store:
+    """A copy of them."""
     shutil.copytree(whole, tmp_path / "results")
     return Store(tmp_path / "results" / "default")
 

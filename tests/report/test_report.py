@@ -21,6 +21,8 @@ from bench.report.view.loading import read_results
 from bench.results.audit import AUDITS
 from bench.results.store import Store
 
+from ..conftest import pictures
+
 KINDS = ("memory", "when", "cost", "lead", "forecasts")
 
 
@@ -79,7 +81,8 @@ def test_every_figure_is_there_and_is_linked(readme: Path) -> None:
 
 
 def test_the_same_records_give_the_same_bytes(readme: Path, two_datasets: Path, tmp_path: Path) -> None:
-    again = write_report(two_datasets, tmp_path / "report")
+    with pictures():
+        again = write_report(two_datasets, tmp_path / "report")
     assert again == tmp_path / "report" / "README.md"
     files = sorted(path.relative_to(readme.parent) for path in readme.parent.rglob("*") if path.is_file())
     assert len(files) > 10
@@ -343,7 +346,8 @@ def test_hostile_names_stay_in_their_cells(tmp_path: Path, fakes: Any) -> None:
     strategies = [*fakes.strategies[:2], fakes.Strategy("mine", 0.2, options={"path": HOSTILE}, group="user")]
     store = fakes.write_results(tmp_path / "r", [scenario], strategies, 1)
     fakes.write_failure(store, fakes.strategies[2], scenario, 0, reason=f"{HOSTILE}\n\n| x | y |")
-    text = report(store.folder, tmp_path)
+    with pictures():
+        text = report(store.folder, tmp_path)
     assert "<script>" not in text
     assert "\u202e" not in text
     assert "# heading" not in re.findall(r"^#.*", text, re.MULTILINE)

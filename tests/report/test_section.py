@@ -13,7 +13,7 @@ from bench.contracts.section import register_section
 from bench.report import PAGE, Paragraph
 from bench.report.section import ordered
 
-from ..conftest import Bench, Write
+from ..conftest import Bench, Write, pictures
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +46,8 @@ def test_a_section_with_its_table_and_figure_is_one_file(
     fakes.write_results(tmp_path / "results" / "default", strategies=fakes.strategies[:4], seeds=1)
     (tmp_path / place).mkdir()
     file = write(f"{place}/worst.py", WORST)
-    ran = bench("report", "--html", *([] if place == "adapters" else ["--plugins", file]))
+    with pictures():
+        ran = bench("report", "--html", *([] if place == "adapters" else ["--plugins", file]))
     assert ran.status == 0, ran.err
     folder = tmp_path / "reports" / "default"
     text = (folder / "README.md").read_text(encoding="utf-8")

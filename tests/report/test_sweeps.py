@@ -21,6 +21,8 @@ from bench.report.figures.sweep import draw_heat, draw_options
 from bench.results.store import CHOSEN, SWEEP, Store
 from bench.results.trials import SERVED, Trial
 
+from ..conftest import pictures
+
 RATES: dict[str, list[Any]] = {"online_lr": [1e-5, 1e-4, 1e-3]}
 TWO: dict[str, list[Any]] = {"memory_max_lr": [None, 0.1, 1.0], "carry": ["exact", "window"]}
 THREE: dict[str, list[Any]] = {**TWO, "titans.dim": [16, 32]}
@@ -65,7 +67,8 @@ def test_a_report_without_a_sweep_says_nothing_of_it(readme: Path) -> None:
 def test_the_section(tmp_path: Path, fakes: Any) -> None:
     fakes.write_results(tmp_path / "r", strategies=fakes.strategies[:4], seeds=2)
     write_sweep(tmp_path / "r", fakes, {"titans-c": RATES, "titans-b": TWO, "titans-a": THREE}, fail=["window"])
-    path = write_report(tmp_path / "r", tmp_path / "report")
+    with pictures():
+        path = write_report(tmp_path / "r", tmp_path / "report")
     text = path.read_text(encoding="utf-8")
     found = section(text)
     assert "no row of it" in found

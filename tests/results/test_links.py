@@ -95,8 +95,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def results(tiny: Path, bench: Bench, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of them; one run is still to be done. Reports draw nothing, which takes seconds."""
-    monkeypatch.setattr("bench.report.figures.canvas.save", lambda *_: None)
+    """A copy of them; one run is still to be done."""
     monkeypatch.setattr("bench.execution.session.audit_missing", lambda *_, **__: None)
     here = tiny.parent / "results"
     change(tiny, seeds="[0, 1]", timing_blocks="1")
