@@ -32,7 +32,7 @@ torch.set_num_threads(1)
 load_plugins()
 
 L, H = 12, 3
-TINY: dict[str, Any] = ROW_TOKENS | {"dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 4}
+TINY: dict[str, Any] = ROW_TOKENS | {"depth": 1, "dim": 8, "heads": 1, "dim_head": 8, "neural_memory_segment_len": 4}
 CPU = torch.device("cpu")
 
 
@@ -55,14 +55,16 @@ def normal(*shape: int) -> Tensor:
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "heads, momentum twice, combined": {
+    "plain, two layers": {"depth": 2},
+    "heads, momentum twice, combined, long-term tokens": {
         "memory_heads": 2,
         "memory_momentum_order": 2,
         "learned_momentum_combine": True,
+        "num_longterm_mem_tokens": 2,
+        "segment_len": 4,
     },
     "orthogonal, batches": {"spectral_norm_surprises": True, "neural_memory_batch_size": 8},
-    "streams, long-term tokens": {"num_residual_streams": 2, "num_longterm_mem_tokens": 2, "segment_len": 4},
+    "streams": {"num_residual_streams": 2},
     "channels": {"channels": "independent", "normalize": "last"},
 }
 
@@ -71,16 +73,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def test_it_computes_the_same(options: dict[str, Any]) -> None:
     eager, compiled = titans(**options), titans(**options, compile=True)
     x = normal(5, L, 3)
-    for start in (None,) if options else (None, eager.initial_cache(), eager.initial_cache(5)):
-        with torch.no_grad():
-            (ours, after), (theirs, expected) = (model(x, start, return_cache=True) for model in (compiled, eager))
+    for start in (None, eager.initial_cache(), eager.initial_cache(5)) if "depth" in options else (None,):
+        if "num_residual_streams" not in options:  # a graph of streams takes long, and their memory is as any other
+            with torch.no_grad():
+                (ours, after), (theirs, expected) = (model(x, start, return_cache=True) for model in (compiled, eager))
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+            for layer, other in zip(after.layers, expected.layers, strict=True):
+                for name, weights in layer.weights.items():
+                    torch.testing.assert_close(weights, other.weights[name], atol=1e-5, rtol=1e-5)
+        ours, theirs = compiled(x, start), eager(x, start)
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
-        for layer, other in zip(after.layers, expected.layers, strict=True):
-            for name, weights in layer.weights.items():
-                torch.testing.assert_close(weights, other.weights[name], atol=1e-5, rtol=1e-5)
-        for model in (compiled, eager):
+        for model, forecast in ((compiled, ours), (eager, theirs)):
             model.zero_grad()
-            model(x, start).square().sum().backward()
+            forecast.square().sum().backward()
         for p, q in zip(compiled.parameters(), eager.parameters(), strict=True):
             if q.grad is not None:
                 torch.testing.assert_close(p.grad, q.grad, atol=1e-4, rtol=1e-4)
@@ -171,7 +176,7 @@ def test_a_stream_compiles_in_its_first_blocks_and_never_again(name: str, graphs
         {"memory_model": "attention"},
         {"memory_loss": "huber"},
         {"sliding_window_attn": True, "segment_len": 4},
-        {"neural_mem_weight_residual": True, "neural_memory_layers": (1, 2)},
+        {"neural_mem_weight_residual": True, "depth": 2, "neural_memory_layers": (1, 2)},
     ],
 )
 def test_what_the_fast_engine_does_not_cover_is_not_compiled(options: dict[str, Any]) -> None:
