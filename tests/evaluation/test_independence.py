@@ -34,9 +34,9 @@ FOLLOWING = ["persistence", "seasonal-naive"]  # they see rows, and each window 
 ROWS = 240
 
 
-def forecasts(name: str, **protocol: Any) -> dict[int, np.ndarray]:
+def forecasts(name: str, rows: int = ROWS, **protocol: Any) -> dict[int, np.ndarray]:
     """The stream's forecasts by origin."""
-    series = small_series(rows=ROWS)
+    series = small_series(rows=rows)
     stage = PreparedSeries.of(
         series, ProtocolSpec(**{"preset": "dense", "warm_start": False} | protocol).resolve(series)
     )
@@ -75,7 +75,7 @@ def test_thread_count(name: str) -> None:
     made = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        made.append(forecasts(name))
+        made.append(forecasts(name, rows=ROWS // 2))
     assert largest_difference(*made) <= CLOSE
 
 

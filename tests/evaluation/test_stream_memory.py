@@ -22,7 +22,7 @@ from bench.testing import small_series
 from bench.evaluation.pretraining import Recipe
 from tests.small_titans import ROW_TOKENS
 
-name, few, rows = sys.argv[1], 600, 3600
+name, few, rows = sys.argv[1], 300, 1800
 load_plugins()
 L, H, cpu = 48, 3, torch.device("cpu")
 rules = Protocol(lookback=L, horizon=H, stride=1, block=24, warm_start=False)
