@@ -46,7 +46,8 @@ def test_engines_give_the_same_bits(engine: str, tiny: Path, bench: Bench, write
         timing_blocks="0",
     )
     bench("run", tiny, "--plugins", path, "--engine", "inline", "--results", "serial")
-    ran = run_apart(tiny, "--plugins", path, "--engine", engine, "--results", "apart")
+    words = ("--plugins", path, "--engine", engine, "--results", "apart")
+    ran = run_apart(tiny, *words) if engine == "ray" else bench("run", tiny, *words)
     assert ran.status == 0, ran.err
     assert "Now: 8 ok; 0 kept from before; 0 timed alone." in ran.err
     stores = [Store(tiny.parent / results / "tiny") for results in ("serial", "apart")]
@@ -116,35 +117,3 @@ def test_what_was_done_before_a_kill_is_kept(tiny: Path, write: Write) -> None:
     assert len(finished()) == 3
     assert clean(tiny)
     assert "persistence" in (tiny.parent / "reports" / "tiny" / "README.md").read_text()
-
-
-DIES = """
-    import os
-    from bench import Strategy, register_strategy
-
-    @register_strategy("dies")
-    class Dies(Strategy):
-        "Takes its process with it, as the system does where memory runs out."
-
-        def predict(self, windows):
-            os._exit(9)
-"""
-
-
-def test_a_run_that_kills_its_worker_is_recorded_and_the_others_go_on(tiny: Path, bench: Bench, write: Write) -> None:
-    path = write("dies.py", DIES)
-    change(tiny, timing_blocks="0")
-    ran = bench("run", tiny, "--plugins", path, "--engine", "processes")
-    assert ran.status == 1
-    assert "a worker process died" in ran.err
-    assert "Traceback" not in ran.err
-    done = list(store_of(tiny).records())
-    assert len(done) == 3  # a run that shared the pool with it may have failed too, and is then done again
-    assert {record.status for record in done if record.strategy.name == "dies"} == {"failed"}
-    assert all("worker process died" in record.reason for record in done if record.status == "failed")
-    kept = [record for record in done if record.status == "ok"]
-    assert kept
-    without = bench("run", tiny, "--engine", "inline")
-    assert without.status == 0
-    assert f"; {len(kept)} kept from before" in without.err
-    assert clean(tiny)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -409,17 +406,9 @@ def test_ids_of_a_sweep_are_its_own_and_ordinary_ones_stay(swept: Path, monkeypa
 def test_processes_find_the_same(swept: Path, bench: Bench) -> None:
     bench("sweep", swept, "--no-serve")
     serial = trials(swept).drop(columns="seconds")
-    words = ["sweep", swept, "--no-serve", "--engine", "processes", "--results", "other"]
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "bench", *map(str, words)],
-        cwd=swept.parent,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert "8 ok" in ran.stderr
+    ran = bench("sweep", swept, "--no-serve", "--engine", "processes", "--results", "other")
+    assert ran.status == 0, ran.err
+    assert "8 ok" in ran.err
     other = read_trials(swept.parent / "other" / "tiny").drop(columns="seconds")
     pd.testing.assert_frame_equal(other, serial)
     assert [path.name for path in (swept.parent / "other" / "tiny").iterdir()] == [SWEEP]

@@ -207,7 +207,7 @@ def test_a_sweep_audits_what_serves_the_stream(tiny: Path, bench: Bench) -> None
 
 @pytest.mark.slow
 def test_an_audit_that_kills_its_worker_stops_nobody_else(tiny: Path, bench: Bench, write: Write) -> None:
-    ran = bench("run", tiny, "--plugins", write("mean.py", LATE_DEATH), "--engine", "processes")
+    ran = bench("run", tiny, "--plugins", write("mean.py", LATE_DEATH), "--engine", "serial")
     assert ran.status == 0, ran.err
     assert "mean could not be audited: a worker process died" in " ".join(ran.err.split())
     assert {name: audit.status for name, audit in audits(tiny).items()} == {
