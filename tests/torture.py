@@ -1,7 +1,7 @@
 """An experiment of small runs, killed at random moments and started again, until it is done: nothing may be lost.
 
 ``python -m tests.torture [kills] [seed]`` (``make torture``): half of the kills over ``inline``, half over
-``processes`` (a fifth where there are fewer than 50).
+``processes`` (a fifth, and a smaller experiment, where there are fewer than 50).
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from bench.results.maintenance import check
 from bench.results.merging import VARIES
 from bench.results.store import MANIFEST, Store
 
-SEEDS = 20
-RUNS = 2 * SEEDS
+STRATEGIES = ["persistence", "rls"]
 
 
 @dataclass
@@ -43,6 +42,7 @@ class Torture:
         folder: Where it happens.
         waves: The data.
         engine: That carries it out.
+        seeds: Of each strategy; there are as many runs.
         draw: Decides the moments.
         kills: So far.
         rounds: How often it came to its end, was looked at, and begun anew.
@@ -51,6 +51,7 @@ class Torture:
     folder: Path
     waves: Path
     engine: str
+    seeds: int
     draw: random.Random
     kills: int = 0
     rounds: int = 0
@@ -85,6 +86,11 @@ class Torture:
         return Store(self._results / "e")
 
     @property
+    def runs(self) -> int:
+        """Of the experiment."""
+        return len(STRATEGIES) * self.seeds
+
+    @property
     def _results(self) -> Path:
         return self.folder / self.engine
 
@@ -93,9 +99,9 @@ class Torture:
         experiment = Experiment(
             name="e",
             protocol={"lookback": 12, "horizon": 3},
-            strategies=["persistence", "rls"],
+            strategies=STRATEGIES,
             datasets=[where],
-            seeds=list(range(SEEDS)),
+            seeds=list(range(self.seeds)),
             engine=self.engine,
             timing_blocks=0,
         )
@@ -117,7 +123,7 @@ class Torture:
         self.rounds += 1
         store = Store(self._results / "e")
         assert store.found() == right.found() == sorted(store.read_manifest())
-        assert len(store.found()) == RUNS
+        assert len(store.found()) == self.runs
         for run_id in store.found():
             assert store.condition(run_id, closely=True).state == "ok"
             ours, theirs = (place.read(run_id) for place in (store, right))
@@ -160,23 +166,24 @@ def _ends_within(child: int, seconds: float) -> bool:
     return False
 
 
-def torture(folder: Path, kills: dict[str, int], seed: int) -> dict[str, Torture]:
+def torture(folder: Path, kills: dict[str, int], seed: int, seeds: int) -> dict[str, Torture]:
     """Inflict so many kills on each engine.
 
     Args:
         folder: Empty.
         kills: By engine.
         seed: Of the moments.
+        seeds: Of the experiment.
     """
     load_plugins()
     t = np.arange(200)
     rows = [f"{a:.4f},{b:.4f}" for a, b in zip(np.sin(t / 4), np.cos(t / 3), strict=True)]
     waves = folder / "waves.csv"
     waves.write_text("\n".join(["a,b", *rows]) + "\n")
-    right = Torture(folder / "undisturbed", waves, "inline", random.Random()).let_end()
+    right = Torture(folder / "undisturbed", waves, "inline", seeds, random.Random()).let_end()
     done = {}
     for engine, count in kills.items():
-        done[engine] = Torture(folder, waves, engine, random.Random(f"{seed} {engine}"))
+        done[engine] = Torture(folder, waves, engine, seeds, random.Random(f"{seed} {engine}"))
         done[engine].inflict(count, right)
     return done
 
@@ -186,10 +193,12 @@ def main() -> None:
     kills, seed = (int(word) for word in [*sys.argv[1:], *("100", "0")[len(sys.argv) - 1 :]])
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        fewer = kills // 2 if kills >= 50 else kills // 5  # a start of workers takes seconds
-        done = torture(Path(folder), {"inline": kills - fewer, "processes": fewer}, seed)
+        fewer, seeds = (kills // 2, 20) if kills >= 50 else (kills // 5, 8)  # a start of workers takes seconds
+        done = torture(Path(folder), {"inline": kills - fewer, "processes": fewer}, seed, seeds)
     for engine, one in done.items():
-        print(f"{engine}: {one.kills} kills, {RUNS} runs looked at {one.rounds} times: all there, all right, no other")
+        print(
+            f"{engine}: {one.kills} kills, {one.runs} runs looked at {one.rounds} times: all there, all right, no other"
+        )
     print(f"seed {seed}, {time.monotonic() - begun:.0f} s")
 
 

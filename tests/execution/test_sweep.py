@@ -90,7 +90,7 @@ def test_the_grid_is_tried_chosen_and_served(swept: Path, bench: Bench) -> None:
     path = swept.with_name("again.toml")
     path.write_text(next((folder_of(swept) / SWEEP / CHOSEN).iterdir()).read_text())
     assert path.read_text().strip() in ran.out
-    bench("run", path)
+    bench("run", path, "--engine", "inline")
     again = load_results(swept.parent / "results" / "tiny-chosen")
     assert set(again["run_id"]) == set(load_results(folder_of(swept))["run_id"])
 
