@@ -23,6 +23,7 @@ class ErrorMemoryOnFrozen(RemembersErrors, Frozen):
     adapts = True
     carries = "the memory of errors"
     ablation_of: ClassVar[dict[str, str]] = {"remembering the errors of a frozen forecaster": "frozen"}
+    memory_of = "errors (learns from matured labels)"
     colour = "#1b9e77"
 
 

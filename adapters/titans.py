@@ -70,6 +70,7 @@ class TitansWithinWindow(Strategy):
     Config: ClassVar[type[StrategyConfig]] = MemoryConfig
     group: ClassVar[Any] = "core"
     ablation_of: ClassVar[dict[str, str]] = {"writing within the window": "frozen"}
+    memory_of = "tokens (needs no labels)"
     colour = "#56b4e9"
     uses_forecaster = True
     reads_exogenous: ClassVar[bool] = False
@@ -109,6 +110,7 @@ class TitansCarried(TitansWithinWindow):
         "writing in order": "titans-b-shuffled",
         "carrying exactly": "titans-b-window",
     }
+    memory_of = "tokens (needs no labels)"
     colour = "#0072b2"
 
     def setup(self) -> None:

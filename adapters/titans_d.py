@@ -32,6 +32,7 @@ class TitansD(RemembersErrors, TitansWithinWindow):
         "keeping windows and errors together": "titans-d-shuffled",
         "the transformer under a memory of errors": "ridge-d",
     }
+    memory_of = "errors (learns from matured labels)"
     colour = "#6a3d9a"
 
 

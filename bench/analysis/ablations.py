@@ -37,8 +37,8 @@ def questions(strategies: Iterable[PluginRecord]) -> list[Question]:
 def planned_pairs(entries: pd.DataFrame, questions: Sequence[Question]) -> list[tuple[Question, str, str]]:
     """The pairs of entries that answer each question.
 
-    Entries are paired on the same forecaster. If ``other`` ran with several options, the entry with the options of
-    ``one`` is taken, else the one with defaults, else the first.
+    Entries are paired on the same forecaster, or with one that takes no forecaster. If ``other`` ran with several
+    options, the entry with the options of ``one`` is taken, else the one with defaults, else the first.
 
     Args:
         entries: Columns ``entry, strategy, base, strategy_config``, a row for each entry.
@@ -78,8 +78,9 @@ def ablations(entries: pd.DataFrame, pairs: pd.DataFrame, questions: Sequence[Qu
 
 
 def _counterpart(entry: dict[Any, Any], candidates: Sequence[dict[Any, Any]]) -> str | None:
-    """The entry on the same forecaster with the most similar options."""
-    same = [row for row in candidates if row["base"] == entry["base"]]
+    """The entry on the same forecaster, or else on none, with the most similar options."""
+    same = [row for base in (entry["base"], "none") for row in candidates if row["base"] == base]
+    same = [row for row in same if row["base"] == same[0]["base"]]
     for options in (entry["strategy_config"], "{}"):
         if alike := [row["entry"] for row in same if row["strategy_config"] == options]:
             return str(alike[0])

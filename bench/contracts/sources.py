@@ -156,7 +156,7 @@ def _is_bare_string(node: ast.AST) -> TypeGuard[ast.Expr]:
 
 
 def _shown_as(nodes: Iterable[ast.AST]) -> Iterator[ast.stmt]:
-    """Statements of classes on what reports compare a strategy with, on its colour, and where its labels come from."""
+    """Statements of classes for reports only: comparisons, kind of memory, colour, and where labels come from."""
     for node in (one for cls in nodes if isinstance(cls, ast.ClassDef) for one in cls.body):
         if not isinstance(node, (ast.Assign, ast.AnnAssign)):
             continue
@@ -165,10 +165,8 @@ def _shown_as(nodes: Iterable[ast.AST]) -> Iterator[ast.stmt]:
         is_table = isinstance(value, ast.Dict) and all(map(_is_text, (*value.keys, *value.values)))
         is_colour = isinstance(value, ast.Constant) and re.fullmatch("#[0-9a-f]{6}", str(value.value)) is not None
         is_flag = isinstance(value, ast.Constant) and isinstance(value.value, bool)
-        if (
-            names
-            in [{"ablation_of"}, {"lacks"}] * is_table + [{"colour"}] * is_colour + [{"labels_from_rows"}] * is_flag
-        ):
+        known = [{"ablation_of"}, {"lacks"}] * is_table + [{"colour"}] * is_colour + [{"labels_from_rows"}] * is_flag
+        if names in known + [{"memory_of"}] * _is_text(value):
             yield node
 
 

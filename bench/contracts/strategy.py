@@ -188,9 +188,11 @@ class Strategy:
         ablation_of: What it does and another strategy does not, as the subject of a sentence, and that strategy's name:
             ``{"carrying the memory": "without-memory"}``. A report compares the two. Subclasses do not inherit it.
         lacks: The same, said by the other one: ``{"carrying the memory": "with-memory"}``.
+        memory_of: What it remembers and which labels that needs, where its ``ablation_of`` asks what a memory is worth:
+            ``"errors (learns from matured labels)"``. A report answers for each such text apart. Not inherited either.
         colour: In figures, ``#rrggbb``; subclasses do not inherit it. By default reports choose one.
 
-    The last three and ``labels_from_rows`` decide no outcome: where they change in a file, its runs stay valid.
+    The last four and ``labels_from_rows`` decide no outcome: where they change in a file, its runs stay valid.
     """
 
     Config: ClassVar[type[StrategyConfig]] = StrategyConfig
@@ -210,6 +212,7 @@ class Strategy:
     adapts: ClassVar[bool] = True
     ablation_of: ClassVar[dict[str, str]] = {}
     lacks: ClassVar[dict[str, str]] = {}
+    memory_of: ClassVar[str] = ""
     colour: ClassVar[str] = ""
 
     def __init__(self, service: StrategyContext) -> None:
@@ -325,6 +328,8 @@ def _objection(cls: type[Strategy]) -> str:
         texts = (*stated, *stated.values()) if isinstance(stated, dict) else (None,)
         if not all(isinstance(text, str) and text for text in texts):
             return f'has {name} = {stated!r}: write what differs and a strategy\'s name, {{"the memory": "frozen"}}'
+    if not isinstance(cls.memory_of, str):
+        return f'has memory_of = {cls.memory_of!r}: write what it remembers, "errors (learns from matured labels)"'
     if not isinstance(cls.colour, str) or not re.fullmatch(COLOUR, cls.colour or "#000000"):
         return f"has the colour {cls.colour!r}: write it as #rrggbb"
     if unknown := set(cls.pretrain_options) - set(cls.Config.model_fields):

@@ -31,18 +31,16 @@ from bench.contracts.strategy import STRATEGIES, has_parts
 from bench.evaluation.hidden_rows import hidden
 from bench.evaluation.isolation import seeded
 from bench.evaluation.stream import PreparedSeries
+from bench.evaluation.validation import TrainingError, mse, validated, validation_error
 from bench.results.file_lock import file_lock
+from bench.results.record import Validation
 from bench.results.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHECKPOINT_VERSION = 2
-CURVE = "curve"  # beside the tensors of a checkpoint
-
-
-class TrainingError(Exception):
-    """A forecaster could not be trained."""
+CHECKPOINT_VERSION = 3
+CURVE, VALIDATION = "curve", "validation"  # beside the tensors of a checkpoint
 
 
 @dataclass(frozen=True)
@@ -53,20 +51,20 @@ class TrainingCurve:
     errors: dict[int, float]
 
     def frame(self) -> pd.DataFrame:
-        """``training.parquet``: columns ``step, loss, validation_error``, the last NaN where not measured."""
+        """``training.parquet``: columns ``step, loss, validation_error``, NaN where not measured, from step 0 on."""
         import pandas as pd
 
-        steps = np.arange(1, len(self.losses) + 1)
+        steps = np.arange(len(self.losses) + 1)
         looked = [self.errors.get(step, math.nan) for step in steps.tolist()]
-        return pd.DataFrame({"step": steps, "loss": self.losses, "validation_error": looked})
+        return pd.DataFrame({"step": steps, "loss": (math.nan, *self.losses), "validation_error": looked})
 
-    def text(self) -> str:
-        """JSON for a checkpoint; `read` reads it."""
+    def as_json(self) -> str:
+        """For a checkpoint; `read` reads it."""
         return json.dumps(asdict(self))
 
     @classmethod
     def read(cls, text: str) -> TrainingCurve:
-        """What `text` wrote."""
+        """What `as_json` wrote."""
         stored = json.loads(text)
         return cls(tuple(stored["losses"]), {int(step): error for step, error in stored["errors"].items()})
 
@@ -75,7 +73,8 @@ class TrainingCurve:
 class Recipe:
     """Everything that, with data, decides a trained forecaster. Kept on the forecaster as ``.recipe``.
 
-    Its `TrainingCurve`, or None if it was not trained by gradients, is kept as ``.curve``.
+    Its `TrainingCurve`, or None if it was not trained by gradients, is kept as ``.curve``, and what `validated` gives
+    as ``.validation``.
 
     Attributes:
         name: Registered name of the forecaster.
@@ -102,7 +101,7 @@ class Recipe:
             forecaster = cls(self.config, self.task, **seed_for(cls.__init__, self.seed))
         if isinstance(forecaster, nn.Module):
             forecaster = forecaster.to(device).eval()
-        forecaster.recipe, forecaster.curve = self, None
+        forecaster.recipe, forecaster.curve, forecaster.validation = self, None, None
         return forecaster
 
     def train(self, pairs: Pairs, validation: Pairs, device: torch.device) -> Any:
@@ -216,8 +215,9 @@ def pretrain(recipe: Recipe | PartsRecipe, stage: PreparedSeries, device: torch.
             if forecaster is None:
                 forecaster = trained = train_blind(recipe, stage, device)
                 if trained is not None:
-                    curve = getattr(trained, "curve", None)
-                    write_tensors(path, trained.state_dict(), {CURVE: curve.text()} if curve else {})
+                    notes = {CURVE: getattr(trained, "curve", None), VALIDATION: getattr(trained, "validation", None)}
+                    texts = {name: note.as_json() for name, note in notes.items() if note}
+                    write_tensors(path, trained.state_dict(), texts)
     return forecaster
 
 
@@ -241,7 +241,11 @@ def train_blind(recipe: Recipe | PartsRecipe, stage: PreparedSeries, device: tor
         return Pairs(inputs, targets, origins, task.lookback, task.horizon)
 
     with hidden(stage, split.validation, seed):
-        return recipe.train(pairs(task.lookback, split.train), pairs(split.train, split.validation), device)
+        training, validation = pairs(task.lookback, split.train), pairs(split.train, split.validation)
+        forecaster: Any = recipe.train(training, validation, device)
+        if isinstance(recipe, Recipe):
+            forecaster.validation = validated(forecaster, training, validation, stage.series.season)
+    return forecaster
 
 
 def _load(recipe: Recipe | PartsRecipe, path: Path, device: torch.device) -> Any | None:
@@ -256,6 +260,8 @@ def _load(recipe: Recipe | PartsRecipe, path: Path, device: torch.device) -> Any
         forecaster.load_state_dict(tensors)
         if CURVE in notes:
             forecaster.curve = TrainingCurve.read(notes[CURVE])
+        if VALIDATION in notes:
+            forecaster.validation = Validation.model_validate_json(notes[VALIDATION])
     return forecaster
 
 
@@ -330,37 +336,11 @@ class RandomWindows:
         chosen, self._order = self._order[:size], self._order[size:]
         x, y = self.pairs.take(torch.from_numpy(chosen).to(self.pairs.origins.device))
         own: Callable[[Tensor, Tensor], Tensor] | None = getattr(self.model, "training_loss", None)
-        return own(x, y) if own else _mse(self.model, x, y)
+        return own(x, y) if own else mse(self.model(x), y)
 
     def validation_error(self) -> float:
         """MSE over evenly spaced validation windows."""
         return validation_error(self.model, self.validation, self.config)
-
-
-def validation_error(model: nn.Module, pairs: Pairs, config: TrainingConfig) -> float:
-    """MSE over evenly spaced validation windows; the model is left in ``eval()``."""
-    model.eval()
-    count = min(len(pairs), config.validation_windows)
-    chosen = torch.linspace(0, len(pairs) - 1, count, device=pairs.origins.device).round().long()
-    total = 0.0
-    with torch.no_grad():
-        for part in chosen.split(2 * config.batch):
-            x, y = pairs.take(part)
-            total += float(_mse(model, x, y)) * len(part)
-    return total / count
-
-
-def _mse(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    forecast = model(x)
-    if not isinstance(forecast, Tensor):
-        raise TrainingError(
-            f"the forecaster returned a {type(forecast).__name__}, through which no gradient passes: "
-            "return a tensor, or bring fit(pairs, validation)"
-        )
-    if forecast.shape != y.shape:  # which torch would broadcast
-        shapes = f"shape {tuple(forecast.shape)}, expected (B, H, C_out) = {tuple(y.shape)}"
-        raise TrainingError(f"the forecaster returned {shapes}")
-    return nn.functional.mse_loss(forecast, y)
 
 
 def _hash(decides: object) -> str:

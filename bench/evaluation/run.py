@@ -224,15 +224,15 @@ def _serve(
     run: RunSpec, stage: PreparedSeries, device: torch.device, checkpoints: Path, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     given = pretrained_for(run, stage, device, checkpoints)
-    curve = getattr(given.forecaster, "curve", None)
-    trained = {TRAINING: curve.frame()} if curve else {}
+    curve, validation = (getattr(given.forecaster, name, None) for name in ("curve", "validation"))
+    trained, ended = {TRAINING: curve.frame()} if curve else {}, {"status": "ok", "validation": validation}
     stream, setup_s = make_stream(run, stage, device, given)
     val_mse = warm_up(stream, progress if run.rows == "validation" else untold)  # otherwise it is not shown
     if run.rows == "validation":
-        return {"status": "ok", "val_mse": val_mse}, trained
+        return ended | {"val_mse": val_mse}, trained
     served = serve_stream(stream, progress, metrics=metrics_for(stage))
     timing = served.timing(setup_s=setup_s)
-    return {"status": "ok", "errors": served.sums.errors(val_mse), "timing": timing}, served.frames() | trained
+    return ended | {"errors": served.sums.errors(val_mse), "timing": timing}, served.frames() | trained
 
 
 def _truth_record(series: DriftSeries) -> TruthRecord | None:
@@ -246,7 +246,10 @@ def _plugin_record(entry: Entry[Any], choice: Choice, config: Any, **about: Any)
     return PluginRecord(name=entry.name, summary=entry.summary, given=given, config=values, sha=entry.sha, **about)
 
 
+OWN = ("ablation_of", "lacks", "memory_of", "colour")
+
+
 def stated(cls: type[Strategy]) -> dict[str, Any]:
     """What a strategy says of itself in its record."""
-    own = {name: vars(cls).get(name, getattr(Strategy, name)) for name in ("ablation_of", "lacks", "colour")}
+    own = {name: vars(cls).get(name, getattr(Strategy, name)) for name in OWN}
     return own | {name: getattr(cls, name) for name in ("group", "carries", "adapts", "labels_from_rows")}

@@ -21,6 +21,7 @@ from bench.report.sections import (  # noqa: F401 - each registers what it holds
     skill,
     summary,
     sweeps,
+    training,
     when,
 )
 from bench.report.sections.accuracy import errors_on

@@ -37,6 +37,10 @@ SAID: dict[str, Values] = {
 }
 """What the strategies of version 3 would have said of themselves."""
 
+TOKENS, ERRORS = "tokens (needs no labels)", "errors (learns from matured labels)"
+REMEMBERS = {"titans-a": TOKENS, "titans-b": TOKENS, "titans-d": ERRORS, "error-memory": ERRORS}
+"""What the strategies of version 4 would have said that they remember."""
+
 
 def _statements_came(values: Values) -> Values:
     """Version 3 held MSE, MAE and RMSE and no other metrics, and not what strategies say of themselves."""
@@ -44,10 +48,18 @@ def _statements_came(values: Values) -> Values:
     return values | {"strategy": strategy | (SAID.get(strategy["name"], {}) if strategy.get("group") != "user" else {})}
 
 
+def _memories_and_validation_came(values: Values) -> Values:
+    """Version 4 did not say what strategies remember, nor how a forecaster and its references validated."""
+    strategy = values["strategy"]
+    of = REMEMBERS.get(strategy["name"], "") if strategy.get("group") != "user" else ""
+    return values | {"strategy": strategy | {"memory_of": of}}
+
+
 MIGRATIONS: dict[int, Callable[[Values], Values]] = {  # from each version to the next
     1: _unchanged,  # had no seal, and is read without one
     2: _unchanged,  # did not say which harness and checkpoint a run used
     3: _statements_came,
+    4: _memories_and_validation_came,
 }
 
 

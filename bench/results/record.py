@@ -16,7 +16,7 @@ from bench.contracts.naming import Called, plain_command, plain_options, without
 from bench.contracts.protocol import Protocol
 from bench.contracts.text import in_json
 
-SCHEMA_VERSION = 4  # of the form of records; `bench.results.migrations` reads earlier ones
+SCHEMA_VERSION = 5  # of the form of records; `bench.results.migrations` reads earlier ones
 
 Rows = Literal["stream", "validation"]
 """What a run serves: the stream, after a warm start if any, or the validation rows and nothing after them."""
@@ -52,10 +52,11 @@ class PluginRecord(Part):
     sha: str = ""  # identity of the code and data behind it (see `bench.contracts.outcomes`)
     group: str = ""  # a strategy's group; empty for a forecaster
     carries: str = ""  # what a strategy carries over; empty for a forecaster
-    adapts: bool = True  # what a strategy says of itself, like the next four (see `bench.Strategy`)
+    adapts: bool = True  # what a strategy says of itself, like the next five (see `bench.Strategy`)
     labels_from_rows: bool = False
     ablation_of: dict[str, str] = {}
     lacks: dict[str, str] = {}
+    memory_of: str = ""
     colour: str = ""
 
 
@@ -142,6 +143,16 @@ class Errors(Part):
 
 FIELDS = tuple(name for name in BUILT_IN if name in Errors.model_fields)
 """Metrics that every record has, as fields of their own."""
+
+
+class Validation(Part):
+    """MSE, scaled, of a trained forecaster and of references on the same validation pairs."""
+
+    windows: int  # evenly spaced over the validation rows; training looked at the same ones
+    forecaster: float  # each window by itself, with the weights that training kept
+    ridge: float  # ridge regression on the training pairs; NaN where it would have too many coefficients
+    seasonal_naive: float  # without a season it is persistence
+    persistence: float
 
 
 class StepTimes(Part):
@@ -282,6 +293,7 @@ class Record(Part):
     strategy: PluginRecord
     forecaster: PluginRecord | None = None  # None if the strategy adapts none
     training: dict[str, Any] | None = None
+    validation: Validation | None = None  # of the forecaster; missing in records before version 5
     dataset: DatasetRecord
     protocol: Protocol
     seed: int

@@ -85,6 +85,9 @@ def test_the_counterpart_has_the_same_forecaster_and_options_if_it_can() -> None
         "b (lr=2) + t": "a + t",
         "b + u": "a + u",
     }
+    alone = pd.concat([known, entries(("a", "titans-a", "none", "{}"))])  # without a forecaster, beside any
+    found = answered(alone, errors | {"a": level(1.0)})
+    assert found.set_index("one")["other"].loc[["b + u", "b + v"]].tolist() == ["a + u", "a"]
 
 
 def test_a_trace_is_the_median_of_its_seeds() -> None:

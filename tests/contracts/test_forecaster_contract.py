@@ -17,8 +17,9 @@ from bench import BenchError, Feedback, ForecasterConfig, Pairs, Strategy, Task,
 from bench.contracts.config import build
 from bench.contracts.forecaster import FORECASTERS, abilities
 from bench.contracts.protocol import ProtocolSpec
-from bench.evaluation.pretraining import Recipe, TrainingError, pretrain, task_of
+from bench.evaluation.pretraining import Recipe, pretrain, task_of
 from bench.evaluation.stream import PreparedSeries, Stream
+from bench.evaluation.validation import TrainingError
 from bench.results.store import TRAINING, Store
 from bench.testing import CheckError, audit_strategy, check_forecaster, check_strategy, small_series, tiny_maker
 
@@ -428,11 +429,32 @@ def test_the_curve_of_a_training_is_kept_with_its_checkpoint(tmp_path: Path) -> 
     assert sorted(first.curve.errors) == [0, 3, 6]
     assert second.curve == first.curve
     frame = first.curve.frame()
-    assert frame["step"].tolist() == [1, 2, 3, 4, 5, 6]
-    assert frame["loss"].tolist() == list(first.curve.losses)
-    assert frame["validation_error"].notna().tolist() == [False, False, True, False, False, True]
+    assert frame["step"].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert frame["loss"].tolist()[1:] == list(first.curve.losses)
+    assert frame["validation_error"].notna().tolist() == [True, False, False, True, False, False, True]
     assert first.curve.losses[-1] < first.curve.losses[0]
-    assert pretrain(recipe("ridge"), staged(), CPU, tmp_path).curve is None
+    assert first.validation == second.validation
+    assert first.validation.forecaster == pytest.approx(min(first.curve.errors.values()), rel=1e-6)
+
+
+def test_what_a_forecaster_must_beat_is_measured_on_the_same_validation_pairs(tmp_path: Path) -> None:
+    stage, ridge = staged(), pretrain(recipe("ridge"), staged(), CPU, tmp_path)
+    assert ridge.curve is None
+    found, split, protocol = ridge.validation, stage.series.split, stage.protocol
+    origins = range(split.train, split.validation - protocol.horizon + 1)
+    assert found.windows == len(origins)  # all, as there are few
+    assert found.forecaster == found.ridge
+    season = stage.series.season
+    assert season
+
+    def error(back: int) -> float:
+        rows = np.array([[s + h - back * (h // back + 1) for h in range(protocol.horizon)] for s in origins])
+        truth = np.array([range(s, s + protocol.horizon) for s in origins])
+        return float(np.square(stage.targets[rows] - stage.targets[truth]).mean())
+
+    assert found.seasonal_naive == pytest.approx(error(season), rel=1e-5)
+    assert found.persistence == pytest.approx(error(1), rel=1e-5)
+    assert pretrain(recipe("dlinear"), staged(), CPU, None).validation.ridge == found.ridge
 
 
 @pytest.mark.usefixtures("without_report")
@@ -450,7 +472,12 @@ def test_a_run_leaves_its_forecaster_s_curve(tiny: Path, bench: Bench) -> None:
     frozen, retrained = (frames[name, "dlinear"] for name in ("frozen", "retrain"))
     assert frozen is not None
     assert retrained is not None
-    assert len(frozen) == 6
-    assert frozen["validation_error"].notna().sum() == 2
+    assert len(frozen) == 7
+    assert frozen["validation_error"].notna().sum() == 3
+    validated = {r.forecaster.name if r.forecaster else "": r.validation for r in store.records()}
+    assert validated[""] is None
+    assert validated["dlinear"] is not None
+    assert validated["ridge"] is not None
+    assert validated["dlinear"].ridge == validated["ridge"].forecaster
     assert frozen.equals(retrained)
     assert bench("results", "check").status == 0

@@ -20,8 +20,9 @@ from bench.contracts.config import build
 from bench.contracts.forecaster import FORECASTERS, Objective, TrainingConfig, abilities
 from bench.contracts.protocol import ProtocolSpec
 from bench.evaluation import pretraining as training
-from bench.evaluation.pretraining import Recipe, TrainingError, pretrain, task_of, train_by_gradients, validation_error
+from bench.evaluation.pretraining import Recipe, pretrain, task_of, train_by_gradients
 from bench.evaluation.stream import PreparedSeries
+from bench.evaluation.validation import TrainingError, validation_error
 from bench.results import disk
 from bench.testing import small_series
 
@@ -492,7 +493,7 @@ def test_prepare_is_called_before_the_recipe() -> None:
             return windows[:, -1:].expand(-1, self.task.horizon, -1) * self.weight
 
     pretrain(recipe("prepared", options={"training": {"steps": 2, "evaluations": 1}}), stage(), CPU, None)
-    assert calls == ["prepare 68", "look", "train", "train", "look"]
+    assert calls == ["prepare 68", "look", "train", "train", "look", "look"]  # the last is kept with the run
 
 
 class Choosy(Spy):

@@ -16,7 +16,7 @@ from bench.contracts.metric import METRICS
 from bench.contracts.protocol import Protocol
 from bench.report import write_report
 from bench.results.audit import AUDITS, Audit, AuditStatus, audited_sha, write_audit
-from bench.results.migrations import SAID
+from bench.results.migrations import REMEMBERS, SAID
 from bench.results.record import (
     DatasetRecord,
     Errors,
@@ -28,8 +28,9 @@ from bench.results.record import (
     Record,
     StepTimes,
     Timing,
+    Validation,
 )
-from bench.results.store import FORECASTS, ORIGINS, TRACE, Store
+from bench.results.store import FORECASTS, ORIGINS, TRACE, TRAINING, Store
 
 from ..conftest import pictures
 
@@ -72,6 +73,16 @@ ENVIRONMENT = {
     "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False},
     "started": "2026-01-02T03:04:05+00:00",
 }
+
+
+VALIDATION = Validation(windows=256, forecaster=0.21, ridge=0.23, seasonal_naive=0.3, persistence=0.45)
+
+
+def curve(seed: int) -> pd.DataFrame:
+    """``training.parquet`` of one run: eight looks after the start, the last of them no better."""
+    steps = np.arange(201)
+    error = np.where(steps % 25 == 0, 0.21 + 0.2 * np.exp(-steps / (20.0 + seed)) + (steps == 200) * 0.001, np.nan)
+    return pd.DataFrame({"step": steps, "loss": 0.3, "validation_error": error})
 
 
 @dataclass(frozen=True)
@@ -284,10 +295,12 @@ def make_record(strategy: FakeStrategy, scenario: FakeScenario, seed: int, /, **
             sha="s0",
             group=strategy.group,
             carries="memory" if strategy.name.startswith("titans-b") else "nothing",
+            memory_of=REMEMBERS.get(strategy.name, ""),
             **SAID.get(strategy.name, {}),
         ),
         "forecaster": forecaster if strategy.uses_forecaster else None,
-        "training": {"steps": 200, "batch": 32} if strategy.uses_forecaster else None,
+        "training": {"steps": 200, "batch": 32, "patience": 4} if strategy.uses_forecaster else None,
+        "validation": VALIDATION if strategy.uses_forecaster else None,
         "dataset": scenario.record(),
         "protocol": scenario.protocol,
         "seed": seed,
@@ -328,6 +341,8 @@ def write_run(store: Store, strategy: FakeStrategy, scenario: FakeScenario, seed
     frames = {ORIGINS: origins}
     if scenario.events:
         frames[FORECASTS] = forecasts(strategy, scenario, seed, origins)
+    if strategy.uses_forecaster:
+        frames[TRAINING] = curve(seed)
     if strategy.name.startswith(("titans-b", "titans-c")):
         frames[TRACE] = trace(strategy, seed, origins)
     store.write(record, frames)

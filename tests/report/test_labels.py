@@ -19,9 +19,10 @@ from bench.report import write_report
 from bench.report.figures.canvas import Drawing, drawing_style
 from bench.report.figures.label_curve import draw_label_curve
 from bench.report.figures.palette import Look
+from bench.report.sections.memory_ablation import with_few_labels
 from bench.report.sections.verdict_cells import HEADERS
 from bench.report.view.comparisons import verdict_table
-from bench.report.view.detail import label_errors
+from bench.report.view.detail import label_errors, label_families
 from bench.report.view.loaded import Results
 from bench.report.view.loading import read_results
 from bench.results.store import Store
@@ -207,6 +208,18 @@ def test_what_labels_are_worth_is_paired_and_signed(page: Path) -> None:
     assert [row[2][:4] for row in delay[1:3]] == ["\N{MINUS SIGN}100", "\N{MINUS SIGN}80."]
     assert {row[4] for row in delay[1:3]} == {"**waiting costs**"}
     assert {row[6] for row in share[1:] + delay[1:]} == {"3"}
+
+
+def test_how_a_memory_fares_with_few_and_with_late_labels(results: Results) -> None:
+    said = {
+        here["kind"].iloc[0]: {entry: with_few_labels(here, rows) for entry, rows in here.groupby("entry")}
+        for here in label_families(results)
+    }
+    number = r"0\.\d+"
+    with_labels = rf"{number} with all labels, {number} with 10 % \(frozen: {number}\)"
+    assert re.search(rf"titans-c.? on .?akl-pedestrians.?: MSE {with_labels}\.", said["share"]["titans-c"])
+    assert re.search(rf"MSE {number} with labels in time, {number} with labels 48 rows late", said["delay"]["titans-c"])
+    assert said["share"]["titans-a"] == said["delay"]["titans-a"] == ""
 
 
 def test_the_tables_are_written_in_full(page: Path, results: Results) -> None:

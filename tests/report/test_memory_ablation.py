@@ -77,6 +77,17 @@ def test_the_table_is_that_of_the_analysis(clear: Path, page: str) -> None:
         assert cells[6] == "8"
 
 
+def test_each_memory_has_an_answer_in_words(page: str) -> None:
+    (answer,) = re.findall(r"^- \*\*Memory of tokens \(needs no labels\)\*\*: (.*)$", section(page), re.MULTILINE)
+    found = re.match(r"significant help: (.*); significant harm: (.*); no significant difference: (.*)\.$", answer)
+    assert found
+    assert found[1].startswith("writing within the window on akl-pedestrians (titans-a against frozen: +")
+    assert "writing in order" in found[1]
+    assert found[2].startswith("carrying the memory on akl-pedestrians (titans-b against titans-a: −")
+    assert re.fullmatch(r"writing on during service \([+−]?[\d.]+ %\)", found[3])
+    assert "training the backbone" not in answer
+
+
 def test_differences_are_those_of_the_runs_on_disk(clear: Path) -> None:
     results = read_results(clear)
     streams = results.errors_by_seed(SCENARIO)

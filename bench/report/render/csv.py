@@ -21,6 +21,7 @@ from bench.report.view.labels import gains_from_labels, worth_of_labels
 from bench.report.view.loaded import Results
 from bench.report.view.rankings import rank_entries, skill_over_datasets
 from bench.report.view.sweeps import Sweeps
+from bench.report.view.training import trainings
 from bench.report.view.when import around_drifts
 from bench.results.csv_text import write_frames
 
@@ -29,10 +30,9 @@ def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
     They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``ranks``, ``rank_pairs``, ``win_tie_loss``,
-    ``label_curves``, ``label_worth``, ``label_gains``, ``skill``, ``skill_over_datasets``,
-    ``ablations``, ``trace``, ``cost``, ``drifts``, ``by_channel``, ``by_lead``, ``problems``, ``diverged``; and
-    of drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``, ``drift_return``,
-    ``drift_regret``.
+    ``label_curves``, ``label_worth``, ``label_gains``, ``skill``, ``skill_over_datasets``, ``ablations``, ``trace``,
+    ``cost``, ``drifts``, ``by_channel``, ``by_lead``, ``training``, ``problems``, ``diverged``; and of drifts
+    whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``, ``drift_return``, ``drift_regret``.
 
     Numbers have eight digits, so that the same records give the same bytes.
     """
@@ -72,6 +72,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "drift_regret": known.regrets,
         "by_channel": by_channel(results),
         "by_lead": by_lead(results),
+        "training": trainings(results).drop(columns="curve", errors="ignore"),
         "problems": bad_runs(results),
         "diverged": divergence_counts(results.runs),
     }

@@ -74,7 +74,7 @@ def _looks(results: Results, curves: pd.DataFrame) -> list[Look]:
     return [replace(look, highlighted=look.entry in highlighted) for look in drawn_as]
 
 
-def _settings(here: pd.DataFrame) -> dict[str, str]:
+def label_settings(here: pd.DataFrame) -> dict[str, str]:
     """What each scenario of a family is called in its tables, from most and earliest labels to fewest and latest."""
     falling = (here["kind"] == SHARE).all()
     scenarios = here.drop_duplicates("scenario").sort_values("x", ascending=not falling, kind="stable")
@@ -102,17 +102,18 @@ def _sentences(results: Results, here: pd.DataFrame) -> list[str]:
     ranked = _ranked(here)
     if ranked.empty:
         return ["Nothing here is ranked."]
-    settings = _settings(ranked)
+    settings = label_settings(ranked)
     named = []
     for scenario in dict.fromkeys([next(iter(settings)), next(reversed(settings))]):
         best = ranked[ranked["scenario"] == scenario].sort_values("mse", kind="stable").iloc[0]
         value = fixed(best["mse"], places([best["mse"]]))
-        named.append(f"**{escape(best['entry'])}** ({value}) with {_with(here, settings[scenario])}")
+        named.append(f"**{escape(best['entry'])}** ({value}) with {with_labels(here, settings[scenario])}")
     kind = here["kind"].iloc[0]
     return [f"Lowest MSE: {', '.join(named)}.", *(_to_beat_frozen(results, ranked, settings) if kind == SHARE else [])]
 
 
-def _with(here: pd.DataFrame, setting: str) -> str:
+def with_labels(here: pd.DataFrame, setting: str) -> str:
+    """A setting as it follows "with": ``all labels``, ``1 in 10``, ``labels 100 rows late``."""
     return (
         f"labels {setting}" if here["kind"].iloc[0] == DELAY else f"{setting} labels" if setting == "all" else setting
     )
@@ -146,7 +147,7 @@ def _rows_of(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
 
 
 def _errors(results: Results, here: pd.DataFrame) -> Table:
-    settings = _settings(here)
+    settings = label_settings(here)
     lowest = _ranked(here).groupby("scenario")["mse"].min()
     decimals = places(here["mse"])
     rows = []
@@ -172,7 +173,7 @@ def _error(own: pd.DataFrame, scenario: str, lowest: pd.Series, decimals: int) -
 def _notes(results: Results, here: pd.DataFrame) -> str:
     """How many labels that is."""
     counts = []
-    for scenario, setting in _settings(here).items():
+    for scenario, setting in label_settings(here).items():
         record = results.first(scenario)
         counts.append(f"{setting} {labels_released(record.protocol, record.dataset.borders):,}")
     text = f"MSE, scaled. Labels released until the last forecast, those of a warm start included: {', '.join(counts)}."
@@ -184,7 +185,7 @@ def _worth(results: Results, here: pd.DataFrame) -> list[Block]:
     if found.empty:
         return []
     kind = here["kind"].iloc[0]
-    settings, answers = _settings(here), ANSWERS[kind] | UNCLEAR
+    settings, answers = label_settings(here), ANSWERS[kind] | UNCLEAR
     rows = []
     for _, row in found.iterrows():
         compared = f"{escape(settings[row['less']])} against {escape(settings[row['more']])}"

@@ -5,30 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.report.blocks import Block, Heading, Table, escape, paragraphs
+from bench.analysis.label_curves import INSTANT
+from bench.analysis.leaderboard import FROZEN
+from bench.report.blocks import Block, Heading, Table, bullets, escape, paragraphs
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.memory import draw_memory
 from bench.report.figures.palette import looks, palette_of
-from bench.report.render.numbers import brief, count, words
+from bench.report.render.numbers import brief, count, fixed, percent, places, words
 from bench.report.section import drawn, register_section
-from bench.report.sections.verdict_cells import (
-    HEADERS,
-    UNCLEAR,
-    verdict_cells,
-)
+from bench.report.sections.label_curves import label_settings, with_labels
+from bench.report.sections.verdict_cells import HEADERS, UNCLEAR, verdict_cells
 from bench.report.view.comparisons import part_ablations
 from bench.report.view.detail import detail
+from bench.report.view.labels import shown_families
 from bench.report.view.loaded import Results
 
 NORM, HALF_LIFE = "memory_norm", "memory_half_life"
 ANSWERS = {"better": "helps", "worse": "hurts"} | UNCLEAR
-HOW_TO_READ = "Each row compares two strategies that differ in one part, by their skill and its verdict as above."
+HOW_TO_READ = (
+    "Each row compares two strategies that differ in one part, by their skill and its verdict as above: does the "
+    "memory help?"
+)
 
 
 @register_section("memory", after="when", on_pages=True, in_html=False)
 def memory_ablation(results: Results) -> list[Block]:
-    """For each scenario a sentence, a table, a figure and what was carried; nothing without such strategies."""
-    blocks: list[Block] = []
+    """For each memory a sentence; for each scenario a table, a figure and what was carried; else nothing."""
+    blocks: list[Block] = [*bullets(_answers(results))]
     for scenario in detail(results).shown:
         here = part_ablations(results)
         here = here[here["scenario"] == scenario] if len(here) else here
@@ -43,6 +46,55 @@ def memory_ablation(results: Results) -> list[Block]:
         blocks += drawn(results, "memory", scenario, alt, _memory_figure, results, scenario)
     how = f"{HOW_TO_READ} {_unasked(results)}".rstrip() if len(part_ablations(results)) else ""
     return [Heading("Ablations"), *paragraphs(how), *blocks] if blocks else []
+
+
+def _answers(results: Results) -> list[str]:
+    """For each kind of memory that strategies state, what its ablations came to, and how it fares with few labels."""
+    found = part_ablations(results)
+    if found.empty:
+        return []
+    found = found[found["scenario"].isin(detail(results).shown)]
+    of = found["strategy"].map(lambda name: results.strategies[name].memory_of)
+    return [_answer(results, str(memory), found[of == memory]) for memory in of.unique() if memory]
+
+
+def _answer(results: Results, memory: str, found: pd.DataFrame) -> str:
+    parts = ["significant help: none"] if not (found["verdict"] == "better").any() else []
+    for verdict, said in (("better", "help"), ("worse", "harm")):
+        clear = [
+            f"{escape(row['subject'])} on {escape(row['scenario'])} "
+            f"({escape(row['one'])} against {escape(row['other'])}: {percent(row['skill'])} %)"
+            for _, row in found[found["verdict"] == verdict].iterrows()
+        ]
+        parts += [f"significant {said}: {words(clear)}"] if clear else []
+    rest = found[~found["verdict"].isin(["better", "worse"])]
+    unclear = [
+        f"{escape(str(subject))} ({' to '.join(dict.fromkeys([percent(low), percent(high)]))} %)"
+        for subject, low, high in rest.groupby("subject", sort=False)["skill"].agg(["min", "max"]).itertuples(name=None)
+    ]
+    parts += [f"no significant difference: {words(unclear)}"] if unclear else []
+    sentences = [f"**Memory of {escape(memory)}**: {'; '.join(parts)}."]
+    for here in shown_families(results):
+        asks = here["strategy"].map(lambda name: results.strategies[name].memory_of) == memory
+        sentences += [with_few_labels(here, rows) for _, rows in here[asks].groupby("entry", sort=False)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def with_few_labels(here: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """MSE of an entry with most and earliest labels, and with fewest or latest; empty where it takes none."""
+    rows = rows[(rows["way"] != INSTANT) & np.isfinite(rows["mse"].astype(float))]
+    settings = label_settings(here)
+    rows = rows.set_index("scenario").reindex([name for name in settings if name in set(rows["scenario"])])
+    if len(rows) < 2 or not rows["moves"].any():
+        return ""
+    decimals = places(rows["mse"])
+    errors = [
+        f"{fixed(rows['mse'].iloc[i], decimals)} with {with_labels(here, settings[rows.index[i]])}" for i in (0, -1)
+    ]
+    beside = rows["no_labels"].iloc[-1]
+    frozen = f" ({FROZEN}: {fixed(beside, decimals)})" if np.isfinite(beside) else ""
+    family, entry = escape(str(here["family"].iloc[0])), escape(str(rows["entry"].iloc[0]))
+    return f"{entry} on {family}: MSE {errors[0]}, {errors[1]}{frozen}."
 
 
 def _table(here: pd.DataFrame) -> Table:

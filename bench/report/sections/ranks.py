@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.analysis import RankTest, totals
 from bench.analysis.statistics.ranks import FEWEST_ENTRIES
-from bench.analysis.statistics.skill_test import FEWEST_DATASETS, LEVEL
+from bench.analysis.statistics.skill_test import LEVEL
 from bench.report.blocks import Block, Details, Heading, Paragraph, Table, escape, paragraphs
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.palette import palette_of
@@ -28,9 +28,12 @@ HOW_TO_READ = (
 
 @register_section("ranks", after="significance", in_html=False)
 def ranks(results: Results) -> list[Block]:
-    """Average ranks with their tests, the diagram, wins, ties and losses; nothing with a single dataset."""
+    """Average ranks with their tests, the diagram, wins, ties and losses; nothing where datasets are too few to test.
+
+    With few datasets the leaderboard has the average ranks.
+    """
     ranking = rank_entries(results)
-    if ranking is None:
+    if ranking is None or ranking.test.obstacle == "too few datasets":
         return []
     return [
         Heading("Ranks"),
@@ -64,8 +67,6 @@ def _answer(ranking: Ranking) -> str:
 
 
 def _verdict(test: RankTest) -> str:
-    if test.obstacle == "too few datasets":
-        return f"Ranks are not tested: {FEWEST_DATASETS} datasets are the fewest for a p-value."
     if test.obstacle:
         return f"Ranks are not tested: {FEWEST_ENTRIES} entries are the fewest."
     said = f"(Friedman's test, {p_text(test.p)})"

@@ -12,6 +12,7 @@ from bench.report.render.numbers import UNDEFINED, brief, count, fixed, places, 
 from bench.report.section import register_section
 from bench.report.sections.audits import strategies_that
 from bench.report.sections.skill import better_on
+from bench.report.sections.training import weak_forecasters
 from bench.report.sections.verdict_cells import CLEAR, UNTESTED, could_show, is_carried_by_few, p_text, skill_text
 from bench.report.view.comparisons import against_best, cost_of, skill_table
 from bench.report.view.detail import collapsed, detail, detailed, on_own_page
@@ -63,7 +64,7 @@ def answer(results: Results) -> list[Block]:
     texts = []
     if any(len(against_best(results, scenario)) for scenario in shown):
         texts.append(BRACKETS)
-    texts.append(_unmeasured(results))
+    texts += [weak_forecasters(results), _unmeasured(results)]
     if bad := int((results.runs["status"] != "ok").sum()):
         texts.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
     return [Heading("Answer"), *paragraphs(_over_all(results)), Bullets(lines), *paragraphs(*texts)]
