@@ -74,7 +74,7 @@ def test_every_figure_is_there_and_is_linked(readme: Path) -> None:
     linked = set(re.findall(r"\]\((figures/[^)]*)\)", text))
     expected = {f"figures/{kind}-akl-pedestrians.svg" for kind in KINDS}
     expected |= {f"figures/{kind}-etth2.svg" for kind in KINDS[:-1]}  # no drift, no forecasts
-    expected |= {"figures/skill-datasets.svg", "figures/training-curves.svg"}
+    expected |= {"figures/skill-datasets.svg", "figures/training-datasets.svg"}
     assert linked == expected
     for name in linked:
         assert (readme.parent / name).is_file()

@@ -35,7 +35,7 @@ def training(results: Results) -> list[Block]:
     blocks: list[Block] = [Heading("Training"), Paragraph(HOW_TO_READ)]
     blocks.append(Table([*headers, *(f"{NAMES[name]} ↓" for name in REFERENCES)], rows, text_columns=2))
     blocks += paragraphs(_notes(here))
-    subject = "-".join(results.page) or "curves"
+    subject = "-".join(results.page) or "datasets"
     return [*blocks, *drawn(results, "training", subject, "Validation error by training step", _figure, results)]
 
 
