@@ -52,12 +52,13 @@ FAST: dict[str, dict[str, Any]] = {name: {"online_lr": 0.02} for name in NAMES} 
     "elf": {"every": 10, "rate": 10},
     "fac": {"online_lr": 0.1},
     "cosa": {"online_lr": 0.05, "batch": 8},
+    "orca": {"online_lr": 0.02, "buffer": 40, "batch": 16, "warm_up": 0},
     "dsof": {"online_lr": 0.02, "student_lr": 0.01, "fast_lr": 0.01},
     "onenet": {"online_lr": 0.02, "mix_lr": 0.02, "branch": "nlinear"},
 }
 """Options for streams of some hundred rows."""
 
-FIXED = {"cosa", "dynatta", "elf", "fac", "hedge", "norm-affine", "norm-stats", "petsa", "solid", "tafas"}
+FIXED = {"orca", "cosa", "dynatta", "elf", "fac", "hedge", "norm-affine", "norm-stats", "petsa", "solid", "tafas"}
 """Who leaves the forecaster as it was trained."""
 
 WITHOUT_GRADIENTS = {"elf", "hedge", "norm-stats"}
@@ -693,6 +694,23 @@ def test_controllers_follow_the_gradient_and_recall_where_it_turns() -> None:
     recalling = layer.multipliers()
     layer.share.zero_()
     torch.testing.assert_close(recalling, 0.75 * layer.multipliers() + 0.25 * layer.read)
+
+
+def test_the_refiner_is_trusted_as_far_as_it_helps() -> None:
+    strategy = made("orca", confidence=10.0, warm_up=0)
+    strategy.refined = strategy.plain = 0.0
+    assert strategy.trust() == 0.5
+    known, y = torch.randn(4, L + H, C), torch.randn(4, H, C)
+    with torch.no_grad():
+        strategy.correction.time.bias.fill_(0.3)
+        strategy.correction.mix.weight.copy_(torch.eye(C))
+    base = known[:, -H:]
+    strategy.learn(known, y)
+    kept = 0.01 * 0.99 ** torch.arange(3, -1, -1)
+    expected = [(kept * (made_now - y).square().mean(dim=(1, 2))).sum().item() for made_now in (base + 0.6, base)]
+    assert [strategy.refined, strategy.plain] == pytest.approx(expected)
+    gain = (expected[1] - expected[0]) / sum(expected)
+    assert strategy.trust() == pytest.approx(1 / (1 + np.exp(-10 * gain)))
 
 
 # The optimiser

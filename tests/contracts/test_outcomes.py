@@ -28,7 +28,7 @@ DETECTION = {"d3a", "detect-retrain"}
 TWO_SPEED = {"dsof", "onenet"}
 OTHERS = {"fsnet", "norm-affine", "norm-stats", "ogd", "proceed", "solid", "solid-pp"}
 GRADIENT = {*OTHERS, *REPLAY, *CALIBRATION, *DETECTION, *TWO_SPEED}
-BLACK_BOX = {"cosa", "elf", "fac"}
+BLACK_BOX = {"cosa", "elf", "fac", "orca"}
 LITERATURE = {"hedge", *GRADIENT, *BLACK_BOX}
 NETWORKS = {"fsnet-tcn", "gru", "itransformer", "patchtst", "tcn"}
 
@@ -82,7 +82,7 @@ EDITS = {
     "bench/adaptation/calibration_layers.py": CALIBRATION,
     "bench/adaptation/drift_detectors.py": DETECTION,
     "bench/adaptation/layer_modulation.py": {"proceed"},
-    "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY, *CALIBRATION, *DETECTION, *TWO_SPEED},
+    "bench/adaptation/replay_buffers.py": {"solid", "solid-pp", *REPLAY, *CALIBRATION, *DETECTION, *TWO_SPEED, "orca"},
     "bench/adaptation/exponential_weights.py": {"hedge", *ERROR_MEMORIES, *BLACK_BOX},
     "bench/adaptation/shuffled.py": STRATEGIES,
     "bench/report/sections/accuracy.py": set(),
