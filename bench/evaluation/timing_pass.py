@@ -143,12 +143,16 @@ class Curtain:
         self._protocol, self._split, self._rows = stage.protocol, stage.series.split, rows
 
     def before(self, first: int) -> None:
-        """Reveal what is known to the block with this first origin: the windows of all its origins."""
+        """Reveal what is known to the block with this first origin: the windows of all its origins.
+
+        Where labels leak, the truths of earlier origins too.
+        """
         self.next = first
         end = self._split.validation if first < self._split.validation else self._split.end
         block = self._protocol.origins(first, end)[: self._protocol.block]
         if self._rows is not None and len(block):
-            self._rows.reveal(block[-1])
+            ahead = self._protocol.horizon - 1 if self._protocol.is_leaky else 0
+            self._rows.reveal(max(block[-1], block[0] + ahead))
 
     def after_block(self, origin: int) -> None:
         """Reveal what is known to the block after the one with this first origin."""

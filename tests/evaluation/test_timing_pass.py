@@ -44,6 +44,7 @@ LABELS: tuple[dict[str, Any], ...] = (
     {"label_rate": 0.5},
     {"delay": 2},
     {"labels": "partial"},
+    {"labels": "instant"},
 )
 
 
