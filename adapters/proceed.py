@@ -10,6 +10,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench import Feedback, Pairs, StrategyConfig, Task, register_strategy
 from bench.adaptation.layer_modulation import LayerModulation
@@ -75,7 +76,8 @@ class Generator(nn.Module):
         drifts = self.drift(windows, concepts)
         if len(windows) == 1:
             return one(drifts[0], windows[0])[None]
-        made: Tensor = torch.vmap(one)(drifts, windows)
+        with sdpa_kernel(SDPBackend.MATH):  # torch cannot map its fused attention on a CPU
+            made: Tensor = torch.vmap(one)(drifts, windows)
         return made
 
 

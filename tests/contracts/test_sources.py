@@ -56,7 +56,7 @@ def test_what_built_in_plug_ins_are_computed_by() -> None:
     assert core in harness().files
     assert not [name for name in code if core in code[name].files]  # it is in all ids already
     assert not [file for file in harness().files if file.startswith(("bench/report", "bench/cli", "bench/store"))]
-    assert {name for name in code if "scipy" in code[name].packages} == {"rls"}
+    assert {name for name in code if "scipy" in code[name].packages} == {"hedge", "rls"}
     assert {"torch", "titans-pytorch"} <= set(code["titans"].packages)
 
 
