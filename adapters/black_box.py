@@ -30,6 +30,10 @@ class BlackBox(Frozen):
         super().setup()
         self.waiting = WaitingForecasts(self.protocol, len(self.history))
 
+    def observe(self, rows: Tensor) -> None:
+        """Count rows."""
+        self.waiting.see(len(rows))
+
     def base(self, windows: Tensor) -> Tensor:
         """The forecaster's own forecasts, ``(K, H, C_out)``."""
         return torch.as_tensor(super().predict(windows), device=windows.device).clone()
@@ -275,10 +279,15 @@ class ELF(BlackBox):
             ExponentialWeights(torch.zeros(2, wide, device=self.device), self.config.rate) for _ in range(3)
         )
         self.latest: deque[Tensor] = deque(maxlen=self.config.recent)
-        self.observe(self.history.inputs)
+        self._follow(self.history.inputs)
 
     def observe(self, rows: Tensor) -> None:
-        """Follow mean and variance of all rows of the targets so far."""
+        """Follow mean and variance of the targets."""
+        super().observe(rows)
+        self._follow(rows)
+
+    def _follow(self, rows: Tensor) -> None:
+        """Mean and variance of all rows of the targets so far."""
         if self.task.target_index is None:
             return
         variance, mean = torch.var_mean(rows[:, list(self.task.target_index)], dim=0, correction=0)
@@ -325,7 +334,6 @@ class ELF(BlackBox):
         """The forecaster's forecast, and after the warm-up the mix."""
         base = self.base(windows)
         if self.config.warmup is None or not self.blocks:
-            self.waiting.skip(len(windows))
             return base
         spectra, level = self._spectra(windows)
         spectrum = torch.einsum("kcf,cfm->kcm", spectra, self.weights)

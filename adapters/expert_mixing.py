@@ -63,6 +63,7 @@ class Hedge(Strategy):
 
     def observe(self, rows: Tensor) -> None:
         """To all experts."""
+        self.waiting.see(len(rows))
         for expert in self.experts:
             expert.observe(rows)
 

@@ -41,25 +41,24 @@ class WaitingForecasts:
 
     Args:
         protocol: It says how many origins wait at most. The oldest are forgotten: their labels are not released.
-        first: The first origin.
+        rows: Rows of the history.
     """
 
-    def __init__(self, protocol: Protocol, first: int) -> None:
-        self._stride, self._next = protocol.stride, first
+    def __init__(self, protocol: Protocol, rows: int) -> None:
+        self._stride, self._now = protocol.stride, rows
         self._most = protocol.lag // protocol.stride + 2 * protocol.block + 2
         self._made: dict[int, Tensor] = {}
 
+    def see(self, rows: int) -> None:
+        """Count rows that became visible: the next origin stands after them."""
+        self._now += rows
+
     def add(self, forecasts: Tensor) -> None:
-        """Keep what was forecast for the next K origins, ``(K, ...)``."""
-        for forecast in forecasts.unbind():
-            self._made[self._next] = forecast
-            self._next += self._stride
+        """Keep what was forecast for a block of K origins, ``(K, ...)``."""
+        for i, forecast in enumerate(forecasts.unbind()):
+            self._made[self._now + i * self._stride] = forecast
         for origin in list(self._made)[: -self._most]:
             del self._made[origin]
-
-    def skip(self, count: int) -> None:
-        """Keep nothing for the next origins."""
-        self._next += count * self._stride
 
     def matured(self, feedback: Feedback) -> tuple[Tensor, list[int]]:
         """What was forecast for new pairs, ``(P', ...)``, and the places of these among the pairs; it waits no longer.

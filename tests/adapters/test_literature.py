@@ -159,6 +159,41 @@ def serve(
     return Service(stream.strategy, np.concatenate(made), mse, count.now(stream.strategy))
 
 
+BASES: dict[str, Any] = {  # where the forecaster's own forecasts stand among what waits for its truth
+    "fac": lambda made: made,
+    "cosa": lambda made: made[:, :H],
+    "orca": lambda made: made[:, -H:],
+    "elf": lambda made: made[:, 0],
+    "hedge": lambda made: made[:, 2],
+}
+
+
+@pytest.mark.parametrize(("stride", "block"), [(1, 1), (1, 5), (2, 3), (3, 1)])
+@pytest.mark.parametrize("name", BASES)
+def test_what_waits_for_its_truth_meets_it(name: str, stride: int, block: int) -> None:
+    """Also after the warm start, behind which origins are left out whose truth would reach into the stream."""
+    cls, values = STRATEGIES[name].cls, decaying(140, 1.0)
+    protocol = Protocol(lookback=L, horizon=H, stride=stride, block=block, warm_start=True)
+    stage = PreparedSeries.of(series(values), protocol)
+    config = build(cls.Config, dict(cls.tiny), name)
+    context = StrategyContext(config, Decay(), stage.history(CPU), protocol, np.random.default_rng(0), CPU)
+    stream = Stream(stage, cls(context), CPU)
+    strategy: Any = stream.strategy
+    plain, met = strategy.waiting.matured, list[int]()
+
+    def matured(feedback: Feedback) -> Any:
+        made, found = plain(feedback)
+        for forecast, i in zip(made, found, strict=True):
+            torch.testing.assert_close(BASES[name](forecast[None])[0], strategy.forecaster(feedback.x[i : i + 1])[0])
+            met.append(int(feedback.origins[i]))
+        return made, found
+
+    strategy.waiting.matured = matured
+    stream.run(TRAIN, VALIDATION, lambda *_: None)
+    stream.run(VALIDATION, len(values), lambda *_: None)
+    assert sum(origin >= VALIDATION for origin in met) > 10
+
+
 # Every strategy
 
 
