@@ -331,9 +331,13 @@ def test_the_file_of_outcomes_knows_who_draws_numbers(tmp_path: Path, monkeypatc
     options = STRATEGIES_OPTIONS
     draws = {}
     for name in sorted(s.partition(" ")[2] for s in known_subjects() if s.startswith("strategy ")):
-        uses = STRATEGIES[name].cls.uses_forecaster
-        tiny = {"name": name} | ({"every": 60} if name == "retrain" else {})
-        forecasters = [{"name": "titans", **options}] if uses else []
+        cls = STRATEGIES[name].cls
+        tiny = {"name": name} | dict(cls.tiny if cls.group == "literature" else {})
+        tiny |= {"every": 60} if name == "retrain" else {}
+        other = {"controllers": "fsnet-tcn", "functional": "dlinear"}
+        forecasters = [{"name": other[need]} for need in cls.needs if need in other]
+        if cls.uses_forecaster and not forecasters:
+            forecasters = [{"name": "titans", **options}]
         dataset = {"name": "abrupt-mean", "rows": 160}
         [run] = expand(experiment(dataset, strategies=(tiny,), forecasters=forecasters, training=training), "cpu")  # type: ignore[arg-type]
         place = RunPaths(tmp_path, tmp_path / ".checkpoints")

@@ -114,7 +114,7 @@ DIED = {
 }
 
 
-SOON = {"serial": 10, "ray": 25}  # a busy machine starts ray's workers slowly
+SOON = {"serial": 10, "ray": 40}  # a busy machine starts ray's workers slowly
 
 
 @pytest.mark.parametrize("engine", ["serial", "ray"])  # a serial session's one worker is that of ``processes``

@@ -35,7 +35,8 @@ def test_adapt(benchmark: BenchmarkFixture, name: str, pairs: int) -> None:
     y = torch.from_numpy(stage.truths(origins)).float()
     strategy.observe(torch.from_numpy(stage.inputs[stage.first_origin : stage.first_origin + pairs + 3]))
     benchmark.extra_info.update(strategy=name, kind="adapt, tiny", batch=pairs, lookback=stage.protocol.lookback)
-    benchmark(lambda: strategy.adapt(Feedback(x, y, origins)))
+    issued = torch.zeros_like(y) if strategy.takes_issued else None
+    benchmark(lambda: strategy.adapt(Feedback(x, y, origins, present=x[-1], issued=issued)))
 
 
 def in_service(name: str, windows: int):  # type: ignore[no-untyped-def]
