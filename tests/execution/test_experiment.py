@@ -135,7 +135,8 @@ def test_defaults() -> None:
 def test_the_experiments_that_come_along_can_be_read(name: str) -> None:
     found = load_experiment(name)
     assert found.name == name
-    assert all(STRATEGIES[run.strategy.name] for run in expand(found.model_copy(update={"datasets": ["no-drift"]}), "cpu"))
+    runs = expand(found.model_copy(update={"datasets": ["no-drift"]}), "cpu")
+    assert all(STRATEGIES[run.strategy.name] for run in runs)
 
 
 def test_experiments_of_the_working_folder_win(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
