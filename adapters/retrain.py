@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import count
 from typing import Any, ClassVar, Literal
@@ -27,7 +28,7 @@ class Retrain(Strategy):
             rows: Rows kept by a sliding window; None keeps as many as the history had.
             start: Weights at the start of a training: ``scratch`` or the ``last`` ones. A forecaster with a closed form
                 is solved anew in any case.
-            steps: Gradient steps of a training; None takes as many as pre-training.
+            steps: Most gradient steps of a training; None takes as many as pre-training, which never takes fewer.
         """
 
         every: PositiveInt | None = None
@@ -54,7 +55,8 @@ class Retrain(Strategy):
         """Keep the history and the origins of its pairs."""
         self.recipe = self.forecaster.recipe
         if self.config.steps is not None:
-            training = self.recipe.config.training.model_copy(update={"steps": self.config.steps})
+            training = self.recipe.config.training
+            training = training.model_copy(update={"steps": min(self.config.steps, training.steps or math.inf)})
             self.recipe = replace(self.recipe, config=self.recipe.config.model_copy(update={"training": training}))
         self.inputs, self.targets = self.history.inputs, self.history.targets
         self.start = 0  # the row of the stream that stands first in `inputs`

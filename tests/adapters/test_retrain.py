@@ -287,15 +287,16 @@ def test_it_is_the_recipe_from_the_runs_seed(name: str, start: str) -> None:
     assert all(same) == (start == "scratch")
 
 
-def test_it_takes_as_many_steps_as_it_is_told() -> None:
+@pytest.mark.parametrize(("steps", "taken"), [(3, 3), (200, 6)])
+def test_it_takes_as_many_steps_as_it_is_told(steps: int, taken: int) -> None:
     stage = staged(protocol(stride=6))
     config = build(FORECASTERS["dlinear"].cls.Config, GRADIENTS["dlinear"], "dlinear")
     made = pretrain(Recipe("dlinear", config, task_of(stage), 0), stage, CPU, None)
     cls, rng = STRATEGIES["retrain"].cls, np.random.default_rng(0)
-    options = build(cls.Config, {"every": 30, "steps": 3}, "retrain")
+    options = build(cls.Config, {"every": 30, "steps": steps}, "retrain")
     strategy = cls(StrategyContext(options, made, stage.history(CPU), stage.protocol, rng, CPU))
     Stream(stage, strategy, CPU).run(stage.first_origin, stage.series.split.end, lambda *_: None)
-    assert (len(made.curve.losses), len(strategy.forecaster.curve.losses)) == (6, 3)
+    assert (len(made.curve.losses), len(strategy.forecaster.curve.losses)) == (6, taken)
 
 
 def quiet(model: Any) -> Any:
