@@ -42,21 +42,24 @@ class WaitingForecasts:
     Args:
         protocol: It says how many origins wait at most. The oldest are forgotten: their labels are not released.
         rows: Rows of the history.
+
+    Attributes:
+        now: Rows that are visible: the next origin.
     """
 
     def __init__(self, protocol: Protocol, rows: int) -> None:
-        self._stride, self._now = protocol.stride, rows
+        self._stride, self.now = protocol.stride, rows
         self._most = protocol.lag // protocol.stride + 2 * protocol.block + 2
         self._made: dict[int, Tensor] = {}
 
     def see(self, rows: int) -> None:
         """Count rows that became visible: the next origin stands after them."""
-        self._now += rows
+        self.now += rows
 
     def add(self, forecasts: Tensor) -> None:
         """Keep what was forecast for a block of K origins, ``(K, ...)``."""
         for i, forecast in enumerate(forecasts.unbind()):
-            self._made[self._now + i * self._stride] = forecast
+            self._made[self.now + i * self._stride] = forecast
         for origin in list(self._made)[: -self._most]:
             del self._made[origin]
 

@@ -545,13 +545,14 @@ def test_experts_are_weighed_by_their_share_of_the_squared_error() -> None:
     strategy.mix.losses.zero_()
     losses = torch.zeros(2, C)
     for seed in range(2):
-        window, origin = torch.randn(1, L, C, generator=torch.Generator().manual_seed(seed)), strategy.waiting._next
+        window, origin = torch.randn(1, L, C, generator=torch.Generator().manual_seed(seed)), strategy.waiting.now
         strategy.predict(window)
         forecasts = strategy.waiting._made[origin]  # (2, H, C)
         truth = forecasts[0] + torch.tensor([1.0, 3.0])
         strategy.adapt(Feedback(window, truth[None], np.array([origin])))
         square = (forecasts - truth).square().mean(dim=1)
         losses = losses / 2 + square / square.sum(dim=0)
+        strategy.waiting.see(1)
     torch.testing.assert_close(strategy.mix.losses, losses)
     window = torch.randn(1, L, C)
     experts = torch.stack([expert.predict(window)[0] for expert in strategy.experts])
@@ -562,7 +563,7 @@ def test_experts_are_weighed_by_their_share_of_the_squared_error() -> None:
 
 def waiting(strategy: Any, window: Tensor, missed: float) -> Feedback:
     """The feedback on a forecast that is made now, and that the truth exceeds by a constant."""
-    origin = strategy.waiting._next
+    origin = strategy.waiting.now
     forecast = strategy.predict(window)
     return Feedback(window, forecast + missed, np.array([origin]))
 
@@ -620,7 +621,7 @@ def test_spectra_are_regressed_and_mixed_by_their_losses() -> None:
     gram = x[:, 0].mH @ x[:, 0] + 1e-4 * torch.eye(strategy.bins)
     solved = torch.linalg.solve(gram, x[:, 0].mH @ y[:, 0])
     torch.testing.assert_close(strategy.weights[0], solved, atol=1e-4, rtol=1e-4)
-    first, forecast = strategy.waiting._next, strategy.predict(new.x[:3])
+    first, forecast = strategy.waiting.now, strategy.predict(new.x[:3])
     own = torch.fft.irfft(x[:, 0] @ solved, n=H) * deviation[0] + rows[:, 0].mean(dim=1, keepdim=True)
     issued = torch.stack([strategy.waiting._made[first + i] for i in range(3)])
     torch.testing.assert_close(issued[:, 1, :, 0], own[:3], atol=1e-3, rtol=0)
