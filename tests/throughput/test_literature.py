@@ -56,7 +56,9 @@ def served(name: str, stage: PreparedSeries, forecaster: Any, steps: int, **opti
     """Squared error of each forecast of a strategy's first steps in the harness."""
     cls = STRATEGIES[name].cls
     rules, rng = build(cls.Config, options, name), np.random.default_rng(0)
-    context = StrategyContext(rules, copy.deepcopy(forecaster), stage.history(CPU), stage.protocol, rng, CPU)
+    own = copy.deepcopy(forecaster)
+    parts = cls.make_parts(rules, task_of(stage), own)
+    context = StrategyContext(rules, own, stage.history(CPU), stage.protocol, rng, CPU, parts)
     sums = serve_stream(Stream(stage, cls(context), CPU), limit=steps).sums
     return np.array([error[0] for error in sums.origin_errors])
 
@@ -144,9 +146,10 @@ def test_online_gradient_descent_against_a_public_loop(pairs: Pairs, stage: Prep
 
 @pytest.mark.parametrize("name", NAMES)
 def test_cost_of_a_step(benchmark: BenchmarkFixture, stage: PreparedSeries, name: str) -> None:
-    """Steps a second on DLinear, and time in units of `ogd`."""
+    """Steps a second on DLinear, or on the network that it needs, and time in units of `ogd` on the same."""
     torch.set_num_threads(1)
-    model, rounds = untrained("dlinear", stage), 1 if benchmark.disabled else 5
+    forecaster = "fsnet-tcn" if "controllers" in STRATEGIES[name].cls.needs else "dlinear"
+    model, rounds = untrained(forecaster, stage), 1 if benchmark.disabled else 5
     steps, own, ogd = 2 if benchmark.disabled else 6 * H, list[float](), list[float]()
 
     def run(strategy: str, seconds: list[float]) -> None:
@@ -159,10 +162,10 @@ def test_cost_of_a_step(benchmark: BenchmarkFixture, stage: PreparedSeries, name
     speed = steps / statistics.median(own)
     benchmark.extra_info.update(
         strategy=name,
-        kind="dlinear, online",
+        kind=f"{forecaster}, online",
         batch=1,
         lookback=L,
         steps_per_s=round(speed),
         multiple=round(multiple, 2),
     )
-    print(f"\n{name} on dlinear: {speed:,.0f} steps/s, {multiple:.2f} x the time of ogd")
+    print(f"\n{name} on {forecaster}: {speed:,.0f} steps/s, {multiple:.2f} x the time of ogd")
