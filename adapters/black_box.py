@@ -12,8 +12,9 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, P
 from torch import Tensor, nn
 
 from bench import Feedback, StrategyConfig, Task, register_strategy
-from bench.adaptation.exponential_weights import ExponentialWeights, WaitingForecasts
+from bench.adaptation.exponential_weights import ExponentialWeights
 from bench.adaptation.online_optimizer import Clip, OnlineConfig, OnlineOptimizer, mean_square
+from bench.adaptation.waiting_forecasts import WaitingForecasts
 from bench.forecasters.linear import in_rows
 
 from .baselines import Frozen
@@ -28,11 +29,7 @@ class BlackBox(Frozen):
     def setup(self) -> None:
         """No forecast waits for its truth yet."""
         super().setup()
-        self.waiting = WaitingForecasts(self.protocol, len(self.history))
-
-    def observe(self, rows: Tensor) -> None:
-        """Count rows."""
-        self.waiting.see(len(rows))
+        self.waiting = WaitingForecasts(self.protocol)
 
     def base(self, windows: Tensor) -> Tensor:
         """The forecaster's own forecasts, ``(K, H, C_out)``."""
@@ -279,15 +276,10 @@ class ELF(BlackBox):
             ExponentialWeights(torch.zeros(2, wide, device=self.device), self.config.rate) for _ in range(3)
         )
         self.latest: deque[Tensor] = deque(maxlen=self.config.recent)
-        self._follow(self.history.inputs)
+        self.observe(self.history.inputs)
 
     def observe(self, rows: Tensor) -> None:
-        """Follow mean and variance of the targets."""
-        super().observe(rows)
-        self._follow(rows)
-
-    def _follow(self, rows: Tensor) -> None:
-        """Mean and variance of all rows of the targets so far."""
+        """Follow mean and variance of all rows of the targets so far."""
         if self.task.target_index is None:
             return
         variance, mean = torch.var_mean(rows[:, list(self.task.target_index)], dim=0, correction=0)
@@ -298,9 +290,11 @@ class ELF(BlackBox):
 
     def adapt(self, feedback: Feedback) -> None:
         """Keep the pairs and what was missed on them; learn from each block that is full."""
-        if self.config.warmup is None or not len(feedback):
+        if self.config.warmup is None:
             return
         made, found = self.waiting.matured(feedback)
+        if not len(feedback):
+            return
         scale = self._scale()
         if found:
             self.losses += ((made - feedback.y[found, None]).abs().mean(dim=2) / scale[:, 0]).unbind()

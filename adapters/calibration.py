@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from bench import Feedback, StrategyConfig, register_strategy
-from bench.adaptation.calibration_layers import GatedMap, LowRankMap
+from bench.adaptation.calibration_layers import GatedMap, LowRankMap, zero_linear
 from bench.adaptation.replay_buffers import ReplayBuffer
 
 from .online_gradient import GradientConfig, LearnsOnline
@@ -183,10 +183,7 @@ class DynaTTA(Calibrates):
         super().learning()
         for name, layer in list(self.layers.items()):
             outputs = len(layer.gate)  # type: ignore[arg-type]
-            last = nn.Linear(self.config.width, outputs)
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-            gates = nn.Sequential(nn.Linear(3, self.config.width), nn.ReLU(), last)
+            gates = nn.Sequential(nn.Linear(3, self.config.width), nn.ReLU(), zero_linear(self.config.width, outputs))
             self.layers[f"{name}_gates"] = gates.to(self.device)
         return list(self.layers.parameters())
 

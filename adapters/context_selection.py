@@ -44,11 +44,6 @@ class SelectsContext(LearnsOnline):
         super().setup()
         self.recent = ReplayBuffer("fifo", self.config.pairs, self.rng)
         self.starts = np.zeros(self.config.pairs, dtype=np.int64)
-        self.origin = len(self.history)
-
-    def observe(self, rows: Tensor) -> None:
-        """Count rows."""
-        self.origin += len(rows)
 
     def keep(self, feedback: Feedback) -> None:
         """Keep new pairs."""
@@ -101,6 +96,7 @@ class Solid(SelectsContext):
 
     def adapt(self, feedback: Feedback) -> None:
         """Keep the pairs."""
+        self.origin = feedback.now
         if self.online.learns:
             self.keep(feedback)
 
@@ -145,6 +141,6 @@ class SolidPlus(SelectsContext):
         if not self.online.learns:
             return
         self.keep(feedback)
-        if feedback.present is not None and (pairs := self.context(feedback.present, self.origin)):
+        if feedback.present is not None and (pairs := self.context(feedback.present, feedback.now)):
             x, y = pairs
             self.online.learn(lambda: mean_square(self.forecast(x), y))

@@ -9,7 +9,8 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from bench import Feedback, Strategy, StrategyConfig, register_strategy
-from bench.adaptation.exponential_weights import ExponentialWeights, WaitingForecasts
+from bench.adaptation.exponential_weights import ExponentialWeights
+from bench.adaptation.waiting_forecasts import WaitingForecasts
 from bench.contracts.strategy import StrategyContext
 
 from .baselines import Frozen, Persistence, SeasonalNaive
@@ -59,11 +60,10 @@ class Hedge(Strategy):
         self.experts = [cls(StrategyContext(cls.Config(), *given)) for cls in classes]
         losses = torch.zeros(len(self.experts), self.history.targets.shape[1], device=self.device)
         self.mix = ExponentialWeights(losses, self.config.rate, self.config.kept)
-        self.waiting = WaitingForecasts(self.protocol, len(self.history))
+        self.waiting = WaitingForecasts(self.protocol)
 
     def observe(self, rows: Tensor) -> None:
         """To all experts."""
-        self.waiting.see(len(rows))
         for expert in self.experts:
             expert.observe(rows)
 

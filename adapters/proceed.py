@@ -176,15 +176,9 @@ class Proceed(LearnsOnline):
         self.parts.requires_grad_(requires_grad=False)
         pairs = self.history.pairs(self.protocol)
         self.newest = self.parts.drift.concept(*pairs.take(slice(len(pairs) - 1, None)))
-        self.origin = len(self.history)
         rows = self.protocol.block * self.protocol.stride
         self.most = 2 + math.ceil((2 * self.protocol.horizon + self.protocol.delay + rows) / rows)
         self.known: list[tuple[int, Tensor]] = []  # first origin of a block, and the newest concept there
-
-    def observe(self, rows: Tensor) -> None:
-        """Count rows."""
-        if self.parts is not None:
-            self.origin += len(rows)
 
     def adapt(self, feedback: Feedback) -> None:
         """A step through the weights as they were modulated for these pairs."""
@@ -196,7 +190,7 @@ class Proceed(LearnsOnline):
             x, y = feedback.x, feedback.y
             self.online.learn(lambda: mean_square(self.parts.forecast(self.forecaster, x, concepts), y))
             self.newest = self.parts.drift.concept(x[-1:], y[-1:])
-        self.known = [*self.known, (self.origin, self.newest)][-self.most :]
+        self.known = [*self.known, (feedback.now, self.newest)][-self.most :]
 
     def _concept_at(self, origin: int) -> Tensor:
         """The newest concept ``(1, D)`` that was known at an origin, or the oldest that is kept."""

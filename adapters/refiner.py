@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor, nn
 
 from bench import Feedback, StrategyConfig, register_strategy
+from bench.adaptation.calibration_layers import zero_linear
 from bench.adaptation.online_optimizer import OnlineConfig, mean_square
 from bench.adaptation.replay_buffers import ReplayBuffer
 
@@ -30,9 +31,7 @@ class Refiner(nn.Module):
 
     def __init__(self, rows: int, horizon: int, channels: int) -> None:
         super().__init__()
-        self.time, self.mix = nn.Linear(rows, horizon), nn.Linear(channels, channels, bias=False)
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
+        self.time, self.mix = zero_linear(rows, horizon), zero_linear(channels, channels, bias=False)
 
     def forward(self, known: Tensor) -> Tensor:
         """``(B, rows, C_out)`` to ``(B, H, C_out)``."""

@@ -10,13 +10,13 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from bench import BenchError, Feedback, Pairs, Planned, StrategyConfig, Task, register_strategy
+from bench.adaptation.calibration_layers import zero_linear
 from bench.adaptation.online_optimizer import OnlineConfig, OnlineOptimizer, mean_square
-from bench.adaptation.replay_buffers import Kind, ReplayBuffer
+from bench.adaptation.replay_buffers import ReplayBuffer
 from bench.contracts.forecaster import FORECASTERS, TrainingConfig, abilities, check_task
 from bench.evaluation.pretraining import train_by_gradients
 
 from .online_gradient import LearnsOnline
-from .replay import ReplayConfig
 
 STUDENT_TRAINING = TrainingConfig(steps=400, lr=1e-3, evaluations=8, patience=3)
 DISCOUNT = 0.9
@@ -36,10 +36,8 @@ class Student(nn.Module):
         window, forecast = (task.lookback, task.horizon)
         if not shared:
             window, forecast = window * task.inputs, forecast * task.targets
-        last = nn.Linear(width, forecast)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(nn.Linear(window + forecast, width), nn.Linear(width, width), last)
+        layers = nn.Linear(window + forecast, width), nn.Linear(width, width), zero_linear(width, forecast)
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, windows: Tensor, forecasts: Tensor) -> Tensor:
         """``(B, L, C_in)`` and ``(B, H, C_out)`` to ``(B, H, C_out)``."""
@@ -66,10 +64,13 @@ class Taught(nn.Module):
         return forecasts + self.student(windows, forecasts)  # type: ignore[no-any-return]
 
 
-class DSOFConfig(ReplayConfig):
-    """Options of `dsof`: those of replay for the slow steps, and of the student.
+class DSOFConfig(OnlineConfig):
+    """Options of `dsof`: of the slow steps, and of the student.
 
     Attributes:
+        size: Latest pairs, from which a slow step draws.
+        batch: Pairs in a slow step.
+        least: There is no slow step before so many pairs have come.
         student: Whether there is one; without it, this is `dsof-slow`.
         student_lr: Step size of the student's slow steps.
         fast_lr: Step size of its fast steps.
@@ -77,7 +78,6 @@ class DSOFConfig(ReplayConfig):
     """
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
-    buffer: Kind = "fifo"
     size: int = Field(300, ge=1)
     batch: PositiveInt = 32
     least: PositiveInt = 32
@@ -259,10 +259,8 @@ class OneNet(LearnsOnline):
         width = self.config.bias_width
         self.second = OnlineOptimizer(self.parts, list(self.parts.parameters()), self.config)
         self.mixture = nn.ParameterDict({"w": nn.Parameter(torch.zeros(targets, device=self.device))})
-        last = nn.Linear(width, 1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        layers = nn.Linear(3 * horizon, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), last
+        hidden = nn.Linear(3 * horizon, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh()
+        layers = *hidden, zero_linear(width, 1)
         self.bias_of = nn.Sequential(*layers).to(self.device)
         self.bias = torch.zeros(targets, device=self.device)
         mixes = SimpleNamespace(**self.config.model_dump() | {"online_lr": self.config.mix_lr, "mode": "eval"})

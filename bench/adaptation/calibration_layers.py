@@ -12,6 +12,14 @@ GATE = 0.01
 """Initial gate."""
 
 
+def zero_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
+    """A linear layer whose weights start at 0."""
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
 class GatedMap(nn.Module):
     """``x + tanh(g) (W x + b)`` over time: a map and a gate for each column, or one for all.
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from bench.adaptation.calibration_layers import zero_linear
+
 MODULATED = (nn.Linear, nn.Conv1d)
 
 
@@ -40,8 +42,7 @@ class LayerModulation(nn.Module):
         for shape, group in groups.items():
             first = next(name for name, own in shapes.items() if own == shape)
             self.down[group] = nn.Linear(width, bottleneck, bias=False)
-            self.up[group] = nn.Linear(bottleneck, sum(self.sizes[first]), bias=False)
-            nn.init.zeros_(self.up[group].weight)  # type: ignore[arg-type]
+            self.up[group] = zero_linear(bottleneck, sum(self.sizes[first]), bias=False)
         bound = 1 / math.sqrt(bottleneck)
         self.biases = nn.ParameterDict(
             {_key(name): nn.Parameter(torch.empty(bottleneck).uniform_(-bound, bound)) for name in layers}

@@ -94,6 +94,7 @@ class Feedback:
         origins: ``(P,)`` int64: the row where each truth starts.
         partial: Where labels are ``partial`` and the class says ``takes_partial``, the pairs that have begun since;
             each comes at every block until it matures. None otherwise.
+        now: Row of the block's first origin: rows before it are known.
         present: ``(L, C_in)`` float32, scaled: the window of the block's first origin, whose forecast is asked next.
         issued: ``(P, H, C_out)`` float32, scaled: what the strategy had forecast for each pair; NaN where its origin
             was not forecast, as between strides. None unless the class says ``takes_issued``.
@@ -103,6 +104,7 @@ class Feedback:
     y: Tensor
     origins: NDArray[np.int64]
     partial: PartialLabels | None = None
+    now: int = 0
     present: Tensor | None = None
     issued: Tensor | None = None
 

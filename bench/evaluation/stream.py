@@ -259,6 +259,7 @@ class Stream:
                 stage.labels_at(origins, apart),
                 origins,
                 partial,
+                now=t,
                 present=torch.from_numpy(stage.inputs[t - protocol.lookback : t].copy()),
                 issued=self._take_issued(origins, t) if self._takes_issued else None,
             )

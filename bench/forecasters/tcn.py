@@ -39,7 +39,7 @@ class Block(nn.Module):
     """Two causal convolutions, GELU before each, around which the input is added.
 
     Outputs are computed at every second row, counted from the last: a block after this one, whose dilation is twice
-    as large, reads no others. All rows that it reads stand next to each other then, and dilation is a matter of course.
+    as large, reads no others. The rows that it reads are then next to each other, so that no convolution is dilated.
     A convolution has no weights for rows before the first.
 
     Args:

@@ -148,6 +148,7 @@ def test_feedback_has_what_was_forecast_and_the_present_window(stage: PreparedSe
     issued: dict[int, NDArray[np.float32]] = {}
     for block, feedback, made in zip(schedule(stage), recorder.of("adapt"), recorder.forecasts, strict=True):
         np.testing.assert_array_equal(feedback.present, stage.inputs[block[0] - protocol.lookback : block[0]])
+        assert feedback.now == block[0]
         unasked = np.full(made.shape[1:], np.nan)
         expected = [issued.get(s, unasked) for s in feedback.origins.tolist()]
         np.testing.assert_array_equal(feedback.issued, np.reshape(expected, (-1, *made.shape[1:])))

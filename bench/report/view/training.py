@@ -79,12 +79,10 @@ def _curve(results: Results, run_id: str) -> tuple[NDArray[Any], NDArray[Any]] |
 
 def _training(record: Record, curve: tuple[NDArray[Any], NDArray[Any]] | None) -> dict[str, Any]:
     nothing = dict.fromkeys(("steps", "budget", "kept", "error"), np.nan)
-    if curve is None or np.isnan(curve[1]).all():
+    looked = np.isfinite(curve[1]) if curve is not None else np.empty(0, dtype=bool)
+    if curve is None or not looked.any():
         return nothing | {"converged": False, "curve": None}
-    steps, looked = curve[0], np.isfinite(curve[1])
-    at, errors = curve[0][looked], curve[1][looked]
-    if not len(at):
-        return nothing | {"converged": False, "curve": None}
+    steps, at, errors = curve[0], curve[0][looked], curve[1][looked]
     best = int(errors.argmin())
     return {
         "steps": int(steps[-1]),
