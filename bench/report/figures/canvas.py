@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ ESTIMATED = "estimated"
 DOTTED: Any = (0, (1, 2))
 ON_PAPER: Any = {"fc": "white", "ec": "none", "pad": 0.6}
 EVENT_ROW = 9.5  # points from one row of event names to the next
+_DRAWING = threading.RLock()  # matplotlib's settings belong to the process, so one thread draws at a time
 
 STYLE: Any = {
     "font.size": 8,
@@ -67,8 +69,11 @@ class Drawing:
 
 @contextmanager
 def drawing_style() -> Iterator[None]:
-    """Our fonts and lines; the user's own settings are left out, so that figures are the same everywhere."""
-    with mpl.rc_context(), warnings.catch_warnings():
+    """Our fonts and lines; the user's own settings are left out, so that figures are the same everywhere.
+
+    Another thread that wants to draw waits.
+    """
+    with _DRAWING, mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
