@@ -103,11 +103,18 @@ class Service:
 
 
 def serve(
-    name: str, values: NDArray[np.float64], forecaster: Any = None, *, tiny: bool = True, end: int = 0, **options: Any
+    name: str,
+    values: NDArray[np.float64],
+    forecaster: Any = None,
+    *,
+    tiny: bool = True,
+    end: int = 0,
+    block: int = 1,
+    **options: Any,
 ) -> Service:
     cls = STRATEGIES[name].cls
     config = build(cls.Config, (dict(cls.tiny) if tiny else {}) | options, name)
-    protocol = Protocol(lookback=L, horizon=H, stride=1, warm_start=False)
+    protocol = Protocol(lookback=L, horizon=H, stride=1, block=block, warm_start=False)
     stage = PreparedSeries.of(series(values), protocol)
     own = copy.deepcopy(model_of(name) if forecaster is None else forecaster)
     torch.manual_seed(0)

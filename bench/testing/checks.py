@@ -35,6 +35,7 @@ from bench.testing.findings import (
     CheckError,
     Findings,
     InsensitiveError,
+    LeakError,
     NotReadyError,
     OutOfTimeError,
     becoming_ready,
@@ -45,6 +46,7 @@ from bench.testing.replay import Digests, MakeStrategy, digests_of, first_differ
 from bench.testing.schedules import LABEL_REGIMES, draw_schedule, label_of
 from bench.testing.tiny import Form, small_series
 
+ON_PURPOSE = "leaks on purpose, as its group says, and is never ranked: "
 DRAWN = 8
 QUICK_ROWS, ROWS = 60, 90
 
@@ -152,7 +154,8 @@ def audit_strategy(
             form = Form.tiny(name, forecaster, given)
             found = take_through(form, quick=quick, deadline=begun + seconds, given=given, services=services)
     except CheckError as error:
-        status, reason = "failed", as_text(str(error))
+        on_purpose = isinstance(error, LeakError) and STRATEGIES[name].cls.group == "leaky"
+        status, reason = "failed", as_text(f"{ON_PURPOSE}{error}" if on_purpose else str(error))
     except NotReadyError as error:
         status, reason = "unknown", as_text(str(error))
     except ENDS_SESSION:

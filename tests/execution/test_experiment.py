@@ -209,7 +209,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         ({"protocol": []}, "experiment 'e' lists no protocol. Name one, or leave the key out."),
         ({"protocol": ["dense", {"lokback": 3}]}, "protocol: unknown option 'lokback'. Did you mean 'lookback'?"),
         ({"strategies": ["frozen"]}, "strategy 'frozen' adapts a forecaster, but the experiment names none (forecaste"),
-        ({"strategies": ["@leaky"]}, "experiment 'e' selects no strategy"),
+        ({"strategies": ["@user"]}, "experiment 'e' selects no strategy"),
     ],
 )  # fmt: skip
 def test_mistakes_in_names_and_options(values: dict[str, Any], message: str) -> None:

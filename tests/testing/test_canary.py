@@ -44,7 +44,7 @@ torch.set_num_threads(1)
 load_plugins()
 
 CPU = torch.device("cpu")
-NAMES = [entry.name for entry in STRATEGIES]
+NAMES = [entry.name for entry in STRATEGIES if entry.cls.group != "leaky"]
 
 Forecasts = dict[int, NDArray[np.float32]]
 
