@@ -11,7 +11,7 @@ import torch
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from bench import Feedback, StrategyConfig, Task, register_strategy
+from bench import Feedback, Search, StrategyConfig, Task, register_strategy
 from bench.adaptation.exponential_weights import ExponentialWeights
 from bench.adaptation.online_optimizer import Clip, OnlineConfig, OnlineOptimizer, mean_square
 from bench.adaptation.waiting_forecasts import WaitingForecasts
@@ -233,9 +233,9 @@ class ELFConfig(StrategyConfig):
     """
 
     every: PositiveInt = 200
-    penalty: PositiveFloat = 20.0
+    penalty: Annotated[PositiveFloat, Search(0.2, 2000.0, log=True)] = 20.0
     bins: float = Field(0.9, gt=0, le=1)
-    rate: NonNegativeFloat = 0.5
+    rate: Annotated[NonNegativeFloat, Search(0.05, 5.0, log=True)] = 0.5
     recent: PositiveInt = 5
     warmup: Annotated[NonNegativeInt | None, BeforeValidator(lambda v: None if v == "none" else v)] = 5
 

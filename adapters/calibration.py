@@ -6,13 +6,13 @@ learned from, and the known rows of later ones where the protocol has ``partial`
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from bench import Feedback, StrategyConfig, register_strategy
+from bench import Feedback, Search, StrategyConfig, register_strategy
 from bench.adaptation.calibration_layers import GatedMap, LowRankMap, zero_linear
 from bench.adaptation.replay_buffers import ReplayBuffer
 
@@ -83,7 +83,7 @@ class PETSAConfig(GradientConfig):
 
     online_lr: NonNegativeFloat = 1e-3
     calibrates_input: bool = True
-    rank: PositiveInt = 16
+    rank: Annotated[PositiveInt, Search(4, 64, log=True)] = 16
     huber: PositiveFloat = 0.5
     spectrum: NonNegativeFloat = 0.1
     structure: NonNegativeFloat = 1.0
@@ -141,7 +141,7 @@ class DynaTTAConfig(CalibrationConfig):
     """
 
     least_share: float = Field(0.1, gt=0, le=1)
-    sensitivity: NonNegativeFloat = 1.0
+    sensitivity: Annotated[NonNegativeFloat, Search(0.1, 10.0, log=True)] = 1.0
     smoothing: float = Field(0.1, gt=0, le=1)
     errors: PositiveInt = 256
     recent: PositiveInt = 360

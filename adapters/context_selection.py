@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from bench import Feedback, StrategyConfig, register_strategy
+from bench import Feedback, Search, StrategyConfig, register_strategy
 from bench.adaptation.online_optimizer import OnlineConfig, mean_square
 from bench.adaptation.replay_buffers import ReplayBuffer
 from bench.contracts.forecaster import parameters_of
@@ -28,7 +28,7 @@ class ContextConfig(OnlineConfig):
     """
 
     pairs: PositiveInt = 1000
-    nearest: PositiveInt = 10
+    nearest: Annotated[PositiveInt, Search(2, 50, log=True)] = 10
     phase: float = Field(0.1, ge=0, le=1)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from bench import Feedback, StrategyConfig, register_strategy
+from bench import Feedback, Search, StrategyConfig, register_strategy
 from bench.adaptation.drift_detectors import Kind, detector
 from bench.adaptation.online_optimizer import OnlineConfig, mean_square
 from bench.adaptation.replay_buffers import ReplayBuffer
@@ -153,7 +153,7 @@ class D3AConfig(DetectionConfig):
 
     pairs: PositiveInt = 16
     epochs: PositiveInt = 20
-    replay: NonNegativeFloat = 0.5
+    replay: Annotated[NonNegativeFloat, Search(0.05, 5.0, log=True)] = 0.5
     before: PositiveInt = 256
     noise: NonNegativeFloat = 0.0
     longest: NonNegativeInt = 1000

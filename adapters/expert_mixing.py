@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
-from bench import Feedback, Strategy, StrategyConfig, register_strategy
+from bench import Feedback, Search, Strategy, StrategyConfig, register_strategy
 from bench.adaptation.exponential_weights import ExponentialWeights
 from bench.adaptation.waiting_forecasts import WaitingForecasts
 from bench.contracts.strategy import StrategyContext
@@ -32,8 +32,8 @@ class HedgeConfig(StrategyConfig):
     """
 
     experts: tuple[Expert, ...] = Field(tuple(EXPERTS), min_length=1)
-    rate: NonNegativeFloat = 0.3
-    kept: float = Field(0.99, gt=0, le=1)
+    rate: Annotated[NonNegativeFloat, Search(0.03, 3.0, log=True)] = 0.3
+    kept: Annotated[float, Search(choices=(0.9, 0.97, 0.99, 0.997, 0.999, 1.0))] = Field(0.99, gt=0, le=1)
 
 
 @register_strategy("hedge")

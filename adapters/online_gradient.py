@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
-from bench import BenchError, Feedback, Planned, StrategyConfig, register_strategy
+from bench import BenchError, Feedback, Planned, Search, StrategyConfig, register_strategy
 from bench.adaptation.online_optimizer import OnlineConfig, OnlineOptimizer, mean_square
 from bench.contracts.forecaster import abilities, parameters_of
 from bench.forecasters.window_normalization import WindowNormalization
@@ -157,7 +157,7 @@ class StatisticsConfig(StrategyConfig):
         rate: Weight of each new row in the exponential means; 0 changes nothing.
     """
 
-    rate: float = Field(0.01, ge=0, lt=1)
+    rate: Annotated[float, Search(1e-3, 0.1, log=True)] = Field(0.01, ge=0, lt=1)
 
 
 @register_strategy("norm-stats")

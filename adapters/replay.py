@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from bench import Feedback, StrategyConfig, register_strategy
+from bench import Feedback, Search, StrategyConfig, register_strategy
 from bench.adaptation.online_optimizer import OnlineConfig, mean_square
 from bench.adaptation.replay_buffers import Kind, ReplayBuffer, most_interfered
 
@@ -35,7 +35,7 @@ class ReplayConfig(OnlineConfig):
     size: NonNegativeInt = 500
     batch: PositiveInt = 8
     least: PositiveInt = 1
-    w_truth: NonNegativeFloat = 0.2
+    w_truth: Annotated[NonNegativeFloat, Search(0.05, 2.0, log=True)] = 0.2
     w_output: NonNegativeFloat = 0.0
     pick: Literal["uniform", "interference"] = "uniform"
     candidates: PositiveInt = 50
@@ -126,7 +126,7 @@ class ExperienceReplay(Replay):
 class DERConfig(ReplayConfig):
     """Options of `der-pp`: those of replay, with both terms."""
 
-    w_output: NonNegativeFloat = 0.2
+    w_output: Annotated[NonNegativeFloat, Search(0.05, 2.0, log=True)] = 0.2
 
 
 @register_strategy("der-pp")

@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import count
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from bench import BenchError, Feedback, Pairs, Planned, Protocol, Strategy, StrategyConfig, register_strategy
+from bench import (
+    BenchError,
+    Feedback,
+    Pairs,
+    Planned,
+    Protocol,
+    Search,
+    Strategy,
+    StrategyConfig,
+    register_strategy,
+)
 
 
 @register_strategy("retrain")
@@ -32,10 +42,10 @@ class Retrain(Strategy):
         """
 
         every: PositiveInt | None = None
-        growth: PositiveFloat = 0.18
+        growth: Annotated[PositiveFloat, Search(0.06, 0.6, log=True)] = 0.18
         window: Literal["expanding", "sliding"] = "expanding"
         rows: PositiveInt | None = None
-        start: Literal["scratch", "last"] = "scratch"
+        start: Annotated[Literal["scratch", "last"], Search(choices=("scratch", "last"))] = "scratch"
         steps: PositiveInt | None = None
 
     group = "core"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -11,8 +11,10 @@ from pydantic import Field, NonNegativeFloat
 from scipy.linalg import lapack
 from torch import Tensor
 
-from bench import Feedback, Pairs, Strategy, StrategyConfig, Task, register_strategy
+from bench import Feedback, Pairs, Search, Strategy, StrategyConfig, Task, register_strategy
 from bench.forecasters.linear import design, forecast, normal_equations, outcome
+
+FORGETTING = (0.99, 0.997, 0.999, 0.9997, 0.9999, 0.99997, 1.0)
 
 
 def compressed(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -48,8 +50,8 @@ class RecursiveLeastSquares(Strategy):
             ridge: Penalty of the first solution, on the history.
         """
 
-        forgetting: float = Field(0.9999, gt=0, le=1)
-        ridge: NonNegativeFloat = 1.0
+        forgetting: Annotated[float, Search(choices=FORGETTING)] = Field(0.9999, gt=0, le=1)
+        ridge: Annotated[NonNegativeFloat, Search(0.01, 100.0, log=True)] = 1.0
 
     group = "core"
     colour = "#e69f00"

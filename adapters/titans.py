@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from bench import BenchError, Feedback, Planned, Strategy, StrategyConfig, register_strategy
+from bench import BenchError, Feedback, Planned, Search, Strategy, StrategyConfig, register_strategy
 from bench.adaptation.online_optimizer import mean_square
 from bench.adaptation.recent_pairs import RecentPairs
 from bench.adaptation.shuffled import ShuffledCarry
@@ -28,7 +28,7 @@ class MemoryConfig(StrategyConfig):
         neural_memory_batch_size: Tokens written against the same weights.
     """
 
-    memory_max_lr: PositiveFloat | None = None
+    memory_max_lr: Annotated[PositiveFloat | None, Search(3e-3, 0.3, log=True)] = None
     neural_memory_batch_size: PositiveInt | None = None
 
 
@@ -43,7 +43,7 @@ class CarryConfig(MemoryConfig):
             never returns.
     """
 
-    memory_pull: float = Field(0.0, ge=0, le=1)
+    memory_pull: Annotated[float, Search(0.0, 0.2)] = Field(0.0, ge=0, le=1)
     memory_norm_bound: float | None = Field(None, ge=1)
     memory_reset_every: PositiveInt | None = None
 
@@ -174,7 +174,7 @@ class BackboneConfig(PolicyConfig):
     """
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    online_lr: PositiveFloat = 1e-4
+    online_lr: Annotated[PositiveFloat, Search(1e-6, 1e-2, log=True)] = 1e-4
     weight_decay: NonNegativeFloat = 0.0
     momentum: float = Field(0.0, ge=0, lt=1)
     online_clip: Annotated[PositiveFloat | None, BeforeValidator(lambda v: None if v == "none" else v)] = 1.0

@@ -9,7 +9,7 @@ import torch
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from bench import BenchError, Feedback, Pairs, Planned, StrategyConfig, Task, register_strategy
+from bench import BenchError, Feedback, Pairs, Planned, Search, StrategyConfig, Task, register_strategy
 from bench.adaptation.calibration_layers import zero_linear
 from bench.adaptation.online_optimizer import OnlineConfig, OnlineOptimizer, mean_square
 from bench.adaptation.replay_buffers import ReplayBuffer
@@ -82,8 +82,8 @@ class DSOFConfig(OnlineConfig):
     batch: PositiveInt = 32
     least: PositiveInt = 32
     student: bool = True
-    student_lr: NonNegativeFloat = 1e-4
-    fast_lr: NonNegativeFloat = 1e-4
+    student_lr: Annotated[NonNegativeFloat, Search(1e-6, 1e-2, log=True)] = 1e-4
+    fast_lr: Annotated[NonNegativeFloat, Search(1e-6, 1e-2, log=True)] = 1e-4
     student_width: PositiveInt = 16
 
 
@@ -194,7 +194,7 @@ class OneNetConfig(OnlineConfig):
     """
 
     branch: Annotated[str | None, BeforeValidator(lambda v: None if v == "none" else v)] = "tcn"
-    mix_lr: NonNegativeFloat = 1e-3
+    mix_lr: Annotated[NonNegativeFloat, Search(1e-5, 1e-1, log=True)] = 1e-3
     bias: bool = True
     bias_width: PositiveInt = 32
 

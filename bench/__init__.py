@@ -7,7 +7,7 @@ names that need either are loaded when they are first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bench.contracts.config import Seed
+from bench.contracts.config import Search, Seed
 from bench.contracts.dataset import Dataset, DatasetConfig, RemoteFile, register_dataset
 from bench.contracts.discovery import load_dataset, load_plugins
 from bench.contracts.errors import BenchError, WorkerLostError
@@ -62,6 +62,7 @@ __all__ = [
     "Protocol",
     "RemoteFile",
     "Scored",
+    "Search",
     "Seed",
     "Split",
     "Strategy",

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, Po
 from torch import Tensor
 
 from bench.adaptation.exponential_weights import ExponentialWeights
+from bench.contracts.config import Search
 from bench.contracts.forecaster import Pairs, Task
 from bench.contracts.strategy import Feedback, History, Strategy, StrategyConfig
 from bench.forecasters.linear import design, normal_equations, outcome
@@ -50,8 +51,10 @@ class ErrorMemoryConfig(StrategyConfig):
             share them in any case.
     """
 
-    pair_power: float = Field(0.375, ge=0, le=0.5)
-    pair_step: Annotated[NonNegativeFloat | None, BeforeValidator(lambda v: None if v == "none" else v)] = 8.0
+    pair_power: Annotated[float, Search(0.0, 0.5)] = Field(0.375, ge=0, le=0.5)
+    pair_step: Annotated[
+        NonNegativeFloat | None, Search(1.0, 64.0, log=True), BeforeValidator(lambda v: None if v == "none" else v)
+    ] = 8.0
     pair_rates: Rates = (1.0, 2.0)
     pair_every: PositiveInt | None = None
     pair_chunk: PositiveInt = 24

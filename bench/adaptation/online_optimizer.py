@@ -10,6 +10,7 @@ import torch
 from pydantic import BeforeValidator, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from bench.contracts.config import Search
 from bench.contracts.strategy import StrategyConfig
 
 SUSPECT = 100.0
@@ -40,7 +41,7 @@ class OnlineConfig(StrategyConfig):
     """
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    online_lr: NonNegativeFloat = 1e-4
+    online_lr: Annotated[NonNegativeFloat, Search(1e-6, 1e-2, log=True)] = 1e-4
     weight_decay: NonNegativeFloat = 0.0
     online_clip: Clip = None
     steps: PositiveInt = 1

@@ -6,9 +6,10 @@ import copy
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from bench.contracts.errors import BenchError
@@ -79,6 +80,92 @@ def _too_large(built: BaseModel, before: str = "") -> Iterator[str]:
             largest = LARGEST_FLOAT if isinstance(one, float) else LARGEST_INT
             if isinstance(one, int | float) and abs(one) > largest:
                 yield f"option {before + name!r}: input should be from {-largest} to {largest} (got {one!r})"
+
+
+@dataclass(frozen=True)
+class Search:
+    """Values of an option that ``bench tune`` tries: a range with both its ends, or choices.
+
+    It stands in the option's type. A subclass that gives the option another default keeps the search.
+
+    Attributes:
+        low: Smallest value; a range between whole numbers has whole numbers only.
+        high: Largest value.
+        log: Whether values are spread evenly over the range's logarithm.
+        choices: The values, in place of a range.
+
+    Raises:
+        BenchError: It is neither a range that ``low`` begins and ``high`` ends, nor choices; or the logarithm of a
+            range is asked for that does not lie above 0.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from bench import Search, StrategyConfig
+        >>> class Config(StrategyConfig):
+        ...     rate: Annotated[float, Search(1e-6, 1e-2, log=True)] = 1e-4
+        >>> Search(1e-6, 1e-2, log=True).at(0.5)
+        0.0001
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.choices and (self.low or self.high or self.log):
+            raise BenchError(f"{self}: give a range (low, high, log) or choices, not both")
+        if not self.choices and not self.low < self.high:
+            raise BenchError(f"{self}: low must be below high, or give choices=(...)")
+        if self.log and self.low <= 0:
+            raise BenchError(f"{self}: low must be above 0 where log=True")
+
+    def at(self, share: float) -> Any:
+        """The value at a share of the range, from 0 to 1, to three digits; or of the choices, in their order."""
+        if self.choices:
+            return self.choices[min(int(share * len(self.choices)), len(self.choices) - 1)]
+        ratio, span = (self.high / self.low if self.log else 1.0), self.high - self.low
+        value = self.low * ratio**share if self.log else self.low + share * span
+        value = min(max(float(f"{value:.3g}"), self.low), self.high)
+        return round(value) if isinstance(self.low, int) and isinstance(self.high, int) else value
+
+
+def searches(cls: type[BaseModel]) -> dict[tuple[str, ...], Search]:
+    """What options declare to be searched, by the path of their names; those of nested tables too."""
+    found: dict[tuple[str, ...], Search] = {}
+    for name, field in cls.model_fields.items():
+        declared = (base.model_fields.get(name) for base in cls.__mro__ if issubclass(base, BaseModel))
+        said = (one for own in declared if own for one in own.metadata if isinstance(one, Search))
+        if search := next(said, None):
+            found[(name,)] = search
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= {(name, *path): search for path, search in searches(field.annotation).items()}
+    return found
+
+
+def search_fault(cls: type[BaseModel]) -> str:
+    """What is wrong with the searches of a class's options; empty if nothing."""
+    for path, search in searches(cls).items():
+        model: Any = cls
+        for name in path[:-1]:
+            model = model.model_fields[name].annotation
+        field, option = model.model_fields[path[-1]], ".".join(path)
+        default = field.get_default(call_default_factory=True)
+        in_range = not isinstance(default, int | float) or search.low <= default <= search.high
+        if default not in search.choices if search.choices else not in_range:
+            return f"searches option {option!r} by {search}, which leaves out its default ({default!r})"
+        for value in search.choices or (search.low, search.high):
+            try:
+                fitted(field, path[-1], value, "")
+            except BenchError as error:
+                return f"searches option {option!r} by {search}: {str(error).removeprefix(': ')}"
+    return ""
+
+
+def fitted(field: FieldInfo, name: str, value: Any, where: str) -> Any:
+    """A value as an option holds it, JSON-able; `BenchError`, which begins with ``where``, if it does not fit."""
+    option: Any = create_model("Option", __base__=Config, **{name: (field.annotation, field)})  # type: ignore[call-overload]
+    return build(option, {name: value}, where).model_dump(mode="json")[name]
 
 
 def kinds_of(field: FieldInfo) -> frozenset[Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, get_args
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from bench.contracts.config import Config
+from bench.contracts.config import Config, Search
 from bench.contracts.registry import Registry, not_a_config
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class TrainingConfig(Config):
     steps: PositiveInt | None = 200
     epochs: PositiveInt = 1
     batch: PositiveInt = 32
-    lr: PositiveFloat = 2e-3
-    weight_decay: NonNegativeFloat = 1e-4
+    lr: Annotated[PositiveFloat, Search(3e-4, 1e-2, log=True)] = 2e-3
+    weight_decay: Annotated[NonNegativeFloat, Search(1e-6, 1e-1, log=True)] = 1e-4
     clip: PositiveFloat = 1.0
     evaluations: PositiveInt = 4
     patience: PositiveInt = 4

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from bench.contracts.config import search_fault
 from bench.contracts.errors import BenchError
 from bench.contracts.outcomes import code_of, identity
 from bench.contracts.sources import Sources
@@ -37,7 +38,7 @@ def not_a(base: type[Any], cls: object) -> str:
 
 def not_a_config(base: type[Any], cls: type[Any]) -> str:
     """The fault of a class's ``Config``; empty if there is none."""
-    return f"has a Config of its own: it {wrong}" if (wrong := not_a(base, cls.Config)) else ""
+    return f"has a Config of its own: it {wrong}" if (wrong := not_a(base, cls.Config)) else search_fault(cls.Config)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
+from bench.contracts.config import Search
 from bench.contracts.forecaster import ForecasterConfig, Pairs, Task, register_forecaster
 
 Anchor = Literal["last", "mean"]
@@ -106,7 +107,7 @@ class RidgeConfig(ForecasterConfig):
         constant: Whether a constant is appended to the window's values.
     """
 
-    penalty: NonNegativeFloat = 1.0
+    penalty: Annotated[NonNegativeFloat, Search(1e-2, 1e3, log=True)] = 1.0
     anchor: Anchor = "last"
     constant: bool = True
 
@@ -147,7 +148,7 @@ class Ridge(nn.Module):
 class OLSConfig(RidgeConfig):
     """Options of ordinary least squares, as of ridge regression; the penalty is there for a singular Gram matrix."""
 
-    penalty: NonNegativeFloat = 1e-6
+    penalty: Annotated[NonNegativeFloat, Search(1e-8, 1e-2, log=True)] = 1e-6
     anchor: Anchor = "mean"
     constant: bool = False
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
-from bench import BenchError
-from bench.contracts.config import Config, build, kinds_of
+from bench import BenchError, Search, Strategy, StrategyConfig, register_strategy
+from bench.contracts.config import Config, build, fitted, kinds_of, searches
 from bench.contracts.dataset import DATASETS
 from bench.contracts.forecaster import FORECASTERS, TrainingConfig
 from bench.contracts.protocol import ProtocolSpec
@@ -154,3 +156,103 @@ def test_steps_are_no_longer_than_the_stream(option: str) -> None:
     expand(build(Experiment, values | {"protocol": protocol | {option: 300}}, "test"), "cpu")
     with pytest.raises(BenchError, match=rf"dataset 'abrupt-mean': protocol option '{option}' .* from 1 to 300"):
         expand(build(Experiment, values | {"protocol": protocol | {option: 301}}, "test"), "cpu")
+
+
+class Searched(StrategyConfig):
+    """Options with what is searched of them."""
+
+    rate: Annotated[float, Search(1e-6, 1e-2, log=True)] = Field(1e-4, gt=0)
+    width: Annotated[PositiveInt | None, Search(2, 64)] = None
+    kind: Annotated[Literal["a", "b"], Search(choices=("a", "b"))] = "a"
+    inner: TrainingConfig = TrainingConfig()
+    fixed: float = 1.0
+
+
+class Renewed(Searched):
+    """The same, with another default and another search."""
+
+    rate: float = 1e-3
+    width: Annotated[PositiveInt, Search(1, 8)] = 4
+
+
+def test_a_subclass_keeps_what_is_searched() -> None:
+    found = searches(Renewed)
+    assert list(found) == [("rate",), ("width",), ("kind",), ("inner", "lr"), ("inner", "weight_decay")]
+    assert found["rate",] == Search(1e-6, 1e-2, log=True)
+    assert found["width",] == Search(1, 8)
+    assert Searched().model_dump(mode="json") == {
+        "rate": 1e-4, "width": None, "kind": "a", "inner": TrainingConfig().model_dump(mode="json"), "fixed": 1.0,
+    }  # fmt: skip
+
+
+@given(st.floats(0, 1), st.floats(1e-8, 1e3), st.floats(1.5, 1e6), st.booleans())
+def test_a_share_of_a_range_lies_in_it(share: float, low: float, ratio: float, log: bool) -> None:
+    search = Search(low, low * ratio, log=log)
+    assert low <= search.at(share) <= low * ratio
+    assert (search.at(0.0), search.at(1.0)) == pytest.approx((low, low * ratio), rel=0.005)
+
+
+def test_shares_of_every_kind() -> None:
+    assert [Search(1e-6, 1e-2, log=True).at(share) for share in (0, 0.5, 0.6)] == [1e-6, 1e-4, 2.51e-4]
+    assert [Search(2, 64, log=True).at(share) for share in (0, 0.5, 1)] == [2, 11, 64]
+    assert isinstance(Search(2, 64).at(0.4), int)
+    assert [Search(choices=("a", None)).at(share) for share in (0, 0.49, 0.5, 1)] == ["a", "a", None, None]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "low must be below high, or give choices"),
+        ({"low": 2, "high": 1}, "low must be below high"),
+        ({"low": 0.0, "high": 1.0, "log": True}, "low must be above 0 where log=True"),
+        ({"low": 1.0, "high": 2.0, "choices": (1,)}, "give a range (low, high, log) or choices, not both"),
+    ],
+)
+def test_a_search_that_is_none(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        Search(**given)
+    assert message in str(caught.value)
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize(
+    ("option", "default", "message"),
+    [
+        (
+            Annotated[float, Search(-1.0, 2.0)],
+            1.0,
+            "searches option 'rate' by Search(low=-1.0, high=2.0, log=False, ch",
+        ),
+        (Annotated[float, Search(0.1, 2.0)], 3.0, "which leaves out its default (3.0)"),
+        (Annotated[float, Search(choices=(1.0, "much"))], 1.0, "input should be a valid number"),
+        (Annotated[float, Search(choices=(1.0, 2.0))], 3.0, "which leaves out its default (3.0)"),
+    ],
+)
+def test_a_range_outside_of_the_option_is_refused_at_registration(option: Any, default: float, message: str) -> None:
+    class Wrong(StrategyConfig):
+        rate: option = Field(default, ge=0)
+
+    with pytest.raises(BenchError) as caught:
+
+        @register_strategy("wrong")
+        class Mine(Strategy):
+            """Mine."""
+
+            Config = Wrong
+
+    assert f"{__file__}: strategy 'wrong' searches option 'rate' by Search" in str(caught.value)
+    assert message in str(caught.value)
+    assert "wrong" not in STRATEGIES
+
+
+@pytest.mark.usefixtures("registries")
+def test_whatever_learns_in_service_says_what_to_search() -> None:
+    """All options of the name that an optimiser's rate has, and of every strategy with options at all, but a season."""
+    for entry in [*STRATEGIES, *FORECASTERS]:
+        config, found = entry.cls.Config, searches(entry.cls.Config)
+        assert ("online_lr" in config.model_fields) == (("online_lr",) in found), entry.name
+        assert found or set(config.model_fields) <= {"season"}, entry.name
+        for path, search in found.items():
+            values = [search.at(share) for share in (0.0, 0.3, 1.0)]
+            if len(path) == 1:
+                assert [fitted(config.model_fields[path[0]], path[0], value, "") for value in values] == values

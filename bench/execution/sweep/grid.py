@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from bench.contracts.config import Config, build
+from bench.contracts.config import fitted
 from bench.contracts.errors import BenchError
 from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.registry import unknown
@@ -131,14 +131,12 @@ def _field_at(model: type[BaseModel], path: tuple[str, ...], key: str) -> FieldI
 
 def _fit(field: FieldInfo, name: str, value: Any, key: str) -> Any:
     """A value as the option holds it."""
-    option: Any = create_model("Option", __base__=Config, **{name: (field.annotation, field)})  # type: ignore[call-overload]
     try:
-        found = build(option, {name: value}, f"grid {key!r}")
+        return fitted(field, name, value, f"grid {key!r}")
     except BenchError:
         if value != NONE or field.is_required() or field.get_default(call_default_factory=True) is not None:
             raise
         return None
-    return found.model_dump(mode="json")[name]
 
 
 def points_of(pair: Pair, axes: Iterable[Axis]) -> list[Point]:
