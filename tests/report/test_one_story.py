@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.report.render.markdown import render
+from bench.report.render.numbers import NONE
 from bench.report.sections.ranks import ranks
 from bench.report.sections.skill import skill
 from bench.report.sections.summary import answer
@@ -82,19 +83,28 @@ def test_sentences_about_frozen_are_those_verdicts(results: Results, readme: Pat
 def test_tables_of_significance_and_ablations_hold_those_verdicts(results: Results, readme: Path) -> None:
     seen = 0
     for title in ("Statistical significance", "Ablations"):
-        for scenario, text in re.findall(
-            r"^### \S+ \S+ (?:on )?(\S+)$(.*?)(?=^### |\Z)", section(readme, title), re.M | re.S
-        ):
-            rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:1] == "|"]
-            for row in rows[2:]:
-                one, other = (
-                    row[1].split(" against ") if title == "Ablations" else (rows[0][0].removesuffix(" against"), row[0])
-                )
-                said = row[-3].strip("*").replace("helps", "better").replace("hurts", "worse")
+        text = section(readme, title)
+        header, _, *rows = [
+            [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:1] == "|"
+        ]
+        for row in rows:
+            for head, cell in zip(header[1:], row[1:], strict=True):
+                if not head.endswith(", % ↑") or cell == NONE:
+                    continue
+                best, _, scenario = head.removesuffix(", % ↑").rpartition(" on ")
+                one, other = row[1].split(" against ") if title == "Ablations" else (best, row[0])
                 expected = verdict(results, scenario, one, MORE.sub("", other))
-                assert said.removeprefix("not tested: ").replace("too few stretches", "too short") == expected
+                assert said(cell) == ("" if expected == "no significant difference" else expected)
                 seen += 1
     assert seen == 8 + 8 + len(part_ablations(results))
+
+
+def said(cell: str) -> str:
+    """The verdict that a cell with a skill says."""
+    if cell.endswith("not tested"):
+        return "too short"
+    assert cell.startswith("**") == bool(re.search(r", p [=<] [\d.]+$", cell)) != (", could show " in cell)
+    return ("worse" if cell.startswith("**\N{MINUS SIGN}") else "better") if cell.startswith("**") else ""
 
 
 def test_on_how_many_datasets_an_entry_is_better_is_counted_from_those_verdicts(results: Results, readme: Path) -> None:

@@ -14,7 +14,14 @@ from bench.report.figures.palette import looks, palette_of
 from bench.report.render.numbers import brief, count, fixed, percent, places, words
 from bench.report.section import drawn, register_section
 from bench.report.sections.label_curves import label_settings, with_labels
-from bench.report.sections.verdict_cells import HEADERS, UNCLEAR, verdict_cells
+from bench.report.sections.verdict_cells import (
+    HEADERS,
+    IN_ONE_CELL,
+    UNCLEAR,
+    short_verdict,
+    side_by_side,
+    verdict_cells,
+)
 from bench.report.view.comparisons import part_ablations
 from bench.report.view.detail import detail
 from bench.report.view.labels import shown_families
@@ -31,21 +38,18 @@ HOW_TO_READ = (
 @register_section("memory", after="when", on_pages=True, in_html=False)
 def memory_ablation(results: Results) -> list[Block]:
     """For each memory a sentence; for each scenario a table, a figure and what was carried; else nothing."""
-    blocks: list[Block] = [*bullets(_answers(results))]
-    for scenario in detail(results).shown:
-        here = part_ablations(results)
-        here = here[here["scenario"] == scenario] if len(here) else here
-        carried = _carried(results, scenario)
-        if here.empty and not carried:
-            continue
-        blocks.append(Heading(f"Parts on {escape(scenario)}", 3))
-        if len(here):
-            blocks.append(_table(here))
-        alt = f"The carried memory over the stream of {scenario}"
-        blocks += paragraphs(carried)
-        blocks += drawn(results, "memory", scenario, alt, _memory_figure, results, scenario)
-    how = f"{HOW_TO_READ} {_unasked(results)}".rstrip() if len(part_ablations(results)) else ""
-    return [Heading("Ablations"), *paragraphs(how), *blocks] if blocks else []
+    found, shown = part_ablations(results), detail(results).shown
+    found = found[found["scenario"].isin(shown)] if len(found) else found
+    blocks: list[Block] = [*bullets(_answers(results)), *_tables(results, found)]
+    for scenario in shown:
+        if carried := _carried(results, scenario):
+            alt = f"The carried memory over the stream of {scenario}"
+            blocks += paragraphs(f"**{escape(scenario)}**: {carried}")
+            blocks += drawn(results, "memory", scenario, alt, _memory_figure, results, scenario)
+    if not blocks:
+        return []
+    how = [HOW_TO_READ, IN_ONE_CELL if len(shown) > 1 else "", _unasked(results)] if len(found) else []
+    return [Heading("Ablations"), *paragraphs(" ".join(part for part in how if part)), *blocks]
 
 
 def _answers(results: Results) -> list[str]:
@@ -97,16 +101,17 @@ def with_few_labels(here: pd.DataFrame, rows: pd.DataFrame) -> str:
     return f"{entry} on {family}: MSE {errors[0]}, {errors[1]}{frozen}."
 
 
-def _table(here: pd.DataFrame) -> Table:
-    rows = [
-        [
-            escape(row["subject"]),
-            f"{escape(row['one'])} against {escape(row['other'])}",
-            *verdict_cells(row, ANSWERS),
-        ]
-        for _, row in here.iterrows()
-    ]
-    return Table(["Part of the memory", "compared", *HEADERS], rows, text_columns=2)
+def _tables(results: Results, found: pd.DataFrame) -> list[Table]:
+    """A row for each part; of several datasets a column for each."""
+    parts = [(row, f"{escape(row['one'])} against {escape(row['other'])}") for _, row in found.iterrows()]
+    first = ["Part of the memory", "compared"]
+    if len(detail(results).shown) == 1:
+        rows = [[escape(row["subject"]), compared, *verdict_cells(row, ANSWERS)] for row, compared in parts]
+        return [Table([*first, *HEADERS], rows, text_columns=2)] if rows else []
+    columns: dict[str, dict[str, str]] = {}
+    for row, compared in parts:
+        columns.setdefault(f"{escape(row['scenario'])}, % ↑", {})[compared] = short_verdict(row)
+    return side_by_side({compared: [escape(row["subject"]), compared] for row, compared in parts}, columns, first)
 
 
 def _unasked(results: Results) -> str:
