@@ -52,7 +52,20 @@ FAST: dict[str, dict[str, Any]] = {name: {"online_lr": 0.02} for name in NAMES} 
 }
 """Options for streams of some hundred rows."""
 
-FIXED = {"orca", "cosa", "dynatta", "elf", "fac", "hedge", "norm-affine", "norm-stats", "petsa", "solid", "tafas"}
+FIXED = {
+    "cep",
+    "orca",
+    "cosa",
+    "dynatta",
+    "elf",
+    "fac",
+    "hedge",
+    "norm-affine",
+    "norm-stats",
+    "petsa",
+    "solid",
+    "tafas",
+}
 """Who leaves the forecaster as it was trained."""
 
 WITHOUT_GRADIENTS = {"elf", "hedge", "norm-stats"}

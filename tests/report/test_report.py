@@ -174,6 +174,17 @@ def test_leaky_strategies_are_shown_and_never_ranked(tmp_path: Path, fakes: Any)
     assert "Pareto front of error and cost, cheapest first: persistence, seasonal-naive and rls" in text
 
 
+def test_who_leaks_on_purpose_is_not_marked_twice(tmp_path: Path, fakes: Any) -> None:
+    strategies = [*fakes.strategies[:3], fakes.Strategy("oracle", 0.01, group="leaky")]
+    store = fakes.write_results(tmp_path / "r", strategies=strategies)
+    record = fakes.record(strategies[-1], fakes.Scenario(), 0)
+    fakes.write_verdict(store, record, "failed", "leaks on purpose, as its group says, and is never ranked")
+    text = report(store.folder, tmp_path)
+    assert rows_of(text, "### akl-pedestrians")[-1][0] == "oracle (leaky, not ranked)"
+    assert "except for what failed the leak canary (oracle)" in text
+    assert "**FAILED the leak canary**" not in text
+
+
 def test_who_failed_the_leak_canary_is_marked_and_never_ranked(tmp_path: Path, fakes: Any) -> None:
     strategies = [*fakes.strategies[:3], fakes.Strategy("peeks", 0.01, group="user")]
     scenarios = [fakes.Scenario(), fakes.Scenario("other")]

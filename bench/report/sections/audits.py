@@ -25,6 +25,7 @@ def marked(row: pd.Series, *, has_result: bool) -> str:
 def marks(row: pd.Series, *, has_result: bool) -> list[str]:
     """An entry's group, where not ``core``, its audit, where not well, and whether it takes labels from rows."""
     group, audit = row["group"], MARKS.get(row["audit"], "") if has_result else ""
+    audit = "" if group == "leaky" and row["audit"] == "failed" else audit  # it says so itself
     from_rows = FROM_ROWS if row["labels_from_rows"] else ""
     found = ("leaky, not ranked" if group == "leaky" else "" if group == "core" else group, audit, from_rows)
     return [text for text in found if text]
@@ -45,7 +46,8 @@ def strategies_that(results: Results, standing: str) -> list[str]:
 def audited(results: Results) -> list[str]:
     """Lines on the marks that stand beside names; none where every strategy passed."""
     lines = []
-    if strategies_that(results, "failed"):
+    board = results.board
+    if ((board["audit"] == "failed") & (board["group"] != "leaky")).any():
         lines.append(
             "**FAILED the leak canary**: its forecasts use what was not known when they were made, or cannot be "
             "repeated. Its numbers mean nothing, and it is never ranked; see [Problems](#problems)."
