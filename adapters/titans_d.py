@@ -99,7 +99,7 @@ class TitansDShuffled(TitansD):
 class BackboneAndErrorsConfig(BackboneConfig, ErrorMemoryConfig):
     """Options of Titans C, with a smaller step by default, and of the memory of errors."""
 
-    online_lr: PositiveFloat = 1e-5
+    online_lr: PositiveFloat = 1e-6
 
 
 @register_strategy("titans-cd")
