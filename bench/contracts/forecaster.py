@@ -139,8 +139,9 @@ class Forecaster(Protocol):
     contract checks. ``check_task(config, task, device)``, a class method, raises a `BenchError` where the options
     cannot serve a task; it is asked before anything runs. ``provides`` names abilities that strategies may ask for:
     ``memory``; ``functional``, where `torch.func.functional_call` under `torch.func.vmap`, over weights and windows,
-    gives what a loop over them does, gradients too; or others. ``depends_on`` names data files that it reads (pre-
-    trained weights, say), relative to its own file: where one changes, its checkpoints and runs are new ones.
+    gives what a loop over them does, gradients too; ``any-window``, where windows may have any length; or others.
+    ``depends_on`` names data files that it reads (pre-trained weights, say), relative to its own file: where one
+    changes, its checkpoints and runs are new ones.
     ``reads_exogenous = False`` says that it leaves inputs alone which are no targets, where the targets are inputs too.
 
     ``head_modules`` and ``backbone_modules`` divide its weights for strategies that train one of the two: names of

@@ -172,7 +172,8 @@ class Strategy:
         Config: The options, overridable from TOML and the command line.
         group: ``core``, ``control``, ``leaky``, ``literature`` or ``user``.
         uses_forecaster: Whether it adapts a forecaster; if so it runs once for each one of the experiment.
-        needs: What the forecaster must offer: ``gradients``, ``memory``, ``head``, ``backbone``, ``functional``.
+        needs: What the forecaster must offer: ``gradients``, ``memory``, ``head``, ``backbone``, ``functional``,
+            ``any-window``.
         reads_exogenous: False for a strategy that does not itself look at inputs which are no targets, where the
             targets are inputs too; what its forecaster does with them is the forecaster's to say.
         reads: False for a strategy whose forecasts depend on no row at all.

@@ -34,19 +34,19 @@ class GRU(NormalizedNetwork):
     """
 
     Config: ClassVar[type[ForecasterConfig]] = GRUConfig
-    provides: ClassVar[frozenset[str]] = frozenset()  # torch.func cannot map its recurrence over weights
+    provides: ClassVar[frozenset[str]] = frozenset({"any-window"})  # torch.func cannot map its recurrence over weights
     backbone_modules: ClassVar[tuple[str, ...]] = ("normalization", "network")
     tiny: ClassVar[dict[str, Any]] = TINY | {"width": 4, "step": 5}
 
     def __init__(self, config: GRUConfig, task: Task) -> None:
         super().__init__(config, task)
-        self.step, self.missing = config.step, -task.lookback % config.step
+        self.step = config.step
         self.network = nn.GRU(config.step, config.width, config.depth, batch_first=True)
         self.head = ChannelHead(config.width, task)
 
     def features(self, rows: Tensor) -> Tensor:
         """``(B, L, C_in)`` to ``(B, C_in, width)``."""
-        channels = nn.functional.pad(rows.transpose(1, 2), (self.missing, 0), mode="replicate")
+        channels = nn.functional.pad(rows.transpose(1, 2), (-rows.shape[1] % self.step, 0), mode="replicate")
         steps = channels.unflatten(2, (-1, self.step)).flatten(0, 1)  # (B * C_in, T, step)
         states, _ = self.network(steps)
         return states[:, -1].unflatten(0, channels.shape[:2])  # type: ignore[no-any-return]

@@ -56,7 +56,7 @@ class WindowNormalization(nn.Module):
     ) -> None:
         super().__init__()
         self.kind, self.shape, self.latest = kind, shape, latest
-        self.target_index, self.step_bound = target_index, step_bound
+        self.target_index, self.step_bound, self.anchor_rows = target_index, step_bound, anchor_rows
         self.blend: nn.Parameter | None = None
         if kind == "blended" and target_index and not anchor_rows:
             self.blend = nn.Parameter(torch.zeros(shape[0]))
@@ -79,7 +79,8 @@ class WindowNormalization(nn.Module):
         if not self.target_index:
             if self.anchor is None:
                 return rows, x.new_zeros(()), x.new_ones(())
-            return rows, self.anchor(x.flatten(1)).unflatten(1, self.shape), x.new_ones(())
+            latest = x[:, -self.anchor_rows :].flatten(1)
+            return rows, self.anchor(latest).unflatten(1, self.shape), x.new_ones(())
         last = x[:, -1:]
         level = torch.zeros_like(last) if taken is None else taken
         scale = torch.ones_like(last) if std is None else std

@@ -71,6 +71,8 @@ def _check_forecasts(recipe: Recipe, stage: PreparedSeries) -> None:
     _check_parts(first)
     if "functional" in abilities(type(first)):
         _check_functional(first, windows[:3])
+    if "any-window" in abilities(type(first)):
+        _check_any_window(first, windows, expected)
     if "gradients" in abilities(type(first)):
         made = first(windows)
         require(isinstance(made, Tensor) and made.requires_grad, "it offers gradients, and its forecasts carry none")
@@ -106,6 +108,17 @@ def _check_functional(forecaster: Any, windows: Tensor) -> None:
         alone = [one(weights, window) for weights, window in zip(own, windows, strict=True)]
         close = tree_map(lambda whole, *parts: torch.allclose(whole, torch.stack(parts), 1e-4, 1e-5), together, *alone)
         require(all(tree_leaves(close)), f"it offers functional, and vmap of its {what} differs from a loop")
+
+
+def _check_any_window(forecaster: Any, windows: Tensor, expected: tuple[int, ...]) -> None:
+    """Windows of other lengths, one row longer and twice as long."""
+    for longer in (torch.cat([windows[:, :1], windows], dim=1), torch.cat([windows, windows], dim=1)):
+        try:
+            with torch.no_grad():
+                shape = plain_array(forecaster(longer)).shape
+        except Exception as error:  # a plug-in may raise anything
+            raise CheckError(f"it offers any-window, and fails on a longer one: {words_of(error)}") from error
+        require(shape == expected, f"it offers any-window, and forecasts {shape} from a longer one, not {expected}")
 
 
 def _check_parts(forecaster: Any) -> None:

@@ -231,6 +231,30 @@ def test_what_is_offered_as_functional_is_mapped_as_a_loop_does(cls: type[Any], 
         assert "functional" in check_forecaster("mapped")[-1]
 
 
+class AnyWindow(Level):
+    """Offers to take windows of any length."""
+
+    provides = frozenset({"any-window"})
+
+
+class OneLength(AnyWindow):
+    def forward(self, windows: Tensor) -> Tensor:
+        made: Tensor = super().forward(windows)
+        return made + windows.reshape(len(windows), 12, -1).sum() * 0
+
+
+@pytest.mark.parametrize(
+    ("cls", "found"), [(AnyWindow, ""), (OneLength, "it offers any-window, and fails on a longer one")]
+)
+def test_what_is_offered_for_any_window_takes_longer_ones(cls: type[Any], found: str) -> None:
+    register_forecaster("long")(cls)
+    if found:
+        with pytest.raises(CheckError, match=found):
+            check_forecaster("long")
+    else:
+        assert check_forecaster("long")
+
+
 # Head and backbone
 
 

@@ -334,7 +334,7 @@ def test_the_file_of_outcomes_knows_who_draws_numbers(tmp_path: Path, monkeypatc
         cls = STRATEGIES[name].cls
         tiny = {"name": name} | dict(cls.tiny if cls.group == "literature" else {})
         tiny |= {"every": 60} if name == "retrain" else {}
-        other = {"controllers": "fsnet-tcn", "functional": "dlinear"}
+        other = {"any-window": "gru", "controllers": "fsnet-tcn", "functional": "dlinear"}
         forecasters = [{"name": other[need]} for need in cls.needs if need in other]
         if cls.uses_forecaster and not forecasters:
             forecasters = [{"name": "titans", **options}]

@@ -166,7 +166,7 @@ def test_patches_cover_the_window_and_its_repeated_end(patch: int, stride: int) 
 def test_the_gru_repeats_the_first_row_where_its_steps_need_it(step: int) -> None:
     made = model("gru", step=step, normalize="none")
     x = windows()
-    longer = torch.cat([x[:, :1].expand(-1, made.missing, -1), x], dim=1)
+    longer = torch.cat([x[:, :1].expand(-1, -L % step, -1), x], dim=1)
     assert longer.shape[1] % step == 0
     whole = model("gru", Task(longer.shape[1], H, 3, 2, (2, 0)), step=step, normalize="none")
     whole.load_state_dict(made.state_dict())
