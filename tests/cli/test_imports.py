@@ -99,6 +99,14 @@ def test_comparing_needs_no_torch_and_no_plug_in(tiny: Path, bench: Bench) -> No
         assert "matplotlib" not in modules
 
 
+@pytest.mark.usefixtures("without_report")
+def test_pooling_needs_no_torch_and_no_plug_in(tiny: Path, bench: Bench) -> None:
+    assert bench("run", tiny).status == 0
+    modules = loaded(COMMAND, "leaderboard", "--without-torch", folder=tiny.parent)
+    assert "bench.analysis.pooling" in modules
+    assert not heavy(modules) & {"torch", "titans_pytorch", "bench_plugins"}
+
+
 def test_results_and_their_analysis_need_no_torch(tiny: Path, bench: Bench, without_report: None) -> None:
     assert bench("run", tiny).status == 0
     code = "import bench, bench.analysis as a; print(a.leaderboard(bench.load_results('results')).to_string())"
