@@ -21,20 +21,24 @@ import hypothesis
 import numpy as np
 import pytest
 import typer.main
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bench import DriftSeries, Protocol
 from bench.cli.main import main
 from bench.contracts.discovery import REGISTRIES, home, load_plugins
-from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.forecaster import FORECASTERS, Pairs, TrainingConfig
 from bench.contracts.protocol import ProtocolSpec
-from bench.contracts.strategy import STRATEGIES
+from bench.contracts.strategy import STRATEGIES, has_parts
+from bench.evaluation.pretraining import TrainingCurve, train_by_gradients
 from bench.evaluation.run import _loaded
 from bench.execution import audits
 from bench.report.figures import canvas
 from bench.results.audit import Audit
 from bench.testing import AsRun, checks, small_series
+from bench.testing.tiny import SHORT
 
 os.environ.setdefault("RAY_AUTH_TOKEN", uuid.uuid4().hex)  # otherwise ray leaves one in the user's home
 hypothesis.settings.register_profile("no wall time", deadline=None)
@@ -97,9 +101,16 @@ def _once_in_a_process() -> Iterator[None]:
 
 def keep_words(figure: Figure, stem: Path) -> None:
     """A figure's files, with its words but no lines: to draw both takes half of the time of a report."""
-    words = [str(text.get_text()) for text in figure.findobj(Text) if isinstance(text, Text)]
-    stem.with_name(f"{stem.name}.svg").write_text("\n".join(words), encoding="utf-8")
+    stem.with_name(f"{stem.name}.svg").write_text("\n".join(words_in(figure)), encoding="utf-8")
     stem.with_name(f"{stem.name}.png").touch()
+
+
+def words_in(artist: Artist) -> Iterator[str]:
+    """All text; of an axis that which is there already: to ask it for ticks makes them, which takes long."""
+    if isinstance(artist, Text):
+        yield str(artist.get_text())
+    for child in [artist.label, *artist.majorTicks] if isinstance(artist, Axis) else artist.get_children():
+        yield from words_in(child)
 
 
 @contextmanager
@@ -131,6 +142,20 @@ def audited_once(audit: Callable[[audits.Subject, audits.Asked], Audit]) -> Call
         return known[key]
 
     return remembered
+
+
+@pytest.fixture(scope="module")
+def short_parts() -> Iterator[None]:
+    """What strategies train beside the forecaster is trained for a few steps."""
+
+    def few(model: Any, pairs: Pairs, validation: Pairs, config: TrainingConfig, seed: int) -> TrainingCurve:
+        return train_by_gradients(model, pairs, validation, config.model_copy(update=SHORT), seed)
+
+    load_plugins()
+    with pytest.MonkeyPatch.context() as patch:
+        for cls in (entry.cls for entry in STRATEGIES if has_parts(entry.cls)):
+            patch.setattr(sys.modules[cls.__module__], "train_by_gradients", few)
+        yield
 
 
 @pytest.fixture

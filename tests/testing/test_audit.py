@@ -14,8 +14,10 @@ from bench.contracts.forecaster import FORECASTERS
 from bench.results.audit import AUDITS, Audit, audit_file, audited_sha, code_sha, read_audit, write_audit
 from bench.results.provenance import packages
 from bench.testing import LABEL_REGIMES
+from bench.testing.canary import DISTURBANCES
 
 from ..conftest import Bench, Write
+from ..sessions import change
 
 pytestmark = pytest.mark.usefixtures("without_report")
 
@@ -92,7 +94,8 @@ def test_a_check_that_cannot_end_is_no_verdict(tiny: Path, bench: Bench, write: 
 def test_a_strategy_is_checked_on_each_forecaster_that_will_do(
     tiny: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.testing.checks.LABEL_REGIMES", LABEL_REGIMES[:1])  # test_canary.py has all of them
+    for name, few in (("LABEL_REGIMES", LABEL_REGIMES[:1]), ("DISTURBANCES", DISTURBANCES[:1]), ("DRAWN", 2)):
+        monkeypatch.setattr(f"bench.testing.checks.{name}", few)  # test_canary.py has all of them
     ran = bench("check", "frozen", "--engine", "inline", "--forecaster", "dlinear")
     assert ran.status == 0
     assert set(audits(tiny)) == {"frozen+dlinear"}
@@ -207,6 +210,7 @@ def test_a_sweep_audits_what_serves_the_stream(tiny: Path, bench: Bench) -> None
 
 @pytest.mark.slow
 def test_an_audit_that_kills_its_worker_stops_nobody_else(tiny: Path, bench: Bench, write: Write) -> None:
+    change(tiny, timing_blocks="0")
     ran = bench("run", tiny, "--plugins", write("mean.py", LATE_DEATH), "--engine", "serial")
     assert ran.status == 0, ran.err
     assert "mean could not be audited: a worker process died" in " ".join(ran.err.split())

@@ -33,10 +33,11 @@ from bench.testing import (
     fitting_forecasters,
     forecasts_of,
     leak_canary,
-    probe,
     small_series,
     tiny_maker,
 )
+from bench.testing.canary import DISTURBANCES, Canary
+from bench.testing.replay import first_difference
 
 from ..conftest import resolved, tiny_series
 
@@ -50,7 +51,7 @@ Forecasts = dict[int, NDArray[np.float32]]
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoints(tmp_path_factory: pytest.TempPathFactory, short_parts: None) -> Path:
     """Each forecaster is pre-trained once for each shape: no disturbance reaches what it is trained on."""
     return tmp_path_factory.mktemp("checkpoints")
 
@@ -59,13 +60,14 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", NAMES)
 def test_no_strategy_leaks(name: str, preset: str, checkpoints: Path) -> None:
-    """Every preset, one of them with hidden targets; schedules drawn below have both."""
+    """Every preset, one of them with hidden targets, each with a disturbance in turn; drawn schedules have all."""
     hidden = preset == "dense"
     series = tiny_series(hidden)
     protocol = resolved(series, preset, label_every=4 if hidden else 1)
     inside = series.split.validation + 7  # inside a block of five, and between two days of three
     assert preset == "online" or 7 % (protocol.block * protocol.stride)
-    leak_canary(tiny_maker(name, checkpoints=checkpoints), series, protocol, cuts=(inside,))
+    disturbance = DISTURBANCES[list(PRESETS).index(preset) % len(DISTURBANCES)]
+    leak_canary(tiny_maker(name, checkpoints=checkpoints), series, protocol, (inside,), (disturbance,))
 
 
 @pytest.mark.slow
@@ -86,7 +88,10 @@ def test_no_strategy_leaks_whatever_the_schedule(name: str, checkpoints: Path) -
     def turn(data: st.DataObject) -> None:
         schedule = draw_schedule(lambda options: data.draw(st.sampled_from(options)), chosen)
         drawn.append(schedule)
-        heard.append(probe(make, schedule.series, schedule.protocol, schedule.cut, schedule.disturbance))
+        canary = Canary(make, schedule.series, schedule.protocol)
+        plain = canary.digests()
+        disturbed = canary.disturbed(schedule.cut, schedule.disturbance, plain)
+        heard.append(first_difference(plain, disturbed, len(schedule.series)) is not None)
 
     turn()
     assert len(drawn) >= 20
@@ -203,7 +208,7 @@ def test_a_quick_check_goes_through_less_and_still_through_each_kind() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_labels_that_are_never_released_reach_nobody(name: str) -> None:
+def test_labels_that_are_never_released_reach_nobody(name: str, checkpoints: Path) -> None:
     series = tiny_series(hidden=True)
     protocol = resolved(series, label_every=7)
     split, secret = series.split, np.zeros(len(series), dtype=bool)
@@ -213,7 +218,8 @@ def test_labels_that_are_never_released_reach_nobody(name: str) -> None:
     assert secret.sum() > 10
     values = series.values.copy()
     values[secret, 2] = 1e6
-    clean, poisoned = (served(tiny_maker(name), s, protocol) for s in (series, series.with_values(values)))
+    make = tiny_maker(name, checkpoints=checkpoints)
+    clean, poisoned = (served(make, s, protocol) for s in (series, series.with_values(values)))
     assert all(np.array_equal(forecast, poisoned[origin]) for origin, forecast in clean.items())
 
 
