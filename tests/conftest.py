@@ -40,6 +40,8 @@ from bench.results.audit import Audit
 from bench.testing import AsRun, checks, small_series
 from bench.testing.tiny import SHORT
 
+from .forked import forked_workers
+
 os.environ.setdefault("RAY_AUTH_TOKEN", uuid.uuid4().hex)  # otherwise ray leaves one in the user's home
 hypothesis.settings.register_profile("no wall time", deadline=None)
 hypothesis.settings.load_profile("no wall time")
@@ -180,13 +182,13 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
-    """Run ``bench WORDS...`` in the test's folder, as if in a process of its own."""
+    """Run ``bench WORDS...`` in the test's folder, as if in a process of its own; its workers are forked."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["bench", *map(str, words)])
         capsys.readouterr()
-        with forgetting(), pytest.raises(SystemExit) as ended:
+        with forgetting(), forked_workers(), pytest.raises(SystemExit) as ended:
             main()
         out, err = capsys.readouterr()
         return Ran(int(ended.value.code or 0), out, err)

@@ -66,21 +66,29 @@ def clean(tiny: Path) -> bool:
 WITHOUT_REPORT = """
 import bench.report
 bench.report.write_report = lambda _, report, **__: report / "README.md"  # drawing takes seconds
-from bench.cli.main import main
-main()
 """
+MAIN = "from bench.cli.main import main\n{}main()\n"
+FORKED = "from tests.forked import forked_workers\nwith forked_workers(): "
 
 
-def command(*words: object, report: bool = False) -> list[str]:
-    """``bench WORDS...`` for a process of its own; without ``report`` it writes none."""
-    return [sys.executable, "-W", "ignore", *(["-m", "bench"] if report else ["-c", WITHOUT_REPORT]), *map(str, words)]
+def command(*words: object, report: bool = False, forked: bool = False) -> list[str]:
+    """``bench WORDS...`` for a process of its own; without ``report`` it writes none, ``forked`` are its workers."""
+    code = ("" if report else WITHOUT_REPORT) + MAIN.format(FORKED if forked else "")
+    return [
+        sys.executable,
+        "-W",
+        "ignore",
+        *(["-m", "bench"] if report and not forked else ["-c", code]),
+        *map(str, words),
+    ]
 
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+ROOT = str(Path(__file__).parents[1])
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONPATH": ROOT}
 
 
-def run_apart(tiny: Path, *words: object, report: bool = False) -> Ran:
+def run_apart(tiny: Path, *words: object, report: bool = False, forked: bool = False) -> Ran:
     """``bench run`` in a process of its own."""
-    given = command("run", tiny, *words, report=report)
+    given = command("run", tiny, *words, report=report, forked=forked)
     ran = subprocess.run(given, cwd=tiny.parent, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     return Ran(ran.returncode, ran.stdout, ran.stderr)

@@ -1,7 +1,7 @@
 """An experiment of small runs, killed at random moments and started again, until it is done: nothing may be lost.
 
 ``python -m tests.torture [kills] [seed]`` (``make torture``): half of the kills over ``inline``, half over
-``processes`` (a fifth, and a smaller experiment, where there are fewer than 50).
+``processes`` (a tenth, and a smaller experiment, where there are fewer than 50).
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def main() -> None:
     kills, seed = (int(word) for word in [*sys.argv[1:], *("100", "0")[len(sys.argv) - 1 :]])
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        fewer, seeds = (kills // 2, 20) if kills >= 50 else (kills // 5, 8)  # a start of workers takes seconds
+        fewer, seeds = (kills // 2, 20) if kills >= 50 else (kills // 10, 8)  # a start of workers takes seconds
         done = torture(Path(folder), {"inline": kills - fewer, "processes": fewer}, seed, seeds)
     for engine, one in done.items():
         print(

@@ -71,7 +71,7 @@ def test_block_size_where_nothing_adapts(name: str, block: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_thread_count(name: str) -> None:
+def test_thread_count(name: str, short_parts: None) -> None:
     made = []
     for threads in (1, 2):
         torch.set_num_threads(threads)

@@ -32,6 +32,7 @@ from bench.results.store import ORIGINS, Store
 from bench.testing import audit_strategy
 
 from ..conftest import Bench, Write, forgetting
+from ..forked import forked_workers
 from ..saboteurs import SABOTAGES, SETTINGS, leaves
 from ..served_runs import place_in, run_of
 from ..sessions import change, store_of
@@ -237,7 +238,7 @@ def leave(number: int) -> int:
 
 
 def test_a_worker_with_leftovers_is_replaced() -> None:
-    with in_processes(1, 1) as pool:
+    with forked_workers(), in_processes(1, 1) as pool:
         first, stained, other = pool(leave, [1, 2, 3])
     assert first == stained != other
 

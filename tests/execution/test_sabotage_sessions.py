@@ -130,7 +130,7 @@ def test_what_is_done_in_an_audit_or_a_timing_pass_ends_no_session(tiny: Path, w
     """No report is without the honest; what was printed is in the log, and nowhere else."""
     change(tiny, timing_blocks="2", engine="'processes'", workers="2")
     text = saboteurs(LATE).replace("(Saboteur):\n    def act", "(Later):\n    def act").replace(HEAD, HEAD + LATER)
-    ran = run_apart(tiny, "--plugins", write("saboteurs.py", text), "--timeout", 10, report=True)
+    ran = run_apart(tiny, "--plugins", write("saboteurs.py", text), "--timeout", 10, report=True, forked=True)
     assert ran.status == 0, ran.err
     assert "Now: 6 ok; 0 kept from before; 3 timed alone." in ran.err
     assert "Traceback" not in ran.out + ran.err

@@ -47,7 +47,7 @@ def test_engines_give_the_same_bits(engine: str, tiny: Path, bench: Bench, write
     )
     bench("run", tiny, "--plugins", path, "--engine", "inline", "--results", "serial")
     words = ("--plugins", path, "--engine", engine, "--results", "apart")
-    ran = run_apart(tiny, *words) if engine == "ray" else bench("run", tiny, *words)
+    ran = run_apart(tiny, *words)
     assert ran.status == 0, ran.err
     assert "Now: 8 ok; 0 kept from before; 0 timed alone." in ran.err
     stores = [Store(tiny.parent / results / "tiny") for results in ("serial", "apart")]

@@ -76,7 +76,7 @@ def watched(tiny: Path, bench: Bench, write: Write) -> Path:
 def start(tiny: Path, *words: object, report: bool = False) -> subprocess.Popen[str]:
     words = ("run", tiny, "--plugins", tiny.parent / "watched.py", *words)
     return subprocess.Popen(
-        command(*words, report=report),
+        command(*words, report=report, forked=True),
         cwd=tiny.parent,
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
