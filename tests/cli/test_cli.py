@@ -321,7 +321,7 @@ def test_fetching_all_names_what_could_not_be_had(
     assert ran.out == ""
     assert "etth1: ETTh1.csv is not on this machine and could not be downloaded." in ran.err
     assert "(no route to the host). Go online and try again" in ran.err
-    assert "of 9 datasets are not here: electricity, etth1," in ran.err.splitlines()[-1]
+    assert "of 12 datasets are not here: beijing-pm25, bike-share, electricity, etth1," in ran.err.splitlines()[-1]
     assert "Traceback" not in ran.err
 
 
