@@ -8,7 +8,7 @@ import sys
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import cache, wraps
 from importlib import import_module
@@ -73,7 +73,8 @@ def young_heap() -> Iterator[None]:
 @contextmanager
 def forgetting() -> Iterator[None]:
     """Built-in plug-ins are there; whatever else is registered or loaded meanwhile is forgotten at the end."""
-    load_plugins()
+    with chdir(home()):  # without those of the test's folder
+        load_plugins()
     import_module("bench.report.document")  # registers the sections of reports
     _loaded.cache_clear()
     entries = [registry._entries.copy() for registry in REGISTRIES]

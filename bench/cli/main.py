@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bench.cli.data import data
+from bench.cli.new import new
 from bench.cli.options import (
     Address,
     Always,
@@ -47,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which way of adapting a forecaster at test time is worth its cost?",
 )
+app.command()(new)
 app.add_typer(data, name="data")
 app.add_typer(results_app, name="results")
 
