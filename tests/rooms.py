@@ -14,7 +14,7 @@ PICTURE = ROOT / "docs" / "images" / "rooms.svg"
 
 ROOMS = {
     "cli": "the command line",
-    "execution": "experiments, sessions, engines, sweeps",
+    "execution": "experiments, sessions, engines, tuning",
     "report": "sections, figures, Markdown, LaTeX, HTML",
     "analysis": "intervals, tests, ranks, leaderboards",
     "testing": "the leak canary and contract checks",

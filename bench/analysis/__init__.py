@@ -8,7 +8,7 @@ Arguments of one name mean the same everywhere:
 - ``stretch``: origins in a stretch at least, see `stretch_length`.
 """
 
-from bench.analysis.ablations import Question, ablations, planned_pairs, questions
+from bench.analysis.ablations import Question, ablations, planned_pairs, questions, tuned_pairs
 from bench.analysis.cost import cost_table, pareto_front
 from bench.analysis.divergence import divergence_counts, has_diverged
 from bench.analysis.entries import is_barred, latest, leaky_scenarios, with_entries
@@ -54,5 +54,6 @@ __all__ = [
     "paired_sums", "pareto_front", "peak_excess", "planned_pairs", "questions", "rank_test", "recovery_time",
     "reference_curve", "references", "regret_against_fixed", "regret_against_regimes", "return_time", "seen_from",
     "settled_level", "skill", "skill_along", "skill_test", "skill_within", "stretch_length", "stretch_sums", "thin",
-    "totals", "turned", "unbeaten", "verdicts", "verdicts_of", "verdicts_over", "win_tie_loss", "with_entries",
+    "totals", "tuned_pairs", "turned", "unbeaten", "verdicts", "verdicts_of", "verdicts_over", "win_tie_loss",
+    "with_entries",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.entries import as_untuned, is_tuned
 from bench.analysis.verdicts import seen_from
 from bench.results.record import PluginRecord
 
@@ -54,6 +55,19 @@ def planned_pairs(entries: pd.DataFrame, questions: Sequence[Question]) -> list[
         if first["strategy"] == question.one
         and (second := _counterpart(first, [row for row in known if row["strategy"] == question.other])) is not None
     ]
+
+
+def tuned_pairs(entries: pd.DataFrame) -> list[tuple[str, str]]:
+    """Each entry that was tuned, with the same as it is without: columns as `planned_pairs` takes them."""
+    known: list[dict[Any, Any]] = entries.to_dict("records")
+    plain = {(row["strategy"], row["base"], row["strategy_config"]): row["entry"] for row in known}
+    pairs = []
+    for row, tuned in zip(known, is_tuned(entries["strategy_config"]), strict=True):
+        if tuned:
+            base = row["base"].removesuffix(" (tuned)")
+            other = plain.get((row["strategy"], base, as_untuned(row["strategy_config"])))
+            pairs += [(row["entry"], other)] if other else []
+    return pairs
 
 
 def ablations(entries: pd.DataFrame, pairs: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:

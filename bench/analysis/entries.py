@@ -10,6 +10,8 @@ from bench.contracts.protocol import Protocol
 
 PROTOCOL = ["lookback", "horizon", "stride", "block", "label_every", "warm_start"]
 LABELS = ["labels", "label_rate", "label_seed", "delay"]  # optional columns that distinguish protocols
+TUNED = {"": "tuned"}
+"""Among options in JSON: they were chosen by ``bench tune``, and may be others on each dataset."""
 PLAIN = {  # every label, as early as possible
     column: Protocol.model_fields[column].default for column in ("label_every", *LABELS)
 }
@@ -23,7 +25,8 @@ def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         runs: As `bench.load_results` gives it. The text columns ``dataset_options``, ``fingerprint`` and
-            ``forecaster_options`` make more runs unequal where they are there.
+            ``forecaster_options`` make more runs unequal where they are there. `TUNED` among the options of a strategy
+            makes another entry, among those of a forecaster another base.
 
     Returns:
         The same rows with the columns ``scenario``, ``entry``, ``base`` (the forecaster with its options, or
@@ -34,12 +37,24 @@ def with_entries(runs: pd.DataFrame) -> pd.DataFrame:
     runs = runs.copy()
     runs["protocol_label"] = _protocol_labels(runs)
     runs["scenario"] = shortest_names(scenario_parts(runs))
-    runs["base"] = _bases(runs)
+    tuned = is_tuned(runs["forecaster_options"]) if "forecaster_options" in runs else runs["strategy"].isna()
+    base = _bases(_as_untuned(runs, tuned))
+    runs["base"] = base + tuned.map({True: " (tuned)", False: ""})
     entry = runs["strategy"] + options_text(runs["strategy_config"])
-    if runs.loc[runs["base"] != "none", "base"].nunique() > 1:
-        entry += (" + " + runs["base"]).where(runs["base"] != "none", "")
+    if base[base != "none"].nunique() > 1:
+        entry += (" + " + base).where(base != "none", "")
     runs["entry"] = entry
     return runs
+
+
+def is_tuned(options: pd.Series) -> pd.Series:
+    """Booleans: options in JSON that ``bench tune`` chose."""
+    return options.str.contains(json.dumps(TUNED)[1:-1], regex=False)
+
+
+def as_untuned(options: str) -> str:
+    """Options in JSON as they are without tuning."""
+    return json.dumps({key: value for key, value in json.loads(options).items() if key}, sort_keys=True)
 
 
 def leaky_scenarios(runs: pd.DataFrame) -> set[str]:
@@ -92,7 +107,8 @@ def _options(text: str) -> str:
     values: dict[str, object] = json.loads(text) if text else {}
     if not values:
         return ""
-    pairs = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items())
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    pairs = (f"{key}={text}" if key else text for key, text in texts.items())
     return f" ({', '.join(pairs)})"
 
 
@@ -137,6 +153,14 @@ def _bases(runs: pd.DataFrame) -> pd.Series:
     if "forecaster_options" in runs:
         parts["options"] = options_text(runs["forecaster_options"])
     return shortest_names(parts).where(runs["forecaster"] != "none", "none")
+
+
+def _as_untuned(runs: pd.DataFrame, tuned: pd.Series) -> pd.DataFrame:
+    """The runs with their forecasters' options as these are without tuning."""
+    if not tuned.any():
+        return runs
+    texts = runs.loc[tuned, "forecaster_options"].map(as_untuned)
+    return runs.assign(forecaster_options=runs["forecaster_options"].where(~tuned, texts))
 
 
 def shortest_names(parts: pd.DataFrame) -> pd.Series:

@@ -64,9 +64,10 @@ def reference_mse(runs: pd.DataFrame, reference: str) -> pd.Series:
 def reference_base(bases: Iterable[str], base: str) -> str | None:
     """Which of the reference's forecasters ``bases`` (``none`` if it needs none) serves entries on forecaster ``base``.
 
-    The same one, or else ``none``; an entry without a forecaster takes the first. None if nothing fits.
+    The same one, or else ``none``; an entry without a forecaster takes the first, one that was not tuned before others.
+    None if nothing fits.
     """
-    found = list(dict.fromkeys(bases))
+    found = sorted(dict.fromkeys(bases), key=lambda name: name.endswith("tuned)"))
     if base in found:
         return base
     if "none" in found:

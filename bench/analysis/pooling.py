@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis.entries import with_entries
+from bench.analysis.entries import is_tuned, with_entries
 from bench.analysis.leaderboard import leaderboard
 
 
@@ -37,7 +37,8 @@ def pool(runs: pd.DataFrame) -> Pool:
     runs = runs.assign(bad=runs["status"] != "ok").sort_values(["bad", "source"], kind="stable")
     ok = runs[~runs["bad"]]
     differing = ok.groupby("run_id", sort=True)["mse"].nunique()
-    once = runs.drop_duplicates("run_id").drop(columns="bad")
+    runs = runs.assign(tuned=is_tuned(runs["strategy_config"]))  # one run may be of two entries
+    once = runs.drop_duplicates(["run_id", "tuned"]).drop(columns=["bad", "tuned"])
     named = with_entries(once.sort_index())
     named["entry"] += _versions(named)
     newest_last = named.sort_values("started", kind="stable")

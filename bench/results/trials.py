@@ -1,4 +1,4 @@
-"""The trials of a sweep: which run stands for which point of the grid, and what became of it."""
+"""Trials of options: which run stands for which point of a grid or design, and what became of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from bench.results.plain import JSON_BYTES, read_file
 from bench.results.record import Part
-from bench.results.store import SWEEP, Store
+from bench.results.store import TRIALS, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,14 +21,15 @@ NONE = "none"  # in a grid, the text for an option that is left unset, where uns
 
 
 class Trial(Part):
-    """One run of a sweep, as the sweep's ``runs.json`` describes it."""
+    """One run on validation rows, as the ``runs.json`` of trials describes it."""
 
-    strategy: str  # name, with the options that the experiment gives it whatever the grid says
+    strategy: str  # name, with the options that the experiment gives it whatever is tried
     forecaster: str  # name with options; ``none`` if the strategy adapts none
     dataset: str  # name with options
     protocol: str  # in one line
     seed: int  # of the run
-    point: dict[str, Any]  # the grid's options and their values
+    point: dict[str, Any]  # the options that are tried, and their values
+    is_default: bool = False  # whether all options are as the experiment has them
 
     @property
     def group(self) -> tuple[str, str, str, str]:
@@ -42,22 +43,24 @@ class Served(Part):
     group: tuple[str, str, str, str]  # as `Trial.group` has it
     strategy_options: dict[str, Any]  # the strategy's options apart from what was chosen
     forecaster_options: dict[str, Any]
+    tunes_forecaster: bool = False  # whether the forecaster's options were tried too
+    is_default: bool = False  # whether what was chosen is what the experiment has anyway
 
 
 SERVED_RUNS = TypeAdapter(dict[str, Served])
 
 
 def read_served(results_folder: Path) -> dict[str, Served]:
-    """Runs over the stream with chosen options, by run id, from ``results/<experiment>``; empty without a sweep."""
+    """Runs over the stream with chosen options, by run id, from ``results/<experiment>``; empty without any."""
     try:
-        return SERVED_RUNS.validate_json(read_file(results_folder / SWEEP / SERVED, results_folder, JSON_BYTES))
+        return SERVED_RUNS.validate_json(read_file(results_folder / TRIALS / SERVED, results_folder, JSON_BYTES))
     except (OSError, ValueError):
         return {}
 
 
 def listed_trials(results_folder: Path) -> dict[str, Trial]:
-    """Trials of an experiment's sweep by run id, in the order of its grid; other entries are left out."""
-    manifest = Store(results_folder / SWEEP).read_manifest()
+    """Trials of an experiment by run id, in the order of its grid or design; other entries are left out."""
+    manifest = Store(results_folder / TRIALS).read_manifest()
     return {run_id: trial for run_id, cell in manifest.items() if (trial := _trial(cell)) is not None}
 
 
@@ -73,19 +76,21 @@ def read_trials(results_folder: Path) -> pd.DataFrame:
 
     Returns:
         Columns ``strategy, forecaster, dataset, protocol, point`` (a JSON object), ``seed, status, reason, val_mse``
-        (NaN unless ``ok``), ``seconds, run_id``.
+        (NaN unless ``ok``), ``windows`` (that were served), ``is_default, seconds, run_id``.
     """
     import pandas as pd
 
     columns = ["strategy", "forecaster", "dataset", "protocol", "point", "seed", "status", "reason", "val_mse"]
-    store, rows = Store(results_folder / SWEEP), []
+    store, rows = Store(results_folder / TRIALS), []
     for run_id, trial in listed_trials(results_folder).items():
         if (record := store.read(run_id)) is None:
             continue
         val_mse = float("nan") if record.val_mse is None else record.val_mse
         outcome = [json.dumps(trial.point), trial.seed, record.status, record.reason, val_mse]
-        rows.append([*trial.group, *outcome, record.seconds, run_id])
-    return pd.DataFrame(rows, columns=[*columns, "seconds", "run_id"])
+        first, end, _ = record.dataset.borders
+        windows = len(record.protocol.origins(first, end))
+        rows.append([*trial.group, *outcome, windows, trial.is_default, record.seconds, run_id])
+    return pd.DataFrame(rows, columns=[*columns, "windows", "is_default", "seconds", "run_id"])
 
 
 def point_text(values: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run import RunPaths, execute, load_series
 from bench.evaluation.run_spec import RunSpec, earlier_run_id, run_id, run_id_of_path
 from bench.execution.experiment import Experiment, expand, filtered
-from bench.execution.sweep.sweep import plan
+from bench.execution.tune.tuning import plan
 from bench.report import write_report
 from bench.results.merging import merge
 from bench.results.record import DatasetRecord
@@ -73,6 +73,9 @@ def experiment(
     return build(Experiment, values | {"engine": "inline", "timing_blocks": 0} | more, "test")
 
 
+RIDGES = {"sampler": "grid", "grid": {"rls.ridge": [1.0, 2.0]}}
+
+
 @pytest.mark.usefixtures("registries")
 def test_a_file_is_one_dataset_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -82,7 +85,7 @@ def test_a_file_is_one_dataset_however_it_is_written(tmp_path: Path, monkeypatch
     runs = expand(experiment(*family), "cpu")
     assert len(runs) == 2
     assert {run.shown for run in runs} == {"Waves"}
-    grid = plan(experiment(*family), {"rls.ridge": [1.0, 2.0]}, "cpu")
+    grid = plan(experiment(*family, tune=RIDGES), "cpu")
     assert {search.title for search in grid} == {"Waves"}
     assert sum(len(search.trials) for search in grid) == 2
     kept = filtered(experiment({"name": "csv:waves.csv", "horizon": 2}), datasets=[f"csv:{tmp_path}/link.csv"])
@@ -99,7 +102,7 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.Mo
     shown = {run.shown for run in runs}
     assert len(shown) == 3
     assert all(name.startswith("csv:waves.csv [") and "/" not in name for name in shown)
-    searches = plan(experiment("csv:0/waves.csv", "csv:1/waves.csv"), {"rls.ridge": [1.0, 2.0]}, "cpu")
+    searches = plan(experiment("csv:0/waves.csv", "csv:1/waves.csv", tune=RIDGES), "cpu")
     assert len({search.title for search in searches}) == 2
     same = {"name": "csv:0/waves.csv", "targets": ["a"]}
     assert {run.shown for run in expand(experiment("csv:0/waves.csv", same), "cpu")} == {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench import BenchError, StrategyConfig, register_strategy
 from bench.contracts.strategy import Strategy
 from bench.evaluation.run_spec import Choice, Pair, forecaster_config, strategy_config
-from bench.execution.sweep.grid import Axis, axes_of, parse_grid, points_of
+from bench.execution.tune.grid import Axis, axes_of, parse_grid, points_of
 from bench.results.trials import value_text
 
 pytestmark = pytest.mark.usefixtures("registries")

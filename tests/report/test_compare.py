@@ -21,7 +21,7 @@ from bench.report.compare.loading import compare
 from bench.report.render.numbers import MINUS, NONE
 from bench.results.record import DatasetRecord, Errors, PluginRecord, Record, StepTimes, Timing
 from bench.results.run_key import key_of_record
-from bench.results.store import ORIGINS, RECORD, SWEEP, Store
+from bench.results.store import ORIGINS, RECORD, TRIALS, Store
 
 from ..conftest import Bench, Ran
 
@@ -273,11 +273,11 @@ def test_experiments_of_two_roots_are_matched_by_name(tmp_path: Path, bench: Ben
     assert summary(bench("compare", "old/one", "new/three"), 1).endswith("0 slower, 1 higher (not tested)")
 
 
-def test_what_a_sweep_tried_is_passed_over(tmp_path: Path, a: Path, b: Path, bench: Bench) -> None:
+def test_what_tuning_tried_is_passed_over(tmp_path: Path, a: Path, b: Path, bench: Bench) -> None:
     for root, experiment in (("old", a), ("new", b)):
         (tmp_path / root).mkdir()
         experiment.rename(tmp_path / root / "e")
-    write(tmp_path / "new" / "swept" / SWEEP)
+    write(tmp_path / "new" / "swept" / TRIALS)
     assert summary(bench("compare", "old", "new"), 0) == "4 runs compared: 0 worse, 0 slower"
 
 

@@ -25,7 +25,7 @@ from bench.results.maintenance import check
 from bench.results.owner import machine
 from bench.results.provenance import CODE
 from bench.results.record import Record
-from bench.results.store import CHOSEN, FORECASTS, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, TRACE, Store
+from bench.results.store import CHOSEN, FORECASTS, MANIFEST, ORIGINS, RECORD, TIMING, TRACE, TRIALS, Store
 from bench.results.trials import SERVED, Trial
 
 from ..conftest import Bench
@@ -42,7 +42,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, fakes: Any) -> Path:
     store = fakes.write_results(here / "default", [fakes.Scenario(origins=20)], strategies, 2)
     cells = {r.run_id: json.dumps([r.strategy.name, {}, None, r.dataset.name, {}, {}, r.seed]) for r in store.records()}
     store.write_manifest(cells, keep=False)
-    swept = Store(store.folder / SWEEP)
+    swept = Store(store.folder / TRIALS)
     swept.write(fakes.record(fakes.strategies[0], fakes.Scenario(), 0, run_id="trial", val_mse=0.5), {})
     swept.write_manifest({"trial": TRIAL.model_dump_json()}, keep=False)
     (swept.folder / SERVED).write_text("{}")
@@ -147,7 +147,7 @@ def test_a_missing_run_is_told_of_by_every_command(store: Store, bench: Bench) -
 def test_results_of_which_only_the_list_is_left_are_found(store: Store, bench: Bench) -> None:
     for run_id in store.run_ids():
         shutil.rmtree(store.folder / run_id)
-    shutil.rmtree(store.folder / SWEEP)
+    shutil.rmtree(store.folder / TRIALS)
     ran = bench("results", "check")
     assert ran.status == 1
     assert ran.out.count("is listed in runs.json, and is not there") == 4
@@ -157,13 +157,13 @@ def test_results_of_which_only_the_list_is_left_are_found(store: Store, bench: B
 BESIDE = {
     MANIFEST: f"default/{MANIFEST}",
     TIMING: f"default/RUN/{TIMING}",
-    "trials": f"default/{SWEEP}/{MANIFEST}",
-    SERVED: f"default/{SWEEP}/{SERVED}",
-    "trial": f"default/{SWEEP}/trial/{RECORD}",
+    "trials": f"default/{TRIALS}/{MANIFEST}",
+    SERVED: f"default/{TRIALS}/{SERVED}",
+    "trial": f"default/{TRIALS}/trial/{RECORD}",
     "change points": f"default/{CHANGE_POINTS}/FINGERPRINT.json",
     "audit": f"{AUDITS}/AUDIT",
     "code": f"{CODE}/0123456789abcdef.json",
-    "chosen": f"default/{SWEEP}/{CHOSEN}/d.toml",
+    "chosen": f"default/{TRIALS}/{CHOSEN}/d.toml",
     "throughput": "throughput/t.json",
 }
 FORMS = {

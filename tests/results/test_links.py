@@ -18,7 +18,7 @@ from bench.results.audit import AUDITS
 from bench.results.benchmark_files import THROUGHPUT
 from bench.results.disk import CHANGE_POINTS, WORK, sweep
 from bench.results.plain import DEEPEST, NotPlainError, read_file, remove, strangers
-from bench.results.store import CHOSEN, DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, Store
+from bench.results.store import CHOSEN, DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, TIMING, TRIALS, Store
 from bench.results.trials import SERVED, Trial
 
 from ..conftest import Bench
@@ -89,7 +89,7 @@ def outside(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of a small experiment and its sweep, with everything that results can hold."""
+    """Results of a small experiment and its trials, with everything that results can hold."""
     return tmp_path_factory.mktemp("prepared")
 
 
@@ -102,7 +102,7 @@ def results(tiny: Path, bench: Bench, prepared: Path, monkeypatch: pytest.Monkey
     if not (prepared / "results").exists():
         bench("run", tiny)
         store = Store(here / "tiny")
-        swept = Store(store.folder / SWEEP)
+        swept = Store(store.folder / TRIALS)
         swept.write(record("trial", experiment="tiny"), FRAMES)
         for name in (f"{CHOSEN}/d.toml", SERVED):
             (swept.folder / name).parent.mkdir(exist_ok=True)
@@ -145,9 +145,9 @@ OTHERS = {
     f"tiny/.progress/{GONE}": "folder",
     f"tiny/{DAMAGED}/old": "folder",
     f"tiny/{CHANGE_POINTS}": "folder",
-    f"tiny/{SWEEP}/{CHOSEN}": "folder",
-    f"tiny/{SWEEP}/{SERVED}": "file",
-    f"tiny/{SWEEP}/trial": "folder",
+    f"tiny/{TRIALS}/{CHOSEN}": "folder",
+    f"tiny/{TRIALS}/{SERVED}": "file",
+    f"tiny/{TRIALS}/trial": "folder",
     "tiny/unlisted": "folder",
     f"tiny/RUN/{TIMING}": "file",
     f"tiny/RUN/{LOG}": "file",

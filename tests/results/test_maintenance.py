@@ -19,7 +19,7 @@ from bench.results.disk import CHANGE_POINTS
 from bench.results.maintenance import check, export, prune
 from bench.results.merging import merge
 from bench.results.owner import ABANDONED_S, process_name
-from bench.results.store import CHOSEN, DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, SWEEP, TIMING, Store
+from bench.results.store import CHOSEN, DAMAGED, FORECASTS, LOG, MANIFEST, ORIGINS, RECORD, TIMING, TRIALS, Store
 
 from ..conftest import Bench
 from ..results.test_store import ERRORS, FRAMES, record, spoil, timing
@@ -43,7 +43,7 @@ def test_good_results_have_no_findings(tmp_path: Path) -> None:
     store = filled(tmp_path, "a", "b")
     store.write_timing("a", timing(alone=True))
     (store.folder / "b" / LOG).write_text("hello")
-    Store(store.folder / SWEEP).write(record("t"), {})
+    Store(store.folder / TRIALS).write(record("t"), {})
     assert check(tmp_path) == []
     assert check(store.folder) == []
 
@@ -62,7 +62,7 @@ def test_change_points_that_are_kept_are_not_stray_however_old_they_are(tmp_path
 
 def test_everything_damaged_or_stray_is_named(tmp_path: Path, bench: Bench) -> None:
     store = filled(tmp_path / "results", "bit", "gone", "json", "timing", "stray", "good")
-    tried = Store(store.folder / SWEEP)
+    tried = Store(store.folder / TRIALS)
     tried.write(record("trial"), {})
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as ended:
         left = store.folder / ".tmp" / f"{process_name(ended.pid)}-0123456789ab"
@@ -107,7 +107,7 @@ def test_merged_results_are_as_if_run_in_one_place(tmp_path: Path, bench: Bench)
     a, b = filled(tmp_path / "a", "r1", "both"), filled(tmp_path / "b", "r2")
     b.write(record("both", seconds=9.0, environment={"device": "cpu"}), FRAMES)
     b.write_timing("both", timing(alone=True))
-    Store(b.folder / SWEEP).write(record("trial"), {})
+    Store(b.folder / TRIALS).write(record("trial"), {})
     (tmp_path / "b" / AUDITS).mkdir()
     (tmp_path / "b" / AUDITS / "rls-1.json").write_text("{}")
     before = content(tmp_path)
@@ -118,7 +118,7 @@ def test_merged_results_are_as_if_run_in_one_place(tmp_path: Path, bench: Bench)
     assert merged.run_ids() == ["r1", "both", "r2"]
     assert [read.seconds for read in merged.records()] == [1.5, 1.5, 1.5]
     assert merged.read_timing("both") is not None
-    assert Store(merged.folder / SWEEP).found() == ["trial"]
+    assert Store(merged.folder / TRIALS).found() == ["trial"]
     assert (tmp_path / "c" / AUDITS / "rls-1.json").is_file()
     assert {name: data for name, data in content(tmp_path).items() if not name.startswith("c/")} == before
     assert check(merged.folder) == []
@@ -184,8 +184,8 @@ def test_what_no_report_is_about_is_pruned(tmp_path: Path, bench: Bench) -> None
     assert list((store.folder / DAMAGED).iterdir()) == []
 
 
-def test_what_a_sweep_chose_is_no_run(tmp_path: Path) -> None:
-    swept = Store(filled(tmp_path / "results", "a").folder / SWEEP)
+def test_what_tuning_chose_is_no_run(tmp_path: Path) -> None:
+    swept = Store(filled(tmp_path / "results", "a").folder / TRIALS)
     swept.write(record("trial"), {})
     swept.write_manifest({"trial": "{}"}, keep=False)
     (swept.folder / CHOSEN).mkdir()
@@ -195,7 +195,7 @@ def test_what_a_sweep_chose_is_no_run(tmp_path: Path) -> None:
     merged = merge([tmp_path / "results"], tmp_path / "merged")
     assert (merged.taken, merged.damaged) == (2, [])
     for results in ("results", "merged"):
-        assert (tmp_path / results / "e" / SWEEP / CHOSEN / "d.toml").read_text() == "seeds = [0]"
+        assert (tmp_path / results / "e" / TRIALS / CHOSEN / "d.toml").read_text() == "seeds = [0]"
 
 
 def test_nothing_is_pruned_where_no_list_says_what_counts(tmp_path: Path) -> None:

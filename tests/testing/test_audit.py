@@ -200,8 +200,8 @@ def test_who_has_no_result_is_not_audited(tiny: Path, bench: Bench, write: Write
     assert set(audits(tiny)) == {"persistence", "rls"}
 
 
-def test_a_sweep_audits_what_serves_the_stream(tiny: Path, bench: Bench) -> None:
-    words = ("sweep", tiny, "--grid", "rls.ridge=0.1,10.0", "--strategy", "rls")
+def test_tuning_audits_what_serves_the_stream(tiny: Path, bench: Bench) -> None:
+    words = ("tune", tiny, "--grid", "rls.ridge=0.1,10.0", "--strategy", "rls")
     assert bench(*words, "--no-serve").status == 0
     assert audits(tiny) == {}
     assert bench(*words).status == 0

@@ -136,7 +136,7 @@ def _read(path: Path, place: str) -> Side:
 
 
 def _experiments(path: Path) -> list[Path]:
-    """Folders of experiments with runs over a stream: those of a sweep have no errors to compare."""
+    """Folders of experiments with runs over a stream: trials of options have no errors to compare."""
     try:
         found = experiments_in(path)
     except BenchError:

@@ -92,7 +92,7 @@ def read_pooled(places: Sequence[str]) -> Pooled:
     """Read and pool what several places hold.
 
     Args:
-        places: Folders of experiments, or folders of several of those. What a sweep tried is left out.
+        places: Folders of experiments, or folders of several of those. What tuning tried is left out.
 
     Raises:
         BenchError: One of them holds no results.
@@ -131,7 +131,7 @@ def _experiments(place: str) -> list[tuple[str, Path]]:
         raise BenchError(f"{place}: no such folder. Name folders of results, such as results or results/default.")
     folders = [folder for folder in experiments_in(path) if Store(folder).run_ids()]
     if not folders:
-        raise BenchError(f"{place}: a sweep without served runs. There is nothing to rank before bench sweep serves.")
+        raise BenchError(f"{place}: trials without served runs. There is nothing to rank before bench tune serves.")
     return [(place if folder == path else f"{place.rstrip('/')}/{folder.name}", folder) for folder in folders]
 
 

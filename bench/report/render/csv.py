@@ -12,6 +12,7 @@ from bench.report.view.comparisons import (
     cost_of,
     part_ablations,
     skill_table,
+    tuned_beside_default,
     verdict_table,
 )
 from bench.report.view.detail import label_errors
@@ -20,8 +21,8 @@ from bench.report.view.error_parts import by_channel, by_lead
 from bench.report.view.labels import gains_from_labels, worth_of_labels
 from bench.report.view.loaded import Results
 from bench.report.view.rankings import rank_entries, skill_over_datasets
-from bench.report.view.sweeps import Sweeps
 from bench.report.view.training import trainings
+from bench.report.view.tuning import Tuning
 from bench.report.view.when import around_drifts
 from bench.results.csv_text import write_frames
 
@@ -30,18 +31,18 @@ def write_tables(results: Results, folder: Path) -> None:
     """Write every table that has rows.
 
     They are ``runs``, ``leaderboard``, ``overall``, ``pairs``, ``ranks``, ``rank_pairs``, ``win_tie_loss``,
-    ``label_curves``, ``label_worth``, ``label_gains``, ``skill``, ``skill_over_datasets``, ``ablations``, ``trace``,
-    ``cost``, ``drifts``, ``by_channel``, ``by_lead``, ``training``, ``problems``, ``diverged``; and of drifts
-    whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``, ``drift_return``, ``drift_regret``.
+    ``label_curves``, ``label_worth``, ``label_gains``, ``skill``, ``skill_over_datasets``, ``ablations``, ``tuned``,
+    ``trace``, ``cost``, ``drifts``, ``by_channel``, ``by_lead``, ``training``, ``problems``, ``diverged``; and of
+    drifts whose truth is known ``drift_worth``, ``drift_cost``, ``drift_recovery``, ``drift_return``, ``drift_regret``.
 
     Numbers have eight digits, so that the same records give the same bytes.
     """
     write_frames(_frames(results), folder)
 
 
-def write_sweeps(sweeps: Sweeps, folder: Path) -> None:
-    """Write ``sweep.csv``, a row for each point, and ``sweep_runs.csv``, one for each run."""
-    write_frames({"sweep": sweeps.table, "sweep_runs": sweeps.trials.drop(columns=["seconds"])}, folder)
+def write_tuning(tuning: Tuning, folder: Path) -> None:
+    """Write ``tuning.csv``, a row for each trial, and ``tuning_runs.csv``, one for each run of it."""
+    write_frames({"tuning": tuning.table, "tuning_runs": tuning.trials.drop(columns=["seconds"])}, folder)
 
 
 def _frames(results: Results) -> dict[str, pd.DataFrame]:
@@ -62,6 +63,7 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "skill": skill_table(results),
         "skill_over_datasets": skill_over_datasets(results),
         "ablations": part_ablations(results),
+        "tuned": tuned_beside_default(results),
         "trace": results.traces,
         "cost": cost_of(results),
         "drifts": around_drifts(results),

@@ -18,7 +18,7 @@ WHAT = ["entry", "scenario", "status", "reason"]
 COLUMNS = ["scenario", "entry", "seed", "status", "reason", "run_id"]
 
 
-@register_section("problems", after="sweeps", in_html=False)
+@register_section("problems", after="tuning", in_html=False)
 def problems(results: Results) -> list[Block]:
     """Failed, skipped and lost runs and audits with their reasons, and runs that were left out."""
     rows = problem_rows(results)

@@ -35,7 +35,7 @@ def question(results: Results) -> list[Block]:
     runs = results.runs
     size = (
         f"{count(runs['entry'].nunique(), 'strategy', 'strategies')}, {count(runs['dataset'].nunique(), 'dataset')}, "
-        f"{count(runs['seed'].nunique(), 'seed')}: {count(len(runs), 'run')}."
+        f"{count(runs['seed'].nunique(), 'seed')}: {count(runs['run_id'].nunique(), 'run')}."
     )
     seen = "none saw a row before its time"
     if results.lost:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from bench.analysis import (
@@ -10,13 +12,18 @@ from bench.analysis import (
     cost_table,
     planned_pairs,
     references,
+    seen_from,
+    tuned_pairs,
     turned,
     unbeaten,
     verdicts,
     verdicts_of,
 )
+from bench.analysis.entries import is_tuned
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
+from bench.analysis.tuning import GROUP
 from bench.report.view.loaded import Results, derived
+from bench.results.trials import read_served
 
 ENTRY = ["entry", "strategy", "base", "strategy_config"]
 REFERENCES = (FROZEN, PERSISTENCE)
@@ -49,7 +56,7 @@ def verdict_table(results: Results) -> pd.DataFrame:
 def _verdicts(results: Results, scenario: str) -> pd.DataFrame:
     entries = _ranked(results, scenario)
     stretch = results.stretch(scenario) if len(entries) else 1
-    planned = [(one, other) for _, one, other in planned_pairs(entries, results.questions)]
+    planned = [*tuned_pairs(entries), *((one, other) for _, one, other in planned_pairs(entries, results.questions))]
     return verdicts_of(entries, results.errors_by_seed(scenario), stretch, planned)
 
 
@@ -81,6 +88,41 @@ def against_best(results: Results, scenario: str) -> pd.DataFrame:
 def not_worse(results: Results, scenario: str) -> list[str]:
     """The ranked entries that no other one is significantly better than, in the order of the leaderboard."""
     return unbeaten(verdicts_on(results, scenario), _ranked(results, scenario)["entry"].tolist())
+
+
+@derived
+def tuned_beside_default(results: Results) -> pd.DataFrame:
+    """Each entry that was tuned beside the same with the options as they were.
+
+    Returns:
+        Columns ``scenario, entry, trials``, ``chosen`` (options, JSON), ``val_mse_default, val_mse_tuned,
+        mse_default, mse_tuned``, ``prefers`` (what the stream prefers: ``tuned``, ``defaults``, or nothing where they
+        are the same), and those of a verdict on the tuned one.
+    """
+    tuning, rows = results.tuning, list[dict[str, Any]]()
+    if tuning is None:
+        return pd.DataFrame()
+    groups: dict[Any, pd.DataFrame] = dict(iter(tuning.table.groupby(GROUP, sort=False)))
+    served = {run_id: groups.get(one.group) for run_id, one in read_served(results.store.folder).items()}
+    for scenario in results.scenarios:
+        entries, board = _ranked(results, scenario), results.board_of(scenario).set_index("entry")
+        runs = results.ok[(results.ok["scenario"] == scenario) & is_tuned(results.ok["strategy_config"])]
+        first = dict(zip(runs["entry"], runs["run_id"], strict=True))
+        for entry, other in tuned_pairs(entries):
+            tried = served.get(first[entry])
+            if tried is None or not tried["chosen"].any():
+                continue
+            chosen, seen = tried[tried["chosen"]].iloc[0], seen_from(verdicts_on(results, scenario), entry)
+            mse = {"default": board["mse"][other], "tuned": board["mse"][entry]}
+            row = {"scenario": scenario, "entry": entry, "trials": len(tried), "chosen": chosen["point"]}
+            row |= {f"val_mse_{which}": board["val_mse"][name] for which, name in zip(mse, (other, entry), strict=True)}
+            row |= {f"mse_{which}": value for which, value in mse.items()}
+            row["prefers"] = "tuned" if mse["tuned"] < mse["default"] else "defaults"
+            row["prefers"] = "" if mse["tuned"] == mse["default"] else row["prefers"]
+            verdict = seen[seen["other"] == other].iloc[:1]
+            if len(verdict):
+                rows.append({**row, **verdict.drop(columns=["one", "scenario"]).iloc[0]})
+    return pd.DataFrame(rows)
 
 
 @derived

@@ -14,9 +14,9 @@ from bench.analysis import Question, leaderboard, overall, questions, stretch_le
 from bench.analysis.estimated_drift import read_drifts
 from bench.contracts.protocol import Protocol
 from bench.report.view.origin_errors import OriginErrors, read_origin_errors
-from bench.report.view.sweeps import Sweeps
 from bench.report.view.throughput import Throughput
 from bench.report.view.traces import read_traces
+from bench.report.view.tuning import Tuning
 from bench.results.audit import Audit
 from bench.results.disk import CHANGE_POINTS
 from bench.results.frame import MetricColumn, metric_columns, shown_metrics
@@ -59,7 +59,7 @@ class Results:
         audits: What the leak canary said of each run's strategy, by run id; those without one are left out.
         replaced: Runs left out because a later one took their place.
         lost: Runs that the experiment lists, and that are in no table, as nothing whole is there of them.
-        sweeps: Its sweep, if it has one.
+        tuning: Its trials of options, if it has any.
         throughput: What `make throughput` left, if anything.
         page: Scenarios that the page at hand is about; empty on the report's own.
         draws: Whether the page at hand has figures.
@@ -73,7 +73,7 @@ class Results:
     audits: dict[str, Audit]
     replaced: int
     lost: tuple[Lost, ...]
-    sweeps: Sweeps | None = None
+    tuning: Tuning | None = None
     throughput: Throughput | None = None
     page: tuple[str, ...] = ()
     draws: bool = True

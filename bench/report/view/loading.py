@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import latest
+from bench.analysis.entries import TUNED
 from bench.contracts.errors import BenchError
 from bench.report.view.loaded import Lost, Results
 from bench.results.audit import audits_beside
@@ -45,8 +46,8 @@ def read_results(
     runs = tidy(records, timings, audits, metrics)
     runs = runs.set_index("run_id").loc[list(records)].reset_index()  # the experiment's own order
     more = pd.DataFrame([details(records[run_id]) for run_id in runs["run_id"]])
-    _name_chosen(runs, more, read_served(folder))
-    current = latest(pd.concat([runs, more], axis=1))
+    runs = _with_tuned(pd.concat([runs, more], axis=1), read_served(folder))
+    current = latest(runs)
     kept = {run_id: records[run_id] for run_id in current["run_id"]}
     return Results(
         store=store,
@@ -90,13 +91,24 @@ REASONS = {
 }
 
 
-def _name_chosen(runs: pd.DataFrame, details: pd.DataFrame, served: dict[str, Served]) -> None:
-    """What a sweep chose is one entry, though the options that it chose differ from dataset to dataset."""
-    for row, run_id in enumerate(runs["run_id"]):
-        if run_id in served:
-            options = served[run_id].strategy_options | {"options": "chosen"}
-            runs.loc[row, "strategy_config"] = json.dumps(options)
-            details.loc[row, "forecaster_options"] = json.dumps(served[run_id].forecaster_options)
+def _with_tuned(runs: pd.DataFrame, served: dict[str, Served]) -> pd.DataFrame:
+    """What tuning chose is one entry, though the options that it chose differ from dataset to dataset.
+
+    A run with the experiment's own options that were chosen too has two rows, one in each entry.
+    """
+    tuned = runs[runs["run_id"].isin(list(served))]
+    if tuned.empty:
+        return runs
+    found = [served[run_id] for run_id in tuned["run_id"]]
+    texts = {
+        "strategy_config": [json.dumps(one.strategy_options | TUNED, sort_keys=True) for one in found],
+        "forecaster_options": [
+            json.dumps(one.forecaster_options | (TUNED if one.tunes_forecaster else {}), sort_keys=True) if text else ""
+            for one, text in zip(found, tuned["forecaster_options"], strict=True)
+        ],
+    }
+    others = [run_id not in served or served[run_id].is_default for run_id in runs["run_id"]]
+    return pd.concat([runs[others], tuned.assign(**texts)], ignore_index=True)
 
 
 def details(record: Record) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a sweep comes to: means over seeds, the choice, each option on its own."""
+"""What trials come to: means over seeds, the choice, each option on its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.sweeps import best_by_option, grid_table, spread_options
+from bench.analysis.tuning import best_by_option, grid_table, spread_options
 
 
 def trial(point: dict[str, Any], seed: int, val_mse: float, **changes: Any) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_the_choice_is_the_lowest_mean_of_the_whole_points(values: list[tuple[fl
     assert found.loc[found["chosen"], "point"].tolist() == expected
 
 
-def test_an_empty_sweep() -> None:
+def test_no_trials() -> None:
     columns = list(trial({}, 0, 0.0))
     assert grid_table(pd.DataFrame(columns=columns)).empty
 

@@ -1,4 +1,4 @@
-"""What a sweep chose, written down as experiments that are ready to run."""
+"""What tuning chose, written down as experiments that are ready to run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from bench.evaluation.run_spec import Choice, Pair
 from bench.execution.experiment import Experiment, stated_options
-from bench.execution.sweep.toml_text import toml_lines
+from bench.execution.tune.toml_text import toml_lines
 from bench.results.disk import replace_whole, slug
 from bench.results.plain import make_folder, remove
 
-NOTE = "# Chosen on the validation rows by bench sweep."
+NOTE = "# Chosen on the validation rows by bench tune."
 
 
 def write_snippets(
@@ -73,7 +73,7 @@ def _experiment(
     experiment: Experiment, dataset: str | dict[str, Any], forecaster: Choice | None, strategies: Iterable[Choice]
 ) -> str:
     values = {
-        "name": f"{experiment.name}-chosen",
+        "name": f"{experiment.name}-tuned",
         "protocol": experiment.protocol,
         "strategies": [_table(strategy) for strategy in strategies],
         "forecasters": [_table(forecaster)] if forecaster else [],

@@ -1,4 +1,4 @@
-"""A sweep as the report sees it: its trials, and what was chosen."""
+"""Trials of options as the report sees them, and what was chosen."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.analysis.sweeps import GROUP, grid_table
+from bench.analysis.tuning import GROUP, grid_table
 from bench.results.plain import JSON_BYTES, is_file, is_folder, read_file
-from bench.results.store import CHOSEN, SWEEP
+from bench.results.store import CHOSEN, TRIALS
 from bench.results.trials import read_trials
 
 
 @dataclass(frozen=True, eq=False)
-class Sweeps:
-    """An experiment's sweep.
+class Tuning:
+    """An experiment's trials.
 
     Attributes:
         experiment: Its name.
@@ -42,12 +42,12 @@ class Sweeps:
             yield f"{strategy}{on} on {dataset}", rows
 
 
-def read_sweeps(results_folder: Path) -> Sweeps | None:
-    """The sweep of one experiment, or None where it has none."""
+def read_tuning(results_folder: Path) -> Tuning | None:
+    """The trials of one experiment, or None where it has none."""
     trials = read_trials(results_folder)
     if trials.empty:
         return None
-    chosen = results_folder / SWEEP / CHOSEN
+    chosen = results_folder / TRIALS / CHOSEN
     files = [path for path in sorted(chosen.glob("*.toml")) if is_file(path)] if is_folder(chosen) else []
     texts = (read_file(path, results_folder, JSON_BYTES).decode(errors="replace").strip() for path in files)
-    return Sweeps(results_folder.name, trials, tuple(texts))
+    return Tuning(results_folder.name, trials, tuple(texts))

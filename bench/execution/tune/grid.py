@@ -1,4 +1,4 @@
-"""A grid over options: keys and values to points, each checked before anything runs."""
+"""Points that are tried: of a grid, keys and values to points, each checked before anything runs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,17 @@ class Axis:
 
     plugin: str
     path: tuple[str, ...]
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] = ()
+
+    def shown(self, strategy: Choice) -> str:
+        """The option's name beside others of a pair: a forecaster's has that one's name before it."""
+        option = ".".join(self.path)
+        return option if self.plugin == strategy.name else f"{self.plugin}.{option}"
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a grid.
+    """One point of a grid or a design.
 
     Attributes:
         values: By option; those of a forecaster under its name.
@@ -153,20 +158,21 @@ def points_of(pair: Pair, axes: Iterable[Axis]) -> list[Point]:
     own = [axis for axis in axes if axis.plugin in named]
     if not own:
         return []
-    return [_point(pair, list(zip(own, values, strict=True))) for values in itertools.product(*(a.values for a in own))]
+    return [
+        point_of(pair, list(zip(own, values, strict=True))) for values in itertools.product(*(a.values for a in own))
+    ]
 
 
-def _point(pair: Pair, values: Sequence[tuple[Axis, Any]]) -> Point:
+def point_of(pair: Pair, values: Sequence[tuple[Axis, Any]]) -> Point:
+    """A pair with other values of some options; `BenchError` if its plug-ins refuse them together."""
     strategy, forecaster = pair
     shown: dict[str, Any] = {}
     for axis, value in values:
-        option = ".".join(axis.path)
+        shown[axis.shown(strategy)] = value
         if axis.plugin == strategy.name:
             strategy = Choice(strategy.name, with_value(strategy.options, axis.path, value))
-            shown[option] = value
         elif forecaster is not None:
             forecaster = Choice(forecaster.name, with_value(forecaster.options, axis.path, value))
-            shown[f"{axis.plugin}.{option}"] = value
     try:
         strategy_config(strategy)
         if forecaster is not None:

@@ -1,4 +1,4 @@
-"""A sweep: a grid of options, chosen on validation rows only; then what was chosen, over the stream."""
+"""Tuning: trials of options, the best chosen on validation rows only; then the stream, with it and as it was."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.sweeps import GROUP, grid_table
+from bench.analysis.tuning import GROUP, grid_table
 from bench.contracts.dataset import resolve_dataset
 from bench.contracts.errors import BenchError
 from bench.contracts.naming import Called, titles
 from bench.evaluation.run import RunPaths
-from bench.evaluation.run_spec import Choice, Pair, RunSpec
+from bench.evaluation.run_spec import Choice, Pair, RunSpec, with_titles
 from bench.execution.console import Screen, err
 from bench.execution.experiment import Experiment, expand, pairs_of, protocols_of, runs_on, stated_options, unique
 from bench.execution.plan import WHAT_IS_MISSING, SessionOptions
 from bench.execution.resources import device_of, pool_of
 from bench.execution.session import Outcome, print_notes, run_all
-from bench.execution.sweep.grid import Axis, Point, axes_of, points_of
-from bench.execution.sweep.snippets import write_snippets
+from bench.execution.tune.design import design
+from bench.execution.tune.grid import Point, axes_of, points_of
+from bench.execution.tune.snippets import write_snippets
 from bench.results.disk import replace_whole
-from bench.results.store import CHECKPOINTS, CHOSEN, SWEEP, Store
+from bench.results.store import CHECKPOINTS, CHOSEN, TRIALS, Store
 from bench.results.trials import SERVED, Served, Trial, listed_trials, read_served, read_trials, titled
 
 DatasetChoice = str | dict[str, Any]
@@ -30,11 +31,11 @@ DatasetChoice = str | dict[str, Any]
 
 @dataclass(frozen=True)
 class Search:
-    """A strategy and forecaster on one dataset, and the points of the grid to choose from.
+    """A strategy and forecaster on one dataset, and the points to choose from.
 
     Attributes:
         title: What it is called, by a name that no other dataset of the experiment has.
-        points: In the order of the grid, by their values as JSON; none where the grid leaves the pair alone.
+        points: In the order of the grid or design, by their values as JSON; none where the pair stays as it is.
     """
 
     dataset: DatasetChoice
@@ -48,14 +49,20 @@ class Search:
         """What its trials are listed under; None without any."""
         return self.trials[0][1].group if self.trials else None
 
+    @property
+    def tunes_forecaster(self) -> bool:
+        """Whether options of the forecaster are among those that are tried."""
+        name = f"{self.pair[1].name}." if self.pair[1] else ""
+        return bool(name) and any(key.startswith(name) for point in self.points.values() for key in point.values)
+
 
 @dataclass(frozen=True)
-class SweepOutcome:
-    """What a sweep did.
+class TuneOutcome:
+    """What a tuning did.
 
     Attributes:
         served: What was done over the stream; None where it was not asked for.
-        unchosen: Where every point of the grid failed.
+        unchosen: Where every point failed.
     """
 
     folder: Path
@@ -76,9 +83,8 @@ class SweepOutcome:
         return bool(self.unchosen or (self.served and self.served.failed))
 
 
-def run_sweep(
+def run_tune(
     experiment: Experiment,
-    grid: Mapping[str, Sequence[Any]],
     results: Path,
     *,
     plugins: tuple[Path, ...] = (),
@@ -86,26 +92,24 @@ def run_sweep(
     serve: bool = True,
     command: str = "",
     console: Screen = err,
-) -> SweepOutcome:
-    """Run a grid over the validation rows, choose the best point of each search, and serve the stream with those.
+) -> TuneOutcome:
+    """Run the trials on the validation rows, choose the best of each search, and serve the stream with those.
 
     Args:
-        grid: Values by ``<strategy or forecaster>.<option>``.
-        options: What is done again; where only a part of the experiment is swept, what was swept before stays.
-        serve: Whether the stream is served with what was chosen.
+        options: What is done again; where only a part of the experiment is tuned, what was tuned before stays.
+        serve: Whether the stream is served: with what was chosen, and with the options as the experiment has them.
 
     Raises:
-        BenchError: The experiment or the grid is wrong; nothing was run then.
+        BenchError: The experiment or its grid is wrong; nothing was run then.
     """
     device = device_of(experiment)
-    searches = plan(experiment, grid, device)
-    if serve:
-        expand(experiment, device)  # what is wrong with the stream is said now, not after the sweep
+    searches = plan(experiment, device)
+    untuned = expand(experiment, device) if serve else []  # what is wrong with the stream is said now
     runs = unique(run for search in searches for run, _ in search.trials)
     print_notes(runs, console)
     paths = tuple(path.resolve() for path in plugins)
     folder, checkpoints = results / experiment.name, results / CHECKPOINTS
-    place = RunPaths(folder / SWEEP, checkpoints, paths, command, experiment.engine)
+    place = RunPaths(folder / TRIALS, checkpoints, paths, command, experiment.engine)
     untimed = experiment.model_copy(update={"timing_blocks": 0})
     cells = _cells(searches, listed_trials(folder) if options.is_filtered else {})
     served = None
@@ -113,32 +117,57 @@ def run_sweep(
         tried = run_all(runs, untimed, place, pool, replace(options, is_filtered=False), console, cells)
         chosen = choose(searches, folder)
         choices = [(search.title, search.dataset, pair) for search, pair in chosen]
-        snippets = write_snippets(experiment, choices, folder / SWEEP / CHOSEN, results, keep=options.is_filtered)
+        snippets = write_snippets(experiment, choices, folder / TRIALS / CHOSEN, results, keep=options.is_filtered)
         if serve:
-            stream = [
-                (search, run) for search, pair in chosen for run in runs_on(experiment, search.dataset, [pair], device)
+            tuned = [
+                (search, run)
+                for search, pair in chosen
+                if search.group is not None
+                for run in runs_on(experiment, search.dataset, [pair], device)
             ]
-            _list_served(experiment, stream, folder, keep=options.is_filtered)
+            usual = {run.run_id for run in untuned}
+            _list_served(tuned, usual, folder, keep=options.is_filtered)
             place = RunPaths(folder, checkpoints, paths, command, experiment.engine)
-            all_runs = unique(run for _, run in stream)
+            all_runs = unique([*untuned, *with_titles(run for _, run in tuned)])
             served = run_all(all_runs, experiment, place, pool, options, console)
     made = {id(search) for search, _ in chosen}
     unchosen = [_name(search) for search in searches if id(search) not in made]
-    return SweepOutcome(folder, tried, served, snippets, unchosen)
+    return TuneOutcome(folder, tried, served, snippets, unchosen)
 
 
-def grid_of(whole: Experiment, filtered: Experiment) -> dict[str, list[Any]]:
-    """The grid of an experiment's ``[sweep]``, without the axes of strategies that were left out on the command line.
+def as_told(whole: Experiment, chosen: Experiment, grid: Mapping[str, list[Any]], trials: int | None) -> Experiment:
+    """An experiment with what the command line says of its tuning.
+
+    Args:
+        whole: The experiment before strategies were left out on the command line.
+        chosen: The same after it.
+        grid: In place of the file's ``[tune]``; empty leaves that, without the axes of strategies that were left out.
+        trials: Of the Sobol design, in place of a grid; None leaves what the file says.
 
     Raises:
-        BenchError: It has no grid, an axis is none of the whole experiment's, or none is left.
+        BenchError: Both are given; or the file's grid has an axis that is none of the whole experiment's, or none is
+            left; or it is said that there is one, and there is none.
     """
-    if not whole.sweep.grid:
+    tune = chosen.tune
+    if grid and trials is not None:
+        raise BenchError("--trials belongs to the Sobol design, --grid replaces it: give one of them")
+    if grid:
+        tune = tune.model_copy(update={"sampler": "grid", "grid": dict(grid)})
+    elif trials is not None:
+        tune = tune.model_copy(update={"sampler": "sobol", "trials": trials, "grid": {}})
+    elif tune.sampler == "grid":
+        tune = tune.model_copy(update={"grid": _narrowed(whole, chosen)})
+    return chosen.model_copy(update={"tune": tune})
+
+
+def _narrowed(whole: Experiment, filtered: Experiment) -> dict[str, list[Any]]:
+    """The grid of an experiment, without the axes of strategies that were left out on the command line."""
+    grid = whole.tune.grid
+    if not grid:
         raise BenchError(
             f"experiment {whole.name!r} has no grid. Give --grid titans-c.online_lr=1e-5,1e-4, or a table in its file: "
-            '[sweep] with grid = { "titans-c.online_lr" = [1e-5, 1e-4] }'
+            '[tune.grid] with "titans-c.online_lr" = [1e-5, 1e-4]; or leave out sampler = "grid".'
         )
-    grid = whole.sweep.grid
     axes = axes_of(grid, _plugins(whole))
     left = set(_plugins(filtered))
     kept = {key: values for (key, values), axis in zip(grid.items(), axes, strict=True) if axis.plugin in left}
@@ -149,23 +178,30 @@ def grid_of(whole: Experiment, filtered: Experiment) -> dict[str, list[Any]]:
     return kept
 
 
-def plan(experiment: Experiment, grid: Mapping[str, Sequence[Any]], device: str) -> list[Search]:
-    """Every search of a sweep, datasets outermost; those without points are what the grid leaves alone.
+def plan(experiment: Experiment, device: str) -> list[Search]:
+    """Every search of a tuning, datasets outermost; those without points are what it leaves as it is.
 
     Raises:
         BenchError: A name, an option or a value is wrong, or there are no validation rows to choose on.
     """
     protocols = protocols_of(experiment)
     if len(protocols) > 1:
-        raise BenchError(f"a sweep chooses under one protocol; {experiment.name!r} lists {len(protocols)}")
+        raise BenchError(f"tuning chooses under one protocol; {experiment.name!r} lists {len(protocols)}")
     if not protocols[0].warm_start:
-        raise BenchError("a sweep chooses on the validation rows, which protocol.warm_start = false leaves out")
-    pairs = pairs_of(experiment)
-    axes = axes_of(grid, _plugins(experiment))
+        raise BenchError("tuning chooses on the validation rows, which protocol.warm_start = false leaves out")
+    pairs, tune = pairs_of(experiment), experiment.tune
+    axes = axes_of(tune.grid, _plugins(experiment))
+    points = [points_of(pair, axes) if tune.grid else design(pair, tune, experiment.training) for pair in pairs]
     datasets = _titled_datasets(experiment)
-    searches = [_search(experiment, value, title, pair, axes, device) for value, title in datasets for pair in pairs]
-    if not any(search.trials for search in searches):
-        raise BenchError(f"the grid ({', '.join(grid)}) changes none of the runs: no strategy adapts that forecaster")
+    searches = [
+        _search(experiment, value, title, pair, tried, device)
+        for value, title in datasets
+        for pair, tried in zip(pairs, points, strict=True)
+    ]
+    if tune.grid and not any(search.trials for search in searches):
+        raise BenchError(
+            f"the grid ({', '.join(tune.grid)}) changes none of the runs: no strategy adapts that forecaster"
+        )
     return searches
 
 
@@ -190,13 +226,17 @@ def _plugins(experiment: Experiment) -> list[str]:
 
 
 def _search(
-    experiment: Experiment, value: DatasetChoice, title: str, pair: Pair, axes: Iterable[Axis], device: str
+    experiment: Experiment, value: DatasetChoice, title: str, pair: Pair, tried: Iterable[Point], device: str
 ) -> Search:
-    points = {json.dumps(point.values): point for point in points_of(pair, axes)}
+    points = {json.dumps(point.values): point for point in tried}
     strategy, forecaster = pair
+    some = experiment.model_copy(update={"seeds": experiment.seeds[: experiment.tune.seeds]})
+    if not points:
+        return Search(value, title, pair, {}, [])
+    usual = {run.run_id for run in runs_on(some, value, [pair], device, rows="validation")}
     trials: dict[str, tuple[RunSpec, Trial]] = {}  # points that come to the same options are one, the first
     for point in points.values():
-        for run in runs_on(experiment, value, [point.pair], device, rows="validation"):
+        for run in runs_on(some, value, [point.pair], device, rows="validation"):
             if run.skip:  # the record over the stream will say why
                 return Search(value, title, pair, {}, [])
             trial = Trial(
@@ -208,6 +248,7 @@ def _search(
                 protocol=run.protocol.label,
                 seed=run.seed,
                 point=point.values,
+                is_default=run.run_id in usual,
             )
             trials.setdefault(run.run_id, (run, trial))
     return Search(value, title, pair, points, list(trials.values()))
@@ -232,26 +273,31 @@ def choose(searches: Iterable[Search], folder: Path) -> list[tuple[Search, Pair]
 
 
 def _cells(searches: Iterable[Search], before: Mapping[str, Trial]) -> dict[str, str]:
-    """The sweep's manifest: what is swept now, and of what was swept before the searches that are not."""
+    """The manifest of trials: what is tried now, and of what was tried before the searches that are not."""
     fresh = {run.run_id: trial for search in searches for run, trial in search.trials}
     groups = {trial.group for trial in fresh.values()}
     kept = {run_id: trial for run_id, trial in before.items() if trial.group not in groups}
     return {run_id: trial.model_dump_json() for run_id, trial in (kept | fresh).items()}
 
 
-def _list_served(experiment: Experiment, stream: Sequence[tuple[Search, RunSpec]], folder: Path, *, keep: bool) -> None:
+def _list_served(tuned: Sequence[tuple[Search, RunSpec]], usual: set[str], folder: Path, *, keep: bool) -> None:
     """Say which runs over the stream have chosen options, and no longer count what was chosen before in their place."""
     now = {}
-    for search, run in stream:
-        if search.group is not None:
-            strategy, forecaster = search.pair
-            stated = stated_options(forecaster, experiment.training) if forecaster else {}
-            now[run.run_id] = Served(group=search.group, strategy_options=strategy.options, forecaster_options=stated)
+    for search, run in tuned:
+        assert search.group is not None
+        strategy, forecaster = search.pair
+        now[run.run_id] = Served(
+            group=search.group,
+            strategy_options=strategy.options,
+            forecaster_options=forecaster.options if forecaster else {},
+            tunes_forecaster=search.tunes_forecaster,
+            is_default=run.run_id in usual,
+        )
     groups, before = {served.group for served in now.values()}, read_served(folder)
     gone = {run_id for run_id, served in before.items() if served.group in groups} - set(now)
     kept = {run_id: served for run_id, served in before.items() if keep and run_id not in gone} | now
     text = json.dumps({run_id: served.model_dump() for run_id, served in kept.items()}, indent=1)
-    replace_whole(folder / SWEEP / SERVED, text, folder)
+    replace_whole(folder / TRIALS / SERVED, text, folder)
     store = Store(folder)
     store.write_manifest({i: cell for i, cell in store.read_manifest().items() if i not in gone}, keep=False)
 

@@ -1,4 +1,4 @@
-"""A sweep's grid: a line for each option, or a heat map of two."""
+"""A grid of trials: a line for each option, or a heat map of two."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ COLOURS = "cividis"
 Floats = NDArray[np.float64]
 
 
-def draw_options(best: pd.DataFrame, chosen: Mapping[str, Any], colour: str) -> Drawing:
-    """A panel for each option, a point for each of its values, bars for the spread over seeds."""
+def draw_options(best: pd.DataFrame, chosen: Mapping[str, Any], colour: str, *, linked: bool = True) -> Drawing:
+    """A panel for each option, a point for each of its values, linked on a grid, bars for the spread over seeds."""
     options = list(dict.fromkeys(best["option"]))
     left, gap, bottom = 0.72, 0.18, 0.46
     width = left + len(options) * PANEL + (len(options) - 1) * gap + (1.4 if len(options) == 1 else 0.12)
@@ -42,7 +42,8 @@ def draw_options(best: pd.DataFrame, chosen: Mapping[str, Any], colour: str) -> 
         axes = figure.add_axes(at)
         x = _place(axes, rows["value"].tolist())
         y, sd = (rows[name].to_numpy(dtype=float) for name in ("val_mse", "val_mse_sd"))
-        axes.errorbar(x, y, yerr=np.nan_to_num(sd), color=colour, lw=1.2, elinewidth=0.8, capsize=2, marker="o", ms=3.5)
+        line = {"lw": 1.2} if linked else {"ls": "none"}
+        axes.errorbar(x, y, np.nan_to_num(sd), color=colour, elinewidth=0.8, capsize=2, marker="o", ms=3.5, **line)
         here = [json.dumps(value) == json.dumps(chosen[option]) for value in rows["value"]] if option in chosen else []
         for j in np.flatnonzero(here):
             axes.plot(x[j], y[j], "o", ms=9, mfc="none", mec=INK, mew=0.9, label="chosen", zorder=4)
@@ -56,7 +57,7 @@ def draw_options(best: pd.DataFrame, chosen: Mapping[str, Any], colour: str) -> 
         else:
             axes.set_ylabel("MSE on validation rows")
     caption = "Mean over seeds, bars their standard deviation (lower is better). The ring is what was chosen."
-    if len(options) > 1:
+    if len(options) > 1 and linked:
         caption = f"For each value, the best of the other options. {caption}"
     return Drawing(figure, _with_missing(caption, best["val_mse"]))
 
@@ -95,7 +96,7 @@ def draw_heat(table: pd.DataFrame, options: pd.DataFrame) -> Drawing:
     """A cell for each pair of values, the chosen one framed.
 
     Args:
-        table: From `bench.analysis.sweeps.grid_table`, one search.
+        table: From `bench.analysis.tuning.grid_table`, one search.
         options: Two columns, on the same index.
     """
     down, across = options.columns

@@ -1,4 +1,4 @@
-"""Results of a sweep: the grid as a table, the point to choose, and each option on its own."""
+"""Results of trials: the grid as a table, the point to choose, and each option on its own."""
 
 from __future__ import annotations
 
