@@ -21,6 +21,7 @@ from bench.cli.options import (
     Engine,
     ExperimentName,
     Forecasters,
+    Grid,
     Plugins,
     Reports,
     Results,
@@ -28,6 +29,7 @@ from bench.cli.options import (
     Seeds,
     Threads,
     Timeout,
+    Trials,
     Workers,
 )
 from bench.cli.results import app as results_app
@@ -145,13 +147,8 @@ def _redo(always: bool, retry_failed: bool) -> Redo:
 @app.command()
 def tune(
     experiment: ExperimentName = "default",
-    trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials of each strategy, spread over what its options declare.")
-    ] = None,
-    grid: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PLUGIN.OPTION=V,V,...", help="Values to try instead, all of them; may be repeated."),
-    ] = None,
+    trials: Trials = None,
+    grid: Grid = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Tune these only; may be repeated.")] = None,
     forecaster: Forecasters = None,
     dataset: Datasets = None,

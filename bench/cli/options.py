@@ -37,3 +37,10 @@ ExperimentName = Annotated[str, typer.Argument(help="A TOML file, or the name of
 Datasets = Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")]
 Forecasters = Annotated[list[str] | None, typer.Option("--forecaster", help="On these only; may be repeated.")]
 Seeds = Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")]
+Trials = Annotated[
+    int | None, typer.Option(min=1, help="Trials of each strategy, spread over what its options declare.")
+]
+Grid = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PLUGIN.OPTION=V,V,...", help="Values to try instead, all of them; may be repeated."),
+]
