@@ -32,9 +32,10 @@ from bench.cli.options import (
     Trials,
     Workers,
 )
+from bench.cli.reports import compare, leaderboard, report
 from bench.cli.results import app as results_app
 from bench.contracts.errors import BenchError, TerminatedError
-from bench.execution.console import err, load_all, out, print_table, say_left_alone
+from bench.execution.console import err, load_all, out, print_table
 from bench.execution.shutdown import ENDED, FULL, kept_when_stopped, terminable
 from bench.results.benchmark_files import THROUGHPUT
 
@@ -50,7 +51,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which way of adapting a forecaster at test time is worth its cost?",
 )
-app.command()(new)
 app.add_typer(data, name="data")
 app.add_typer(results_app, name="results")
 
@@ -210,87 +210,6 @@ def tune(
         raise typer.Exit(1)
 
 
-@app.command()
-def report(
-    experiment: Annotated[str | None, typer.Argument(help="An experiment's name; all of them by default.")] = None,
-    results: Results = Path("results"),
-    reports: Reports = Path("reports"),
-    all_figures: Annotated[
-        bool, typer.Option("--all-figures", help="Figures of every dataset, however many there are.")
-    ] = False,
-    plugins: Plugins = None,
-    html: Annotated[
-        bool, typer.Option("--html", help="Write report.html too: one page to sort, filter and zoom, no network.")
-    ] = False,
-) -> None:
-    """Write reports again from the results on disk."""
-    from bench.contracts.discovery import load_sections
-    from bench.contracts.registry import unknown
-    from bench.report import PAGE, write_report
-    from bench.results.store import experiments_in
-
-    for broken in load_sections(plugins or ()):
-        err.say(broken, style="red")
-
-    say_left_alone(results)
-    folders = {folder.name: folder for folder in experiments_in(results)}
-    if experiment and experiment not in folders:
-        raise unknown("experiment with results", experiment, folders)
-    for name, folder in folders.items():
-        if experiment in (None, name):
-            report = write_report(
-                folder, reports / name, throughput=folder.parent / THROUGHPUT, all_figures=all_figures, page=html
-            )
-            out.say(report)
-            if html and (made := report.with_name(PAGE)).is_file():
-                out.say(made)
-            elif html:
-                err.say(f"No {report.with_name(PAGE)}: nothing has been served yet, so there is no leaderboard.")
-
-
-@app.command()
-def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="Results or benchmarks as they were; COMMIT:PATH reads git.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Results or benchmarks as they are, likewise.")],
-    worse: Annotated[float, typer.Option(min=0, help="More error counts beyond this share.")] = 0.01,
-    slower: Annotated[float, typer.Option(min=0, help="More time counts beyond this share.")] = 0.25,
-    all_: Annotated[bool, typer.Option("--all", help="Show what did not change, too.")] = False,
-) -> None:
-    """Say what got worse or slower from A to B; exit status 1 if anything did, or newly failed."""
-    from bench.analysis.compare import Bounds, is_worse
-    from bench.report.compare.loading import compare as compare_places
-    from bench.report.compare.text import comparison
-    from bench.report.render.markdown import render
-
-    say_left_alone(*(Path(place) for place in (a, b)))
-    found = compare_places(a, b, Bounds(worse, slower))
-    out.print(render(comparison(found, everything=all_)).rstrip())
-    if is_worse(found.changes):
-        raise typer.Exit(1)
-
-
-@app.command()
-def leaderboard(
-    results: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RESULTS...", help="Folders of results, of one experiment or several each."),
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write every number to this file.")] = None,
-) -> None:
-    """Several experiments' or machines' results in one table, as Markdown."""
-    from bench.report.pooled.loading import read_pooled
-    from bench.report.pooled.text import pooled_leaderboard
-    from bench.report.render.markdown import render
-    from bench.results.csv_text import write_frame
-
-    say_left_alone(*map(Path, results or ["results"]))
-    found = read_pooled(results or ["results"])
-    out.print(render(pooled_leaderboard(found)).rstrip())
-    if csv is not None:
-        csv.parent.mkdir(parents=True, exist_ok=True)
-        write_frame(found.board, csv)
-
-
 @app.command(name="list")
 def list_all(plugins: Plugins = None) -> None:
     """Strategies, forecasters, datasets, metrics, engines, presets and experiments."""
@@ -375,6 +294,10 @@ def env() -> None:
     known |= known.pop("packages") | {"data folder": data_folder(), "plug-ins and experiments": home()}
     rows = [(key, str(value)) for key, value in known.items() if key not in ("command", "engine", "started")]
     print_table("Environment", ("what", "value"), rows)
+
+
+for command in (report, compare, leaderboard, new):
+    app.command()(command)
 
 
 def main() -> None:
