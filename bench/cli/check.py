@@ -6,13 +6,91 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from bench.cli.options import Forecasters, Plugins, Results
 from bench.contracts.errors import ENDS_SESSION, BenchError, traceback_of, words_of
+from bench.execution.console import err, load_all, out
 
 if TYPE_CHECKING:
     from bench.contracts.engine import Pool
     from bench.results.audit import Audit
+
+QUICK = "dlinear"
+"""What a quick check of a strategy prefers to adapt: it is trained in no time, and offers gradients."""
+
+
+def check(
+    name: Annotated[str, typer.Argument(help="A strategy, forecaster, dataset or metric.")],
+    forecaster: Forecasters = None,
+    plugins: Plugins = None,
+    results: Results = Path("results"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A strategy on one forecaster, and each preset once: seconds. Not kept.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="serial: in a process beside this one; inline: in this one.")] = "serial",
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Seconds after which a check is given up, on each forecaster.")
+    ] = None,
+) -> None:
+    """Check that a plug-in keeps its contract: no leak, deterministic, right shapes. A strategy's audit is kept."""
+    from bench.contracts.engine import ENGINES
+
+    paths = tuple(path.resolve() for path in plugins or ())
+    load_all(plugins or ())
+    with ENGINES[engine].cls().pool(1, 1) as pool:
+        for kind in kinds_of(name):
+            asked = Asked(paths, results, pool, timeout, tuple(forecaster or ()), quick and kind == "strategy")
+            verdict = check_plugin(name, kind, asked)
+            if verdict.mistake is not None:
+                raise verdict.mistake
+            if verdict.found:
+                _say_why(f"{kind} {name!r} FAILED: {verdict.found}", verdict.found)
+                raise typer.Exit(1)
+            for line in verdict.lines:
+                out.say(f"  ok  {line}")
+            out.say(f"{kind} {name!r} passes{' the quick check' if asked.quick else ''}")
+            if asked.quick:
+                _say_what_is_left(name, plugins or ())
+
+
+def _say_why(line: str, found: str) -> None:
+    from bench.testing.explanations import explanation
+
+    err.say(line)
+    if said := explanation(found):
+        err.say(f"Why it matters: {said.why}")
+        err.say(f"What to do: {said.what_to_do}")
+
+
+def _say_what_is_left(name: str, plugins: Sequence[Path]) -> None:
+    paths = "".join(f" --plugins {path}" for path in plugins)
+    out.say(
+        "Left out: other forecasters; all but one regime of labels and one disturbance for each preset; longer series. "
+        f"All of it, and kept for reports: bench check {name}{paths}"
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the checks of a plug-in.
+
+    Attributes:
+        plugins: Files that the worker loads.
+        results: Folder of the audits.
+        timeout: Seconds after which a check is given up.
+        forecasters: Chosen ones, for a strategy; empty for all that will do.
+        quick: Whether a strategy is checked on one forecaster, in part, and its audit is not kept.
+    """
+
+    plugins: tuple[Path, ...]
+    results: Path
+    pool: Pool
+    timeout: float | None = None
+    forecasters: tuple[str, ...] = ()
+    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,15 +126,7 @@ def kinds_of(name: str) -> list[str]:
     raise unknown("plug-in", name, [entry.name for registry in registries for entry in registry])
 
 
-def check_plugin(
-    name: str,
-    kind: str,
-    plugins: tuple[Path, ...],
-    results: Path,
-    pool: Pool,
-    timeout: float | None,
-    forecasters: Sequence[str] = (),
-) -> Verdict:
+def check_plugin(name: str, kind: str, asked: Asked) -> Verdict:
     """Take a plug-in through its checks. A strategy's audits are kept: one on each forecaster that will do, or on some.
 
     Raises:
@@ -65,51 +135,52 @@ def check_plugin(
     from bench.contracts.engine import FailedJob
 
     if kind == "strategy":
-        audited = _forecasters_for(name, forecasters)
-        return _verdict_on(_audits(name, plugins, results, pool, timeout, audited))
-    (made,) = pool(partial(_checked, kind=kind, plugins=plugins), [name], timeout)
+        return _verdict_on(_audits(name, asked))
+    with err.status(f"checking {name}"):
+        (made,) = asked.pool(partial(_checked, kind=kind, plugins=asked.plugins), [name], asked.timeout)
     return Verdict(found=made.reason) if isinstance(made, FailedJob) else made
 
 
-def _forecasters_for(name: str, chosen: Sequence[str]) -> Sequence[str]:
+def _forecasters_for(name: str, asked: Asked) -> Sequence[str]:
     """What a strategy is checked on: all that will do, or those chosen; nothing, by name, for one that adapts none."""
     from bench.contracts.forecaster import FORECASTERS
     from bench.contracts.strategy import STRATEGIES
     from bench.testing import fitting_forecasters
 
     fitting = fitting_forecasters(STRATEGIES[name].cls)
-    for one in chosen:
+    for one in asked.forecasters:
         if FORECASTERS[one].name not in fitting:
             raise BenchError(f"strategy {name!r} cannot be checked on {one}. On: {', '.join(fitting) or 'none'}")
-    return chosen or fitting or [""]
+    if asked.quick and fitting and not asked.forecasters:
+        return [QUICK if QUICK in fitting else fitting[0]]
+    return asked.forecasters or fitting or [""]
 
 
-def _audits(
-    name: str,
-    plugins: tuple[Path, ...],
-    results: Path,
-    pool: Pool,
-    timeout: float | None,
-    forecasters: Sequence[str],
-) -> Iterator[Audit]:
-    from bench.execution.audits import Asked, Subject, audits_of
+def _audits(name: str, asked: Asked) -> Iterator[Audit]:
+    from bench.execution.audits import Asked as AuditsAsked
+    from bench.execution.audits import Subject, audits_of
     from bench.results.audit import AUDITS, write_audit
 
-    subjects = [Subject(name, forecaster) for forecaster in forecasters]
-    for audit in audits_of(subjects, Asked(plugins, 1, float("inf")), pool, timeout):
-        write_audit(results / AUDITS, audit)
+    subjects = [Subject(name, forecaster) for forecaster in _forecasters_for(name, asked)]
+    wanted = AuditsAsked(asked.plugins, 1, float("inf"), quick=asked.quick)
+    audits = audits_of(subjects, wanted, asked.pool, asked.timeout)
+    for place, subject in enumerate(subjects, 1):
+        with err.status(f"checking {subject.name} ({place} of {len(subjects)})"):  # on a terminal
+            audit = next(audits)
+        if not asked.quick:
+            write_audit(asked.results / AUDITS, audit)
         yield audit
 
 
 def _verdict_on(audits: Iterator[Audit]) -> Verdict:
-    """What the audits of a strategy say, up to the first that it does not pass."""
-    lines = list[str]()
+    """What the audits of a strategy say, up to the first that it does not pass; what is passed is said at once."""
     for audit in audits:
         if audit.status != "passed":
             on = f" (On forecaster {audit.forecaster!r}.)" if audit.forecaster else ""
             return Verdict(found=f"{audit.reason}{on}")
-        lines += [f"{audit.forecaster}: {line}" if audit.forecaster else line for line in audit.checks]
-    return Verdict(tuple(lines))
+        for line in audit.checks:
+            out.say(f"  ok  {audit.forecaster}: {line}" if audit.forecaster else f"  ok  {line}")
+    return Verdict()
 
 
 def _checked(name: str, kind: str, plugins: tuple[Path, ...]) -> Verdict:

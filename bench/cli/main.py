@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bench.cli.check import check
 from bench.cli.data import data
 from bench.cli.new import new
 from bench.cli.options import (
@@ -237,36 +238,6 @@ def list_all(plugins: Plugins = None) -> None:
 
 
 @app.command()
-def check(
-    name: Annotated[str, typer.Argument(help="A strategy, forecaster, dataset or metric.")],
-    forecaster: Forecasters = None,
-    plugins: Plugins = None,
-    results: Results = Path("results"),
-    engine: Annotated[str, typer.Option(help="serial: in a process beside this one; inline: in this one.")] = "serial",
-    timeout: Annotated[
-        float | None, typer.Option(min=0, help="Seconds after which a check is given up, on each forecaster.")
-    ] = None,
-) -> None:
-    """Check that a plug-in keeps its contract: no leak, deterministic, right shapes. A strategy's audit is kept."""
-    from bench.cli.check import check_plugin, kinds_of
-    from bench.contracts.engine import ENGINES
-
-    paths = tuple(path.resolve() for path in plugins or ())
-    load_all(plugins or ())
-    with ENGINES[engine].cls().pool(1, 1) as pool:
-        for kind in kinds_of(name):
-            verdict = check_plugin(name, kind, paths, results, pool, timeout, forecaster or ())
-            if verdict.mistake is not None:
-                raise verdict.mistake
-            if verdict.found:
-                err.say(f"{kind} {name!r} FAILED: {verdict.found}")
-                raise typer.Exit(1)
-            for line in verdict.lines:
-                out.say(f"  ok  {line}")
-            out.say(f"{kind} {name!r} passes")
-
-
-@app.command()
 def verify(
     published: Annotated[
         bool, typer.Option("--published", help="The cheap published figures of docs/reproductions.md too: minutes.")
@@ -296,7 +267,7 @@ def env() -> None:
     print_table("Environment", ("what", "value"), rows)
 
 
-for command in (report, compare, leaderboard, new):
+for command in (report, compare, leaderboard, new, check):
     app.command()(command)
 
 

@@ -25,7 +25,7 @@ FOLDERS = {
 """Kinds, and the folder of the working folder where a file of the kind is found without being named."""
 
 NEXT = {
-    "strategy": ("check {0}", "run smoke --strategy persistence --strategy {0}"),
+    "strategy": ("check {0} --quick", "run smoke --strategy persistence --strategy {0}"),
     "forecaster": ("check {0}", "run smoke --strategy persistence --strategy frozen --forecaster {0}"),
     "dataset": ("check {0}", "data describe {0}", "run smoke --strategy persistence --strategy rls --dataset {0}"),
     "metric": ("check {0}", "run smoke --strategy persistence --strategy rls --rescore"),

@@ -367,5 +367,20 @@ def test_check(bench: Bench, write: Write) -> None:
     assert (ran.status, ran.err.strip()) == (2, "Error: strategy 'rls' cannot be checked on dlinear. On: none")
     ran = bench("check", "peeks", "--engine", "inline", "--plugins", write("peeks.py", LEAKS))
     assert ran.status == 1
-    assert "strategy 'peeks' FAILED: leaks: " in ran.err
     assert "Traceback" not in ran.err
+    found, why, what_to_do = ran.err.strip().splitlines()
+    assert found.startswith("strategy 'peeks' FAILED: leaks: ")
+    assert why.startswith("Why it matters: In deployment these rows do not exist yet")
+    assert what_to_do.startswith("What to do: Compute forecast k from windows[k]")
+
+
+def test_a_quick_check_takes_one_forecaster_and_is_not_kept(bench: Bench, tmp_path: Path) -> None:
+    ran = bench("check", "ogd", "--quick", "--engine", "inline")
+    assert ran.status == 0, ran.err
+    assert "  ok  dlinear: no leak: day-ahead" in ran.out
+    assert "titans" not in ran.out
+    passes, left_out = ran.out.splitlines()[-2:]
+    assert passes == "strategy 'ogd' passes the quick check"
+    assert left_out.startswith("Left out: other forecasters; ")
+    assert left_out.endswith(": bench check ogd")
+    assert not (tmp_path / "results").exists()
