@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from bench.report.figures.canvas import CHARACTER, Drawing, light_grid, log_axis, new_figure, short_name
@@ -40,7 +40,7 @@ def draw_options(best: pd.DataFrame, chosen: Mapping[str, Any], colour: str, *, 
         rows = best[best["option"] == option]
         at = (left + i * (panel + gap)) / width, bottom / HEIGHT, panel / width, 1 - (bottom + 0.1) / HEIGHT
         axes = figure.add_axes(at)
-        x = _place(axes, rows["value"].tolist())
+        x = _place(axes, rows["value"].tolist(), named=linked)
         y, sd = (rows[name].to_numpy(dtype=float) for name in ("val_mse", "val_mse_sd"))
         line = {"lw": 1.2} if linked else {"ls": "none"}
         axes.errorbar(x, y, np.nan_to_num(sd), color=colour, elinewidth=0.8, capsize=2, marker="o", ms=3.5, **line)
@@ -71,8 +71,8 @@ def _error_limits(best: pd.DataFrame) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _place(axes: Axes, values: Sequence[Any]) -> Floats:
-    """Where values stand on the x axis: numbers in their place, anything else side by side."""
+def _place(axes: Axes, values: Sequence[Any], *, named: bool) -> Floats:
+    """Where values stand on the x axis: numbers in their place, each named if asked for; anything else side by side."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         x = np.asarray(values, dtype=float)
         span = x.max() / x.min() if x.min() > 0 else 0.0
@@ -80,7 +80,11 @@ def _place(axes: Axes, values: Sequence[Any]) -> Floats:
         axes.set_xlim(x.min() - margin, x.max() + margin)
         if span >= DECADES:
             axes.set_xlim(x.min() / span**0.08, x.max() * span**0.08)
-            axes.set_xscale("log")
+            log_axis(axes, "x")
+        if not named:
+            if span < DECADES:
+                axes.xaxis.set_major_locator(MaxNLocator(4))
+            return x
     else:
         x = np.arange(len(values), dtype=float)
         axes.set_xlim(-0.4, len(values) - 0.6)
