@@ -326,7 +326,7 @@ NOISY = """
 """
 
 
-@pytest.mark.usefixtures("registries")
+@pytest.mark.usefixtures("registries", "short_parts")
 def test_the_file_of_outcomes_knows_who_draws_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose forecasts do not depend on what seeds the generator are kept from versions that seeded it by a path."""
     monkeypatch.chdir(tmp_path)

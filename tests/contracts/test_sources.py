@@ -104,7 +104,7 @@ def reached(graph: dict[str, dict[str, str]], start: str) -> set[str]:
     return found
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graph=graphs(), data=st.data())
 def test_an_edit_renews_exactly_the_plug_ins_that_import_the_file(
     graph: dict[str, dict[str, str]], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
