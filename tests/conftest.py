@@ -70,12 +70,18 @@ def young_heap() -> Iterator[None]:
     gc.unfreeze()
 
 
+@cache
+def built_in() -> None:
+    """Register what is built in, sections of reports too; it is never forgotten."""
+    with chdir(home()):  # without those of the test's folder
+        load_plugins()
+    import_module("bench.report.document")
+
+
 @contextmanager
 def forgetting() -> Iterator[None]:
     """Built-in plug-ins are there; whatever else is registered or loaded meanwhile is forgotten at the end."""
-    with chdir(home()):  # without those of the test's folder
-        load_plugins()
-    import_module("bench.report.document")  # registers the sections of reports
+    built_in()
     _loaded.cache_clear()
     entries = [registry._entries.copy() for registry in REGISTRIES]
     modules = set(sys.modules)
