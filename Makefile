@@ -36,7 +36,7 @@ example: bench  ## write reports/example, which is committed, from the results o
 	$(BIN)/bench report default --results reports/example/results --reports reports/example
 
 test: $(READY)  ## the test suite, in three processes of one thread each: they wait now and then
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -q
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal -q
 
 throughput: $(READY)  ## the benchmarks: ratios measured on this machine, kept in results/throughput/
 	mkdir -p results/throughput

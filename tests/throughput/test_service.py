@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -15,11 +17,17 @@ from bench.testing import small_series, tiny_maker
 load_plugins()
 
 
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory, short_parts: None) -> Path:
+    """Each forecaster is pre-trained once."""
+    return tmp_path_factory.mktemp("checkpoints")
+
+
 @pytest.mark.parametrize("windows", [1, 24])
 @pytest.mark.parametrize("name", [entry.name for entry in STRATEGIES])
-def test_predict(benchmark: BenchmarkFixture, name: str, windows: int) -> None:
+def test_predict(benchmark: BenchmarkFixture, name: str, windows: int, checkpoints: Path) -> None:
     torch.set_num_threads(1)
-    strategy, stage, origins = in_service(name, windows)
+    strategy, stage, origins = in_service(name, windows, checkpoints)
     benchmark.extra_info.update(strategy=name, kind="predict, tiny", batch=windows, lookback=stage.protocol.lookback)
     forecast = benchmark(lambda: strategy.predict(torch.from_numpy(stage.windows(origins))))
     assert forecast.shape == (windows, 3, 3)
@@ -27,9 +35,9 @@ def test_predict(benchmark: BenchmarkFixture, name: str, windows: int) -> None:
 
 @pytest.mark.parametrize("pairs", [1, 24])
 @pytest.mark.parametrize("name", [entry.name for entry in STRATEGIES])
-def test_adapt(benchmark: BenchmarkFixture, name: str, pairs: int) -> None:
+def test_adapt(benchmark: BenchmarkFixture, name: str, pairs: int, checkpoints: Path) -> None:
     torch.set_num_threads(1)
-    strategy, stage, _ = in_service(name, 1)
+    strategy, stage, _ = in_service(name, 1, checkpoints)
     origins = np.arange(stage.first_origin, stage.first_origin + pairs)
     x = torch.from_numpy(stage.windows(origins))
     y = torch.from_numpy(stage.truths(origins)).float()
@@ -39,10 +47,14 @@ def test_adapt(benchmark: BenchmarkFixture, name: str, pairs: int) -> None:
     benchmark(lambda: strategy.adapt(Feedback(x, y, origins, present=x[-1], issued=issued)))
 
 
-def in_service(name: str, windows: int):  # type: ignore[no-untyped-def]
+def in_service(name: str, windows: int, checkpoints: Path):  # type: ignore[no-untyped-def]
     """A strategy made cheap, its stage, and the origins of its first block."""
     from bench.contracts.protocol import ProtocolSpec
 
     series = small_series()
     stage = PreparedSeries.of(series, ProtocolSpec(preset="dense").resolve(series))
-    return tiny_maker(name)(stage), stage, np.arange(stage.first_origin, stage.first_origin + windows)
+    return (
+        tiny_maker(name, checkpoints=checkpoints)(stage),
+        stage,
+        np.arange(stage.first_origin, stage.first_origin + windows),
+    )
