@@ -266,7 +266,7 @@ def copy_of_repository(folder: Path) -> Path:
     """A copy of what tests need, compiled, in which files may be edited."""
     copy = folder / "repository"
     left = shutil.ignore_patterns("__pycache__", "_builtin")
-    for name in ("bench", "adapters", "datasets", "experiments", "tests", "docs"):
+    for name in ("bench", "adapters", "datasets", "experiments", "tests", "docs", "reports"):
         shutil.copytree(ROOT / name, copy / name, ignore=left)
     shutil.copy(ROOT / "pyproject.toml", copy)
     compileall.compile_dir(copy, quiet=2)
