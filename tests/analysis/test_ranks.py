@@ -132,3 +132,10 @@ def test_errors_of_nothing_and_without_end() -> None:
     rows = board(("d1", "a", 0.0, 1), ("d2", "a", np.inf, 1), ("d1", "b", 0.0, 1), ("d2", "b", 1.0, 1))
     found = dataset_scores(rows, {"d1": "d", "d2": "d"})
     assert found.loc["d"].to_dict() == {"a": np.inf, "b": 0.0}
+
+
+def test_a_test_is_equal_to_itself_alone() -> None:
+    """Frames in it have no one answer to whether they are equal."""
+    one, other = (rank_test(scores(5, 3)) for _ in range(2))
+    assert one in {one}
+    assert one != other

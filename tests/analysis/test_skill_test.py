@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +102,7 @@ def test_seeds_add_their_variance() -> None:
     assert spread.limit == "seeds"
     assert spread.p > 0.2 > skill_test(one, other).p
     assert spread.between == pytest.approx(np.log(one * levels / other).mean(axis=0).var(ddof=1) / 3)
+    assert replace(spread, log_ratio=0.0).p == 1
 
 
 def test_the_resolution_is_found_in_four_of_five_streams() -> None:

@@ -91,14 +91,15 @@ def test_the_same_records_give_the_same_bytes(readme: Path, two_datasets: Path, 
         assert (readme.parent / path).read_bytes() == (again.parent / path).read_bytes(), path
 
 
-def test_neither_torch_nor_a_plugin_is_imported(two_datasets: Path, tmp_path: Path) -> None:
+def test_neither_torch_nor_a_plugin_is_imported(tmp_path: Path, fakes: Any) -> None:
+    results = fakes.write_results(tmp_path / "small", strategies=fakes.strategies[:4], seeds=1).folder
     code = f"""
 import sys
 sys.modules["torch"] = None  # an import of it raises, as where it is not installed
 import bench.report
 assert "matplotlib" not in sys.modules and "pandas" not in sys.modules
 from pathlib import Path
-bench.report.write_report(Path({str(two_datasets)!r}), Path({str(tmp_path / "report")!r}))
+bench.report.write_report(Path({str(results)!r}), Path({str(tmp_path / "report")!r}))
 assert not [name for name in sys.modules if name.startswith("bench_plugins")]
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -86,8 +86,6 @@ class SkillTest:
         found = abs(self.log_ratio) / self.error
         if not self.between:
             return 2 * float(stdtr(self.freedom, -found))
-        if found < self._quantile(0.5 + 1e-9):
-            return 1.0
         low = math.log(SMALLEST_P)
         if found > self._quantile(1 - SMALLEST_P / 2):
             return SMALLEST_P
