@@ -78,6 +78,7 @@ PUBLISHED = (  # tables 2 and 3 of DSOF (Lau and others, ICLR 2025), read from i
     _published("ogd", "dlinear", 0.386, 3.038, 6.251),
     _published("der-pp", "dlinear", 0.385, 1.986, 3.168),
     _published("dsof-slow", "dlinear", 0.365, 1.694, 3.015),
+    _published("dsof", "dlinear", 0.365, 1.701, 3.082),
 )
 
 
