@@ -26,7 +26,7 @@ from bench.report.sections import (  # noqa: F401 - each registers what it holds
 )
 from bench.report.sections.accuracy import errors_on
 from bench.report.sections.summary import answer_line
-from bench.report.view.detail import detailed
+from bench.report.view.detail import detail, detailed
 from bench.report.view.loaded import Results
 
 BACK = "Part of [the report](README.md), which says how to read the tables; tables/ has every number."
@@ -44,7 +44,8 @@ def in_html(results: Results) -> list[Block]:
 
 def dataset_page(results: Results, scenario: str, *, figures: bool) -> list[Block]:
     """One dataset's page, in a folder below the report's."""
-    here = results.on(scenario, draws=figures and scenario in detailed(results))
+    drawn = detailed(results) if figures else detail(results).shown
+    here = results.on(scenario, draws=scenario in drawn)
     return [
         Heading(f"{escape(results.name)}: {escape(scenario)}", 1),
         Paragraph(BACK),

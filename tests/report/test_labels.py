@@ -261,7 +261,7 @@ def test_other_sections_show_one_regime(page: Path) -> None:
     figures = {path.stem for path in (page.parent / "figures").glob("*.svg")}
     assert {figure.partition("-akl")[0] for figure in figures} >= {"labels", "delay", "when", "cost"}
     assert len([figure for figure in figures if figure.startswith("when")]) == 1
-    assert f"The sections below show only {main}" in text
+    assert f"This page shows only {main}" in text
 
 
 def test_instant_labels_take_no_part_in_ranks(page: Path, results: Results) -> None:

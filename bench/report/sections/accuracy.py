@@ -17,7 +17,7 @@ from bench.report.section import register_section
 from bench.report.sections.audits import audited, entry_names
 from bench.report.sections.verdict_cells import RESOLUTION, SKILL, could_cell, marked_skill
 from bench.report.view.comparisons import skill_table
-from bench.report.view.detail import collapsed, detail, detailed, on_own_page
+from bench.report.view.detail import collapsed, detailed, in_full, on_own_page
 from bench.report.view.loaded import Results
 from bench.results.frame import NOT_RECORDED, OTHER_CODE, MetricColumn, metric_columns
 from bench.results.record import FIELDS
@@ -34,7 +34,7 @@ def leaderboard(results: Results) -> list[Block]:
     if len(results.scenarios) > 1:
         blocks += together(results)
     blocks += [*how_to_read(results), *paragraphs("" if skill_table(results).empty else SKILLS)]
-    for scenario in detail(results).shown:
+    for scenario in in_full(results):
         blocks += [Heading(escape(scenario), 3), *errors_on(results, scenario)]
     folded = [scenario for scenario in collapsed(results) if scenario not in on_own_page(results)]
     if folded:

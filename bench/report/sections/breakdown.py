@@ -11,7 +11,7 @@ from bench.report.figures.lead import draw_leads
 from bench.report.figures.palette import looks_of
 from bench.report.render.numbers import count, fixed, words
 from bench.report.section import drawn, register_section
-from bench.report.view.detail import detail
+from bench.report.view.detail import in_full
 from bench.report.view.error_parts import by_channel, by_lead
 from bench.report.view.loaded import Results
 
@@ -22,9 +22,9 @@ NOTE = "MSE is scaled, mean over windows and seeds. Every number is in tables/by
 @register_section("parts", after="strategies", on_pages=True, in_html=False)
 def parts(results: Results) -> list[Block]:
     """For each scenario a sentence on its channels and a figure of error by lead, where there are several."""
-    lines = [line for scenario in detail(results).shown if (line := _channels(results, scenario))]
+    lines = [line for scenario in in_full(results) if (line := _channels(results, scenario))]
     figures: list[Block] = []
-    for scenario in detail(results).shown:
+    for scenario in in_full(results):
         figures += drawn(results, "lead", scenario, f"Error by lead on {scenario}", _figure, results, scenario)
     blocks = [*([Bullets(lines)] if lines else []), *figures]
     return [Heading("Where the error is"), Paragraph(NOTE), *blocks] if blocks else []

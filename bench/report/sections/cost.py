@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.analysis import pareto_front
 from bench.analysis.leaderboard import PERSISTENCE
-from bench.report.blocks import Block, Heading, Table, escape, figures_in, paragraphs
+from bench.report.blocks import Block, Heading, Paragraph, Table, bullets, escape, figures_in, paragraphs
 from bench.report.figures.canvas import Drawing
 from bench.report.figures.cost import draw_cost
 from bench.report.figures.palette import palette_of
@@ -16,8 +16,9 @@ from bench.report.section import drawn, register_section
 from bench.report.sections.audits import entry_names
 from bench.report.sections.throughput import throughput
 from bench.report.sections.timing_doubts import MARK, doubts_of, sentence
+from bench.report.sections.verdict_cells import side_by_side
 from bench.report.view.comparisons import cost_of
-from bench.report.view.detail import detail
+from bench.report.view.detail import detail, in_full
 from bench.report.view.loaded import Results
 from bench.results.record import COSTS
 
@@ -31,6 +32,7 @@ HEADERS = {
 """Columns of the table, each with the factor from its unit to the table's."""
 MOST_POINTS = 24
 COMPILE = "compile_s"  # in a strategy's trace
+STREAM_COST = "stream_s_per_1000"
 STREAM = "whole stream, s per 1,000 windows ↓"
 FIGURE = (
     "In the figures, lower and further left is better; the grey line is the Pareto front, bars are the standard "
@@ -42,11 +44,11 @@ FIGURE = (
 def cost(results: Results) -> list[Block]:
     """A table and a figure for each scenario, then the benchmarks; nothing where nothing was timed."""
     measured = throughput(None if results.page else results.throughput)
-    if cost_of(results).empty or cost_of(results)[[*COSTS, "stream_s_per_1000"]].isna().all(axis=None):
+    if cost_of(results).empty or cost_of(results)[[*COSTS, STREAM_COST]].isna().all(axis=None):
         return [Heading("Cost"), *measured] if measured else []
-    blocks: list[Block] = []
-    for scenario in detail(results).shown:
-        here = results.board_of(scenario).merge(cost_of(results), on=["scenario", "entry"])
+    blocks: list[Block] = [] if in_full(results) else _together(results)
+    for scenario in in_full(results):
+        here = _costs_on(results, scenario)
         if here.empty:
             continue
         blocks += [Heading(f"Cost on {escape(scenario)}", 3), *_one(results, scenario, here)]
@@ -55,8 +57,37 @@ def cost(results: Results) -> list[Block]:
     return [Heading("Cost"), *paragraphs(_how_to_read(results), figure), *blocks, *measured]
 
 
+def _costs_on(results: Results, scenario: str) -> pd.DataFrame:
+    return results.board_of(scenario).merge(cost_of(results), on=["scenario", "entry"])
+
+
+def _together(results: Results) -> list[Block]:
+    """How fast each entry is on each dataset, and who is on the Pareto front there."""
+    costs = {scenario: _costs_on(results, scenario) for scenario in detail(results).shown}
+    columns = {}
+    for scenario, here in costs.items():
+        header, of = ("windows/s", "windows_per_s") if here["windows_per_s"].notna().any() else (STREAM, STREAM_COST)
+        cells = {
+            entry: brief(value) for entry, value in zip(here["entry"], here[of], strict=True) if np.isfinite(value)
+        }
+        columns[f"{escape(scenario)}: {header.removesuffix(' ↓')}"] = cells
+    names = {entry: [name] for entry, name in entry_names(results).items()}
+    fronts = [f"**{escape(scenario)}**: {front}" for scenario, here in costs.items() if (front := _front(here))]
+    more = "Latencies, memory and state are on the page of each dataset."
+    return [*side_by_side(names, columns, ["Strategy"]), *bullets(fronts), Paragraph(more)]
+
+
+def _front(cost: pd.DataFrame) -> str:
+    """The Pareto front of error and cost, in words; empty where there is nobody to compare."""
+    ranked = cost[cost["rank"].notna()]
+    best = ranked[pareto_front(ranked[STREAM_COST], ranked["mse"])].sort_values(STREAM_COST)
+    if best.empty or len(ranked) < 2:
+        return ""
+    return f"Pareto front of error and cost, cheapest first: {words([escape(entry) for entry in best['entry']])}."
+
+
 def _figure(results: Results, points: pd.DataFrame) -> Drawing | None:
-    numbers = points[["mse", "stream_s_per_1000"]].to_numpy(dtype=float)
+    numbers = points[["mse", STREAM_COST]].to_numpy(dtype=float)
     points = points[(np.isfinite(numbers) & (numbers > 0)).all(axis=1)].head(MOST_POINTS)
     if len(points) < 2:
         return None
@@ -86,18 +117,12 @@ def _one(results: Results, scenario: str, cost: pd.DataFrame) -> list[Block]:
     measured = {header: each for header, each in HEADERS.items() if cost[each[0]].notna().any(axis=None)}
     headers = ["Strategy", *measured]
     columns = [_joined(cost[steps] * factor) for steps, factor in measured.values()]
-    if cost["stream_s_per_1000"].notna().any():
+    if cost[STREAM_COST].notna().any():
         headers.append(STREAM)
-        columns.append([brief(value) for value in cost["stream_s_per_1000"]])
+        columns.append([brief(value) for value in cost[STREAM_COST]])
     doubts = doubts_of(results, scenario)
     names = [entry_names(results)[entry] + (f" {MARK}" if entry in doubts else "") for entry in cost["entry"]]
-    texts = []
-    ranked = cost[cost["rank"].notna()]
-    best = ranked[pareto_front(ranked["stream_s_per_1000"], ranked["mse"])].sort_values("stream_s_per_1000")
-    if len(best) and len(ranked) > 1:
-        cheapest_first = words([escape(entry) for entry in best["entry"]])
-        texts.append(f"Pareto front of error and cost, cheapest first: {cheapest_first}.")
-    texts += [_machine(results, scenario, cost), sentence(doubts), _compiling(results, scenario)]
+    texts = [_front(cost), _machine(results, scenario, cost), sentence(doubts), _compiling(results, scenario)]
     rows = list(zip(names, *columns, strict=True))
     return [Table(headers, rows), *paragraphs(" ".join(text for text in texts if text))]
 

@@ -50,7 +50,7 @@ def labels(results: Results) -> list[Block]:
         blocks += [Heading(f"{TITLES[kind]} {escape(family)}", 3), *paragraphs(*_sentences(results, here))]
         blocks += drawn(results, KINDS[kind], family, alt, _figure, results, here)
         blocks += [_errors(results, here), Paragraph(_notes(results, here)), *_worth(results, here)]
-    rest = f"The sections below show only {escape(words(detail(results).shown))}; tables/ has the others in full."
+    rest = f"This page shows only {escape(words(detail(results).shown))}; tables/ has the others in full."
     if not blocks:
         return []
     return [Heading("What labels are worth"), Paragraph(HOW_TO_READ), *blocks, Paragraph(rest)]

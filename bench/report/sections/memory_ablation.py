@@ -23,7 +23,7 @@ from bench.report.sections.verdict_cells import (
     verdict_cells,
 )
 from bench.report.view.comparisons import part_ablations
-from bench.report.view.detail import detail
+from bench.report.view.detail import detail, in_full
 from bench.report.view.labels import shown_families
 from bench.report.view.loaded import Results
 
@@ -41,7 +41,7 @@ def memory_ablation(results: Results) -> list[Block]:
     found, shown = part_ablations(results), detail(results).shown
     found = found[found["scenario"].isin(shown)] if len(found) else found
     blocks: list[Block] = [*bullets(_answers(results)), *_tables(results, found)]
-    for scenario in shown:
+    for scenario in in_full(results):
         if carried := _carried(results, scenario):
             alt = f"The carried memory over the stream of {scenario}"
             blocks += paragraphs(f"**{escape(scenario)}**: {carried}")

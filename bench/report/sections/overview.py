@@ -30,7 +30,7 @@ NOTE = (
 
 @register_section("overview", after="answer", in_html=False)
 def overview(results: Results) -> list[Block]:
-    """What is shown in full and why, a figure, a row for each dataset; nothing where all are shown in full."""
+    """A figure, and a row for each dataset with a link to its page; nothing where all are shown in full here."""
     if not on_own_page(results):
         return []
     rows = [_row(results, scenario) for scenario in detailed(results)]
@@ -43,8 +43,7 @@ def overview(results: Results) -> list[Block]:
         Table(headers, rows, text_columns=3),
         Paragraph(NOTE),
     ]
-    fewer = [scenario for scenario in collapsed(results) if scenario in on_own_page(results)]
-    links = ", ".join(_link(results, scenario) for scenario in fewer)
+    links = ", ".join(map(_link, collapsed(results)))
     return [*blocks, *paragraphs(f"With fewer, later or leaked labels: {links}." if links else "")]
 
 
@@ -54,10 +53,13 @@ def page_of(scenario: str) -> str:
 
 
 def _choice(results: Results) -> str:
-    """Which scenarios have sections and figures, and why."""
+    """What is on the pages of the datasets, and which datasets are compared here."""
     chosen = detail(results)
     total, shown = len(detailed(results)), len(chosen.shown)
-    text = f"With {total} datasets, sections and figures below are of {shown}"
+    text = "Each dataset has a page of its own, linked here: all errors, cost, what happened when, carried memories."
+    if shown == total:
+        return text
+    text += f" Of {total} datasets, tables that compare them have {shown}"
     if chosen.reference:
         named = [
             f"those where the best is furthest below {chosen.reference} ({_names(chosen.highest)})",
@@ -68,8 +70,8 @@ def _choice(results: Results) -> str:
     else:
         text += f", the first ({_names(chosen.shown)})"
     return (
-        f"{text}. Each other one has a page of its own with the same tables, linked here, without figures unless "
-        f"`bench report {escape(results.store.folder.name)} --all-figures` wrote it. Every number is in tables/."
+        f"{text}. The pages of the others are without figures, unless `bench report "
+        f"{escape(results.store.folder.name)} --all-figures` wrote them. Every number is in tables/."
     )
 
 
@@ -77,18 +79,17 @@ def _names(scenarios: tuple[str, ...]) -> str:
     return escape(words(scenarios))
 
 
-def _link(results: Results, scenario: str) -> str:
-    name = escape(scenario)
-    return f"[{name}]({page_of(scenario)})" if scenario in on_own_page(results) else f"{name} (below)"
+def _link(scenario: str) -> str:
+    return f"[{escape(scenario)}]({page_of(scenario)})"
 
 
 def _row(results: Results, scenario: str) -> list[str]:
     found = contest(results.board_of(scenario))
     if found is None:
-        return [_link(results, scenario), *[NONE] * 7]
+        return [_link(scenario), *[NONE] * 7]
     best = found.best
     following = NONE if found.next is None else escape(found.next["entry"])
-    cells = [_link(results, scenario), escape(best["entry"]), following, fixed(best["mse"], places([best["mse"]]))]
+    cells = [_link(scenario), escape(best["entry"]), following, fixed(best["mse"], places([best["mse"]]))]
     cells += [skill_cell(best, name).removesuffix(" (worse)") for name in (PERSISTENCE, FROZEN)]
     if found.next is None:
         return [*cells, NONE, NONE]

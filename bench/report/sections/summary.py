@@ -58,7 +58,8 @@ def answer(results: Results) -> list[Block]:
     shown = list(detail(results).shown) if others else [*detailed(results), *collapsed(results)]
     lines = [answer_line(results, scenario) for scenario in shown[:MOST]]
     if others:
-        lines.append(f"And {len(others)} more: see [Every dataset](#every-dataset).")
+        more = len([scenario for scenario in others if scenario not in shown])
+        lines += [f"And {more} more: see [Every dataset](#every-dataset)."] if more else []
     elif len(results.scenarios) > MOST:
         lines.append(f"And {len(results.scenarios) - MOST} more below.")
     texts = []

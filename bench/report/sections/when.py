@@ -15,7 +15,7 @@ from bench.report.figures.palette import looks_of
 from bench.report.figures.when import draw_when
 from bench.report.render.numbers import count, fixed, percent, places, words
 from bench.report.section import drawn, register_section
-from bench.report.view.detail import detail
+from bench.report.view.detail import in_full
 from bench.report.view.error_parts import by_channel
 from bench.report.view.loaded import Results
 from bench.report.view.when import around_drifts, references_on, rows_per_day, skills_over_time
@@ -37,7 +37,7 @@ BAND = (
 def when(results: Results) -> list[Block]:
     """For each scenario a figure of skill over its stream, and what is known around its drifts."""
     blocks: list[Block] = []
-    for scenario in detail(results).shown:
+    for scenario in in_full(results):
         alt = f"Skill over the stream of {scenario}"
         around = f"Forecasts and truth around a drift of {scenario}"
         found = [

@@ -1,4 +1,4 @@
-"""Which datasets a report shows in full where there are too many for one page."""
+"""Which datasets a report shows in full on its own page, which on pages of theirs, and which it compares."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from bench.analysis import contest, fullest, label_curves
 from bench.analysis.leaderboard import FROZEN, PERSISTENCE
 from bench.report.view.loaded import Results, derived
 
+FEW = 2
+"""Scenarios that the report's own page shows in full; with more, each has a page of its own."""
 MOST = 12
-"""Scenarios that one page shows in full; with more, it shows those that `choose_detail` chooses."""
+"""Scenarios that tables and figures compare side by side; of more, they compare what `choose_detail` chooses."""
 ENDS, MIDDLE = 2, 2
 
 
 @dataclass(frozen=True)
 class Detail:
-    """Which scenarios a page shows in full.
+    """Which scenarios a page compares.
 
     Attributes:
-        shown: Scenarios with sections and figures of their own.
+        shown: Scenarios that stand side by side.
         highest: Of these, where the best is furthest below the reference; with ``lowest`` and ``middle``, the least
             and the median; all empty where everything is shown.
         reference: What it is measured by: ``frozen`` or ``persistence``; empty where neither has results.
@@ -36,7 +38,7 @@ class Detail:
 
 
 def choose_detail(boards: dict[str, pd.DataFrame], scenarios: Sequence[str]) -> Detail:
-    """Choose what is shown in full: all of few; of many, the ends and the middle of what the best entry gains.
+    """Choose what is compared: all of few; of many, the ends and the middle of what the best entry gains.
 
     Args:
         boards: Leaderboard of each scenario, best first.
@@ -62,7 +64,7 @@ def _gain(board: pd.DataFrame, reference: str) -> float:
 
 
 def detail(results: Results) -> Detail:
-    """Which scenarios have sections and figures of their own on the page at hand."""
+    """Which scenarios stand side by side on the page at hand."""
     return Detail(results.page) if results.page else _detail(results)
 
 
@@ -96,9 +98,11 @@ def collapsed(results: Results) -> list[str]:
     return [scenario for scenario in results.scenarios if scenario not in detailed(results)]
 
 
+def in_full(results: Results) -> tuple[str, ...]:
+    """Scenarios with sections and figures of their own on the page at hand."""
+    return results.page or (() if on_own_page(results) else tuple(detailed(results)))
+
+
 def on_own_page(results: Results) -> list[str]:
-    """Scenarios that have a page of their own, as the report's shows too many others."""
-    shown = detail(results).shown
-    if len(shown) == len(detailed(results)):
-        return []
-    return [scenario for scenario in [*detailed(results), *collapsed(results)] if scenario not in shown]
+    """Scenarios that have a page of their own: all, where there are more than a few."""
+    return [*detailed(results), *collapsed(results)] if len(detailed(results)) > FEW else []
