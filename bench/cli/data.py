@@ -73,7 +73,7 @@ def describe(
     from bench.report.dataset_card import EVIDENCE, Portrait
 
     load_all(plugins or ())
-    series = resolve_dataset(name, _options(set_ or ())).series()
+    series = resolve_dataset(name, options_of(set_ or ())).series()
     portrait = Portrait.of(series, _change_points())
     print_table(name, ("what", "value"), [*portrait.facts(), ("fingerprint", series.fingerprint)])
     print_table("\nDrift", EVIDENCE, portrait.evidence_rows())
@@ -119,7 +119,8 @@ def _change_points() -> Path:
     return cache_folder().parent / CHANGE_POINTS.removeprefix(".")
 
 
-def _options(pairs: Iterable[str]) -> dict[str, Any]:
+def options_of(pairs: Iterable[str]) -> dict[str, Any]:
+    """Options of a dataset from ``FIELD=VALUE`` each."""
     from bench.execution.overrides import parse_value
 
     options = {}

@@ -13,6 +13,7 @@ import typer
 
 from bench.cli.check import check
 from bench.cli.data import data
+from bench.cli.init import init
 from bench.cli.new import new
 from bench.cli.options import (
     Address,
@@ -52,6 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which way of adapting a forecaster at test time is worth its cost?",
 )
+app.add_typer(init, name="init")
 app.add_typer(data, name="data")
 app.add_typer(results_app, name="results")
 

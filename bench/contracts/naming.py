@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-PLACES = ("path", "label")
-"""Options of a dataset that say where it lies or what it is called, and nothing about its rows."""
+PLACES = ("path", "label", "events")
+"""Options of a dataset that say where it lies, what it is called or what is known of it, and nothing about its rows."""
 
 _QUOTED = re.compile(r"""(?P<quote>["'])(?:~?/|[A-Za-z]:[\\/])[^"'\n]*[\\/](?P<name>[^"'\n\\/]*)(?P=quote)""")
 _BARE = re.compile(r"""(?:~|(?<![\w.~/\\-]))/(?:[^\s/"'`<>|*?:;,()\[\]{}=]+/)+(?P<name>[^\s/"'`<>|*?:;,()\[\]{}=]*)""")

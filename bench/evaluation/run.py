@@ -167,6 +167,15 @@ def make_stream(run: RunSpec, stage: PreparedSeries, device: torch.device, given
     return Stream(stage, strategy, device), time.perf_counter() - begun
 
 
+def known_drifts(series: DriftSeries) -> list[EventRecord]:
+    """The known drifts of a series up to its end, as records have them."""
+    return [
+        EventRecord(row=e.row, time=str(series.time[e.row]), name=e.name, kind=e.kind)
+        for e in series.events
+        if e.row < series.split.end
+    ]
+
+
 def describe(run: RunSpec, series: DriftSeries, place: RunPaths, device: torch.device) -> Record:
     """The record of a run without its outcome."""
     split = series.split
@@ -185,11 +194,7 @@ def describe(run: RunSpec, series: DriftSeries, place: RunPaths, device: torch.d
             inputs=list(series.inputs),
             targets=list(series.targets),
             borders=(split.train, split.validation, split.end),
-            events=[
-                EventRecord(row=e.row, time=str(series.time[e.row]), name=e.name, kind=e.kind)
-                for e in series.events
-                if e.row < split.end
-            ],
+            events=known_drifts(series),
             season=series.season,
             source=series.source,
             licence=series.licence,

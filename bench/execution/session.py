@@ -9,9 +9,10 @@ from pathlib import Path
 
 from bench.contracts.engine import Pool
 from bench.contracts.forecaster import FORECASTERS
+from bench.contracts.naming import is_of_file
 from bench.contracts.series import DriftSeries
 from bench.contracts.strategy import STRATEGIES
-from bench.evaluation.run import RunPaths, load_series, stated
+from bench.evaluation.run import RunPaths, known_drifts, load_series, stated
 from bench.evaluation.run_spec import RunSpec, run_keys
 from bench.execution.audits import audit_missing
 from bench.execution.changes import keep_code_of
@@ -30,6 +31,7 @@ from bench.results.benchmark_files import THROUGHPUT
 from bench.results.disk import SESSIONS, WORK, sweep
 from bench.results.maintenance import not_ours
 from bench.results.plain import make_folder, require_plain
+from bench.results.record import Record
 from bench.results.store import CHECKPOINTS, DAMAGED, MANIFEST, Store
 
 PROGRESS = ".progress"
@@ -211,20 +213,27 @@ def _keep_earlier(ahead: Plan, store: Store, console: Screen) -> bool:
 
 
 def _restate(ahead: Plan, store: Store) -> None:
-    """Bring what strategies say of themselves up to date in the records that are kept; no outcome depends on it."""
-    missing, kept = {run.run_id for run in ahead.missing}, dict[str, list[str]]()
+    """Bring what is said of strategies and files up to date in the records that are kept; no outcome depends on it."""
+    missing, kept = {run.run_id for run in ahead.missing}, dict[tuple[str, str], list[RunSpec]]()
     for run in ahead.runs:
         if run.run_id not in missing and ahead.found[run.run_id].state == "ok":
-            kept.setdefault(run.strategy.name, []).append(run.run_id)
-    for name, run_ids in kept.items():
-        now = stated(STRATEGIES[name].cls)
-        first = store.read(run_ids[0])
-        if first is None or all(getattr(first.strategy, key) == value for key, value in now.items()):
+            kept.setdefault((run.strategy.name, run.identity), []).append(run)
+    for runs in kept.values():
+        first = store.read(runs[0].run_id)
+        if first is None or first == _restated(first, runs[0]):
             continue
-        for run_id in reversed(run_ids):  # the first one last: by it, work that was broken off is known
-            if (record := store.read(run_id)) is not None:
-                strategy = record.strategy.model_copy(update=now)
-                store.restate(record.model_copy(update={"strategy": strategy}))
+        for run in reversed(runs):  # the first one last: by it, work that was broken off is known
+            if (record := store.read(run.run_id)) is not None:
+                store.restate(_restated(record, run))
+
+
+def _restated(record: Record, run: RunSpec) -> Record:
+    """A record with what the strategy says of itself, and the user of drifts in a file, now."""
+    strategy = record.strategy.model_copy(update=stated(STRATEGIES[run.strategy.name].cls))
+    is_told = run.dataset.options.get("events") or (record.dataset.events and is_of_file(run.dataset.name))
+    events = known_drifts(load_series(run)) if is_told else record.dataset.events
+    dataset = record.dataset.model_copy(update={"events": events})
+    return record.model_copy(update={"strategy": strategy, "dataset": dataset})
 
 
 def _say_what_changed(ahead: Plan, console: Screen) -> None:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import gzip
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench import BenchError, DriftSeries
+from bench.data.user_files.proposals import Options, proposals
 
 from .conftest import Load
 
-OPTION = re.compile(r"\b([a-z_]+) = (\[[^\]]*\]|'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
-APART = re.compile(r"; |\. | or, | or |, or ")
-"""What stands between two alternatives of a message."""
-
 DEEPEST = 6
-Options = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,19 +33,6 @@ class Broken:
     options: Options = field(default_factory=dict)
 
 
-def alternatives(message: str) -> list[Options]:
-    """The options that a message gives, those that go together in one."""
-    found: list[Options] = []
-    end = 0
-    for match in OPTION.finditer(message):
-        between, end = message[end : match.start()], match.end()
-        if not found or APART.search(between):
-            found.append({})
-        if "..." not in match[2]:
-            found[-1][match[1]] = ast.literal_eval(match[2])
-    return [options for options in found if options]
-
-
 def paths(load: Load, file: Path, options: Options, depth: int = 0) -> Iterator[DriftSeries]:
     """The series at the end of each way that messages lead."""
     try:
@@ -60,7 +41,7 @@ def paths(load: Load, file: Path, options: Options, depth: int = 0) -> Iterator[
     except BenchError as error:
         message = str(error)
     assert depth < DEEPEST, message
-    ways = [options | way for way in alternatives(message) if not way.items() <= options.items()]
+    ways = [options | way for way in proposals(message) if not way.items() <= options.items()]
     for way in ways:
         yield from paths(load, file, way, depth + 1)
     if not ways or "Take it out" in message:

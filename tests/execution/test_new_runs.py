@@ -273,3 +273,17 @@ def test_no_run_is_kept_across_a_change_of_results(
     subjects = known_subjects() | {"harness": Known(2, harness().content)}
     monkeypatch.setattr("bench.contracts.outcomes.known_subjects", lambda: subjects)
     assert "5 runs: 0 kept, 5 to do" in bench("run", earlier, "--plugins", "plugins", "--dry-run").out
+
+
+def test_a_known_drift_makes_no_run_new_and_stands_in_all_records(tiny: Path, bench: Bench) -> None:
+    assert bench("run", tiny).status == 0
+    text, name = tiny.read_text(), '"csv:waves.csv"'
+    for said in ('[{ time = 250, name = "holiday" }]', '[{ time = 250, name = "a strike" }]', "[]"):
+        tiny.write_text(text.replace(name, f"{{ name = {name}, events = {said} }}"))
+        assert "2 kept from before" in bench("run", tiny).err
+        for record in store_of(tiny).records():
+            assert [(event.row, event.name) for event in record.dataset.events] == (
+                [] if said == "[]" else [(250, said.split('"')[1])]
+            )
+            assert "events" not in record.dataset.given
+    assert bench("results", "check", "results").status == 0

@@ -11,6 +11,7 @@ from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validat
 from bench.contracts.dataset import DatasetConfig
 from bench.data.user_files.cells import Cells, NumberFormat
 from bench.data.user_files.csv_dialect import Dialect
+from bench.data.user_files.known_drifts import KnownDrift
 from bench.data.user_files.timestamps import numeric_times, text_times
 from bench.data.user_files.timestamps.numeric_times import SINCE
 
@@ -44,6 +45,7 @@ class UserOptions(DatasetConfig):
         decimal: The decimal mark of numbers that are text.
         thousands: What parts groups of three digits in them; None for nothing.
         drop: Columns, or series of a long file, that are left out.
+        events: Drifts that are known: ``{ time = "2024-05-01", name = "holiday" }`` each; or a CSV file of them.
     """
 
     path: str
@@ -65,6 +67,7 @@ class UserOptions(DatasetConfig):
     decimal: Literal[".", ","] = "."
     thousands: Literal[",", ".", " ", "'"] | None = None
     drop: tuple[str, ...] = ()
+    events: str | tuple[KnownDrift, ...] = ()
 
     @field_validator("na_values", "drop", mode="before")
     @classmethod

@@ -29,6 +29,7 @@ from bench.data.user_files.gaps import (
     sentinel_notes,
     stream_shares,
 )
+from bench.data.user_files.known_drifts import known_drifts
 from bench.data.user_files.long_table import pivot, rows_of_series, series_of_rows
 from bench.data.user_files.lookahead import told_ahead
 from bench.data.user_files.timestamps.time_column import Clock, TimeOptions
@@ -88,6 +89,7 @@ class UserFile(Dataset):
             split=split,
             inputs=rows.inputs,
             targets=rows.targets,
+            events=known_drifts(path, options.events, mended.time, options.timezone) if options.events else (),
             lookback=lookback,
             horizon=horizon,
             season=season,

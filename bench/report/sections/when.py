@@ -99,7 +99,7 @@ def _around_drifts(results: Results, scenario: str) -> list[Block]:
         values, (row, event, span, n) = part.set_index("entry"), part[["row", "event", "span", "origins"]].iloc[0]
         cells = [fixed(values["mse"].get(reference, np.nan), decimals)]
         cells += [percent(values["skill"].get(entry, np.nan)) for entry in entries]
-        when = f"{escape(event)} ({_when(results.times[scenario], int(row))})" if span == BEFORE else ""
+        when = f"{escape(event)} ({_when(results, scenario, int(row))})" if span == BEFORE else ""
         rows.append([when, escape(span), f"{n:,}", *cells])
     headers = ["Drift", "forecasts", "n", f"MSE of {escape(reference)} ↓", *(f"{escape(e)} ↑" for e in entries)]
     return [*blocks, Paragraph(text), Table(headers, rows, text_columns=2)]
@@ -116,9 +116,12 @@ def _without_table(results: Results, scenario: str, here: pd.DataFrame) -> str:
     return f"Without forecasts on both sides, so not in a table: {words(rows)}."
 
 
-def _when(times: pd.Series, row: int) -> str:
-    stamp = times[times.index >= row].iloc[0]
-    return escape(stamp.date() if isinstance(stamp, pd.Timestamp) else f"row {row:,}")
+def _when(results: Results, scenario: str, row: int) -> str:
+    """The day of a drift, or its row where there are no dates."""
+    if not isinstance(results.times[scenario].iloc[0], pd.Timestamp):
+        return f"row {row:,}"
+    stamp = next(event.time for event in results.first(scenario).dataset.events if event.row == row)
+    return escape(pd.Timestamp(stamp).date())
 
 
 def _forecast_figure(results: Results, scenario: str) -> Drawing | None:
