@@ -58,7 +58,10 @@ def _figure(results: Results, scenario: str) -> Drawing | None:
         return None
     events, estimated = results.events_of(scenario), results.estimated_of(scenario)
     drawing = draw_when(skills, results.times[scenario], events, shown, reference, estimated)
-    caption = f"Skill against {reference.entry}; higher is better. Each point: {_length(results, scenario)}"
+    known = references_on(results, scenario)
+    against = list(dict.fromkeys(known[look.entry] for look in shown if look.entry in known))
+    own = ", whichever serves the same forecaster" if len(against) > 1 else ""
+    caption = f"Skill against {words(against, 'or')}{own}; higher is better. Each point: {_length(results, scenario)}"
     caption += ", none of them across a known drift." if events else "."
     if any(skills[look.entry]["low"].notna().any() for look in shown if look.highlighted and look.entry in skills):
         caption += BAND
