@@ -17,10 +17,13 @@ import pytest
 from bench import load_results
 from bench.analysis.tuning import grid_table
 from bench.contracts.engine import Pool
+from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run import load_series
 from bench.evaluation.run_spec import RunSpec
 from bench.execution.engines.inline import Inline, InOrder
-from bench.execution.experiment import expand, load_experiment
+from bench.execution.experiment import Experiment, expand, load_experiment, pairs_of
+from bench.execution.tune.design import design
+from bench.execution.tune.options import TuneOptions
 from bench.execution.tune.tuning import Search, as_told, plan
 from bench.report.view.comparisons import tuned_beside_default
 from bench.report.view.loading import read_results
@@ -511,6 +514,16 @@ def test_more_trials_keep_those_before_and_another_seed_has_others(
     change(equal, tune="{ trials = 3, seeds = 1 }")
     assert [run.run_id for run in expand(load_experiment(str(equal)), "cpu")] == ordinary
     assert len(ids(seeds="[5, 6]")) == 3
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("forecaster", ["titans", "dlinear", "ridge"])
+def test_every_built_in_strategy_has_as_many_trials(forecaster: str) -> None:
+    experiment = {"name": "e", "datasets": ["abrupt-mean"], "forecasters": [forecaster], "training": {"steps": 5}}
+    pairs = pairs_of(Experiment(**experiment, strategies=[entry.name for entry in STRATEGIES]))
+    sizes = {pair[0].name: len(design(pair, TuneOptions(trials=12), {"steps": 5})) for pair in pairs}
+    assert {name for name, size in sizes.items() if not size} == {"persistence", "seasonal-naive"}
+    assert set(sizes.values()) == {0, 12}
 
 
 @pytest.mark.usefixtures("registries")
