@@ -13,7 +13,9 @@ import typer
 
 from bench.cli.check import check
 from bench.cli.data import data
+from bench.cli.doctor import doctor, start
 from bench.cli.init import init
+from bench.cli.listing import list_all
 from bench.cli.new import new
 from bench.cli.options import (
     Address,
@@ -37,7 +39,7 @@ from bench.cli.options import (
 from bench.cli.reports import compare, leaderboard, report
 from bench.cli.results import app as results_app
 from bench.contracts.errors import BenchError, TerminatedError
-from bench.execution.console import err, load_all, out, print_table
+from bench.execution.console import err, out
 from bench.execution.shutdown import ENDED, FULL, kept_when_stopped, terminable
 from bench.results.benchmark_files import THROUGHPUT
 
@@ -51,7 +53,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Which way of adapting a forecaster at test time is worth its cost?",
 )
 app.add_typer(init, name="init")
 app.add_typer(data, name="data")
@@ -213,32 +214,6 @@ def tune(
         raise typer.Exit(1)
 
 
-@app.command(name="list")
-def list_all(plugins: Plugins = None) -> None:
-    """Strategies, forecasters, datasets, metrics, engines, presets and experiments."""
-    from bench.contracts.dataset import DATASETS
-    from bench.contracts.engine import ENGINES
-    from bench.contracts.forecaster import FORECASTERS
-    from bench.contracts.metric import METRICS
-    from bench.contracts.protocol import PRESETS
-    from bench.contracts.strategy import STRATEGIES
-    from bench.execution.experiment import experiment_files
-
-    load_all(plugins or ())
-    print_table(
-        "Strategies",
-        ("name", "group", "needs", "what it is"),
-        [(e.name, e.cls.group, ", ".join(sorted(e.cls.needs)), e.summary) for e in STRATEGIES],
-    )
-    print_table("Forecasters", ("name", "what it is"), [(e.name, e.summary) for e in FORECASTERS])
-    print_table("Datasets", ("name", "what it is"), [(e.name, e.summary) for e in DATASETS])
-    print_table("Metrics", ("name", "better", "what it is"), [(e.name, e.cls.better, e.summary) for e in METRICS])
-    print_table("Engines", ("name", "needs", "what it is"), [(e.name, e.cls.package, e.summary) for e in ENGINES])
-    presets = [(name, f"S = {preset['stride'] or 'H'}, K = {preset['block']}") for name, preset in PRESETS.items()]
-    print_table("Protocol presets", ("name", "schedule"), presets)
-    print_table("Experiments", ("name", "file"), [(name, str(file)) for name, file in experiment_files().items()])
-
-
 @app.command()
 def verify(
     published: Annotated[
@@ -252,24 +227,9 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
-def env() -> None:
-    """Versions, device, threads, and where data and plug-ins are looked for."""
-    import torch
-
-    from bench.contracts.discovery import home
-    from bench.data.download import data_folder
-    from bench.evaluation.profiling.clocks import device_name, resolve_device
-    from bench.results.provenance import environment
-
-    device = resolve_device("auto")
-    known = environment("bench env", str(device), device_name(device), torch.get_num_threads())
-    known |= known.pop("packages") | {"data folder": data_folder(), "plug-ins and experiments": home()}
-    rows = [(key, str(value)) for key, value in known.items() if key not in ("command", "engine", "started")]
-    print_table("Environment", ("what", "value"), rows)
-
-
-for command in (report, compare, leaderboard, new, check):
+app.callback(invoke_without_command=True)(start)
+app.command("list")(list_all)
+for command in (report, compare, leaderboard, new, check, doctor):
     app.command()(command)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench import load_results
+from bench.execution.console import Screen
 
 from ..conftest import Bench, Write
 
@@ -277,13 +280,59 @@ def test_a_narrow_terminal_does_not_break_names(bench: Bench, monkeypatch: pytes
     assert max(map(len, listed.partition("Experiments")[0].splitlines())) <= 60
 
 
-def test_env(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("strategies", "rls"),
+        ("forecasters", "dlinear"),
+        ("datasets", "etth2"),
+        ("metrics", "mase"),
+        ("engines", "serial"),
+        ("presets", "online"),
+        ("experiments", "smoke"),
+    ],
+)
+def test_list_of_one_kind(bench: Bench, kind: str, name: str) -> None:
+    ran = bench("list", kind)
+    assert f"\n{name} " in ran.out
+    assert ran.out.count("\nname") == 1
+    (found,) = json.loads(bench("list", kind, "--json").out).items()
+    assert found[0] == kind
+    assert name in [row["name"] for row in found[1]]
+
+
+def test_list_of_an_unknown_kind(bench: Bench) -> None:
+    assert "Unknown kind to list 'strategie'. Did you mean 'strategies'?" in mistake(bench, "list", "strategie")
+
+
+def test_version(bench: Bench) -> None:
+    ran = bench("--version")
+    assert (ran.status, ran.out) == (0, "adaptbench 0.1.0\n")
+
+
+def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wanted in (True, False):
+        monkeypatch.delenv("NO_COLOR", raising=False) if wanted else monkeypatch.setenv("NO_COLOR", "1")
+        text = io.StringIO()
+        Screen(file=text, force_terminal=True, color_system="standard").say("no", style="red")
+        assert ("\x1b[31m" in text.getvalue()) == wanted
+
+
+def test_doctor(bench: Bench, tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
-    ran = bench("env")
+    broken = write("adapters/broken.py", "from bench import register_strategy\nimport nothing_of_the_kind\n")
+    ran = bench("doctor")
     assert ran.status == 0
-    for word in ("python", "torch", "titans-pytorch", "device", "threads", str(tmp_path)):
+    assert len(ran.out.splitlines()) <= 30
+    for word in ("python", "torch", "titans-pytorch", "device", "threads", "disk", "etth1", str(tmp_path)):
         assert word in ran.out
+    found = json.loads(bench("doctor", "--json").out)
+    assert {"adaptbench", "torch build", "cores", "memory", "extras"} <= {*found}
+    assert "etth1" in found["data to fetch"]
+    assert ["nothing_of_the_kind" in line for line in found["plug-ins that cannot be loaded"]] == [True]
+    assert found["variables"]["BENCH_DATA_DIR"] == str(tmp_path)
+    broken.unlink()
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "gone"))
     assert "gone: no such folder. Create it, or unset the variable." in mistake(bench, "data", "list")
 

@@ -107,6 +107,12 @@ def test_pooling_needs_no_torch_and_no_plug_in(tiny: Path, bench: Bench) -> None
     assert not heavy(modules) & {"torch", "titans_pytorch", "bench_plugins"}
 
 
+def test_the_doctor_says_that_torch_is_not_there(tmp_path: Path) -> None:
+    modules = loaded(COMMAND, "doctor", "--without-torch", folder=tmp_path)
+    assert "bench.cli.doctor" in modules
+    assert not heavy(modules) & {"torch", "titans_pytorch", "bench_plugins"}
+
+
 def test_results_and_their_analysis_need_no_torch(tiny: Path, bench: Bench, without_report: None) -> None:
     assert bench("run", tiny).status == 0
     code = "import bench, bench.analysis as a; print(a.leaderboard(bench.load_results('results')).to_string())"
