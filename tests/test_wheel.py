@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -81,6 +83,34 @@ def test_the_wheel_runs_in_an_empty_folder(installed: Installed, tmp_path: Path)
     report.unlink()
     assert installed("report").split() == ["reports/smoke/README.md"]
     assert report.is_file()
+
+
+@pytest.mark.slow
+def test_a_newcomer_does_what_is_printed(installed: Installed, tmp_path: Path) -> None:
+    """A strategy and data of one's own, to a report, with the commands that `bench new` and `bench init` print."""
+    here = tmp_path / "here"
+    days = np.datetime64("2023-01-01") + np.arange(600)
+    lines = [f"{day},{3 + k % 7 + (k > 400) * 2}.{k * k % 10}" for k, day in enumerate(days)]
+    (here / "counts.csv").write_text("\n".join(["day,count", *lines]) + "\n", encoding="utf-8")
+
+    for words in printed(installed("new", "strategy", "mine")):
+        installed(*words)
+    assert "mine" in (here / "reports" / "smoke" / "README.md").read_text(encoding="utf-8")
+
+    *_, last = printed(installed("init", "data", "counts.csv", "--event", "2024-02-05=new road"))
+    assert last == ["run", "counts.toml"]
+    installed(*last, "--strategy", "persistence", "--strategy", "mine", "--seed", "0")
+    report = (here / "reports" / "counts" / "README.md").read_text(encoding="utf-8")
+    assert "mine" in report
+    assert "known drifts: 1" in report
+    assert str(tmp_path) not in report
+
+
+def printed(text: str) -> list[list[str]]:
+    """The words of each command that is printed, without ``bench``."""
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("  bench ")]
+    assert commands
+    return [words[1:] for words in commands]
 
 
 def imported(files: Iterable[Path]) -> tuple[set[str], set[str]]:
