@@ -98,7 +98,12 @@ def forgetting() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _once_in_a_process() -> Iterator[None]:
-    """Building a command of its functions, looking through installed packages, and auditing what is built in."""
+    """Building a command of its functions, looking through installed packages, and auditing what is built in.
+
+    What is imported by now stays, and the garbage collector need not walk over it again and again.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(traceback, "format_stack", lambda *_, **__: [])  # torch formats it 3 times for each manual_seed
         patch.setattr(typer.main, "get_command", cache(typer.main.get_command))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from itertools import count
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench.evaluation.metrics import ErrorSums
+from bench.contracts.discovery import load_plugins
+from bench.contracts.metric import MetricContext, Scored
+from bench.evaluation.metrics import ErrorSums, accumulators
 
 Floats = NDArray[np.float64]
 
@@ -104,3 +109,14 @@ def test_a_forecast_that_is_exact_but_for_float32_has_no_error(
     assert not mixed.origin_errors[::2].any()
     assert (mixed.origin_errors[1::2] > 0).all()
     np.testing.assert_allclose(mixed.mse, np.square(far * truths[1::2]).sum() / truths.size, rtol=1e-4)
+
+
+def test_the_time_that_metrics_take_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness's own share of a run leaves it out."""
+    load_plugins()
+    metrics = accumulators(MetricContext(np.ones(1)))
+    clock = count(0, 2)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    for metric in metrics:
+        metric.add(Scored(np.ones((1, 2, 1)), np.zeros((1, 2, 1)), np.ones((1, 2, 1))))
+    assert [metric.seconds for metric in metrics] == [2] * len(metrics)
