@@ -14,7 +14,6 @@ from bench.contracts.forecaster import FORECASTERS
 from bench.results.audit import AUDITS, Audit, audit_file, audited_sha, code_sha, read_audit, write_audit
 from bench.results.provenance import packages
 from bench.testing import LABEL_REGIMES
-from bench.testing.canary import DISTURBANCES
 
 from ..conftest import Bench, Write
 from ..sessions import change
@@ -94,7 +93,7 @@ def test_a_check_that_cannot_end_is_no_verdict(tiny: Path, bench: Bench, write: 
 def test_a_strategy_is_checked_on_each_forecaster_that_will_do(
     tiny: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, few in (("LABEL_REGIMES", LABEL_REGIMES[:1]), ("DISTURBANCES", DISTURBANCES[:1]), ("DRAWN", 2)):
+    for name, few in (("PRESETS", ["day-ahead"]), ("LABEL_REGIMES", LABEL_REGIMES[:1]), ("DRAWN", 2)):
         monkeypatch.setattr(f"bench.testing.checks.{name}", few)  # test_canary.py has all of them
     ran = bench("check", "frozen", "--engine", "inline", "--forecaster", "dlinear")
     assert ran.status == 0
