@@ -20,7 +20,7 @@ class CEPConfig(OnlineConfig):
     """Options of `cep`. Windows count once in a horizon, as where they do not overlap.
 
     Attributes:
-        apart: Whether each target has a pool of its own, where it is an input; otherwise all share one.
+        apart: Whether each target has a pool of its own, where it is an input, at a step each; otherwise all share one.
         distance: A window is of a new regime where its mean is so many of the nearest member's deviations from that
             member's mean.
         least: Windows that a member must have had before another one may come out of it.
@@ -33,7 +33,7 @@ class CEPConfig(OnlineConfig):
         fading: Steps after which it has the whole step size.
     """
 
-    apart: bool = True
+    apart: bool = False
     distance: Annotated[PositiveFloat, Search(1.0, 6.0)] = 3.0
     least: NonNegativeInt = 15
     follows: float = Field(0.2, gt=0, le=1)

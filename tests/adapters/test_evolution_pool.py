@@ -32,7 +32,7 @@ def at(level: float, count: int, seed: int = 0) -> Feedback:
 
 
 def pool(**options: Any) -> Any:
-    strategy = made("cep", apart=False, least=3, tiny=False, **options)
+    strategy = made("cep", least=3, tiny=False, **options)
     strategy.adapt(at(0.0, 30))
     assert len(strategy.pools[0].members) == 1
     return strategy
@@ -67,7 +67,7 @@ def test_forecasts_are_the_nearest_member_s() -> None:
 
 
 def test_columns_apart_have_a_pool_each() -> None:
-    strategy = made("cep", least=3, tiny=False, online_lr=0.01)
+    strategy = made("cep", apart=True, least=3, tiny=False, online_lr=0.01)
     calm, moved = at(0.0, 30), at(0.0, 4, seed=1)
     strategy.adapt(calm)
     moved.x[:, :, 1] += 8
@@ -135,12 +135,12 @@ def test_what_was_learned_of_a_law_is_there_when_it_comes_back() -> None:
     back = slice(500 + L - 3, 520 + L - 3)
     truth = PreparedSeries.of(series(values), protocol).truths(np.arange(VALIDATION, len(values) - H + 1))
     errors = {
-        name: np.square(serve(name, values, tiny=False, online_lr=0.01, **options).forecasts - truth)[back].mean()
-        for name, options in {"ogd": {}, "cep": {"apart": False}}.items()
+        name: np.square(serve(name, values, tiny=False, online_lr=0.01).forecasts - truth)[back].mean()
+        for name in ("ogd", "cep")
     }
     assert errors["cep"] < 0.6 * errors["ogd"]
 
 
 def test_each_target_has_a_pool_or_all_share_one() -> None:
-    assert len(made("cep").pools) == C
-    assert len(made("cep", apart=False).pools) == 1
+    assert len(made("cep", apart=True).pools) == C
+    assert len(made("cep").pools) == 1
