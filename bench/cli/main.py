@@ -245,6 +245,10 @@ def main() -> None:
         sys.exit(ENDED)
     except BenchError as error:
         _end(str(error))
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        _end("torch is not installed. Without it there are bench report, compare, leaderboard and doctor.")
     except OSError as error:
         if error.errno not in UNUSABLE:
             raise

@@ -305,6 +305,14 @@ def test_list_of_an_unknown_kind(bench: Bench) -> None:
     assert "Unknown kind to list 'strategie'. Did you mean 'strategies'?" in mistake(bench, "list", "strategie")
 
 
+def test_a_command_that_needs_torch_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("bench.cli.listing.load_all", fails)
+    assert "torch is not installed. Without it there are bench report" in mistake(bench, "list")
+
+
 def test_version(bench: Bench) -> None:
     ran = bench("--version")
     assert (ran.status, ran.out) == (0, "adaptbench 0.1.0\n")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+import typer.main
 
+from bench.cli.main import app
 from bench.contracts.dataset import DATASETS
 from bench.contracts.discovery import load_plugins
 from bench.contracts.forecaster import FORECASTERS
@@ -17,6 +23,7 @@ from bench.contracts.strategy import STRATEGIES
 from bench.testing import check_dataset, check_forecaster, check_metric, leak_canary, small_series, tiny_maker
 
 ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
 
 
 def examples(page: str) -> list[str]:
@@ -48,14 +55,47 @@ def test_the_examples_of_a_page_pass_their_checks(page: str, tmp_path: Path) -> 
             assert name in SECTIONS
 
 
+def commands(page: str) -> list[str]:
+    """The commands of a page's shell blocks, and those that stand in its text."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    shown = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in shown + re.findall(r"`([^`\n]+)`", text) if line.startswith("bench ")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_are_ones(page: str) -> None:
+    for line in commands(page):
+        words = shlex.split(line, comments=True)[1:]
+        command: Any = typer.main.get_command(app)
+        context = command.context_class(command, info_name="bench")
+        while hasattr(command, "resolve_command") and words and not words[0].startswith("-"):
+            name, command, words = command.resolve_command(context, words)
+            context = command.context_class(command, info_name=name, parent=context)
+        if not words:  # the name of a command, as in "`bench run` does it"
+            continue
+        try:
+            with contextlib.suppress(typer.Exit):  # --help
+                command.parse_args(context, words)
+        except typer.BadParameter as error:
+            if "does not exist" not in str(error):  # a folder that an example calls so
+                raise
+
+
+def test_a_command_that_is_none_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    for line in ("bench swep default", "bench run default --wokers 2", "bench list --json=1"):
+        (tmp_path / "page.md").write_text(f"```sh\n{line}  # so\n```\n")
+        with pytest.raises(Exception, match=r"No such (command|option)|does not take a value"):
+            test_the_commands_of_a_page_are_ones("page.md")
+
+
 def test_the_readme_adds_a_strategy_in_twenty_lines() -> None:
     (example,) = examples("README.md")
     assert len([line for line in example.splitlines() if line.strip()]) <= 20
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_relative_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):

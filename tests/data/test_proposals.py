@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench import BenchError
@@ -52,6 +53,26 @@ def test_a_gap_in_the_clock_is_filled_on_even_steps(write: Write) -> None:
 
 
 METER = np.cumsum(1 + np.arange(60) % 3)
+
+
+def test_a_long_file_says_which_columns_it_could_be(write: Write) -> None:
+    stamps, values = table(columns=2)
+    lines = [
+        f"{stamps[k]},{who},{values['x0'][k] + add},{values['x1'][k]}"
+        for k in range(len(stamps))
+        for who, add in (("a", 0), ("b", 1))
+    ]
+    found = find_options(f"csv:{write('my.csv', chr(10).join(['when,who,u,v', *lines]))}", {})
+    assert found.options == {"time": "when", "id": "who", "value": "u"}
+    assert found.reasons["value"].endswith("give time = 'when', id = 'who' and value = 'u' (or 'v')")
+
+
+def test_a_zone_is_asked(write: Write) -> None:
+    clock = pd.date_range("2024-03-01", "2024-05-01", freq="h", tz="America/New_York").tz_localize(None)
+    path = write("my.csv", "\n".join(["when,a", *(f"{when},{k % 7}.5" for k, when in enumerate(clock))]))
+    with pytest.raises(BenchError, match=r"timezone = .* Only you can tell: give one"):
+        find_options(f"csv:{path}", {})
+    assert find_options(f"csv:{path}", {"timezone": "America/New_York"}).options == {}
 
 
 @pytest.mark.parametrize(

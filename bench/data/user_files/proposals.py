@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,14 @@ OPTION = re.compile(r"\b([a-z_]+) = (\[[^\]]*\]|'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+
 APART = re.compile(r"; |\. | or, | or |, or ")
 """What stands between two alternatives of a message."""
 
-ASKED = {"time", "time_format", "inputs", "timezone"}
+ASKED = {"time", "time_format", "inputs", "id"}
 """Options that decide what the file means: where two values of one of them read it, only the user knows."""
 
-QUESTION = "Say which"
-"""What a message asks where a guess would be as likely wrong as right."""
+QUESTIONS = ("Say which", "timezone = ")
+"""What a message holds where its options are a guess as likely wrong as right, or an example."""
+
+NAMING = {"time", "id", "value"}
+"""Options that choose among columns."""
 
 DEEPEST = 12
 Options = dict[str, Any]
@@ -72,7 +74,7 @@ def find_options(name: str, given: Options) -> Found:
         except BenchError as error:
             for option, value in _chosen(name, options, error).items():
                 options[option] = value
-                reasons.setdefault(option, _reason(str(error), name))
+                reasons.setdefault(option, _reason(str(error), name, option))
         else:
             return Found(series, {key: value for key, value in options.items() if key not in given}, reasons)
     raise BenchError(f"{name}: no options were found that read this file. With {options} it was not read either.")
@@ -86,7 +88,9 @@ def _chosen(name: str, options: Options, error: BenchError) -> Options:
     leading = [way for way in ways if _leads_on(name, options | way, str(error))]
     if not leading:
         raise error
-    if QUESTION in str(error) or (len(leading) > 1 and any(ASKED & {*way} for way in leading)):
+    if any(question in str(error) for question in QUESTIONS) or (
+        len(leading) > 1 and any(ASKED & {*way} for way in leading)
+    ):
         raise BenchError(f"{error} Only you can tell: give one, --set OPTION=VALUE.")
     return leading[0]
 
@@ -100,11 +104,9 @@ def _leads_on(name: str, options: Options, message: str) -> bool:
     return True
 
 
-def _reason(message: str, name: str) -> str:
-    """The first sentence of a message, without the path of the file."""
+def _reason(message: str, name: str, option: str) -> str:
+    """The first sentence of a message, without the file's path; where columns are chosen, the one that names them."""
     path = name.partition(":")[2]
-    return next(_sentences(message.removeprefix(f"{Path(path).expanduser()}: ")))
-
-
-def _sentences(text: str) -> Iterator[str]:
-    yield from (part.rstrip(".") for part in re.split(r"\.\s+(?=[A-Z])", text))
+    sentences = re.split(r"\.\s+(?=[A-Z])", message.removeprefix(f"{Path(path).expanduser()}: "))
+    naming = [sentence for sentence in sentences if f"{option} = " in sentence]
+    return (naming if option in NAMING and naming else sentences)[0].rstrip(".")
