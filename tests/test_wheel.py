@@ -71,39 +71,31 @@ def test_the_wheel_carries_all_that_is_built_in(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_wheel_runs_in_an_empty_folder(installed: Installed, tmp_path: Path) -> None:
+def test_a_newcomer_in_an_empty_folder_does_what_is_printed(installed: Installed, tmp_path: Path) -> None:
+    """A strategy and data of one's own, to a report, with the commands that `bench new` and `bench init` print."""
+    here = tmp_path / "here"
     listed = installed("list")
     assert {"persistence", "akl-pedestrians", "smoke"} <= set(re.findall(r"^[\w-]+", listed, re.M))
     assert str(tmp_path / "site") in listed  # not the checkout's
 
-    installed("run", "smoke", "--strategy", "persistence", "--strategy", "rls", "--engine", "inline")
-    report = tmp_path / "here" / "reports" / "smoke" / "README.md"
-    assert {path.name for path in report.parents[2].iterdir()} == {"results", "reports"}
-    assert "rls" in report.read_text(encoding="utf-8")
+    for words in printed(installed("new", "strategy", "mine")):
+        installed(*words)
+    assert {path.name for path in here.iterdir()} == {"adapters", "results", "reports"}
+    report = here / "reports" / "smoke" / "README.md"
+    assert "mine" in report.read_text(encoding="utf-8")
     report.unlink()
     assert installed("report").split() == ["reports/smoke/README.md"]
     assert report.is_file()
 
-
-@pytest.mark.slow
-def test_a_newcomer_does_what_is_printed(installed: Installed, tmp_path: Path) -> None:
-    """A strategy and data of one's own, to a report, with the commands that `bench new` and `bench init` print."""
-    here = tmp_path / "here"
     days = np.datetime64("2023-01-01") + np.arange(600)
     lines = [f"{day},{3 + k % 7 + (k > 400) * 2}.{k * k % 10}" for k, day in enumerate(days)]
     (here / "counts.csv").write_text("\n".join(["day,count", *lines]) + "\n", encoding="utf-8")
-
-    for words in printed(installed("new", "strategy", "mine")):
-        installed(*words)
-    assert "mine" in (here / "reports" / "smoke" / "README.md").read_text(encoding="utf-8")
-
     *_, last = printed(installed("init", "data", "counts.csv", "--event", "2024-02-05=new road"))
     assert last == ["run", "counts.toml"]
-    installed(*last, "--strategy", "persistence", "--strategy", "mine", "--seed", "0")
-    report = (here / "reports" / "counts" / "README.md").read_text(encoding="utf-8")
-    assert "mine" in report
-    assert "known drifts: 1" in report
-    assert str(tmp_path) not in report
+    installed(*last, "--strategy", "persistence", "--strategy", "rls", "--seed", "0")
+    text = (here / "reports" / "counts" / "README.md").read_text(encoding="utf-8")
+    assert "known drifts: 1" in text
+    assert str(tmp_path) not in text
 
 
 def printed(text: str) -> list[list[str]]:

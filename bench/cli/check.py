@@ -47,7 +47,8 @@ def check(
             if verdict.mistake is not None:
                 raise verdict.mistake
             if verdict.found:
-                _say_why(f"{kind} {name!r} FAILED: {verdict.found}", verdict.found)
+                err.say(f"{kind} {name!r} FAILED: {verdict.found}")
+                _explain(name, verdict.found)
                 raise typer.Exit(1)
             for line in verdict.lines:
                 out.say(f"  ok  {line}")
@@ -56,13 +57,15 @@ def check(
                 _say_what_is_left(name, plugins or ())
 
 
-def _say_why(line: str, found: str) -> None:
-    from bench.testing.explanations import explanation
+def _explain(name: str, found: str) -> None:
+    from bench.testing.explanations import Explanation, explanation
 
-    err.say(line)
-    if said := explanation(found):
-        err.say(f"Why it matters: {said.why}")
-        err.say(f"What to do: {said.what_to_do}")
+    said = explanation(found) or Explanation(
+        "It did not come to its end, so nothing more is known of it, and a run with it may fail alike.",
+        f"Mend what the line above names. bench check {name} --engine inline runs in this process, for a debugger.",
+    )
+    err.say(f"Why it matters: {said.why}")
+    err.say(f"What to do: {said.what_to_do}")
 
 
 def _say_what_is_left(name: str, plugins: Sequence[Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from bench import load_results
 from bench.cli.new import FOLDERS
 from bench.contracts.discovery import load_plugins
 from bench.contracts.strategy import STRATEGIES
-from bench.testing import check_dataset, check_forecaster, check_metric
+from bench.testing import check_dataset, check_forecaster, check_metric, check_strategy
 
 from ..conftest import Bench, pictures
 
@@ -56,7 +57,13 @@ def test_a_new_file_is_used_by_the_next_run(kind: str, bench: Bench, tiny: Path,
 
 @pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize(
-    ("kind", "check"), [("forecaster", check_forecaster), ("dataset", check_dataset), ("metric", check_metric)]
+    ("kind", "check"),
+    [
+        ("strategy", partial(check_strategy, forecaster="nlinear", quick=True)),
+        ("forecaster", check_forecaster),
+        ("dataset", check_dataset),
+        ("metric", check_metric),
+    ],
 )
 def test_a_new_plug_in_passes_its_checks(kind: str, check: object, bench: Bench, tmp_path: Path) -> None:
     assert bench("new", kind, "second", "--folder", "own").status == 0
