@@ -55,6 +55,18 @@ def test_a_gap_in_the_clock_is_filled_on_even_steps(write: Write) -> None:
 METER = np.cumsum(1 + np.arange(60) % 3)
 
 
+def test_trading_days_stay_rows(write: Write) -> None:
+    days = [
+        day
+        for day in pd.bdate_range("2020-01-01", periods=300)
+        if (day.month, day.day) not in ((1, 1), (5, 1), (12, 25))
+    ]
+    path = write("my.csv", "\n".join(["day,a", *(f"{day.date()},{k % 7}.5" for k, day in enumerate(days))]))
+    found = find_options(f"csv:{path}", {})
+    assert found.options == {"irregular": "keep"}
+    assert len(found.series) == len(days)
+
+
 def test_a_long_file_says_which_columns_it_could_be(write: Write) -> None:
     stamps, values = table(columns=2)
     lines = [

@@ -25,6 +25,9 @@ QUESTIONS = ("Say which", "timezone = ")
 NAMING = {"time", "id", "value"}
 """Options that choose among columns."""
 
+MOST_FILLED = 0.1
+"""Share up to which rows of even steps are filled; beyond, the rows count as even, as trading days do."""
+
 DEEPEST = 12
 Options = dict[str, Any]
 
@@ -83,8 +86,9 @@ def find_options(name: str, given: Options) -> Found:
 def _chosen(name: str, options: Options, error: BenchError) -> Options:
     """The alternative to take of those that a message proposes; raises the error where there is none, or several."""
     ways = [way for way in proposals(str(error)) if not way.items() <= options.items()]
-    if any("resample" in way for way in ways):
-        ways = [way for way in ways if "irregular" not in way]
+    for way in [way for way in ways if "resample" in way]:
+        other = "irregular" if _share_filled(name, options | way) <= MOST_FILLED else "resample"
+        ways = [way for way in ways if other not in way]
     leading = [way for way in ways if _leads_on(name, options | way, str(error))]
     if not leading:
         raise error
@@ -93,6 +97,14 @@ def _chosen(name: str, options: Options, error: BenchError) -> Options:
     ):
         raise BenchError(f"{error} Only you can tell: give one, --set OPTION=VALUE.")
     return leading[0]
+
+
+def _share_filled(name: str, options: Options) -> float:
+    """The largest share of a column's stream that is not measured with some options; 0 where they are not enough."""
+    try:
+        return max(resolve_dataset(name, options).series().filled.values(), default=0.0)
+    except BenchError:
+        return 0.0
 
 
 def _leads_on(name: str, options: Options, message: str) -> bool:
