@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bench.data.download import fetch
     from bench.execution.experiment import Experiment, load_experiment
     from bench.execution.run import run
+    from bench.forecasters.wrapped import wrap
     from bench.report.notebook import ExperimentResults
 
 __version__ = "0.1.0"
@@ -82,6 +83,7 @@ __all__ = [
     "register_section",
     "register_strategy",
     "run",
+    "wrap",
 ]
 
 _LATE = {  # modules that cost time to import, or that decide no number
@@ -89,6 +91,7 @@ _LATE = {  # modules that cost time to import, or that decide no number
     "bench.data.download": ("fetch",),
     "bench.execution.experiment": ("Experiment", "load_experiment"),
     "bench.execution.run": ("run",),
+    "bench.forecasters.wrapped": ("wrap",),
     "bench.report.notebook": ("ExperimentResults",),
     "bench.contracts.section": ("register_section",),
 }

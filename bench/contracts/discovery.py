@@ -25,7 +25,7 @@ from bench.contracts.strategy import STRATEGIES
 
 PACKAGE = Path(__file__).resolve().parents[1]
 KINDS = ("adapters", "datasets")
-_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine|section)\b")
+_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine|section)\b|\bbench\b(?s:.*)\bwrap\(")
 _SECTION = re.compile(rb"\bregister_section\b")
 FORECASTERS_HERE = (
     "linear",
@@ -170,7 +170,9 @@ def load_dataset(name: str, **options: Any) -> DriftSeries:
 
 def _names_in(file: Path) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """What a file would register, read from its text."""
-    found = re.findall(r"@register_(\w+)\(\s*[\"']([^\"']+)", file.read_text(encoding="utf-8", errors="replace"))
+    text = file.read_text(encoding="utf-8", errors="replace")
+    found = re.findall(r"@register_(\w+)\(\s*[\"']([^\"']+)", text)
+    found += (("forecaster", name) for name in re.findall(r"\bwrap\(\s*[\"']([^\"']+)", text))
     strategies, forecasters, datasets = (
         tuple(name for kind, name in found if kind == registry.kind and name not in registry) for registry in LISTED
     )

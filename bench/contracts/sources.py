@@ -66,12 +66,14 @@ class Module:
 def sources_of(cls: type[Any], leaves_out: Callable[[str], bool] = lambda _: False) -> Sources:
     """The code of a plug-in's class, and the data files in its ``depends_on``, relative to its own file.
 
-    Modules whose name ``leaves_out`` accepts are neither counted nor followed.
+    The code is that of the class, of its bases, and of the modules named in its ``code_modules``. Modules whose name
+    ``leaves_out`` accepts are neither counted nor followed.
 
     Raises:
         BenchError: A file in ``depends_on`` is missing.
     """
-    found, packages = modules_behind([base.__module__ for base in cls.__mro__], leaves_out)
+    roots = [*(base.__module__ for base in cls.__mro__), *getattr(cls, "code_modules", ())]
+    found, packages = modules_behind(roots, leaves_out)
     files = {module.label: module.digest for module in found.values()}
     return Sources(dict(sorted({**files, **_data_files(cls)}.items())), packages)
 
@@ -236,6 +238,11 @@ def _located(name: str) -> Module | None:
     except OSError:
         return None
     return Module(_label(name, path), text, path.stem == "__init__")
+
+
+def has_source(name: str) -> bool:
+    """Whether a module's file can be read, or it belongs to Python."""
+    return name.partition(".")[0] in sys.stdlib_module_names or _located(name) is not None
 
 
 def _spec(name: str) -> importlib.machinery.ModuleSpec | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -29,17 +30,42 @@ PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *sorted(f"docs/{p.name}"
 def examples(page: str) -> list[str]:
     """The Python blocks of a page that register something."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
-    return [block for block in blocks if "@register_" in block]
+    return [block for block in blocks if "@register_" in block or "bench.wrap(" in block]
+
+
+SKLEARN = """
+import numpy as np
+
+
+class Ridge:
+    def __init__(self, alpha):
+        self.alpha = alpha
+
+    def fit(self, x, y):
+        self.weights = np.linalg.solve(x.T @ x + self.alpha * np.eye(x.shape[1]), x.T @ y)
+
+    def predict(self, x):
+        return x @ self.weights
+"""
+
+
+@pytest.fixture
+def scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the examples use of scikit-learn, where it is not installed."""
+    if importlib.util.find_spec("sklearn") is None:
+        (tmp_path / "stand-in" / "sklearn").mkdir(parents=True)
+        (tmp_path / "stand-in" / "sklearn" / "linear_model.py").write_text(SKLEARN, encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path / "stand-in")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/plugins.md"])
-@pytest.mark.usefixtures("registries")
+@pytest.mark.usefixtures("registries", "scikit_learn")
 def test_the_examples_of_a_page_pass_their_checks(page: str, tmp_path: Path) -> None:
     for i, example in enumerate(examples(page)):
         file = tmp_path / f"example_{i}.py"
         file.write_text(example, encoding="utf-8")
         load_plugins([file])
-        (name,) = re.findall(r'@register_\w+\("(.+?)"', example)
+        (name,) = re.findall(r'(?:@register_\w+|bench\.wrap)\("(.+?)"', example)
         if name in STRATEGIES:
             for hidden in (False, True):
                 series = small_series(hidden_targets=hidden)
