@@ -52,7 +52,7 @@ def wrap(
 
     A class or a function receives what it has parameters for: ``task`` (a `Task`), ``lookback``, ``horizon``,
     ``inputs``, ``targets`` and ``target_index`` (see `Task`), by name. Its parameters with a number, a text or a truth
-    value as default become options of the forecaster.
+    value as default become options of the forecaster; so do those of a regressor's ``get_params``.
 
     Args:
         name: Of the forecaster, in experiments and reports.
@@ -137,7 +137,12 @@ class WrappedRegressor:
     def __init__(self, config: Any, task: Task) -> None:
         self.task = task if self.shared else replace(task, target_index=None)
         model: Any = type(self).model  # type: ignore[attr-defined]
-        self.regressor = _made(self, config, task) if _is_factory(model) else copy.deepcopy(model)
+        if _is_factory(model):
+            self.regressor = _made(self, config, task)
+        else:
+            self.regressor = copy.deepcopy(model)
+            if options := _arguments(self, config, task):
+                self.regressor.set_params(**options)
         if not _is_regressor(self.regressor):
             raise BenchError(f"made a {type(self.regressor).__name__}, which has no fit and predict.")
 
@@ -228,9 +233,10 @@ def _modules_of(model: Any) -> Iterator[str]:
 
 
 def _parameters(name: str, model: Any, kind: str) -> dict[str, Any]:
-    """What a model is called with: sizes, and options with their defaults; nothing for a regressor that is there."""
+    """What a model is called with: sizes, and options with their defaults; the options of a regressor that is there."""
     if kind == "regressor" and not _is_factory(model):
-        return {}
+        own = model.get_params() if hasattr(model, "get_params") and hasattr(model, "set_params") else {}
+        return {key: default for key, default in own.items() if _is_option(key, default)}
     if not callable(model) or (kind == "module" and isinstance(model, nn.Module)):
         raise BenchError(
             f"forecaster {name!r}: give a class or a function, which is called with the sizes of a task, "
@@ -246,15 +252,15 @@ def _parameters(name: str, model: Any, kind: str) -> dict[str, Any]:
                 f"forecaster {name!r}: parameter {one.name!r} has no default, and is none of {', '.join(SIZES)}. "
                 "Give it a default, or wrap a function of these that makes the model."
             )
-        elif type(one.default) in (bool, int, float, str) and _may_be_an_option(one.name):
+        elif _is_option(one.name, one.default):
             found[one.name] = one.default
     return found
 
 
-def _may_be_an_option(name: str) -> bool:
-    return not (
-        name.startswith(("_", "model_")) or name in ForecasterConfig.model_fields or hasattr(ForecasterConfig, name)
-    )
+def _is_option(name: str, default: Any) -> bool:
+    """Whether a parameter may be an option: its default is a plain value, and its name is free."""
+    taken = name in SIZES or name.startswith(("_", "model_")) or hasattr(ForecasterConfig, name)
+    return type(default) in (bool, int, float, str) and not (taken or name in ForecasterConfig.model_fields)
 
 
 def _arguments(forecaster: Any, config: Any, task: Task) -> dict[str, Any]:

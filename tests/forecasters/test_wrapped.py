@@ -42,6 +42,12 @@ class LeastSquares:
     def __init__(self, penalty: float = 1e-3) -> None:
         self.penalty = penalty
 
+    def get_params(self) -> dict[str, Any]:
+        return {"penalty": self.penalty, "verbose": None}
+
+    def set_params(self, penalty: float) -> None:
+        self.penalty = penalty
+
     def fit(self, x: Any, y: Any) -> LeastSquares:
         self.weights = np.linalg.solve(x.T @ x + self.penalty * np.eye(x.shape[1]), x.T @ y)
         return self
@@ -100,11 +106,13 @@ def test_a_regressor_sees_a_row_for_each_target_or_for_each_window(shared: bool)
 
 def test_defaults_that_are_numbers_become_options() -> None:
     module, regressor = bench.wrap("a", Affine, training={"steps": 7}), bench.wrap("b", LeastSquares)
-    function = bench.wrap("c", last_value, kind="zero-shot")
+    instance, function = bench.wrap("c", LeastSquares(4.0)), bench.wrap("d", last_value, kind="zero-shot")
     assert module.Config().training.steps == 7
     task = Task(4, 2, 1, 1, (0,))
     assert module(module.Config(scale=3.0), task).wrapped.scale == 3.0
     assert regressor(regressor.Config(penalty=2.0), task).regressor.penalty == 2.0
+    assert instance(instance.Config(), task).regressor.penalty == 4.0
+    assert instance(instance.Config(penalty=2.0), task).regressor.penalty == 2.0
     assert function(function.Config(factor=2.0), task)(torch.ones(1, 4, 1)).tolist() == [[[2.0], [2.0]]]
 
 
