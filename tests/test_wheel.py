@@ -92,6 +92,7 @@ def test_a_newcomer_in_an_empty_folder_does_what_is_printed(installed: Installed
     (here / "counts.csv").write_text("\n".join(["day,count", *lines]) + "\n", encoding="utf-8")
     *_, last = printed(installed("init", "data", "counts.csv", "--event", "2024-02-05=new road"))
     assert last == ["run", "counts.toml"]
+    assert re.search(r"^mine +dlinear +counts ", installed(*last, "--dry-run"), re.M)
     installed(*last, "--strategy", "persistence", "--strategy", "rls", "--seed", "0")
     text = (here / "reports" / "counts" / "README.md").read_text(encoding="utf-8")
     assert "known drifts: 1" in text
