@@ -36,6 +36,7 @@ def wrap(
     training: Mapping[str, Any] | None = None,
     provides: Iterable[str] = (),
     depends_on: Iterable[str] = (),
+    trained_on: Iterable[str] = (),
 ) -> type[Any]:
     """Register a model as a forecaster under ``name``. Call it in a plug-in's file, whose code decides the run's id.
 
@@ -62,6 +63,8 @@ def wrap(
         training: Options of the recipe that differ from its defaults, for a module: ``{"steps": 1000, "lr": 1e-3}``.
         provides: Abilities, such as ``functional`` or ``any-window`` (see `Forecaster`).
         depends_on: Files that the model reads, relative to the file that calls this; they are part of a run's id.
+        trained_on: Names or labels of datasets that its weights may have been trained on before, ``*`` standing for any
+            text. Reports mark its results there.
 
     Returns:
         The class that is registered.
@@ -83,10 +86,10 @@ def wrap(
             )
     parameters = _parameters(name, model, chosen)
     recipe = build(TrainingConfig, training or {}, f"forecaster {name!r}, training")
-    options = {key: (type(default), default) for key, default in parameters.items() if key not in SIZES}
-    config: Any = create_model(  # type: ignore[call-overload]
-        "Config", __base__=ForecasterConfig, training=(TrainingConfig, recipe), **options
-    )
+    options: dict[str, Any] = {key: (type(default), default) for key, default in parameters.items() if key not in SIZES}
+    if seen := tuple(trained_on):
+        options["trained_on"] = (tuple[str, ...], seen)
+    config: Any = create_model("Config", __base__=ForecasterConfig, training=(TrainingConfig, recipe), **options)
     about = (inspect.getdoc(model if inspect.isroutine(model) or inspect.isclass(model) else type(model)) or "").strip()
     members = {
         "__module__": caller,

@@ -256,6 +256,22 @@ def test_wrapped_models_are_served_from_a_plug_in_s_file(
     assert set(runs["status"]) <= {"ok", "skipped"}
 
 
+def test_a_report_marks_results_on_data_that_a_model_may_have_been_trained_on(
+    bench: Bench, tiny: Path, write: Write, tmp_path: Path
+) -> None:
+    text = PLUGIN.replace('kind="zero-shot")', 'kind="zero-shot", trained_on=("etth2", "csv:wav*"))')
+    write("a/own.py", NETWORK.replace("from .layers import Layer", "Layer = torch.nn.Linear"))
+    words = ["--forecaster", "own-last", "--forecaster", "own-mean", "--strategy", "frozen", "--seed", "0"]
+    ran = bench("run", tiny, "--plugins", write("a/mine.py", text), *words)
+    assert ran.status == 0, ran.err
+    report = (tmp_path / ran.out.strip()).read_text(encoding="utf-8")
+    marked = [line for line in report.splitlines() if "may have seen the data" in line]
+    assert marked
+    assert all(line.startswith("| frozen + own-last") for line in marked)
+    assert "May have seen the data: " in report
+    assert "(`trained_on`): frozen + own-last on " in report
+
+
 def test_a_file_in_a_working_folder_counts_if_all_that_it_does_is_wrap(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

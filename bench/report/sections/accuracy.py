@@ -14,7 +14,7 @@ from bench.contracts.metric import Better
 from bench.report.blocks import Block, Details, Heading, Paragraph, Table, bullets, escape, paragraphs
 from bench.report.render.numbers import MINUS, NONE, UNDEFINED, count, percent, places, with_spread, words
 from bench.report.section import register_section
-from bench.report.sections.audits import audited, entry_names
+from bench.report.sections.audits import audited, entry_names, may_have_seen
 from bench.report.sections.verdict_cells import RESOLUTION, SKILL, could_cell, marked_skill
 from bench.report.view.comparisons import skill_table
 from bench.report.view.detail import collapsed, detailed, in_full, on_own_page
@@ -219,7 +219,8 @@ def errors_on(results: Results, scenario: str) -> list[Block]:
     if uneven:
         headers.append("windows")
         columns.append([f"{number:,}" for number in board["windows"]])
-    if any(said := [notes(row) for _, row in board.iterrows()]):
+    seen = may_have_seen(results)
+    if any(said := [notes(row, seen=(scenario, row["entry"]) in seen) for _, row in board.iterrows()]):
         headers.append("notes")
         columns.append(said)
     if stretches:
@@ -276,9 +277,10 @@ def skill_cell(row: pd.Series, reference: str) -> str:
     return f"{percent(value)}{' (worse)' if worse else ''}"
 
 
-def notes(row: pd.Series) -> str:
-    """How many seeds did not end well."""
-    return ", ".join(f"{row[kind]} {kind}" for kind in ("failed", "skipped", "diverged") if row[kind])
+def notes(row: pd.Series, *, seen: bool = False) -> str:
+    """How many seeds did not end well, and whether the entry may have seen the data."""
+    ended = [f"{row[kind]} {kind}" for kind in ("failed", "skipped", "diverged") if row[kind]]
+    return ", ".join([*ended, *["may have seen the data"] * seen])
 
 
 def _seeds(board: pd.DataFrame) -> str:

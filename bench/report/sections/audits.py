@@ -1,6 +1,8 @@
-"""What stands beside the names of entries: their group, and what the leak canary said of them."""
+"""What stands beside the names of entries: their group, what the leak canary said of them, what they may have seen."""
 
 from __future__ import annotations
+
+from fnmatch import fnmatchcase
 
 import pandas as pd
 
@@ -63,10 +65,28 @@ def audited(results: Results) -> list[str]:
             "Labels from rows: where labels are sparse or late, it takes from rows what others are not given, and is "
             "not ranked there; docs/protocol.md has the rule."
         )
+    if seen := [f"{escape(entry)} on {escape(scenario)}" for scenario, entry in sorted(may_have_seen(results))]:
+        lines.append(
+            "May have seen the data: weights may have been trained on this dataset before, its stream included, by "
+            f"what the plug-in states (`trained_on`): {words(seen)}. The error there may be lower than on new data."
+        )
     if names := _not_as_run(results):
         titles = words([escape(name) for name in names])
         lines.append(f"Audited in a cheap form only, since what ran takes too long in an audit: {titles}.")
     return lines
+
+
+@derived
+def may_have_seen(results: Results) -> set[tuple[str, str]]:
+    """Scenarios, and entries on them, whose ``trained_on`` names the dataset, by its name or its label."""
+    found = set()
+    for row in results.ok.itertuples(index=False):
+        record = results.records[str(row.run_id)]
+        patterns = record.forecaster.config.get("trained_on", ()) if record.forecaster else ()
+        names = {record.dataset.name, str(record.dataset.given.get("label", ""))} - {""}
+        if any(fnmatchcase(name, str(pattern)) for name in names for pattern in patterns):
+            found.add((str(row.scenario), str(row.entry)))
+    return found
 
 
 def _not_as_run(results: Results) -> list[str]:
