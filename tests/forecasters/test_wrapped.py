@@ -265,11 +265,15 @@ def test_a_report_marks_results_on_data_that_a_model_may_have_been_trained_on(
     ran = bench("run", tiny, "--plugins", write("a/mine.py", text), *words)
     assert ran.status == 0, ran.err
     report = (tmp_path / ran.out.strip()).read_text(encoding="utf-8")
-    marked = [line for line in report.splitlines() if "may have seen the data" in line]
+    answer, *marked = [line for line in report.splitlines() if "ay have seen the data" in line]
+    assert answer.startswith("**May have seen the data**: own-last on csv:waves.csv")
+    assert "own-mean" not in answer
     assert marked
     assert all(line.startswith("| frozen + own-last") for line in marked)
-    assert "May have seen the data: " in report
-    assert "(`trained_on`): frozen + own-last on " in report
+    pooled = bench("leaderboard", "results")
+    assert pooled.status == 0, pooled.err
+    (marked_there,) = [line for line in pooled.out.splitlines() if "may have seen the data" in line]
+    assert "frozen + own-last" in marked_there
 
 
 def test_a_file_in_a_working_folder_counts_if_all_that_it_does_is_wrap(

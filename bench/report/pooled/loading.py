@@ -16,6 +16,7 @@ from bench.analysis.pooling import pool, pooled_board
 from bench.analysis.verdicts import SURE
 from bench.contracts.errors import BenchError
 from bench.contracts.naming import shortest
+from bench.report.sections.audits import may_have_seen
 from bench.report.view.comparisons import frozen_skills
 from bench.report.view.loaded import Results
 from bench.report.view.loading import inspected, read_results
@@ -62,6 +63,7 @@ class Pooled:
         sources: In the order in which they are numbered, from 1.
         doubled: Runs that were there twice.
         differing: Ids of those whose errors differ.
+        seen: Scenarios, and entries on them, that `may_have_seen` the data.
     """
 
     board: pd.DataFrame
@@ -71,6 +73,7 @@ class Pooled:
     sources: tuple[Source, ...]
     doubled: int
     differing: list[str]
+    seen: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +117,7 @@ def read_pooled(places: Sequence[str]) -> Pooled:
         sources=tuple(_source(name, results) for name, results in read),
         doubled=pooled.doubled,
         differing=pooled.differing,
+        seen=frozenset(may_have_seen(together)),
     )
 
 

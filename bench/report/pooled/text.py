@@ -87,7 +87,7 @@ def _one(found: Pooled, board: pd.DataFrame) -> Table:
         columns.append(cells)
     headers += ["seeds", "from"]
     columns += [[str(seeds) for seeds in board["seeds"]], board["sources"].tolist()]
-    if any(said := [notes(row) for _, row in board.iterrows()]):
+    if any(said := [notes(row, seen=(row["scenario"], row["entry"]) in found.seen) for _, row in board.iterrows()]):
         headers.append("notes")
         columns.append(said)
     return Table(headers, list(zip(*columns, strict=True)))

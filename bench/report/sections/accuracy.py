@@ -277,7 +277,7 @@ def skill_cell(row: pd.Series, reference: str) -> str:
     return f"{percent(value)}{' (worse)' if worse else ''}"
 
 
-def notes(row: pd.Series, *, seen: bool = False) -> str:
+def notes(row: pd.Series, *, seen: bool) -> str:
     """How many seeds did not end well, and whether the entry may have seen the data."""
     ended = [f"{row[kind]} {kind}" for kind in ("failed", "skipped", "diverged") if row[kind]]
     return ", ".join([*ended, *["may have seen the data"] * seen])

@@ -65,11 +65,6 @@ def audited(results: Results) -> list[str]:
             "Labels from rows: where labels are sparse or late, it takes from rows what others are not given, and is "
             "not ranked there; docs/protocol.md has the rule."
         )
-    if seen := [f"{escape(entry)} on {escape(scenario)}" for scenario, entry in sorted(may_have_seen(results))]:
-        lines.append(
-            "May have seen the data: weights may have been trained on this dataset before, its stream included, by "
-            f"what the plug-in states (`trained_on`): {words(seen)}. The error there may be lower than on new data."
-        )
     if names := _not_as_run(results):
         titles = words([escape(name) for name in names])
         lines.append(f"Audited in a cheap form only, since what ran takes too long in an audit: {titles}.")
@@ -77,16 +72,29 @@ def audited(results: Results) -> list[str]:
 
 
 @derived
-def may_have_seen(results: Results) -> set[tuple[str, str]]:
-    """Scenarios, and entries on them, whose ``trained_on`` names the dataset, by its name or its label."""
-    found = set()
+def may_have_seen(results: Results) -> dict[tuple[str, str], str]:
+    """The forecaster, by scenario and entry, whose ``trained_on`` names the dataset by its name or its label."""
+    found = {}
     for row in results.ok.itertuples(index=False):
         record = results.records[str(row.run_id)]
-        patterns = record.forecaster.config.get("trained_on", ()) if record.forecaster else ()
-        names = {record.dataset.name, str(record.dataset.given.get("label", ""))} - {""}
-        if any(fnmatchcase(name, str(pattern)) for name in names for pattern in patterns):
-            found.add((str(row.scenario), str(row.entry)))
+        if record.forecaster is not None:
+            dataset, patterns = record.dataset, record.forecaster.config.get("trained_on", ())
+            names = (dataset.name, str(dataset.given.get("label", "")))
+            if any(fnmatchcase(name, str(pattern)) for name in names if name for pattern in patterns):
+                found[str(row.scenario), str(row.entry)] = record.forecaster.name
     return found
+
+
+def seen_before(results: Results) -> str:
+    """Which forecasters may have been trained on the data that they are served; empty where none states that."""
+    named = sorted({(forecaster, scenario) for (scenario, _), forecaster in may_have_seen(results).items()})
+    seen = words([f"{escape(forecaster)} on {escape(scenario)}" for forecaster, scenario in named])
+    return (
+        f"**May have seen the data**: {seen}. By what the forecaster states (`trained_on`), its weights may have been "
+        "trained on this dataset, the stream included; on new data its error may be higher."
+        if named
+        else ""
+    )
 
 
 def _not_as_run(results: Results) -> list[str]:

@@ -10,7 +10,7 @@ from bench.analysis.leaderboard import FROZEN, PERSISTENCE, reference_base
 from bench.report.blocks import Block, Bullets, Heading, Paragraph, escape, paragraphs
 from bench.report.render.numbers import UNDEFINED, brief, count, fixed, places, words
 from bench.report.section import register_section
-from bench.report.sections.audits import strategies_that
+from bench.report.sections.audits import seen_before, strategies_that
 from bench.report.sections.skill import better_on
 from bench.report.sections.training import weak_forecasters
 from bench.report.sections.verdict_cells import CLEAR, UNTESTED, could_show, is_carried_by_few, p_text, skill_text
@@ -65,7 +65,7 @@ def answer(results: Results) -> list[Block]:
     texts = []
     if any(len(against_best(results, scenario)) for scenario in shown):
         texts.append(BRACKETS)
-    texts += [weak_forecasters(results), _unmeasured(results)]
+    texts += [seen_before(results), weak_forecasters(results), _unmeasured(results)]
     if bad := int((results.runs["status"] != "ok").sum()):
         texts.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
     return [Heading("Answer"), *paragraphs(_over_all(results)), Bullets(lines), *paragraphs(*texts)]
