@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import create_model
+from pydantic import PositiveInt, create_model
 from torch import Tensor, nn
 
 from bench.contracts.config import build
@@ -89,7 +89,7 @@ def wrap(
     options: dict[str, Any] = {key: (type(default), default) for key, default in parameters.items() if key not in SIZES}
     if seen := tuple(trained_on):
         options["trained_on"] = (tuple[str, ...], seen)
-    config: Any = create_model("Config", __base__=ForecasterConfig, training=(TrainingConfig, recipe), **options)
+    config: Any = create_model("Config", __base__=BASES[chosen].Config, training=(TrainingConfig, recipe), **options)
     about = (inspect.getdoc(model if inspect.isroutine(model) or inspect.isclass(model) else type(model)) or "").strip()
     members = {
         "__module__": caller,
@@ -105,9 +105,20 @@ def wrap(
     return register_forecaster(name)(type(f"Wrapped_{name}", (BASES[chosen],), members))
 
 
+class RegressorConfig(ForecasterConfig):
+    """Options of a wrapped regressor, beside its own.
+
+    Attributes:
+        fit_windows: At most this many training windows, evenly spaced, are fitted on; None takes all.
+    """
+
+    fit_windows: PositiveInt | None = None
+
+
 class WrappedModule(nn.Module):
     """A module that `wrap` was given; it refuses a task on whose windows the module does not return forecasts."""
 
+    Config: ClassVar[type[ForecasterConfig]] = ForecasterConfig
     tiny: ClassVar[dict[str, Any]] = {"training": {"steps": 4, "batch": 4, "evaluations": 1}}
 
     def __init__(self, config: Any, task: Task) -> None:
@@ -135,10 +146,12 @@ class WrappedModule(nn.Module):
 class WrappedRegressor:
     """A regressor that `wrap` was given."""
 
+    Config: ClassVar[type[ForecasterConfig]] = RegressorConfig
     shared: ClassVar[bool]
 
     def __init__(self, config: Any, task: Task) -> None:
         self.task = task if self.shared else replace(task, target_index=None)
+        self.fit_windows: int | None = config.fit_windows
         model: Any = type(self).model  # type: ignore[attr-defined]
         if _is_factory(model):
             self.regressor = _made(self, config, task)
@@ -152,7 +165,8 @@ class WrappedRegressor:
     def fit(self, pairs: Pairs, validation: Pairs) -> None:
         """Fit on the training pairs whose targets are known."""
         del validation
-        windows, truths = pairs.take(slice(None))
+        count = min(len(pairs), self.fit_windows or len(pairs))
+        windows, truths = pairs.take(torch.linspace(0, len(pairs) - 1, count).round().long().to(pairs.origins.device))
         rows = in_rows(windows, self.task).flatten(0, 1)
         targets = outcome(truths, truths.new_zeros(()), self.task).flatten(0, 1)
         known = ~targets.isnan().any(dim=1)
@@ -173,6 +187,7 @@ class WrappedRegressor:
 class WrappedFunction:
     """A zero-shot model that `wrap` was given; copies of the forecaster share it."""
 
+    Config: ClassVar[type[ForecasterConfig]] = ForecasterConfig
     reads_exogenous: ClassVar[bool] = False
 
     def __init__(self, config: Any, task: Task) -> None:
@@ -245,7 +260,10 @@ def _parameters(name: str, model: Any, kind: str) -> dict[str, Any]:
             f"forecaster {name!r}: give a class or a function, which is called with the sizes of a task, "
             f"in place of an object ({type(model).__name__})"
         )
-    parameters = list(inspect.signature(model).parameters.values())
+    try:
+        parameters = list(inspect.signature(model).parameters.values())
+    except ValueError:  # of some that are written in C
+        raise BenchError(f"forecaster {name!r}: the parameters of {model!r} cannot be read. Wrap a function.") from None
     found: dict[str, Any] = {}
     for one in parameters[kind == "zero-shot" :]:
         if one.name in SIZES:
@@ -262,8 +280,8 @@ def _parameters(name: str, model: Any, kind: str) -> dict[str, Any]:
 
 def _is_option(name: str, default: Any) -> bool:
     """Whether a parameter may be an option: its default is a plain value, and its name is free."""
-    taken = name in SIZES or name.startswith(("_", "model_")) or hasattr(ForecasterConfig, name)
-    return type(default) in (bool, int, float, str) and not (taken or name in ForecasterConfig.model_fields)
+    taken = name in SIZES or name.startswith(("_", "model_")) or hasattr(RegressorConfig, name)
+    return type(default) in (bool, int, float, str) and not (taken or name in RegressorConfig.model_fields)
 
 
 def _arguments(forecaster: Any, config: Any, task: Task) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -125,12 +126,23 @@ def test_a_regressor_that_is_given_is_never_fitted_itself() -> None:
     assert not hasattr(given, "weights")
 
 
+def test_a_regressor_may_be_fitted_on_some_windows_evenly_spaced() -> None:
+    cls = bench.wrap("wrapped", LeastSquares())
+    rows = torch.randn(60, 1)
+    pairs = Pairs(rows, rows, torch.arange(4, 55), 4, 2)
+    some, alone = (cls(cls.Config(fit_windows=n), Task(4, 2, 1, 1, (0,))) for n in (11, None))
+    some.fit(pairs, pairs)
+    alone.fit(replace(pairs, origins=pairs.origins[::5]), pairs)
+    np.testing.assert_array_equal(some.regressor.weights, alone.regressor.weights)
+
+
 @pytest.mark.parametrize(
     ("model", "given", "message"),
     [
         (last_value, {}, "cannot tell what .* is. Say kind='module'"),
         (nn.Linear(2, 2), {}, "cannot tell what an instance of Linear is"),
         (nn.Linear(2, 2), {"kind": "module"}, "give a class or a function"),
+        (max, {"kind": "zero-shot"}, "the parameters of <built-in function max> cannot be read"),
         (3, {"kind": "zero-shot"}, "give a class or a function"),
         (nn.Linear, {}, "parameter 'in_features' has no default, and is none of task, lookback"),
         (Affine, {"training": {"stepz": 3}}, "unknown option 'stepz'. Did you mean 'steps'"),
