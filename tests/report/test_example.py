@@ -48,7 +48,7 @@ def test_its_links_lead_somewhere() -> None:
 
 def test_it_comes_from_the_default_experiment_undisturbed() -> None:
     text = (REPORT / "README.md").read_text(encoding="utf-8")
-    assert "72 runs" in text
+    assert "180 runs" in text
     assert "uncommitted changes" not in text
     assert "/tmp" not in text
 
