@@ -101,11 +101,13 @@ def _speed(results: Results) -> str:
         return ""
     wide = middle.pivot_table(index=["size", "set", "row"], columns="entry", values="recovery", sort=False)
     reference = next(entry for entry in wide if entry in frozen)
-    parts = []
+    counted: dict[str, list[str]] = {}
     for entry in ordered_entries(results, set(map(str, wide)) - frozen):
         both = wide[[entry, reference]].dropna()
         faster, slower = int((both[entry] < both[reference]).sum()), int((both[entry] > both[reference]).sum())
-        parts.append(f"{escape(entry)} faster after {faster}, slower after {slower}")
+        said = f"faster after {faster}, slower after {slower}" if faster or slower else "neither faster nor slower"
+        counted.setdefault(said, []).append(escape(entry))
+    parts = [f"{words(entries)} {said}" for said, entries in counted.items()]
     return f"**Of {count(len(wide), 'change')}**, against {escape(reference)}: {'; '.join(parts)}."
 
 
