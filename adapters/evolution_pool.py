@@ -99,37 +99,37 @@ class Pool:
         forecaster: Any,
     ) -> None:
         self.config, self.inputs, self.targets, self.seen = config, inputs, targets, 0
-        genes = self.genes(history.unfold(0, *task).mT)
-        mean = genes.mean(dim=0)
-        self.members = [self._member(forecaster, mean, count=len(genes), steps=config.fading)]
+        statistics = self.statistics(history.unfold(0, *task).mT)
+        mean = statistics.mean(dim=0)
+        self.members = [self._member(forecaster, mean, count=len(statistics), steps=config.fading)]
 
-    def genes(self, windows: Tensor) -> Tensor:
+    def statistics(self, windows: Tensor) -> Tensor:
         """Means and deviations of windows ``(B, L, C_in)``: ``(B, 2 n)`` for n columns."""
         variance, mean = torch.var_mean(windows[..., self.inputs], dim=1, correction=0)
         return torch.cat([mean, variance.sqrt()], dim=1)
 
-    def places(self, genes: Tensor) -> Tensor:
+    def places(self, statistics: Tensor) -> Tensor:
         """Places of the members nearest to windows, ``(B,)``."""
         keys = torch.stack([member.key(self.config.fast) for member in self.members])
-        return (genes[:, None] - keys).square().sum(dim=-1).argmin(dim=1)
+        return (statistics[:, None] - keys).square().sum(dim=-1).argmin(dim=1)
 
-    def nearest(self, gene: Tensor) -> Member:
+    def nearest(self, statistic: Tensor) -> Member:
         """The member nearest to a window ``(2 n,)``."""
-        return self.members[int(self.places(gene[None]))]
+        return self.members[int(self.places(statistic[None]))]
 
-    def placed(self, gene: Tensor) -> Member:
+    def placed(self, statistic: Tensor) -> Member:
         """The nearest member, or a new one if that is far; its key follows the window, and who is not used dies."""
         config = self.config
         self.seen += 1
-        member = self.nearest(gene)
+        member = self.nearest(statistic)
         mean, deviation = member.key(config.fast).chunk(2)
-        away = (gene[: len(mean)] - mean).abs() > config.distance * deviation.clamp(min=LEAST_DEVIATION)
+        away = (statistic[: len(mean)] - mean).abs() > config.distance * deviation.clamp(min=LEAST_DEVIATION)
         if bool(away.any()) and member.count > config.least:
-            member = self._member(member.forecaster, gene, count=0, steps=0)
+            member = self._member(member.forecaster, statistic, count=0, steps=0)
             self.members.append(member)
         else:
-            member.fast = member.fast + config.follows * (gene - member.fast)
-            member.slow = member.slow + (gene - member.slow) / (member.count + 1)
+            member.fast = member.fast + config.follows * (statistic - member.fast)
+            member.slow = member.slow + (statistic - member.slow) / (member.count + 1)
         member.count, member.used = member.count + 1, self.seen
         self.members = [one for one in self.members if self.seen - one.used <= self._patience(one)]
         if len(self.members) > config.most:
@@ -139,10 +139,10 @@ class Pool:
     def _patience(self, member: Member) -> float:
         return max(self.config.shortest, self.config.patience * member.count)
 
-    def _member(self, forecaster: nn.Module, gene: Tensor, count: int, steps: int) -> Member:
+    def _member(self, forecaster: nn.Module, statistic: Tensor, count: int, steps: int) -> Member:
         own = copy.deepcopy(forecaster)
         online = OnlineOptimizer(own, [p for p in own.parameters() if p.requires_grad], self.config)
-        return Member(own, online, gene, gene, count, self.seen, steps)
+        return Member(own, online, statistic, statistic, count, self.seen, steps)
 
 
 @register_strategy("cep")
@@ -188,8 +188,11 @@ class CEP(LearnsOnline):
             return
         judged = [self._is_judged(origin) for origin in feedback.origins.tolist()]
         for pool in self.pools:
-            genes = pool.genes(feedback.x)
-            placed = [pool.placed(gene) if own else pool.nearest(gene) for gene, own in zip(genes, judged, strict=True)]
+            statistics = pool.statistics(feedback.x)
+            placed = [
+                pool.placed(statistic) if own else pool.nearest(statistic)
+                for statistic, own in zip(statistics, judged, strict=True)
+            ]
             for member in {id(one): one for one in placed}.values():
                 own = torch.tensor([one is member for one in placed], device=self.device)
                 member.learn(feedback.x[own], feedback.y[own], pool.targets, self.config)
@@ -208,7 +211,7 @@ class CEP(LearnsOnline):
             return super().predict(windows)
         made = windows.new_empty(len(windows), self.protocol.horizon, self.history.targets.shape[1])
         for pool in self.pools:
-            nearest = pool.places(pool.genes(windows))
+            nearest = pool.places(pool.statistics(windows))
             for place in nearest.unique().tolist():
                 member = pool.members[place]
                 forecast = member.online.sound(lambda member=member: member.forecaster(windows))

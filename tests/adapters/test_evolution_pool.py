@@ -85,9 +85,9 @@ def test_the_key_of_a_member_by_hand() -> None:
     fast, slow, count = member.fast.clone(), member.slow.clone(), member.count
     new = at(1.0, 1)
     strategy.adapt(new)
-    gene = torch.tensor([1.0] * C + [1.0] * C)
-    torch.testing.assert_close(member.fast, 0.8 * fast + 0.2 * gene)
-    torch.testing.assert_close(member.slow, slow + (gene - slow) / (count + 1))
+    statistic = torch.tensor([1.0] * C + [1.0] * C)
+    torch.testing.assert_close(member.fast, 0.8 * fast + 0.2 * statistic)
+    torch.testing.assert_close(member.slow, slow + (statistic - slow) / (count + 1))
     torch.testing.assert_close(member.key(0.8), 0.8 * member.fast + 0.2 * member.slow)
 
 

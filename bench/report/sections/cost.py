@@ -99,6 +99,8 @@ def _how_to_read(results: Results) -> str:
     stream = "*Whole stream* is predict and adapt over every block of the accuracy runs, retraining included."
     if not results.timings:
         return f"There was no timing pass (each strategy alone on the machine), so only this is known. {stream}"
+    if not in_full(results):
+        return "The timing pass runs each strategy again, alone on the machine, over the first blocks of its stream."
     return (
         "The timing pass runs each strategy again, alone on the machine, over the first blocks of its stream; p50, p95 "
         f"and p99 are of a block's predict and adapt steps, without the harness's own work{_own_time(results)}. "
