@@ -83,7 +83,7 @@ def experiment_text(experiment: str, name: str, given: dict[str, Any], found: Fo
         "train": series.split.train,
         "validation": series.split.validation - series.split.train,
     }
-    lines.append("# Guessed; take the mark off a line to change it. docs/data.md has all options.")
+    lines.append("# Guessed; uncomment a line to change it. docs/data.md has all options.")
     lines += [f"# {option} = {_toml(value)}" for option, value in guessed.items() if option not in given]
     if "events" not in given:
         when = str(series.time[series.split.validation]) if series.time.dtype.kind == "M" else series.split.validation
