@@ -70,12 +70,13 @@ def describe(
 ) -> None:
     """Rows, columns, borders, drifts known and estimated, how far the stream is from training, source and licence."""
     from bench.contracts.dataset import resolve_dataset
-    from bench.report.dataset_card import EVIDENCE, Portrait
+    from bench.report.dataset_card import CHARACTERISTICS, EVIDENCE, Portrait
 
     load_all(plugins or ())
     series = resolve_dataset(name, options_of(set_ or ())).series()
     portrait = Portrait.of(series, _change_points())
     print_table(name, ("what", "value"), [*portrait.facts(), ("fingerprint", series.fingerprint)])
+    print_table("\nCharacteristics of the targets", CHARACTERISTICS, [portrait.characteristics_row()])
     print_table("\nDrift", EVIDENCE, portrait.evidence_rows())
     out.say(portrait.evidence_note())
     if plot is not None:
@@ -109,7 +110,7 @@ def card(
         path.write_text(text, encoding="utf-8")
         out.say(path)
     if name == "all":
-        (folder / "README.md").write_text(index(entries), encoding="utf-8")
+        (folder / "README.md").write_text(index(entries, folder), encoding="utf-8")
 
 
 def _change_points() -> Path:

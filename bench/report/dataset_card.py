@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.estimated_drift import EstimatedDrift, estimated_drifts
 from bench.analysis.statistics.change_points import drift_evidence
+from bench.analysis.statistics.characteristics import characteristics
 from bench.contracts.errors import BenchError
 from bench.data.user_files.timestamps.time_grid import step_in_words
 from bench.report.blocks import Block, Bullets, Heading, Paragraph, Table, escape
 from bench.report.render.markdown import render
-from bench.report.render.numbers import fixed
+from bench.report.render.numbers import NONE, fixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +29,21 @@ MOST_COLUMNS = 10
 """Columns shown one by one: those whose stream is furthest from training."""
 MOST_NAMES = 30
 PLOTTED = 6
+WORDS = "../data.md#characteristics"
 ABSENT = "Its file was not at hand when this page was made"
+CHARACTERISTICS = (
+    "rows",
+    "targets",
+    "season",
+    "trend",
+    "seasonality",
+    "shift",
+    "spread",
+    "stationary",
+    "correlation",
+    "filled",
+)
+"""What the index says of each dataset, and its page in a table under these words."""
 EVIDENCE = ("column", "mean, validation", "mean, stream", "variance, validation", "variance, stream", "largest step")
 
 
@@ -94,6 +109,18 @@ class Portrait:
         ]
         return found or [("estimated drift", "none")]
 
+    def characteristics_row(self) -> tuple[str, ...]:
+        """Cells of what describes the targets, under `CHARACTERISTICS`."""
+        series, found = self.series, characteristics(self.series)
+        numbers = (found.trend, found.season, found.shift, found.spread, found.stationary, found.correlation)
+        return (
+            f"{len(series):,}",
+            f"{len(series.targets)}",
+            f"{series.season or NONE}",
+            *(fixed(number, 2) for number in numbers),
+            f"{100 * found.filled:.1f} %",
+        )
+
     def evidence_rows(self) -> list[tuple[str, ...]]:
         """Cells of the columns that are furthest from training, under `EVIDENCE`."""
         rows = []
@@ -146,6 +173,9 @@ def full_card(entry: Entry[Dataset], portrait: Portrait) -> str:
     return _page(
         entry,
         _as_list(portrait.facts()),
+        Heading("Characteristics"),
+        Paragraph(f"Of the targets; [what the words mean]({WORDS})."),
+        Table(CHARACTERISTICS, [portrait.characteristics_row()]),
         Heading("Drift"),
         Paragraph(portrait.evidence_note()),
         Table(EVIDENCE, cells),
@@ -213,19 +243,34 @@ def is_brief(card: str) -> bool:
     return ABSENT in card
 
 
-def index(entries: Iterable[Entry[Dataset]]) -> str:
-    """The page that lists the pages."""
-    rows = [
-        (
-            f"[{entry.name}]({entry.name}.md)",
-            escape(entry.summary),
-            _needs(entry.cls),
-        )
-        for entry in entries
-    ]
+def index(entries: Iterable[Entry[Dataset]], pages: Path) -> str:
+    """The page that lists the pages: what datasets are, and their characteristics, as ``pages`` has them."""
+    entries = list(entries)
+    rows = [(_link(entry), escape(entry.summary), _needs(entry.cls)) for entry in entries]
+    described = [(_link(entry), *_characteristics_of(pages / f"{entry.name}.md")) for entry in entries]
     head = "Made by `bench data card all`. What the words mean: [data](../data.md)."
-    listed = Table(("dataset", "what it is", "needs"), rows, text_columns=3)
-    return render([Heading("Datasets", 1), Paragraph(head), listed])
+    return render(
+        [
+            Heading("Datasets", 1),
+            Paragraph(head),
+            Table(("dataset", "what it is", "needs"), rows, text_columns=3),
+            Heading("Characteristics"),
+            Paragraph(f"Of the targets; [what the words mean]({WORDS})."),
+            Table(("dataset", *CHARACTERISTICS), [row for row in described if len(row) > 1]),
+        ]
+    )
+
+
+def _link(entry: Entry[Dataset]) -> str:
+    return f"[{entry.name}]({entry.name}.md)"
+
+
+def _characteristics_of(page: Path) -> tuple[str, ...]:
+    """The cells of a page's table of characteristics; none where it was made without the data."""
+    lines = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
+    head = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    found = head.index(list(CHARACTERISTICS)) if list(CHARACTERISTICS) in head else None
+    return () if found is None else tuple(head[found + 2])
 
 
 def _listed(names: tuple[str, ...]) -> str:
