@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, Po
 from torch import Tensor, nn
 
 from bench import BenchError, Feedback, Planned, Search, Strategy, StrategyConfig, register_strategy
+from bench.adaptation.fused_optimizer import fused_optimizer
 from bench.adaptation.online_optimizer import mean_square
 from bench.adaptation.recent_pairs import RecentPairs
 from bench.adaptation.shuffled import ShuffledCarry
@@ -195,10 +196,10 @@ class BackboneConfig(PolicyConfig):
 
     def optimizer_of(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser, over some parameters."""
+        options = {"lr": self.online_lr, "weight_decay": self.weight_decay}
         if self.optimizer == "sgd":
-            return torch.optim.SGD(parameters, self.online_lr, momentum=self.momentum, weight_decay=self.weight_decay)
-        kind = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
-        return kind(parameters, self.online_lr, weight_decay=self.weight_decay)
+            options["momentum"] = self.momentum
+        return fused_optimizer(self.optimizer, parameters, **options)
 
 
 @register_strategy("titans-c")

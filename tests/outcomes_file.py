@@ -37,7 +37,8 @@ def main(changed: list[str]) -> None:
     for subject, content in contents().items():
         before = known_subjects().get(subject)
         if before is None or subject in changed:  # then nothing of an earlier version is of the same code
-            entries[subject] = Known(before.number + 1 if before else 1, content)
+            number, draws = (before.number + 1, before.draws) if before else (1, False)
+            entries[subject] = Known(number, content, draws=draws)
         else:
             entries[subject] = replace(before, content=content)
     if unknown := set(changed) - set(entries):

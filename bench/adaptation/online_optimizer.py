@@ -10,6 +10,7 @@ import torch
 from pydantic import BeforeValidator, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from bench.adaptation.fused_optimizer import fused_optimizer
 from bench.contracts.config import Search
 from bench.contracts.strategy import StrategyConfig
 
@@ -23,8 +24,6 @@ KEPT_EVERY = 64
 """Steps between two copies of good weights."""
 
 Clip = Annotated[PositiveFloat | None, BeforeValidator(lambda v: None if v == "none" else v)]
-
-KINDS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 class OnlineConfig(StrategyConfig):
@@ -170,12 +169,8 @@ class OnlineOptimizer:
 
 
 def optimizer_of(parameters: list[nn.Parameter], config: Any) -> torch.optim.Optimizer:
-    """A new optimiser, in one kernel for all parameters where torch has it for their device."""
-    kind, options = KINDS[config.optimizer], {"lr": config.online_lr, "weight_decay": config.weight_decay}
-    try:
-        return kind(parameters, fused=True, **options)  # type: ignore[no-any-return]
-    except RuntimeError:  # not on this device
-        return kind(parameters, **options)  # type: ignore[no-any-return]
+    """A new optimiser with the options of an `OnlineConfig`."""
+    return fused_optimizer(config.optimizer, parameters, lr=config.online_lr, weight_decay=config.weight_decay)
 
 
 def mean_square(forecast: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:

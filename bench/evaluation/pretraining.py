@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.adaptation.fused_optimizer import fused_optimizer
 from bench.contracts.forecaster import (
     FORECASTERS,
     Objective,
@@ -281,9 +282,8 @@ def train_by_gradients(
         TrainingError: The validation error was never finite after a step.
     """
     total = config.steps or config.epochs * math.ceil(len(pairs) / config.batch)
-    optimizer = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad], lr=config.lr, weight_decay=config.weight_decay
-    )
+    learning = [p for p in model.parameters() if p.requires_grad]
+    optimizer = fused_optimizer("adamw", learning, lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, total))
     looks = {round(total * (i + 1) / config.evaluations) for i in range(config.evaluations)}
     best_error, best_weights, misses = math.inf, copy.deepcopy(model.state_dict()), 0
