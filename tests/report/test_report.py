@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
@@ -17,6 +19,7 @@ from bench.report import write_report
 from bench.report.blocks import figures_in
 from bench.report.render.numbers import NONE
 from bench.report.sections.memory_ablation import memory_ablation
+from bench.report.sections.problems import problem_rows
 from bench.report.view.loading import read_results
 from bench.results.audit import AUDITS
 from bench.results.store import Store
@@ -237,7 +240,8 @@ def test_where_all_were_audited_nothing_is_said_of_it(readme: Path) -> None:
 
 def test_failures_and_skips_appear_with_their_reasons(readme: Path) -> None:
     text = readme.read_text(encoding="utf-8")
-    assert "**6 of 60 runs did not end well**" in text
+    assert "**3 of 60 runs did not end well**" in text
+    assert "3 of 60 runs cannot be made and were skipped" in text
     assert rows_of(text, "## Problems")[1:] == [
         ["ogd", "akl-pedestrians", "0, 1, 2", "failed", "RuntimeError: the loss is not finite"],
         ["ogd", "etth2", "0, 1, 2", "skipped", "needs gradients"],
@@ -425,3 +429,16 @@ def test_a_reference_that_was_not_run_did_not_fail(tmp_path: Path, fakes: Any) -
     assert "- Persistence was not run, so nothing is compared with persistence." in text
     assert "- No frozen run ended well, so nothing is compared with frozen." in text
     assert "- MSE below a reference" not in text
+
+
+def test_what_happened_on_many_datasets_is_one_row() -> None:
+    names = [f"set-{i}" for i in range(5)]
+    bad = [("mine", "skipped", "needs memory", name, 0) for name in names]
+    bad += [("yours", "failed", "no", name, 0) for name in names[:4]] + [("theirs", "failed", "no", names[0], 0)]
+    runs = pd.DataFrame(bad, columns=["entry", "status", "reason", "scenario", "seed"]).assign(run_id="0")
+    rows = problem_rows(SimpleNamespace(runs=runs, lost=[], scenarios=names))  # type: ignore[arg-type]
+    assert rows == [
+        ("mine", "all 5", "0", "skipped", "needs memory"),
+        ("theirs", "set-0", "0", "failed", "no"),
+        ("yours", "4 of 5: set-0, set-1, set-2, set-3", "0", "failed", "no"),
+    ]

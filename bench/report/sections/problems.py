@@ -14,7 +14,8 @@ from bench.report.view.loaded import Results
 from bench.results.record import left_behind, made_beside
 
 LONGEST, LONGEST_SEEDS = 240, 60
-WHAT = ["entry", "scenario", "status", "reason"]
+MOST_NAMED = 3
+WHAT = ["entry", "status", "reason", "scenario"]
 COLUMNS = ["scenario", "entry", "seed", "status", "reason", "run_id"]
 
 
@@ -42,15 +43,28 @@ def problems(results: Results) -> list[Block]:
 
 
 def problem_rows(results: Results) -> list[tuple[str, str, str, str, str]]:
-    """Entry, scenario, seeds, status and reason (one line, not too long) of runs that did not end well or are lost."""
-    rows = []
-    for (entry, scenario, status, reason), group in bad_runs(results).groupby(WHAT, sort=True):
+    """Entry, scenarios, seeds, status and reason (one line, not too long) of runs that did not end well or are lost.
+
+    Scenarios in which the same happened to an entry are one row.
+    """
+    scenarios = dict[tuple[str, str, str, str], list[str]]()
+    for (entry, status, reason, scenario), group in bad_runs(results).groupby(WHAT, sort=True):
         text = one_line(reason) or "no reason was recorded"
         text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
         seeds = ", ".join(sorted(map(str, group["seed"]), key=lambda seed: (len(seed), seed)))
         seeds = seeds if len(seeds) <= LONGEST_SEEDS else f"{count(len(group), 'run')}"
-        rows.append((str(entry), str(scenario), seeds, str(status), text))
-    return rows
+        scenarios.setdefault((str(entry), seeds, str(status), text), []).append(str(scenario))
+    return [
+        (entry, _several(where, len(results.scenarios)), seeds, status, text)
+        for (entry, seeds, status, text), where in scenarios.items()
+    ]
+
+
+def _several(names: list[str], of: int) -> str:
+    """All of them by name where they are few."""
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    return f"all {of}" if len(names) == of else f"{len(names)} of {of}: {', '.join(names)}"
 
 
 def bad_runs(results: Results) -> pd.DataFrame:

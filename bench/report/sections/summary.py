@@ -66,8 +66,11 @@ def answer(results: Results) -> list[Block]:
     if any(len(against_best(results, scenario)) for scenario in shown):
         texts.append(BRACKETS)
     texts += [seen_before(results), weak_forecasters(results), _unmeasured(results)]
-    if bad := int((results.runs["status"] != "ok").sum()):
-        texts.append(f"**{bad} of {count(len(results.runs), 'run')} did not end well**: see [Problems](#problems).")
+    status, see = results.runs["status"], "see [Problems](#problems)."
+    if bad := int((~status.isin(["ok", "skipped"])).sum()):
+        texts.append(f"**{bad} of {count(len(status), 'run')} did not end well**: {see}")
+    if skipped := int((status == "skipped").sum()):
+        texts.append(f"{skipped} of {count(len(status), 'run')} cannot be made and were skipped: {see}")
     return [Heading("Answer"), *paragraphs(_over_all(results)), Bullets(lines), *paragraphs(*texts)]
 
 
