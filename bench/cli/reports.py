@@ -26,14 +26,21 @@ def report(
 ) -> None:
     """Write reports again from the results on disk."""
     from bench.contracts.discovery import load_sections
-    from bench.contracts.registry import unknown
-    from bench.report import PAGE, write_report
-    from bench.results.store import experiments_in
+    from bench.results.archive import unpacked
 
     for broken in load_sections(plugins or ()):
         err.say(broken, style="red")
 
     say_left_alone(results)
+    with unpacked(results) as place:
+        _write_reports(place, experiment, reports, all_figures=all_figures, html=html)
+
+
+def _write_reports(results: Path, experiment: str | None, reports: Path, *, all_figures: bool, html: bool) -> None:
+    from bench.contracts.registry import unknown
+    from bench.report import PAGE, write_report
+    from bench.results.store import experiments_in
+
     folders = {folder.name: folder for folder in experiments_in(results)}
     if experiment and experiment not in folders:
         raise unknown("experiment with results", experiment, folders)

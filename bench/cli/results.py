@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bench.results.maintenance import Finding
 
-app = typer.Typer(no_args_is_help=True, help="Results on disk: check, merge, prune, export.")
+app = typer.Typer(no_args_is_help=True, help="Results on disk: check, merge, prune, export, publish.")
 
 Results = Annotated[Path, typer.Argument(file_okay=False, help="A folder of results, or of one experiment in it.")]
 
@@ -78,6 +78,23 @@ def export(
     if lost:
         err.say(f"{lost} listed runs are missing or damaged, and left out: see bench results check")
     out.say(f"{found} runs in {file}")
+
+
+@app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(file_okay=False, help="Where the archives go.")],
+    results: Results = Path("results"),
+) -> None:
+    """Write each experiment as one small file to commit: records, errors at each origin, timings, audits, trials."""
+    from bench.results.archive import publish as write_archive
+    from bench.results.store import experiments_in
+
+    say_left_alone(results)
+    for experiment in experiments_in(results):
+        made = write_archive(experiment, folder)
+        out.say(f"{made.path}: {made.runs} runs, {made.path.stat().st_size / 1e6:.1f} MB")
+        if made.lost:
+            err.say(f"{made.lost} listed runs are missing or damaged, and left out: see bench results check")
 
 
 def _print(findings: Iterable[Finding], before: str = "") -> None:

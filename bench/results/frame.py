@@ -27,7 +27,7 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
     """One tidy frame with a row for each run.
 
     Args:
-        results: A results folder, or one experiment's folder in it.
+        results: A results folder, one experiment's folder in it, an archive of one, or a folder of archives.
 
     Returns:
         Columns ``experiment, run_id, strategy, group, forecaster, dataset, protocol, lookback, horizon, stride, block,
@@ -46,15 +46,22 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
     Raises:
         BenchError: There are no results.
     """
+    from bench.results.archive import unpacked
+
+    with unpacked(Path(results)) as folder:
+        return _load(folder, results)
+
+
+def _load(folder: Path, place: Path | str) -> pd.DataFrame:
     rows = list[dict[str, Any]]()
-    stores = [Store(folder) for folder in experiments_in(Path(results))]
+    stores = [Store(experiment) for experiment in experiments_in(folder)]
     found = titled([list(store.records()) for store in stores])
     metrics = metric_columns(record for records in found for record in records.values())
     for store, records in zip(stores, found, strict=True):
         timings = {run_id: timing for run_id in records if (timing := store.read_timing(run_id))}
         rows += _rows(records, timings, audits_beside(store.folder, records, timings), metrics)
     if not rows:
-        raise BenchError(f"No readable results in {results}. Run an experiment first (bench run), or name its folder.")
+        raise BenchError(f"No readable results in {place}. Run an experiment first (bench run), or name its folder.")
     return _frame(rows)
 
 

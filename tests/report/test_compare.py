@@ -352,7 +352,10 @@ def test_results_in_a_commit(repository: Path, bench: Bench) -> None:
         ("--upload-pack=x:results", "No such option"),
         (":results", ":results: no such file or folder, and no commit."),
         ("HEAD:results/e/rls-0-1/record.json", "record.json: not a file of pytest-benchmark"),
-        ("nowhere", "nowhere: no such file or folder. Name an experiment's results, a folder of several, a .json"),
+        (
+            "nowhere",
+            "nowhere: no such file or folder. Name an experiment's results, a folder of several, an archive of them",
+        ),
         ("empty", "empty: no results of runs and no benchmarks here. Name an experiment's results"),
         ("results/throughput", "Nothing is both in results/throughput (1 benchmark) and in results/e (runs of e)"),
     ],

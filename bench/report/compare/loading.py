@@ -18,6 +18,7 @@ from bench.contracts.errors import BenchError
 from bench.report.render.numbers import count
 from bench.report.view.loaded import stretch_of
 from bench.report.view.loading import details
+from bench.results.archive import unpacked
 from bench.results.benchmark_files import THROUGHPUT, Benchmark, Session, read_session, read_sessions
 from bench.results.frame import load_results, titled
 from bench.results.provenance import git
@@ -27,8 +28,8 @@ from bench.results.store import ORIGINS, Store, experiments_in
 
 GIT_SECONDS = 300.0
 FORMS = (
-    "Name an experiment's results, a folder of several, a .json file of pytest-benchmark (make throughput) or a folder "
-    "of those, or one of these in a git commit as COMMIT:PATH."
+    "Name an experiment's results, a folder of several, an archive of them, a .json file of pytest-benchmark (make "
+    "throughput) or a folder of those, or one of these in a git commit as COMMIT:PATH."
 )
 
 
@@ -115,8 +116,8 @@ def open_side(place: str) -> Iterator[Side]:
         BenchError: It is not there, or holds nothing of the kind.
     """
     is_commit = not Path(place).exists() and ":" in place
-    with _checked_out(place) if is_commit else nullcontext(Path(place)) as path:
-        yield _read(path, place)
+    with _checked_out(place) if is_commit else nullcontext(Path(place)) as path, unpacked(path) as folder:
+        yield _read(folder, place)
 
 
 def _read(path: Path, place: str) -> Side:
@@ -237,14 +238,12 @@ def _checked_out(place: str) -> Iterator[Path]:
         target = Path(work) / "content" / (PurePosixPath(path).name or "results")
         target.parent.mkdir()
         failed = f"{place}: git cannot give it out"
-        if _git(failed, "cat-file", "-t", found) == "blob":
-            target.write_text(_git(failed, "cat-file", "blob", found), encoding="utf-8")
-        else:
-            packed = Path(work) / "packed.zip"
-            _git(failed, "archive", "--format=zip", f"--output={packed}", found)
-            with zipfile.ZipFile(packed) as file:
-                file.extractall(target)
-        yield target
+        packed, is_file = Path(work) / "packed.zip", _git(failed, "cat-file", "-t", found) == "blob"
+        tree, below = (commit, [path]) if is_file else (found, [])
+        _git(failed, "archive", "--format=zip", f"--output={packed}", tree, "--", *below)
+        with zipfile.ZipFile(packed) as file:
+            file.extractall(target.parent if is_file else target)
+        yield target.parent / path if is_file else target
 
 
 def _git(failed: str, *words: str) -> str:

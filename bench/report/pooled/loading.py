@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from bench.report.view.loaded import Results
 from bench.report.view.loading import inspected, read_results
 from bench.report.view.origin_errors import OriginErrors, read_origin_errors
 from bench.report.view.rankings import datasets_of
+from bench.results.archive import unpacked
 from bench.results.frame import MetricColumn, metric_columns, shown_metrics
 from bench.results.record import Record
 from bench.results.store import Store, experiments_in
@@ -95,12 +97,20 @@ def read_pooled(places: Sequence[str]) -> Pooled:
     """Read and pool what several places hold.
 
     Args:
-        places: Folders of experiments, or folders of several of those. What tuning tried is left out.
+        places: Folders of experiments, or folders of several of those, or archives of them. What tuning tried is left
+            out.
 
     Raises:
         BenchError: One of them holds no results.
     """
-    folders = [found for place in places for found in _experiments(place)]
+    with ExitStack() as stack:
+        folders = [
+            found for place in places for found in _experiments(place, stack.enter_context(unpacked(Path(place))))
+        ]
+        return _read(folders)
+
+
+def _read(folders: Sequence[tuple[str, Path]]) -> Pooled:
     found = inspected([Store(folder) for _, folder in folders])
     metrics = metric_columns(record for records, _ in found for record in records.values())
     named = zip(shortest([name for name, _ in folders]), folders, found, strict=True)
@@ -128,9 +138,8 @@ def _together(sources: Sequence[Results], runs: pd.DataFrame) -> Results:
     return _Together(sources[0].store, runs, records, {}, {}, 0, (), stores=stores)
 
 
-def _experiments(place: str) -> list[tuple[str, Path]]:
-    """Name and folder of each experiment in a place that has runs over a stream."""
-    path = Path(place)
+def _experiments(place: str, path: Path) -> list[tuple[str, Path]]:
+    """Name and folder of each experiment in a place, now at ``path``, that has runs over a stream."""
     if not path.is_dir():
         raise BenchError(f"{place}: no such folder. Name folders of results, such as results or results/default.")
     folders = [folder for folder in experiments_in(path) if Store(folder).run_ids()]
