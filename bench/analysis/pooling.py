@@ -57,9 +57,10 @@ def _versions(runs: pd.DataFrame) -> pd.Series:
 
 
 def pooled_board(runs: pd.DataFrame) -> pd.DataFrame:
-    """`leaderboard` of a pool, with the columns ``sources`` (such as ``1, 3``) and ``fingerprint``."""
+    """`leaderboard` of a pool, with the columns ``sources`` (such as ``1, 3``), ``dataset`` and ``fingerprint``."""
     keys = ["scenario", "entry"]
-    more = runs.groupby(keys).agg(sources=("source", _numbers), fingerprint=("fingerprint", "first"))
+    named = {name: (name, "first") for name in ("dataset", "fingerprint")}
+    more = runs.groupby(keys).agg(sources=("source", _numbers), **named)
     return leaderboard(runs).merge(more.reset_index(), on=keys, how="left")
 
 

@@ -147,3 +147,22 @@ def test_a_folder_without_results_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BenchError, match="No results in"):
         read_pooled([str(tmp_path / "empty")])
+
+
+def test_it_says_which_data_and_protocols_differ(tmp_path: Path, fakes: Any) -> None:
+    scenario = fakes.Scenario(origins=20)
+    strategy = fakes.strategies[0]
+    fakes.write_run(Store(tmp_path / "here" / "default"), strategy, scenario, 0)
+    one = fakes.record(strategy, scenario, 0)
+    other = one.dataset.model_copy(update={"fingerprint": "f" * 16})
+    fakes.write_run(Store(tmp_path / "there" / "default"), strategy, scenario, 1, dataset=other)
+    text = text_of(tmp_path / "here", tmp_path / "there")
+    assert (
+        f"The data of akl-pedestrians differ: {one.dataset.fingerprint[:8]} in 1 and {'f' * 8} in 2."
+        in text.replace("\\", "")
+    )
+    alone = text_of(tmp_path / "here")
+    assert "differ" not in alone.partition("Where it comes from")[2]
+    protocol = one.protocol.model_copy(update={"horizon": one.protocol.horizon + 1})
+    fakes.write_run(Store(tmp_path / "third" / "default"), strategy, scenario, 2, protocol=protocol)
+    assert "The protocol of akl-pedestrians differ" in text_of(tmp_path / "here", tmp_path / "third")

@@ -120,6 +120,7 @@ def _left_out(found: Pooled) -> list[str]:
     lines = []
     if found.board["entry"].str.contains(r" \[\d").any():
         lines.append("Numbers in brackets behind a name: versions of one strategy that differ, by where they are from.")
+    lines += _differences(found)
     if found.doubled:
         lines.append(f"{count(found.doubled, 'run')} in more than one folder, or done again later: each counts once.")
     if found.differing:
@@ -133,3 +134,21 @@ def _left_out(found: Pooled) -> list[str]:
         if source.lost
     ]
     return lines
+
+
+def _differences(found: Pooled) -> list[str]:
+    """What of a dataset differs between folders, so that its results stand in several tables."""
+    lines = []
+    board = found.board
+    told = {"data": board["fingerprint"].str.slice(0, 8), "protocol": board["scenario"].map(found.protocols)}
+    for what, values in told.items():
+        for dataset, group in board.assign(told=values).groupby("dataset", sort=True):
+            sources = group.groupby("told", sort=False)["sources"].agg(_joined)
+            if len(sources) > 1 and sources.nunique() > 1:  # one experiment may have several protocols
+                said = words([f"{escape(str(value))} in {where}" for value, where in sources.items()])
+                lines.append(f"The {what} of {escape(dataset)} differ: {said}. The results stand in different tables.")
+    return lines
+
+
+def _joined(sources: pd.Series) -> str:
+    return ", ".join(sorted({number for text in sources for number in text.split(", ")}))
