@@ -11,7 +11,6 @@ import typer
 
 from bench.cli.data import options_of
 from bench.cli.new import TEMPLATES
-from bench.contracts.dataset import LONGEST_LABEL
 from bench.contracts.errors import BenchError
 from bench.contracts.text import shown
 from bench.execution.console import load_all, out, print_table
@@ -114,4 +113,6 @@ def _name_for(file: Path) -> str:
 
 
 def _label_for(file: Path) -> str:
+    from bench.contracts.dataset import LONGEST_LABEL
+
     return "".join(filter(str.isprintable, file.stem))[:LONGEST_LABEL].strip() or "data"

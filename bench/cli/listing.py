@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
-from collections.abc import Callable, Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bench.cli.options import Plugins
-from bench.contracts.registry import unknown
 from bench.execution.console import load_all, out, print_table
 
 Rows = list[dict[str, Any]]
 HEADERS = {"summary": "what it is"}
+FROM_PLUGINS = ("strategies", "forecasters", "datasets", "metrics", "engines")
 
 
 def list_all(
@@ -24,11 +30,13 @@ def list_all(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON: a list for each kind.")] = False,
 ) -> None:
     """Strategies, forecasters, datasets, metrics, engines, sections of reports, presets and experiments."""
+    from bench.contracts.registry import unknown
+
     kinds = _kinds()
     if kind is not None and kind not in kinds:
         raise unknown("kind to list", kind, kinds)
-    load_all(plugins or ())
-    found = {name: rows() for name, rows in kinds.items() if kind in (None, name)}
+    known = _of_plugins(kinds, plugins or ()) if kind in (None, *FROM_PLUGINS) or plugins else {}
+    found = {name: known.get(name) or rows() for name, rows in kinds.items() if kind in (None, name)}
     if as_json:
         out.print(json.dumps(found, indent=2))
         return
@@ -39,6 +47,70 @@ def list_all(
 
 def _cell(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _of_plugins(kinds: dict[str, Callable[[], Rows]], plugins: Iterable[Path]) -> dict[str, Rows]:
+    """The rows of kinds that plug-ins bring; built-in plug-ins are imported only where their code is another one.
+
+    Importing them takes seconds, most of it torch. What they brought is kept for the user, by a hash of their code; the
+    working folder's own files, those of ``plugins`` and those of other distributions are always imported.
+    """
+    from bench.contracts.discovery import LISTED, PLUGIN_POINTS, working_plugins
+    from bench.results.disk import replace_whole
+
+    def listed() -> dict[str, Rows]:
+        return {name: kinds[name]() for name in FROM_PLUGINS}
+
+    own = [*plugins, *working_plugins()]
+    if own or any(map(len, LISTED)):
+        load_all(plugins)
+        return listed()
+    file, code = _kept_in(), code_behind_lists()
+    if (kept := _kept(file, code)) is not None:
+        return kept
+    broken = load_all()
+    found = listed()
+    if not broken and not entry_points(group=PLUGIN_POINTS) and code == code_behind_lists():
+        with contextlib.suppress(OSError):  # a home that cannot be written to
+            replace_whole(file, json.dumps({"code": code, "found": found}), file.parent)
+    return found
+
+
+def _kept_in() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("adaptbench") / "listed.json"
+
+
+def _kept(file: Path, code: str) -> dict[str, Rows] | None:
+    from bench.results.plain import read_object
+
+    kept = read_object(file, file.parent) or {}
+    found = kept.get("found")
+    return found if kept.get("code") == code and isinstance(found, dict) and {*found} == {*FROM_PLUGINS} else None
+
+
+def code_behind_lists() -> str:
+    """Hash of all that decides what built-in plug-ins register: code of this package and theirs, what is installed."""
+    from bench.contracts.discovery import KINDS, PACKAGE, home
+
+    digest = hashlib.sha256(repr((sys.version, sys.flags.optimize)).encode())
+    for root in (PACKAGE, *(home() / kind for kind in KINDS)):
+        for file in sorted(root.rglob("*.py")):
+            digest.update(f"\n{file}\n".encode(errors="surrogateescape"))
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for name in sorted(_installed()):
+        digest.update(f"\n{name}".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _installed() -> Iterator[str]:
+    """What folders of modules hold, and since when: a distribution that is installed, removed or replaced shows."""
+    for folder in {os.path.realpath(path) for path in sys.path}:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith((".dist-info", ".egg-info", ".egg-link", ".pth")):
+                    yield f"{entry.path} {entry.stat().st_mtime_ns}"
 
 
 def _kinds() -> dict[str, Callable[[], Rows]]:

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from bench.contracts.errors import BenchError
-from bench.contracts.registry import NAME, unknown
 from bench.execution.console import load_all, out
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -44,6 +43,8 @@ def new(
     ] = None,
 ) -> None:
     """Write a file to start from: a strategy, forecaster, dataset, metric, section of reports, or experiment."""
+    from bench.contracts.registry import NAME, unknown
+
     if kind not in FOLDERS:
         raise unknown("kind of file", kind, FOLDERS)
     if not NAME.fullmatch(name):

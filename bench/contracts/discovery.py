@@ -25,6 +25,7 @@ from bench.contracts.strategy import STRATEGIES
 
 PACKAGE = Path(__file__).resolve().parents[1]
 KINDS = ("adapters", "datasets")
+PLUGIN_POINTS = "bench.plugins"  # group of entry points by which other distributions bring plug-ins
 _REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine|section)\b|\bbench\b(?s:.*)\bwrap\(")
 _SECTION = re.compile(rb"\bregister_section\b")
 FORECASTERS_HERE = (
@@ -105,7 +106,7 @@ def load_plugins(paths: Iterable[Path | str] = ()) -> list[Broken]:
     for module in BUILT_IN:
         importlib.import_module(module)
     failed = _load_each([*(file for kind in KINDS for file in plugins_in(home() / kind)), *working_plugins()])
-    for point in entry_points(group="bench.plugins"):
+    for point in entry_points(group=PLUGIN_POINTS):
         try:
             point.load()
         except BenchError:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Bench
+from bench.cli.listing import code_behind_lists
+
+from ..conftest import Bench, Write
 
 HEAVY = ("torch", "titans_pytorch", "bench_plugins", "bench.forecasters", "safetensors", "joblib", "scipy")
 SCRIPT = """
@@ -30,11 +32,18 @@ except SystemExit as ended:
     assert not ended.code, ended.code
 print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
+STRATEGY = """
+from bench import Strategy, register_strategy
+
+@register_strategy("mine")
+class Mine(Strategy):
+    pass
+"""
 COMMAND = "from bench.cli.main import main; main()"
 
 
-def loaded(code: str, *words: str, folder: Path) -> set[str]:
-    """Modules that are loaded after some code."""
+def ran(code: str, *words: str, folder: Path) -> tuple[str, set[str]]:
+    """What some code prints, and the modules that are loaded after it."""
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT % code, *words],
         cwd=folder,
@@ -44,7 +53,12 @@ def loaded(code: str, *words: str, folder: Path) -> set[str]:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    return set(json.loads(run.stderr.strip().splitlines()[-1]))
+    return run.stdout, set(json.loads(run.stderr.strip().splitlines()[-1]))
+
+
+def loaded(code: str, *words: str, folder: Path) -> set[str]:
+    """Modules that are loaded after some code."""
+    return ran(code, *words, folder=folder)[1]
 
 
 def heavy(modules: set[str]) -> set[str]:
@@ -64,7 +78,8 @@ def test_the_probe_sees_what_is_imported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("without", [[], ["--without-torch"]])
 def test_importing_the_package(tmp_path: Path, without: list[str]) -> None:
-    modules = loaded("import bench", *without, folder=tmp_path)
+    assert {name for name in loaded("import bench", folder=tmp_path) if name.startswith("bench")} == {"bench"}
+    modules = loaded("import bench; bench.Strategy, bench.Dataset, bench.load_results", *without, folder=tmp_path)
     assert "bench.contracts.strategy" in modules
     assert heavy(modules) == set()
     assert "pandas" not in modules
@@ -76,6 +91,46 @@ def test_help(tmp_path: Path, words: list[str]) -> None:
     modules = loaded(COMMAND, *words, folder=tmp_path)
     assert heavy(modules) == set()
     assert "pandas" not in modules
+    if words == ["--help"]:
+        assert not {"numpy", "pydantic"} & modules
+
+
+def test_what_is_listed_again_needs_no_torch_and_no_plug_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    words = ("list", "--json")
+    first, modules = ran(COMMAND, *words, folder=tmp_path)
+    assert "torch" in modules
+    assert {"rls", "persistence"} <= {row["name"] for row in json.loads(first)["strategies"]}
+    again, modules = ran(COMMAND, *words, "--without-torch", folder=tmp_path)
+    assert heavy(modules) == set()
+    assert again == first
+    kept = next((tmp_path / "cache").rglob("listed.json"))
+    kept.write_text(kept.read_text().replace('"code": "', '"code": "0'))  # as of other code
+    mine = write("adapters/mine.py", STRATEGY)
+    assert "mine" in {row["name"] for row in json.loads(ran(COMMAND, *words, folder=tmp_path)[0])["strategies"]}
+    assert '"code": "0' in kept.read_text()  # the user's own files are never kept
+    kept.write_text("[")
+    mine.unlink()
+    assert ran(COMMAND, *words, folder=tmp_path)[0] == first
+
+
+def test_what_decides_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.contracts.discovery.home", lambda: tmp_path)
+    monkeypatch.setattr("bench.contracts.discovery.PACKAGE", tmp_path / "bench")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site")])
+    found = [code_behind_lists()]
+    for name in ("bench/a.py", "adapters/b/__init__.py", "adapters/b/_part.py", "datasets/c.py", "site/x-1.dist-info"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+        found.append(code_behind_lists())
+    (tmp_path / "adapters/b/_part.py").write_text("x = 1")
+    found.append(code_behind_lists())
+    (tmp_path / "bench/a.py").rename(tmp_path / "bench/d.py")
+    found.append(code_behind_lists())
+    assert len(set(found)) == len(found)
+    assert code_behind_lists() == found[-1]
 
 
 @pytest.mark.usefixtures("without_report")
