@@ -9,13 +9,24 @@ import pandas as pd
 from bench.analysis.entries import is_tuned, with_entries
 from bench.analysis.leaderboard import leaderboard
 
+PARTS = (
+    "code of the strategy or a package that it imports",
+    "defaults of the strategy",
+    "code of the forecaster or a package that it imports",
+    "defaults of the forecaster",
+    "pre-training",
+    "harness",
+    "kind of device",
+)
+"""What makes a version: columns of a pool's runs, texts that are equal where nothing differs."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pool:
     """Runs that count, and what was left out.
 
     Attributes:
-        runs: With the columns of `with_entries`; ``entry`` also tells versions apart.
+        runs: With the columns of `with_entries`; ``entry`` also tells versions apart, ``unversioned`` does not.
         doubled: Runs left out: another source has the same id, or a later one has the same version and seed.
         differing: Of these, the ids with another MSE elsewhere.
     """
@@ -40,6 +51,7 @@ def pool(runs: pd.DataFrame) -> Pool:
     runs = runs.assign(tuned=is_tuned(runs["strategy_config"]))  # one run may be of two entries
     once = runs.drop_duplicates(["run_id", "tuned"]).drop(columns=["bad", "tuned"])
     named = with_entries(once.sort_index())
+    named["unversioned"] = named["entry"]
     named["entry"] += _versions(named)
     newest_last = named.sort_values("started", kind="stable")
     kept = newest_last.drop_duplicates(["scenario", "entry", "seed"], keep="last").sort_index()
@@ -54,6 +66,21 @@ def _versions(runs: pd.DataFrame) -> pd.Series:
     names = (" [" + sources.astype(str) + "]").where(several, "")
     alike = runs.assign(name=names).groupby([*keys, "name"])["version"].transform("nunique") > 1
     return names.where(~(several & alike), names.str.removesuffix("]") + ", " + runs["version"].str.slice(0, 6) + "]")
+
+
+def version_differences(runs: pd.DataFrame) -> dict[tuple[str, ...], list[str]]:
+    """What differs between versions of one entry: names of entries by the `PARTS` in which theirs differ.
+
+    Args:
+        runs: Of a `Pool`; columns of `PARTS` that are missing count as equal.
+    """
+    found: dict[tuple[str, ...], list[str]] = {}
+    for (_, name), group in runs.groupby(["scenario", "unversioned"], sort=True):
+        entry = str(name)
+        if group["version"].nunique() > 1:
+            entries = found.setdefault(tuple(part for part in PARTS if part in group and group[part].nunique() > 1), [])
+            entries += [entry] if entry not in entries else []
+    return found
 
 
 def pooled_board(runs: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.pooling import pool, pooled_board
+from bench.analysis.pooling import PARTS, pool, pooled_board, version_differences
 
 MakeRuns = Callable[..., pd.DataFrame]
 PLAIN = {"source": 1, "fingerprint": "f" * 16, "version": "v" * 12, "started": "2026-01-01", "mse": 1.0}
@@ -99,3 +99,20 @@ def test_nothing_unlike_is_ever_pooled(make_runs: MakeRuns, rows: list[dict[str,
         assert cell["seed"].is_unique
     assert found.runs["run_id"].is_unique
     assert len(found.runs) + found.doubled == len(rows)
+
+
+def test_what_differs_between_versions_is_said_once_for_all_that_differ_alike(make_runs: MakeRuns) -> None:
+    code, harness = PARTS[0], "harness"
+    here = {code: "a", harness: "h"}
+    there = {"source": 2, "version": "w" * 12, code: "a", harness: "i"}
+    found = pool(
+        runs(
+            make_runs,
+            *({"strategy": name, **here} for name in ("frozen", "ogd", "rls")),
+            *({"strategy": name, **there} for name in ("frozen", "ogd")),
+            {"strategy": "rls", **there, code: "b"},
+            {"strategy": "same", **here},
+            {"strategy": "same", **here, "source": 2, "seed": 1},
+        )
+    )
+    assert version_differences(found.runs) == {(harness,): ["frozen", "ogd"], (code, harness): ["rls"]}

@@ -20,8 +20,11 @@ from bench.report.render.markdown import render
 from bench.report.sections.verdict_cells import marked_skill
 from bench.report.view.comparisons import skill_table
 from bench.report.view.loading import read_results
+from bench.report.view.places import opened
 from bench.report.view.rankings import skill_over_datasets
 from bench.results.store import Store
+
+from .test_compare import git
 
 OTHER = {"device": "cuda:0", "device_name": "Some GPU", "platform": "Linux-aarch64", "started": "2026-03-01T00:00:00"}
 
@@ -163,6 +166,42 @@ def test_it_says_which_data_and_protocols_differ(tmp_path: Path, fakes: Any) -> 
     )
     alone = text_of(tmp_path / "here")
     assert "differ" not in alone.partition("Where it comes from")[2]
-    protocol = one.protocol.model_copy(update={"horizon": one.protocol.horizon + 1})
+    protocol = one.protocol.model_copy(update={"delay": one.protocol.delay + 1})
     fakes.write_run(Store(tmp_path / "third" / "default"), strategy, scenario, 2, protocol=protocol)
     assert "The protocol of akl-pedestrians differ" in text_of(tmp_path / "here", tmp_path / "third")
+
+
+def test_it_says_what_differs_between_versions(machines: Path, fakes: Any) -> None:
+    there = Store(machines / "there" / "default")
+    for strategy in fakes.strategies[:4]:
+        fakes.write_run(there, strategy, fakes.Scenario(origins=20), 2, harness="f" * 64)
+    text = text_of(machines / "here", machines / "there")
+    assert re.search(r"Versions of \S+, \S+, \S+ and \S+ differ in: harness\.", text)
+    assert "Versions of" not in text_of(machines / "here")
+
+
+def test_committed_results_beside_ones_own(machines: Path, bench: Any) -> None:
+    repository = machines / "here"
+    assert list((repository / ".audits").iterdir())
+    git(machines, "init", "-q")
+    git(machines, "add", "--all", "--force")
+    git(machines, "commit", "-q", "-m", "Results")
+    shutil.rmtree(repository)
+    ran = bench("leaderboard", "HEAD:here", "there")
+    assert ran.status == 0
+    assert ran.err == ""
+    table = {row[0]: row for row in cells(ran.out, "## akl-pedestrians")}
+    assert table["frozen"][-1] == "1, 2"
+    assert [row[1] for row in cells(ran.out, "## Where it comes from")[1:]] == ["HEAD:here/default", "there/default"]
+    assert bench("leaderboard", "HEAD:here/default").status == 0
+    with opened("HEAD:here/default", "") as folder:
+        assert list((folder.parent / ".audits").iterdir())  # of an experiment they are beside it
+    assert not folder.exists()
+    for place, said in (
+        ("HEAD:gone", "commit 'HEAD' has no 'gone'"),
+        ("x:y", "no commit 'x'"),
+        ("gone", "COMMIT:PATH"),
+    ):
+        ran = bench("leaderboard", place)
+        assert ran.status == 2
+        assert said in ran.err

@@ -5,8 +5,10 @@ from __future__ import annotations
 import getpass
 import io
 import lzma
+import socket
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,20 @@ from bench.report.compare.loading import compare
 from bench.results.archive import publish, unpacked
 from bench.results.store import FORECASTS, ORIGINS, RECORD, TRIALS, Store
 
-from ..conftest import Bench
+from ..conftest import Bench, Write
 from ..results.test_store import FRAMES, record, timing
 from .test_maintenance import content, filled
 
 EXAMPLE = Path(__file__).parents[2] / "reports" / "example" / "results" / "default"
+FAILING = """
+from pathlib import Path
+from bench import Strategy, register_strategy
+
+@register_strategy("failing")
+class Failing(Strategy):
+    def predict(self, windows):
+        raise OSError(f"cannot open {Path(__file__).resolve()} and {Path.home() / 'x'}")
+"""
 
 
 def archived(tmp_path: Path) -> Path:
@@ -79,6 +90,23 @@ def test_the_example_is_reported_from_an_archive_as_from_its_folder(tmp_path: Pa
     assert tables[0].splitlines()[:30] == tables[1].splitlines()[:30]
     assert bench("report", "--results", "public").status == 0
     assert (tmp_path / "reports" / "default" / "README.md").is_file()
+
+
+@pytest.mark.usefixtures("without_report")
+def test_no_path_of_the_machine_is_published(tiny: Path, bench: Bench, write: Write) -> None:
+    """Neither of a user's file, nor of a plug-in that fails, nor of the command; nor of what was tried."""
+    write("mine/failing.py", FAILING)
+    plugins = ["--plugins", tiny.parent / "mine"]
+    assert bench("run", tiny, "--results", tiny.parent / "results", *plugins, "--strategy", "failing").status == 1
+    assert bench("tune", tiny, "--trials", "2", "--strategy", "rls").status == 0
+    assert bench("results", "publish", "public").status == 0
+    packed = lzma.decompress((tiny.parent / "public" / "tiny.tar.xz").read_bytes())
+    assert b"cannot open" in packed
+    assert b"_sweep" in packed
+    for place in (tiny.parent, Path.home(), Path(tempfile.gettempdir()), Path(__file__).parents[2]):
+        assert str(place).encode() not in packed
+    assert socket.gethostname().encode() not in packed
+    assert bench("leaderboard", "public").status == 0
 
 
 def test_results_in_git_are_compared_from_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

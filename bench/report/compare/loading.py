@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
-import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,15 +15,13 @@ from bench.contracts.errors import BenchError
 from bench.report.render.numbers import count
 from bench.report.view.loaded import stretch_of
 from bench.report.view.loading import details
-from bench.results.archive import unpacked
+from bench.report.view.places import opened
 from bench.results.benchmark_files import THROUGHPUT, Benchmark, Session, read_session, read_sessions
 from bench.results.frame import load_results, titled
-from bench.results.provenance import git
 from bench.results.record import Record
 from bench.results.run_key import key_of_record
 from bench.results.store import ORIGINS, Store, experiments_in
 
-GIT_SECONDS = 300.0
 FORMS = (
     "Name an experiment's results, a folder of several, an archive of them, a .json file of pytest-benchmark (make "
     "throughput) or a folder of those, or one of these in a git commit as COMMIT:PATH."
@@ -115,9 +110,8 @@ def open_side(place: str) -> Iterator[Side]:
     Raises:
         BenchError: It is not there, or holds nothing of the kind.
     """
-    is_commit = not Path(place).exists() and ":" in place
-    with _checked_out(place) if is_commit else nullcontext(Path(place)) as path, unpacked(path) as folder:
-        yield _read(folder, place)
+    with opened(place, FORMS) as path:
+        yield _read(path, place)
 
 
 def _read(path: Path, place: str) -> Side:
@@ -216,41 +210,3 @@ def _content(side: Side) -> str:
     parts = [f"runs of {', '.join(names)}"] if names else []
     parts += [count(len(side.benchmarks), "benchmark")] if len(side.benchmarks) else []
     return " and ".join(parts)
-
-
-@contextmanager
-def _checked_out(place: str) -> Iterator[Path]:
-    """A file or folder as it was committed, in a folder that is gone afterwards.
-
-    Raises:
-        BenchError: There is no git, no repository, no such commit, or nothing at that path in it.
-    """
-    commit, _, path = place.partition(":")
-    if not commit or commit.startswith("-"):
-        raise BenchError(f"{place}: no such file or folder, and no commit. {FORMS}")
-    _git(f"{place}: not in a git repository", "rev-parse", "--git-dir")
-    _git(
-        f"{place}: no commit {commit!r} in this repository", "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"
-    )
-    missing = f"{place}: commit {commit!r} has no {path!r}. Give the path from the top of the repository."
-    found = _git(missing, "rev-parse", "--verify", "--quiet", place.rstrip("/") if path else place)
-    with tempfile.TemporaryDirectory() as work:
-        target = Path(work) / "content" / (PurePosixPath(path).name or "results")
-        target.parent.mkdir()
-        failed = f"{place}: git cannot give it out"
-        packed, is_file = Path(work) / "packed.zip", _git(failed, "cat-file", "-t", found) == "blob"
-        tree, below = (commit, [path]) if is_file else (found, [])
-        _git(failed, "archive", "--format=zip", f"--output={packed}", tree, "--", *below)
-        with zipfile.ZipFile(packed) as file:
-            file.extractall(target.parent if is_file else target)
-        yield target.parent / path if is_file else target
-
-
-def _git(failed: str, *words: str) -> str:
-    """What git prints in the working folder; ``failed`` is the mistake where it does not."""
-    try:
-        return git(Path.cwd(), *words, timeout=GIT_SECONDS)
-    except FileNotFoundError:
-        raise BenchError("COMMIT:PATH needs git, which is not installed here") from None
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
-        raise BenchError(failed) from None

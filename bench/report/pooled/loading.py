@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.analysis import overall, verdicts_over
-from bench.analysis.pooling import pool, pooled_board
+from bench.analysis.pooling import PARTS, pool, pooled_board, version_differences
 from bench.analysis.verdicts import SURE
 from bench.contracts.errors import BenchError
 from bench.contracts.naming import shortest
@@ -22,12 +22,16 @@ from bench.report.view.comparisons import frozen_skills
 from bench.report.view.loaded import Results
 from bench.report.view.loading import inspected, read_results
 from bench.report.view.origin_errors import OriginErrors, read_origin_errors
+from bench.report.view.places import opened
 from bench.report.view.rankings import datasets_of
-from bench.results.archive import unpacked
 from bench.results.frame import MetricColumn, metric_columns, shown_metrics
 from bench.results.record import Record
 from bench.results.store import Store, experiments_in
 
+FORMS = (
+    "Name folders of results, such as results or results/default, archives of bench results publish, or either of them "
+    "in a git commit as COMMIT:PATH."
+)
 NAMED = ["scenario", "entry", "base", "protocol_label"]  # anew over all sources
 
 
@@ -65,6 +69,7 @@ class Pooled:
         sources: In the order in which they are numbered, from 1.
         doubled: Runs that were there twice.
         differing: Ids of those whose errors differ.
+        versions: What differs between versions of one entry, see `version_differences`.
         seen: Scenarios, and entries on them, that `may_have_seen` the data.
     """
 
@@ -75,6 +80,7 @@ class Pooled:
     sources: tuple[Source, ...]
     doubled: int
     differing: list[str]
+    versions: Mapping[tuple[str, ...], list[str]] = field(default_factory=dict)
     seen: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -97,15 +103,15 @@ def read_pooled(places: Sequence[str]) -> Pooled:
     """Read and pool what several places hold.
 
     Args:
-        places: Folders of experiments, or folders of several of those, or archives of them. What tuning tried is left
-            out.
+        places: Folders of experiments, folders of several of those, archives of them, or ``COMMIT:PATH``, one of these
+            as committed. What tuning tried is left out.
 
     Raises:
         BenchError: One of them holds no results.
     """
     with ExitStack() as stack:
         folders = [
-            found for place in places for found in _experiments(place, stack.enter_context(unpacked(Path(place))))
+            found for place in places for found in _experiments(place, stack.enter_context(opened(place, FORMS)))
         ]
         return _read(folders)
 
@@ -127,6 +133,7 @@ def _read(folders: Sequence[tuple[str, Path]]) -> Pooled:
         sources=tuple(_source(name, results) for name, results in read),
         doubled=pooled.doubled,
         differing=pooled.differing,
+        versions=version_differences(pooled.runs),
         seen=frozenset(may_have_seen(together)),
     )
 
@@ -141,7 +148,7 @@ def _together(sources: Sequence[Results], runs: pd.DataFrame) -> Results:
 def _experiments(place: str, path: Path) -> list[tuple[str, Path]]:
     """Name and folder of each experiment in a place, now at ``path``, that has runs over a stream."""
     if not path.is_dir():
-        raise BenchError(f"{place}: no such folder. Name folders of results, such as results or results/default.")
+        raise BenchError(f"{place}: no such folder. {FORMS}")
     folders = [folder for folder in experiments_in(path) if Store(folder).run_ids()]
     if not folders:
         raise BenchError(f"{place}: trials without served runs. There is nothing to rank before bench tune serves.")
@@ -151,17 +158,19 @@ def _experiments(place: str, path: Path) -> list[tuple[str, Path]]:
 def _runs(results: Results, source: int) -> pd.DataFrame:
     """The runs that count in a source's own report."""
     runs = results.runs
-    versions = [
-        _version(version, results.records[run_id])
-        for run_id, version in zip(runs["run_id"], runs["version"], strict=True)
-    ]
-    return runs.drop(columns=NAMED).assign(source=source, version=versions)
+    parts = pd.DataFrame([_parts(results.records[run_id]) for run_id in runs["run_id"]], columns=PARTS)
+    versions = ["\n".join(values) for values in zip(runs["version"], *(parts[name] for name in PARTS), strict=True)]
+    hashed = [hashlib.sha256(text.encode()).hexdigest()[:12] for text in versions]
+    return pd.concat([runs.drop(columns=NAMED).assign(source=source, version=hashed), parts], axis=1)
 
 
-def _version(version: str, record: Record) -> str:
-    """With the recipe of pre-training, which no option of a plug-in tells."""
-    text = json.dumps([version, record.training], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def _parts(record: Record) -> tuple[str, ...]:
+    """What makes the version of a run, in the order of `PARTS`."""
+    strategy, forecaster = record.strategy, record.forecaster
+    options = [strategy.config, forecaster.config if forecaster else {}, record.training]
+    own, other, recipe = (json.dumps(values, sort_keys=True, default=str) for values in options)
+    device = str(record.environment.get("device", "")).partition(":")[0]
+    return strategy.sha, own, forecaster.sha if forecaster else "", other, recipe, record.harness, device
 
 
 def _source(name: str, results: Results) -> Source:

@@ -120,6 +120,7 @@ def _left_out(found: Pooled) -> list[str]:
     lines = []
     if found.board["entry"].str.contains(r" \[\d").any():
         lines.append("Numbers in brackets behind a name: versions of one strategy that differ, by where they are from.")
+        lines += [_difference(parts, entries) for parts, entries in found.versions.items()]
     lines += _differences(found)
     if found.doubled:
         lines.append(f"{count(found.doubled, 'run')} in more than one folder, or done again later: each counts once.")
@@ -134,6 +135,13 @@ def _left_out(found: Pooled) -> list[str]:
         if source.lost
     ]
     return lines
+
+
+def _difference(parts: tuple[str, ...], entries: list[str]) -> str:
+    more = entries[LONGEST_LIST:]
+    named = [escape(entry) for entry in entries[: LONGEST_LIST if len(more) > 1 else None]]
+    who = words([*named, *([f"{len(more)} more"] if len(more) > 1 else [])])
+    return f"Versions of {who} differ in: {'; '.join(parts) or 'options of the dataset'}."
 
 
 def _differences(found: Pooled) -> list[str]:
