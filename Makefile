@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS := $(VENV)/.docs-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench smoke report example test check throughput torture mutations outcomes lint types verify calibrate-statistics clean
+.PHONY: help setup bench smoke report example test check throughput torture mutations outcomes lint types verify calibrate-statistics docs clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -57,6 +58,14 @@ calibrate-statistics: $(READY)  ## size and power of the report's test, by simul
 
 verify: $(READY)  ## recompute the calibration tables
 	$(BIN)/bench verify
+
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(DOCS)  ## build the documentation as a site in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -W ignore -m mkdocs build --strict --quiet
+	@echo build/site/index.html
 
 lint: $(READY)
 	$(BIN)/ruff check .

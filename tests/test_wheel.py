@@ -20,6 +20,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("adapters", "datasets", "experiments")
+WORKSHOP = {"dev", "docs"}  # extras of who works on this package
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 Installed = Callable[..., str]
@@ -128,7 +129,7 @@ def packages_of(requirements: Iterable[str]) -> set[str]:
 def test_what_is_declared_is_imported_and_what_is_imported_is_declared() -> None:
     stated, named = imported(file for folder in ("bench", *KINDS[:2]) for file in (ROOT / folder).rglob("*.py"))
     extras = PROJECT["optional-dependencies"]
-    optional = [one for name, extra in extras.items() if name != "dev" for one in extra]
+    optional = [one for name, extra in extras.items() if name not in WORKSHOP for one in extra]
     declared = packages_of([*PROJECT["dependencies"], *optional])
     assert declared <= stated | named
     assert stated - {*sys.stdlib_module_names, "bench", "pydantic_core"} <= declared  # pydantic pins its core
@@ -137,4 +138,4 @@ def test_what_is_declared_is_imported_and_what_is_imported_is_declared() -> None
 def test_one_extra_brings_all_others() -> None:
     extras = PROJECT["optional-dependencies"]
     (all_of_them,) = extras["all"]
-    assert set(re.findall(r"[a-z]+", all_of_them)) - {"adaptbench"} == {*extras} - {"all", "dev"}
+    assert set(re.findall(r"[a-z]+", all_of_them)) - {"adaptbench"} == {*extras} - {"all"} - WORKSHOP

@@ -109,7 +109,8 @@ class ProtocolSpec(Config):
         horizon: ``None`` takes the dataset's.
         stride: ``None`` takes the preset's.
         block: ``None`` takes the preset's.
-        labels: As in `Protocol`, like what follows.
+
+    What the other fields mean says `Protocol`.
     """
 
     preset: str = "day-ahead"

@@ -53,20 +53,20 @@ class PluginRecord(Part):
     group: str = ""  # a strategy's group; empty for a forecaster
     carries: str = ""  # what a strategy carries over; empty for a forecaster
     adapts: bool = True  # what a strategy says of itself, like the next five (see `bench.Strategy`)
-    labels_from_rows: bool = False
-    ablation_of: dict[str, str] = {}
-    lacks: dict[str, str] = {}
-    memory_of: str = ""
-    colour: str = ""
+    labels_from_rows: bool = False  # whether it takes truths from rows
+    ablation_of: dict[str, str] = {}  # what it does, and the strategy that lacks it
+    lacks: dict[str, str] = {}  # what it lacks, and the strategy that does it
+    memory_of: str = ""  # what its memory holds
+    colour: str = ""  # in figures
 
 
 class EventRecord(Part):
     """A known drift: its first row, that row's time stamp, and its name."""
 
-    row: int
-    time: str
-    name: str
-    kind: str
+    row: int  # first row after the change began
+    time: str  # that row's time stamp
+    name: str  # what happened
+    kind: str  # abrupt or gradual
 
 
 class TruthRecord(Part):
@@ -116,7 +116,7 @@ class MetricRecord(Part):
     value: float | None = None  # over all forecasts of the stream
     reason: PlacelessText = ""  # why there is no value
     title: str = ""  # head of its columns; empty for its name
-    unit: Unit = "scaled"
+    unit: Unit = "scaled"  # what its values are counted in
     better: Better = "lower"  # which values are better
     summary: str = ""  # first line of its docstring
     # identity of the code behind it (see `bench.contracts.outcomes`): values by other code are another metric's
@@ -127,17 +127,17 @@ class Errors(Part):
     """Errors of a stream. Every mean runs over windows, leads and target channels alike."""
 
     windows: int  # forecasts scored
-    mae: float  # scaled units, as the next two
-    mse: float
+    mae: float  # scaled units
+    mse: float  # scaled units
     rmse: float  # the root of mse
-    mae_original: float  # the targets' own units, as the next two
-    mse_original: float
-    rmse_original: float
+    mae_original: float  # the targets' own units
+    mse_original: float  # their squares
+    rmse_original: float  # the targets' own units
     val_mse: float | None = None  # scaled MSE over the validation rows of a warm start; None without one
     mse_by_channel: list[float]  # (C_out,) scaled, in the order of the dataset's targets
-    mae_by_channel: list[float]
+    mae_by_channel: list[float]  # likewise
     mse_by_lead: list[float]  # (H,) scaled, first lead first
-    mae_by_lead: list[float]
+    mae_by_lead: list[float]  # likewise
     metrics: dict[str, MetricRecord] = {}  # the other metrics that were registered, by name
 
 
@@ -152,32 +152,32 @@ class Validation(Part):
     forecaster: float  # each window by itself, with the weights that training kept
     ridge: float  # ridge regression on the training pairs; NaN where it would have too many coefficients
     seasonal_naive: float  # without a season it is persistence
-    persistence: float
+    persistence: float  # the window's last row, held
 
 
 class StepTimes(Part):
     """Time of one kind of step, in milliseconds, warm-up steps left out."""
 
-    steps: int
-    total_ms: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
+    steps: int  # steps measured
+    total_ms: float  # all of them together
+    p50_ms: float  # the median
+    p95_ms: float  # the 95th percentile
+    p99_ms: float  # the 99th percentile
 
 
 class Parameters(Part):
     """Numbers of parameters, a forecaster's and a strategy's: all, those that service trains, those that it changed."""
 
-    total: int
-    trainable: int
-    updated: int
+    total: int  # all
+    trainable: int  # those that service trains
+    updated: int  # those that it changed
 
 
 class Flops(Part):
     """Floating-point operations for each window, as torch counts them: products, convolutions, attention; not numpy."""
 
-    predict: float
-    adapt: float
+    predict: float  # of forecasts
+    adapt: float  # of learning
 
 
 class Replay(Part):
@@ -213,7 +213,7 @@ class Timing(Part):
     peak_memory_mb: float  # largest memory in use: the device allocator's, or the process's growth on a CPU
     threads: int  # of torch at the end: as given, unless the strategy changed them
     device: str  # such as cpu or cuda:0; device_name is its model
-    device_name: str
+    device_name: str  # model of the device
     clock: str  # perf_counter or torch.Event
     load: float  # busy share of the machine just before, 0 to 1
     cores: int = 0  # logical cores of the machine; this and what follows is missing in old records
@@ -229,9 +229,8 @@ class Timing(Part):
     parameters: Parameters | None = None  # of the forecaster; measured in a timing pass only
     flops: Flops | None = None  # of the blocks after the timed ones; in a timing pass only
     replay: Replay | None = None  # of a timing pass: how its forecasts agree with those of the run
-    # of a timing pass: what it left behind in its process; beside what was there before (see `Record`)
-    left: list[str] = []
-    beside: list[str] = []
+    left: list[str] = []  # of a timing pass: what it left behind in its process
+    beside: list[str] = []  # of a timing pass: what was there before (see `Record`)
 
     @property
     def is_disturbed(self) -> bool:
@@ -284,19 +283,19 @@ def made_beside(beside: Iterable[str]) -> str:
 class Record(Part):
     """One run: one strategy x forecaster x dataset x protocol x seed."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = SCHEMA_VERSION  # of the form of this record
     run_id: str  # hash of everything that decides the outcome
-    experiment: str
-    status: Literal["ok", "failed", "skipped"]  # ok, failed or skipped; reason says why it is not ok
-    reason: PlacelessText = ""
+    experiment: str  # name of the experiment that asked for it
+    status: Literal["ok", "failed", "skipped"]  # how it ended
+    reason: PlacelessText = ""  # why the status is not ok
     traceback: PlacelessText = ""  # of a failed run
-    strategy: PluginRecord
+    strategy: PluginRecord  # with its options
     forecaster: PluginRecord | None = None  # None if the strategy adapts none
-    training: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None  # how the forecaster was trained
     validation: Validation | None = None  # of the forecaster; missing in records before version 5
-    dataset: DatasetRecord
-    protocol: Protocol
-    seed: int
+    dataset: DatasetRecord  # with its options
+    protocol: Protocol  # as resolved
+    seed: int  # of pre-training and of the strategy
     rows: Rows = "stream"  # what was served: a run of validation rows has neither errors nor timing
     harness: str = ""  # identity of the harness's code; empty in a record of an earlier version
     checkpoint: str = ""  # name of the forecaster's checkpoint; empty where it has none
