@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bench.execution.run import run
     from bench.forecasters.wrapped import wrap
     from bench.report.notebook import ExperimentResults
-    from bench.results.frame import load_results
+    from bench.results.frame import load_errors, load_forecasts, load_results
 
 __version__ = "0.1.0"
 
@@ -72,7 +72,9 @@ __all__ = [
     "WorkerLostError",
     "fetch",
     "load_dataset",
+    "load_errors",
     "load_experiment",
+    "load_forecasts",
     "load_plugins",
     "load_results",
     "register_dataset",
@@ -110,7 +112,7 @@ _NAMES = {
     "bench.execution.run": ("run",),
     "bench.forecasters.wrapped": ("wrap",),
     "bench.report.notebook": ("ExperimentResults",),
-    "bench.results.frame": ("load_results",),
+    "bench.results.frame": ("load_errors", "load_forecasts", "load_results"),
 }
 
 

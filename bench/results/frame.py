@@ -13,7 +13,7 @@ from bench.contracts.metric import BUILT_IN, METRICS, Better, Unit, is_free
 from bench.contracts.naming import Called, titles
 from bench.results.audit import Audit, audits_beside
 from bench.results.record import COSTS, FIELDS, Record, Timing
-from bench.results.store import Store, experiments_in
+from bench.results.store import FORECASTS, ORIGINS, Store, experiments_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +63,90 @@ def _load(folder: Path, place: Path | str) -> pd.DataFrame:
     if not rows:
         raise BenchError(f"No readable results in {place}. Run an experiment first (bench run), or name its folder.")
     return _frame(rows)
+
+
+def load_errors(results: Path | str = "results", runs: Iterable[str] | None = None) -> pd.DataFrame:
+    """The errors at each origin of the stream, of all runs that ended well.
+
+    Args:
+        results: As `load_results` takes it.
+        runs: Ids of the runs that are wanted, such as the column ``run_id`` of a part of `load_results`; all by
+            default.
+
+    Returns:
+        A row for each run and origin: ``experiment, run_id, strategy, forecaster, dataset, protocol, seed`` as
+        `load_results` has them (``run_id`` joins the two), ``origin`` (the dataset's row that is forecast first),
+        ``time`` (that row's time stamp), ``mse, mae`` (over the H leads and all targets, in scaled units and their
+        square), ``mse_original, mae_original`` (in the targets' units and their square), then other metrics that have a
+        value at each origin. Archives of `bench results publish` hold ``mse`` only; the others are NaN there.
+
+    Raises:
+        BenchError: There are no results, none of these runs, no errors of them, or a file cannot be read.
+
+    Example:
+        >>> errors = load_errors("reports/example/results")  # doctest: +SKIP
+        >>> errors.pivot_table(index="time", columns="strategy", values="mse")  # doctest: +SKIP
+    """
+    return _load_frames(results, runs, ORIGINS, "errors at each origin")
+
+
+def load_forecasts(results: Path | str = "results", runs: Iterable[str] | None = None) -> pd.DataFrame:
+    """The forecasts that are kept beside the truth: those around the strongest known drift, or of the first rows.
+
+    Args:
+        results: As `load_results` takes it; archives of `bench results publish` hold no forecasts.
+        runs: Ids of the runs that are wanted, as for `load_errors`; all by default.
+
+    Returns:
+        A row for each run, origin, lead and target: ``experiment, run_id, strategy, forecaster, dataset, protocol,
+        seed`` as `load_results` has them, ``origin`` (the dataset's row that is forecast first), ``time`` (the time
+        stamp of the row that is forecast), ``lead`` (1 to H, in rows), ``channel`` (name of a target; up to three,
+        those that the drift moved most), ``forecast`` and ``truth`` (in the target's units). No row is forecast from
+        two origins.
+
+    Raises:
+        BenchError: There are no results, none of these runs, no forecasts of them, or a file cannot be read.
+    """
+    return _load_frames(results, runs, FORECASTS, "forecasts")
+
+
+def _load_frames(results: Path | str, runs: Iterable[str] | None, file: str, what: str) -> pd.DataFrame:
+    """A frame of every run that has one, with columns that say whose it is."""
+    import pandas as pd
+
+    from bench.results.archive import unpacked
+
+    wanted, seen, parts = None if runs is None else {*runs}, set[str](), list[pd.DataFrame]()
+    with unpacked(Path(results)) as folder:
+        stores = [Store(experiment) for experiment in experiments_in(folder)]
+        for store, records in zip(stores, titled([list(store.records()) for store in stores]), strict=True):
+            for run_id, record in records.items():
+                if wanted is None or run_id in wanted:
+                    seen.add(run_id)
+                    if (frame := _read(store, run_id, file)) is not None:
+                        parts.append(_named(frame, record))
+    if wanted is not None and (unknown := sorted(wanted - seen)):
+        raise BenchError(f"No run {unknown[0]} in {results}: bench.load_results lists those that there are.")
+    if not parts:
+        raise BenchError(f"No {what} in {results}: no run ended well, or it is an archive without them.")
+    return pd.concat(parts, ignore_index=True)
+
+
+def _read(store: Store, run_id: str, file: str) -> pd.DataFrame | None:
+    try:
+        return store.read_frame(run_id, file)
+    except (OSError, ValueError) as error:  # what pyarrow raises is one of the two
+        said = (
+            f"{store.folder / run_id / file} cannot be read ({error}). bench results check says what else is damaged."
+        )
+        raise BenchError(said) from None
+
+
+def _named(frame: pd.DataFrame, record: Record) -> pd.DataFrame:
+    row = _row(record, None, {})
+    for place, key in enumerate(("experiment", "run_id", *ORDER[3:5], *ORDER[1:3], "seed")):
+        frame.insert(place, key, row[key])
+    return frame
 
 
 def titled(folders: Sequence[Sequence[Record]]) -> list[dict[str, Record]]:

@@ -171,5 +171,6 @@ def test_the_doctor_says_that_torch_is_not_there(tmp_path: Path) -> None:
 def test_results_and_their_analysis_need_no_torch(tiny: Path, bench: Bench, without_report: None) -> None:
     assert bench("run", tiny).status == 0
     code = "import bench, bench.analysis as a; print(a.leaderboard(bench.load_results('results')).to_string())"
+    code += "; bench.load_errors(); bench.load_forecasts()"
     modules = loaded(code, "--without-torch", folder=tiny.parent)
     assert not heavy(modules) & {"torch", "titans_pytorch"}
