@@ -189,7 +189,7 @@ def _load_path(path: Path) -> None:
         forget({module.__name__ for module in modules})  # once mended, it loads
         decorators = ", ".join(f"@register_{registry.kind}" for registry in REGISTRIES)
         raise BenchError(
-            f"--plugins {path}: registers nothing. Put one of {decorators}, with a name, before a class or function."
+            f"plugins {path}: registers nothing. Put one of {decorators}, with a name, before a class or function."
         )
 
 
@@ -213,9 +213,9 @@ def _plugin_files(path: Path) -> list[Path]:
         package = [path / "__init__.py"] if (path / "__init__.py").is_file() else []
         if files := [*package, *plugins_in(path)]:
             return files
-        raise BenchError(f"--plugins {path}: no plug-in files (*.py) in this folder")
+        raise BenchError(f"plugins {path}: no plug-in files (*.py) in this folder")
     if not path.is_file():
-        raise BenchError(f"--plugins {path}: no such file or folder")
+        raise BenchError(f"plugins {path}: no such file or folder")
     return [path]
 
 

@@ -18,7 +18,6 @@ from bench.contracts.discovery import Broken, home
 from bench.contracts.engine import ENGINES
 from bench.contracts.errors import BenchError
 from bench.contracts.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task
-from bench.contracts.naming import place_of
 from bench.contracts.protocol import Protocol, ProtocolSpec
 from bench.contracts.registry import NAME, unknown
 from bench.contracts.series import DriftSeries
@@ -69,6 +68,8 @@ class Experiment(Config, metaclass=_Checked):
         timeout: Seconds after which a run is given up, and its worker ended; None lets it run on.
         timing_blocks: Blocks that the timing pass measures; 0 leaves it out.
         tune: What ``bench tune`` tries; ``bench run`` leaves it alone.
+        plugins: Files, packages or folders of plug-ins that the lists above name; in a file, relative to it. What they
+            register runs where it is listed; what comes by ``--plugins`` joins the lists.
 
     Raises:
         BenchError: A key is unknown, or a value does not fit.
@@ -98,6 +99,7 @@ class Experiment(Config, metaclass=_Checked):
     timeout: float | None = Field(None, gt=0, le=LONGEST_WAIT)
     timing_blocks: int = Field(50, ge=0)
     tune: TuneOptions = TuneOptions()
+    plugins: list[str] = Field([])
 
     @field_validator("name")
     @classmethod
@@ -144,7 +146,17 @@ def load_experiment(name_or_path: str) -> Experiment:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BenchError(f"{path}: not a TOML file: {error}") from None
     values = json.loads(json.dumps(values, default=str))  # TOML's dates become text: what options are stored as
-    return build(Experiment, {"name": path.stem} | values, str(path))
+    experiment = build(Experiment, {"name": path.stem} | values, str(path))
+    return experiment.model_copy(update={"plugins": [_beside(path, name) for name in experiment.plugins]})
+
+
+def _beside(file: Path, plugin: str) -> str:
+    found = file.parent / Path(plugin).expanduser()
+    if not found.exists():
+        raise BenchError(
+            f"{file}: plugins names {plugin!r}: no such file or folder. Its path is relative to {file.name}."
+        )
+    return str(found)
 
 
 def with_plugins(
@@ -171,30 +183,6 @@ def leave_out(experiment: Experiment, broken: Iterable[Broken]) -> tuple[Experim
     if any(isinstance(value, str) and value.startswith("@") for value in experiment.strategies):
         names += sorted(lost[0] - {*names})  # of which group they are, nobody knows
     return experiment.model_copy(update=update), names
-
-
-def filtered(
-    experiment: Experiment,
-    strategies: Iterable[str] = (),
-    datasets: Iterable[str] = (),
-    seeds: Iterable[int] = (),
-    forecasters: Iterable[str] = (),
-    **changes: Any,
-) -> Experiment:
-    """An experiment with what the command line said.
-
-    Args:
-        strategies: Keep only these; one that is not there is added. Empty keeps all. So do other names and seeds.
-        **changes: Other fields to replace; None leaves them.
-    """
-    update: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
-    for (key, kind), names in zip(KINDS.items(), map(list, (strategies, forecasters, datasets)), strict=True):
-        if names:
-            values = spread_groups(experiment.strategies) if key == "strategies" else getattr(experiment, key)
-            update[key] = _keep(values, names, kind)
-    if seeds := list(seeds):
-        update["seeds"] = seeds
-    return build(Experiment, experiment.model_dump() | update, "command line")
 
 
 def protocols_of(experiment: Experiment) -> list[ProtocolSpec]:
@@ -373,18 +361,3 @@ def spread_groups(values: Iterable[str | dict[str, Any]]) -> list[str | dict[str
 
 def _name(value: str | dict[str, Any], kind: str) -> str:
     return Choice.parse(value, kind).name
-
-
-def _keep(values: list[str | dict[str, Any]], names: list[str], kind: str) -> list[str | dict[str, Any]]:
-    """The values that have one of these names, and the names that no value has."""
-    kept: list[str | dict[str, Any]] = []
-    for name in names:
-        same = [value for value in values if _name(value, kind) == name or (kind == "dataset" and _is_so(value, name))]
-        kept += [value for value in same if value not in kept] or [name]
-    return kept
-
-
-def _is_so(value: str | dict[str, Any], name: str) -> bool:
-    """Whether a dataset is labelled so, or is the file at that path."""
-    choice, place = Choice.parse(value, "dataset"), place_of(name, {})
-    return name == choice.options.get("label") or (place != "" and place == place_of(choice.name, choice.options))

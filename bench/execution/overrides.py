@@ -1,4 +1,4 @@
-"""Options by name: ``NAME.FIELD=VALUE`` on the command line changes a plug-in's options throughout an experiment."""
+"""What the command line changes of an experiment: a selection, and options by name as ``NAME.FIELD=VALUE``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.contracts.config import build
 from bench.contracts.errors import BenchError
+from bench.contracts.naming import place_of
 from bench.contracts.registry import unknown
 from bench.evaluation.run_spec import Choice
 from bench.execution.experiment import KINDS, Experiment, spread_groups
@@ -106,3 +108,50 @@ def with_value(options: Mapping[str, Any], path: Sequence[str], value: Any) -> d
         return {**options, first: with_value(inner if isinstance(inner, dict) else {}, rest, value)}
     others = {key: old for key, old in options.items() if key != first}
     return others if value is None else {**options, first: value}
+
+
+def filtered(
+    experiment: Experiment,
+    strategies: Iterable[str] = (),
+    datasets: Iterable[str] = (),
+    seeds: Iterable[int] = (),
+    forecasters: Iterable[str] = (),
+    **changes: Any,
+) -> Experiment:
+    """An experiment with what the command line said.
+
+    Args:
+        strategies: Keep only these; one that is not there is added. Empty keeps all. So do other names and seeds.
+        **changes: Other fields to replace; None leaves them.
+    """
+    update: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
+    for (key, kind), names in zip(KINDS.items(), map(list, (strategies, forecasters, datasets)), strict=True):
+        if names:
+            values = spread_groups(experiment.strategies) if key == "strategies" else getattr(experiment, key)
+            update[key] = _keep(values, names, kind)
+    if seeds := list(seeds):
+        update["seeds"] = seeds
+    return build(Experiment, experiment.model_dump() | update, "command line")
+
+
+def _keep(values: list[str | dict[str, Any]], names: list[str], kind: str) -> list[str | dict[str, Any]]:
+    """The values that have one of these names, and the names that no value has."""
+    kept: list[str | dict[str, Any]] = []
+    for name in names:
+        same = [
+            value
+            for value in values
+            if Choice.parse(value, kind).name == name or (kind == "dataset" and _is_so(value, name))
+        ]
+        kept += [value for value in same if value not in kept] or [name]
+    return kept
+
+
+def _is_called(value: str | dict[str, Any], name: str, kind: str) -> bool:
+    return Choice.parse(value, kind).name == name or (kind == "dataset" and _is_so(value, name))
+
+
+def _is_so(value: str | dict[str, Any], name: str) -> bool:
+    """Whether a dataset is labelled so, or is the file at that path."""
+    choice, place = Choice.parse(value, "dataset"), place_of(name, {})
+    return name == choice.options.get("label") or (place != "" and place == place_of(choice.name, choice.options))

@@ -16,8 +16,8 @@ from bench.contracts.discovery import LISTED, user_plugin_names, working_plugins
 from bench.contracts.errors import BenchError
 from bench.contracts.plugin_import import ROOT
 from bench.execution.console import Screen, err, load_all
-from bench.execution.experiment import Experiment, filtered, leave_out, load_experiment, with_plugins
-from bench.execution.overrides import Override, override
+from bench.execution.experiment import Experiment, leave_out, load_experiment, with_plugins
+from bench.execution.overrides import Override, filtered, override
 from bench.execution.plan import Redo, SessionOptions
 from bench.execution.resources import engine_of, with_address
 from bench.execution.session import run_experiment
@@ -59,18 +59,21 @@ def prepare(
     console: Screen = err,
     **changes: Any,
 ) -> Prepared:
-    """Load plug-ins, which join the experiment, and select.
+    """Load plug-ins, and select.
 
     Args:
+        plugins: They join the experiment, where those that it names itself are only what its lists choose from.
         strategies: As `filtered` takes them, like ``datasets``, ``seeds``, ``forecasters`` and ``changes``.
         console: Where it is said which plug-ins of the working folder were loaded, and which cannot be.
 
     Raises:
         BenchError: A plug-in, a name or an option is wrong.
     """
-    paths, script = tuple(plugins), _script()
+    script, joining = _script(), tuple(plugins)
+    paths = tuple({path.resolve(): path for path in [*map(Path, experiment.plugins), *joining]}.values())
     broken = load_all([path for path in paths if path.resolve() != script], console)
-    joined = with_plugins(experiment, *user_plugin_names(paths))
+    joined = with_plugins(experiment, *user_plugin_names(joining))
+    joined = joined.model_copy(update={"plugins": list(map(str, paths))})
     chosen = with_address(filtered(joined, strategies, datasets, seeds, forecasters, **changes), address)
     chosen, left_out = leave_out(chosen, broken)
     for key, kind in (("strategies", "strategy"), ("datasets", "dataset")):

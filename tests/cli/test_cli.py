@@ -44,8 +44,8 @@ def mistake(bench: Bench, *words: object) -> str:
         (["--engine", "processs"], "Unknown engine 'processs'. Did you mean 'processes'? Available: inline, proces"),
         (["--device", "gpu"], "Unknown device 'gpu': use auto, cpu, cuda or mps"),
         (["--device", "hpu"], "Device 'hpu' is not available here; this machine has "),
-        (["--plugins", "none.py"], "--plugins none.py: no such file or folder"),
-        (["--plugins", "empty"], "--plugins empty: no plug-in files (*.py) in this folder"),
+        (["--plugins", "none.py"], "plugins none.py: no such file or folder"),
+        (["--plugins", "empty"], "plugins empty: no plug-in files (*.py) in this folder"),
     ],
 )  # fmt: skip
 def test_mistakes_on_the_command_line(tiny: Path, bench: Bench, tmp_path: Path, words: list[str], message: str) -> None:

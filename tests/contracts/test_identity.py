@@ -21,7 +21,8 @@ from bench.contracts.outcomes import known, known_subjects
 from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run import RunPaths, execute, load_series
 from bench.evaluation.run_spec import RunSpec, earlier_run_id, run_id, run_id_of_path
-from bench.execution.experiment import Experiment, expand, filtered
+from bench.execution.experiment import Experiment, expand
+from bench.execution.overrides import filtered
 from bench.execution.tune.tuning import plan
 from bench.report import write_report
 from bench.results.merging import merge

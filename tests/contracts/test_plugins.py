@@ -257,7 +257,7 @@ def test_a_file_that_fails_leaves_nothing_behind(write: Write, fault: str, messa
             "@register_strategy('s')\nclass S(Strategy):\n    needs = frozenset({'gradients'})",
             "{file}: strategy 's' needs gradients of a forecaster: say uses_forecaster = True, too",
         ),
-        ("x = 1", "--plugins {file}: registers nothing. Put one of @register_strategy, @register_forecaster, @regis"),
+        ("x = 1", "plugins {file}: registers nothing. Put one of @register_strategy, @register_forecaster, @regis"),
     ],
 )
 def test_a_plug_in_that_cannot_be_one_says_where_and_why(write: Write, tmp_path: Path, text: str, message: str) -> None:
@@ -306,10 +306,10 @@ def test_a_forecaster_inherits_the_options_of_its_parent(write: Write) -> None:
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"--plugins .*nothing\.py: no such file or folder"):
+    with pytest.raises(BenchError, match=r"plugins .*nothing\.py: no such file or folder"):
         load_plugins([tmp_path / "nothing.py"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BenchError, match=r"--plugins .*empty: no plug-in files \(\*\.py\) in this folder"):
+    with pytest.raises(BenchError, match=r"plugins .*empty: no plug-in files \(\*\.py\) in this folder"):
         load_plugins([tmp_path / "empty"])
 
 

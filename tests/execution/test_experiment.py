@@ -18,11 +18,12 @@ from bench.contracts.discovery import home, load_plugins
 from bench.contracts.forecaster import TrainingConfig, register_forecaster
 from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run_spec import Choice, RunSpec, forecaster_config
-from bench.execution.experiment import Experiment, expand, experiment_files, filtered, load_experiment, with_plugins
+from bench.execution.experiment import Experiment, expand, experiment_files, load_experiment, with_plugins
+from bench.execution.overrides import filtered
 from bench.execution.resources import engine_of
 from bench.testing import small_series
 
-from ..conftest import Write, forgetting
+from ..conftest import Bench, Write, forgetting
 
 
 @pytest.fixture(autouse=True)
@@ -472,3 +473,30 @@ def test_what_joins_is_not_added_where_it_is_listed() -> None:
 def test_who_cannot_give_up_takes_no_timeout() -> None:
     with pytest.raises(BenchError, match=r"'inline' has no worker that a timeout could end: .* processes, ray, serial"):
         engine_of(filtered(make(), engine="inline", timeout=3.0))
+
+
+MINE = """
+from bench import Strategy, register_strategy
+
+@register_strategy("{0}")
+class Mine(Strategy):
+    def predict(self, windows):
+        return windows[:, -1:].expand(-1, self.protocol.horizon, -1)
+"""
+
+
+def test_an_experiment_names_its_plugins(tiny: Path, bench: Bench, write: Write) -> None:
+    """Their paths are relative to its file; those of ``--plugins`` join besides."""
+    write("sub/mine.py", MINE.format("mine"))
+    write("sub/deeper/others.py", MINE.format("unlisted"))
+    told = tiny.read_text().replace('["persistence", "rls"]', '["persistence", "mine"]')
+    there = write("sub/tiny.toml", told + '\nplugins = ["mine.py", "deeper"]\n')
+    ran = bench("run", there, "--dry-run", "--plugins", write("third.py", MINE.format("third")))
+    assert ran.status == 0, ran.err
+    assert {"persistence", "mine", "third"} <= set(ran.out.split())
+    assert "unlisted" not in ran.out
+    assert bench("run", there, "--dry-run", "--plugins", "sub/mine.py").status == 0  # both ways: it is loaded once
+    write("sub/tiny.toml", told + '\nplugins = ["gone.py"]\n')
+    ran = bench("run", there, "--dry-run")
+    assert ran.status == 2
+    assert "tiny.toml: plugins names 'gone.py': no such file or folder. Its path is relative to" in ran.err

@@ -313,6 +313,21 @@ def test_points_that_fail_are_records_with_their_reasons(swept: Path, bench: Ben
     assert options == {"persistence": {}, "rls": {}, "fragile": {}}
 
 
+def test_what_was_chosen_for_ones_own_strategy_runs_as_written(swept: Path, bench: Bench, write: Write) -> None:
+    """It names the plug-ins, by paths from its own folder; what else they hold does not join."""
+    plugin = write("mine/fragile.py", FRAGILE + FRAGILE.replace("fragile", "another").replace("Fragile", "Another"))
+    words = ["--strategy", "fragile", "--grid", "fragile.level=0.5,3", "--results", "made/results"]
+    assert bench("tune", swept, "--plugins", plugin, *words).status == 0
+    (file,) = swept.parent.glob("made/results/*/_sweep/chosen/*.toml")
+    written = tomllib.loads(file.read_text())
+    assert written["plugins"] == ["../../../../../mine/fragile.py"]
+    ran = bench("run", file)
+    assert ran.status == 0, ran.err
+    records = list(Store(swept.parent / "results" / f"{swept.stem}-tuned").records())
+    assert {record.strategy.name for record in records} == {"fragile"}
+    assert {record.strategy.given["level"] for record in records} == {0.5}
+
+
 def test_what_was_chosen_before_no_longer_counts(swept: Path, bench: Bench, write: Write) -> None:
     plugin = write("fragile.py", FRAGILE)
     words = ["tune", swept, "--plugins", plugin]

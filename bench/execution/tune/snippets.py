@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def write_snippets(
         _remove(folder.glob(f"{stem}.*toml"), within)
         for i, (forecaster, strategies) in enumerate(_by_forecaster(pairs, experiment)):
             path = folder / (f"{stem}.{i + 1}.toml" if i else f"{stem}.toml")
-            replace_whole(path, _experiment(experiment, dataset, forecaster, strategies), within)
+            replace_whole(path, _experiment(experiment, dataset, forecaster, strategies, folder), within)
             written.append(path)
     return written
 
@@ -70,8 +71,13 @@ def _by_forecaster(pairs: Sequence[Pair], experiment: Experiment) -> list[tuple[
 
 
 def _experiment(
-    experiment: Experiment, dataset: str | dict[str, Any], forecaster: Choice | None, strategies: Iterable[Choice]
+    experiment: Experiment,
+    dataset: str | dict[str, Any],
+    forecaster: Choice | None,
+    strategies: Iterable[Choice],
+    folder: Path,
 ) -> str:
+    plugins = [os.path.relpath(Path(plugin).resolve(), folder.resolve()) for plugin in experiment.plugins]
     values = {
         "name": f"{experiment.name}-tuned",
         "protocol": experiment.protocol,
@@ -80,6 +86,7 @@ def _experiment(
         "datasets": [dataset],
         "seeds": experiment.seeds,
         "training": experiment.training or None,
+        "plugins": plugins or None,
     }
     return f"{NOTE}\n{toml_lines(values)}"
 
