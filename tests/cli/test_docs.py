@@ -23,6 +23,8 @@ from bench.contracts.section import SECTIONS
 from bench.contracts.strategy import STRATEGIES
 from bench.testing import check_dataset, check_forecaster, check_metric, leak_canary, small_series, tiny_maker
 
+from ..conftest import Bench
+
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
 
@@ -106,6 +108,29 @@ def test_the_commands_of_a_page_are_ones(page: str) -> None:
         except typer.BadParameter as error:
             if "does not exist" not in str(error):  # a folder that an example calls so
                 raise
+
+
+@pytest.mark.slow
+def test_a_newcomer_gets_from_nothing_to_a_report(bench: Bench, tmp_path: Path) -> None:
+    """Each block of the page in turn, in one folder; the smoke experiment with one strategy, all in this process."""
+    text = (ROOT / "docs" / "get-started.md").read_text(encoding="utf-8")
+    ran = []
+    for language, block in re.findall(r"```(\w+)\n(.*?)```", text, flags=re.DOTALL):
+        if language == "python":
+            exec(compile(block, "get-started.md", "exec"), {})
+            continue
+        for line in filter(lambda line: line.startswith("bench "), block.splitlines()):
+            words = shlex.split(line)[1:]
+            words += ["--engine", "inline"] if words[0] == "run" else []
+            words += ["--strategy", "persistence"] if words[:2] == ["run", "smoke"] else []
+            done = bench(*words)
+            assert done.status == 0, f"{line}: {done.err}"
+            ran.append(words[0])
+    assert ran == ["doctor", "run", "init", "run", "run", "new", "check", "run"]
+    report = (tmp_path / "reports" / "counts" / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"^\| mine +\|", report, re.MULTILINE)
+    assert "new road" in report
+    assert str(tmp_path) not in report
 
 
 def test_a_command_that_is_none_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
