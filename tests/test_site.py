@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bench.contracts.dataset import DATASETS
 
@@ -74,3 +75,16 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     page = (tmp_path / "site" / "reference" / "bench" / "index.html").read_text(encoding="utf-8")
     assert 'id="bench.Strategy.predict"' in page
     assert (tmp_path / "site" / "repository" / "reports" / "example" / "default" / "figures").is_dir()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem
+)
+def test_a_template_names_pages_that_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert all((ROOT / name).is_file() for name in re.findall(r"\b[\w/]+\.md\b", text))
+    if path.stem != "config":
+        form = yaml.safe_load(text)
+        assert {"name", "description", "body"} <= set(form)
+        assert all(part["attributes"].get("label") or part["type"] == "markdown" for part in form["body"])
+    assert path.stem != "bug" or "bench doctor" in text

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure as Canvas
 
     from bench.report.view.loaded import Results
 
@@ -30,11 +31,13 @@ class NotebookFigure:
         title: What it shows, and of which scenario.
         caption: What to read out of it.
         png: The picture.
+        figure: The same as matplotlib drew it: its ``axes`` can be drawn on, and ``savefig`` writes other forms.
     """
 
     title: str
     caption: str
     png: bytes
+    figure: Canvas
 
     def __repr__(self) -> str:
         return f"NotebookFigure({self.title!r})"
@@ -132,7 +135,8 @@ class ExperimentResults:
             for figure in figures_in(report(self._loaded)):
                 buffer = io.BytesIO()
                 figure.canvas.savefig(buffer, format="png", dpi=DPI)
-                yield NotebookFigure(f"{figure.alt}: {figure.subject}", figure.caption, buffer.getvalue())
+                title = f"{figure.alt}: {figure.subject}"
+                yield NotebookFigure(title, figure.caption, buffer.getvalue(), figure.canvas)
 
     def __repr__(self) -> str:
         counts = self._loaded.runs["status"].value_counts()

@@ -94,7 +94,7 @@ def content_of(path: Path) -> str:
     if path.suffix == ".md":
         return text
     if path.suffix == ".ipynb":
-        return "\n\n".join(cell_text(cell) for cell in json.loads(text)["cells"])
+        return "\n\n".join(map(cell_text, json.loads(text)["cells"]))
     return f"# {path.relative_to(ROOT)}\n\n````{LANGUAGES.get(path.suffix, 'text')}\n{text}\n````\n"
 
 

@@ -54,6 +54,7 @@ def test_a_notebook_shows_a_table_and_pictures(here: Path, registries: None) -> 
     (figure,) = found.figures(1)
     assert figure._repr_png_().startswith(b"\x89PNG")
     assert figure.title in shown
+    assert figure.figure.axes
     page = found.write_report(here / "page")
     assert "rls" in page.read_text()
 
