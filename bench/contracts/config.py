@@ -210,7 +210,8 @@ def _explain(error: Any, cls: type[BaseModel]) -> str:
     if error["type"] == "missing":
         return f"option {key!r}: field required"
     if error["type"] != "extra_forbidden":
-        said = error["msg"].lower() if error["type"] != "value_error" else str(error["ctx"]["error"])
+        said = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"].lower()
+        said = re.sub(" after validation, not [0-9]+$", "", said)
         for word, plain in (("valid tuple", "valid list"), ("valid dictionary", "valid table")):
             said = said.replace(word, plain)
         return f"option {key!r}: {said} (got {error['input']!r})"

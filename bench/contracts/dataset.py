@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import field_validator
@@ -84,7 +85,7 @@ class Dataset:
         Raises:
             BenchError: The data cannot be had or read; the message says what to do.
         """
-        raise BenchError(f"dataset {self.name!r} has no load(self)")
+        raise BenchError(f"dataset {self.name!r} has no load(self). Write one that returns a bench.DriftSeries.")
 
     @property
     def is_file(self) -> bool:
@@ -125,6 +126,9 @@ def resolve_dataset(name: str, options: dict[str, Any] | None = None) -> Dataset
     options = dict(options or {})
     if colon:
         options.setdefault("path", argument)
+    if name not in DATASETS and not colon and Path(name).is_file():
+        kind = "parquet" if Path(name).suffix in (".parquet", ".pq") else "csv"
+        raise BenchError(f"Unknown dataset {name!r}. It is a file: write '{kind}:{name}'")
     entry = DATASETS[scheme]
     if not colon and "path" in entry.cls.Config.model_fields and "path" not in options:
         raise BenchError(f"dataset {scheme!r} needs a path: write '{scheme}:PATH'")

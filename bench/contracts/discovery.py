@@ -216,6 +216,8 @@ def _plugin_files(path: Path) -> list[Path]:
         raise BenchError(f"plugins {path}: no plug-in files (*.py) in this folder")
     if not path.is_file():
         raise BenchError(f"plugins {path}: no such file or folder")
+    if path.suffix != ".py":
+        raise BenchError(f"plugins {path}: not a Python file. Name files that end in .py, or folders of them.")
     return [path]
 
 

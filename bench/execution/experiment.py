@@ -17,7 +17,7 @@ from bench.contracts.dataset import resolve_dataset
 from bench.contracts.discovery import Broken, home
 from bench.contracts.engine import ENGINES
 from bench.contracts.errors import BenchError
-from bench.contracts.forecaster import FORECASTERS, ForecasterConfig, Task, abilities, check_task
+from bench.contracts.forecaster import FORECASTERS, ForecasterConfig, Task, TrainingConfig, abilities, check_task
 from bench.contracts.protocol import Protocol, ProtocolSpec
 from bench.contracts.registry import NAME, unknown
 from bench.contracts.series import DriftSeries
@@ -135,6 +135,9 @@ def load_experiment(name_or_path: str) -> Experiment:
     path = Path(name_or_path)
     if path.suffix != ".toml":
         found = experiment_files()
+        if name_or_path not in found and path.is_file():
+            said = f"a file of data becomes one by bench init data {name_or_path}"
+            raise BenchError(f"{name_or_path} is no experiment, which is a TOML file: {said}")
         if name_or_path not in found:
             here = [f"{path}.toml"] if Path(f"{path}.toml").is_file() else []
             raise unknown("experiment", name_or_path, [*found, *here])
@@ -230,11 +233,14 @@ def pairs_of(experiment: Experiment) -> list[Pair]:
     forecasters = [replace(choice, options=_with_training(choice, experiment.training)) for choice in forecasters]
     if not strategies:
         raise BenchError(f"experiment {experiment.name!r} selects no strategy")
+    if not forecasters:  # which have settings of their own, and are asked
+        build(TrainingConfig, experiment.training, f"experiment {experiment.name!r}: training")
     for choice in strategies:
         strategy_config(choice)
         if STRATEGIES[choice.name].cls.uses_forecaster and not forecasters:
             raise BenchError(
-                f"strategy {choice.name!r} adapts a forecaster, but the experiment names none (forecasters)"
+                f"strategy {choice.name!r} adapts a forecaster, but the experiment names none (forecasters). "
+                f"Name one: --forecaster dlinear, or forecasters = [...] in its file."
             )
     for choice in forecasters:
         forecaster_config(choice)

@@ -32,59 +32,6 @@ def mistake(bench: Bench, *words: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--strategy", "rsl"], "Unknown strategy 'rsl'. Did you mean 'rls'? Available: "),
-        (["--strategy", "frozen"], "strategy 'frozen' adapts a forecaster, but the experiment names none"),
-        (["--strategy", "@cor"], "Unknown group of strategies '@cor'. Did you mean '@core'?"),
-        (["--dataset", "akl-pedestrian"], "Unknown dataset 'akl-pedestrian'. Did you mean 'akl-pedestrians'?"),
-        (["--dataset", "csv"], "dataset 'csv' needs a path: write 'csv:PATH'"),
-        (["--dataset", "csv:none.csv"], "csv:none.csv: there is no such file. Write 'csv:PATH' with the path"),
-        (["--seed", "-1"], "command line: option 'seeds.0': input should be greater than or equal to 0 (got -1)"),
-        (["--engine", "processs"], "Unknown engine 'processs'. Did you mean 'processes'? Available: inline, proces"),
-        (["--device", "gpu"], "Unknown device 'gpu': use auto, cpu, cuda or mps"),
-        (["--device", "hpu"], "Device 'hpu' is not available here; this machine has "),
-        (["--plugins", "none.py"], "plugins none.py: no such file or folder"),
-        (["--plugins", "empty"], "plugins empty: no plug-in files (*.py) in this folder"),
-    ],
-)  # fmt: skip
-def test_mistakes_on_the_command_line(tiny: Path, bench: Bench, tmp_path: Path, words: list[str], message: str) -> None:
-    (tmp_path / "empty").mkdir()
-    assert message in mistake(bench, "run", tiny, *words)
-    assert not (tmp_path / "results").exists()
-    assert not (tmp_path / "reports").exists()
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ('strategie = ["rls"]', "unknown option 'strategie'. Did you mean 'strategies'?"),
-        ('protocol = "day-ahaed"', "Unknown protocol preset 'day-ahaed'. Did you mean 'day-ahead'?"),
-        ("protocol = { lokback = 12 }", "protocol: unknown option 'lokback'. Did you mean 'lookback'?"),
-        ("protocol = { lookback = 78, horizon = 3 }", "80 training rows, but lookback + horizon needs 81"),
-        ("protocol = { lookback = 3, horizon = 21 }", "20 validation rows, but horizon needs 21"),
-        ('strategies = [{ name = "rls", forgeting = 0.9 }]', "unknown option 'forgeting'. Did you mean 'forgetting'?"),
-        ("strategies = [{ forgetting = 0.9 }]", "a strategy given as a table needs a name"),
-        ('forecasters = ["titan"]', "Unknown forecaster 'titan'. Did you mean 'titans'?"),
-        ('forecasters = [{ name = "titans", dims = 8 }]', "'titans': unknown option 'dims'. Did you mean 'dim'"),
-        ('datasets = [{ name = "csv:waves.csv", lokback = 8 }]', "unknown option 'lokback'. Did you mean 'lookback'"),
-        ('datasets = [{ name = "csv:waves.csv", time = "t" }]', "Unknown column 't'. Available: a, b"),
-        ("seeds = [", "not a TOML file"),
-    ],
-)  # fmt: skip
-def test_mistakes_in_the_experiment(tiny: Path, bench: Bench, line: str, message: str) -> None:
-    key = line.partition(" =")[0]
-    kept = [other for other in tiny.read_text().splitlines() if not other.startswith(f"{key} =")]
-    tiny.write_text("\n".join([*kept, line]))
-    assert message in mistake(bench, "run", tiny)
-
-
-def test_a_missing_experiment(bench: Bench) -> None:
-    assert "none.toml: no such experiment file" in mistake(bench, "run", "none.toml")
-    assert "Unknown experiment 'smok'. Did you mean 'smoke'? Available: " in mistake(bench, "run", "smok")
-
-
-@pytest.mark.parametrize(
     "words",
     [
         ["run", "tiny.toml", "--results", "taken/results"],
@@ -197,28 +144,6 @@ def test_a_mistake_in_a_process_of_its_own(tiny: Path) -> None:
     assert ran.stdout == ""
     assert ran.stderr.startswith("Error: Unknown strategy 'rsl'. Did you mean 'rls'?")
     assert ran.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["report"], "No results in results. Run an experiment first (bench run), or name its folder."),
-        (["check", "titan-a"], "Unknown plug-in 'titan-a'. Did you mean 'titans-a'?"),
-        (["data", "describe", "realistic"], "Unknown dataset 'realistic'. Did you mean 'realistic-drift'?"),
-        (["data", "fetch", "eth2"], "Unknown dataset 'eth2'. Did you mean 'etth2'?"),
-        (["data", "describe", "csv:none.csv"], "csv:none.csv: there is no such file"),
-    ],
-)
-def test_mistakes_in_other_commands(bench: Bench, words: list[str], message: str) -> None:
-    assert message in mistake(bench, *words)
-
-
-@pytest.mark.parametrize("words", [["no-such-command"], ["run", "--no-such-option"], ["run", "--seed", "x"], ["check"]])
-def test_mistakes_in_usage(bench: Bench, words: list[str]) -> None:
-    ran = bench(*words)
-    assert ran.status == 2
-    assert "Usage: " in ran.err
-    assert "Traceback" not in ran.err
 
 
 def test_an_interruption_says_that_nothing_is_lost(tiny: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -340,7 +340,7 @@ PARQUET: dict[str, Callable[[Draw, Path], tuple[bytes, str]]] = {
     "nested": of_table(lambda found: pa.table(found | {"price": [[1.0]] * ROWS}), "row 1, column 'price'"),
     "bytes": of_table(lambda found: pa.table(found | {"price": [b"1"] * ROWS}), "row 1, column 'price'"),
     "second time": of_table(lambda found: pa.table(found | {"price": found["when"]}), "row 1, column 'price'"),
-    "only a time": of_table(lambda found: pa.table({"when": found["when"]}), "no columns but the time column 'when'"),
+    "only a time": of_table(lambda found: pa.table({"when": found["when"]}), "no column but the time column 'when'"),
     "as it should be": of_table(pa.table, READ),
 }
 

@@ -248,7 +248,7 @@ FAULTS: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         "row 1: its cells stand between semicolons, not commas. Give sep = ';'.",
     ),
     "encoding": (b"t,gr\xf6\xdfe\n1,2\n", {}, "not UTF-8 text"),
-    "only a time": ("t\n" + "\n".join(map(str, range(50))), {}, "no columns but the time column 't'"),
+    "only a time": ("t\n" + "\n".join(map(str, range(50))), {}, "no column but the time column 't'"),
     "constant": (lines().replace("5,", "4,")[:4] + "\n".join(f"{k},1.5" for k in range(60)), {}, "'x' is constant"),
     "unsorted": (lines(r9="3,1"), {"time": "t"}, "row 9, column 't': 3 is earlier than the row before"),
     "infinite time": (lines(r9="inf,1"), {"time": "t"}, "row 9, column 't' is not a number ('inf')"),

@@ -180,7 +180,8 @@ def choose_columns(
         return inputs, inputs if targets is None else targets, [] if targets else ["targets: the inputs"]
     free = [name for name in table.frame.columns if name not in clock.columns]
     if not free:
-        raise BenchError(f"{table.path}: no columns but the time column {clock.name!r}. Add the columns to forecast.")
+        but = f"but the time column {clock.name!r} " if clock.columns else ""
+        raise BenchError(f"{table.path}: no column {but}is left. Leave a column to forecast: drop fewer, or add one.")
     reasons = {name: why_not_measured(table, name, clock) for name in free if name not in (targets or ())}
     left = {name: reason for name, reason in reasons.items() if reason}
     chosen = [name for name in free if name not in left]

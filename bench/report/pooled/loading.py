@@ -148,7 +148,7 @@ def _together(sources: Sequence[Results], runs: pd.DataFrame) -> Results:
 def _experiments(place: str, path: Path) -> list[tuple[str, Path]]:
     """Name and folder of each experiment in a place, now at ``path``, that has runs over a stream."""
     if not path.is_dir():
-        raise BenchError(f"{place}: no such folder. {FORMS}")
+        raise BenchError(f"{place}: {'not a folder' if path.exists() else 'no such folder'}. {FORMS}")
     folders = [folder for folder in experiments_in(path) if Store(folder).run_ids()]
     if not folders:
         raise BenchError(f"{place}: trials without served runs. There is nothing to rank before bench tune serves.")

@@ -44,7 +44,7 @@ def _checked_out(place: str, forms: str) -> Iterator[Path]:
     commit, _, path = place.partition(":")
     if not commit or commit.startswith("-"):
         raise BenchError(f"{place}: no such file or folder, and no commit. {forms}")
-    _git(f"{place}: not in a git repository", "rev-parse", "--git-dir")
+    _git(f"{place}: not in a git repository. Go into one, or name a folder.", "rev-parse", "--git-dir")
     _git(
         f"{place}: no commit {commit!r} in this repository", "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"
     )
