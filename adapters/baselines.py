@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from bench import BenchError, Feedback, Planned, Strategy, StrategyConfig, register_strategy
+from bench import BenchError, Feedback, Planned, Strategy, StrategyConfig, Together, register_strategy
+from bench.adaptation.stack import Stack, can_stack
 
 
 class LatestTargets(Strategy):
@@ -100,6 +102,18 @@ class SeasonalNaive(LatestTargets):
         super().setup()
 
 
+class StackedFrozen(Together):
+    """Several models as they were trained."""
+
+    def __init__(self, models: Sequence[Any]) -> None:
+        self.stack = Stack(models)
+
+    @torch.inference_mode()
+    def predict(self, windows: Tensor) -> Tensor:
+        """``(M, K, H, C_out)``."""
+        return self.stack.forecast(windows)
+
+
 @register_strategy("frozen")
 class Frozen(Strategy):
     """The forecaster as it was trained; a neural memory is read, never written."""
@@ -116,6 +130,12 @@ class Frozen(Strategy):
             self.forecaster.requires_grad_(requires_grad=False)
         if "memory" in getattr(self.forecaster, "provides", ()):
             self.forecaster.memory_writes = False
+
+    @classmethod
+    def together(cls, strategies: Sequence[Any]) -> Together | None:
+        """Stacked."""
+        models = [strategy.forecaster for strategy in strategies]
+        return StackedFrozen(models) if can_stack(models) else None
 
     @torch.inference_mode()
     def predict(self, windows: Tensor) -> Tensor:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
-from bench import BenchError, Feedback, Planned, Search, StrategyConfig, register_strategy
-from bench.adaptation.online_optimizer import OnlineConfig, OnlineOptimizer, mean_square
+from bench import BenchError, Feedback, Planned, Search, StrategyConfig, Together, register_strategy
+from bench.adaptation.online_optimizer import (
+    OnlineConfig,
+    OnlineOptimizer,
+    StackedOptimizer,
+    mean_square,
+    mean_squares,
+)
+from bench.adaptation.stack import Stack, can_stack
 from bench.contracts.forecaster import abilities, parameters_of
 from bench.forecasters.window_normalization import WindowNormalization
 
@@ -66,10 +73,7 @@ class LearnsOnline(Frozen):
 
     def adapt(self, feedback: Feedback) -> None:
         """Steps on the mean squared error of what became known."""
-        x, y, known, partial = feedback.x, feedback.y, None, feedback.partial
-        if partial and self.config.partial:
-            whole = torch.ones(y.shape[:2], dtype=torch.bool, device=y.device)
-            x, y, known = (torch.cat(both) for both in ((x, partial.x), (y, partial.y), (whole, partial.known)))
+        x, y, known = labelled(feedback, self.config)
         if len(x):
             self.online.learn(lambda: self.loss(self.forecast(x), y, known))
 
@@ -91,6 +95,35 @@ class LearnsOnline(Frozen):
         return {"steps": float(self.online.taken), "returns": float(self.online.returns)}
 
 
+def labelled(feedback: Feedback, config: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Windows and truths to learn from, and which rows of each truth are known; None for all."""
+    x, y, ongoing = feedback.x, feedback.y, feedback.partial
+    if not (ongoing and config.partial):
+        return x, y, None
+    whole = torch.ones(y.shape[:2], dtype=torch.bool, device=y.device)
+    return torch.cat([x, ongoing.x]), torch.cat([y, ongoing.y]), torch.cat([whole, ongoing.known])
+
+
+class StackedDescent(Together):
+    """Online gradient descent of several models whose weights are stacked."""
+
+    def __init__(self, strategies: Sequence[LearnsOnline]) -> None:
+        self.config = strategies[0].config
+        self.stack = Stack([strategy.forecaster for strategy in strategies])
+        self.online = StackedOptimizer(self.stack, [strategy.online for strategy in strategies])
+
+    def adapt(self, feedback: Feedback) -> None:
+        """A step of each model on what became known."""
+        x, y, known = labelled(feedback, self.config)
+        if len(x):
+            self.online.learn(lambda: mean_squares(self.stack.forecast(x), y, known))
+
+    @torch.inference_mode()
+    def predict(self, windows: Tensor) -> Tensor:
+        """``(M, K, H, C_out)``, with the present weights."""
+        return self.online.sound(lambda: self.stack.forecast(windows))
+
+
 @register_strategy("ogd")
 class OnlineGradientDescent(LearnsOnline):
     """Online gradient descent: a step on each newly matured pair.
@@ -105,6 +138,12 @@ class OnlineGradientDescent(LearnsOnline):
         """A head can be trained where the forecaster names one."""
         if config.trains == "head" and planned.forecaster and "head" not in abilities(planned.forecaster):
             raise BenchError('ogd: trains = "head", and the forecaster names no head_modules. Leave it out.')
+
+    @classmethod
+    def together(cls, strategies: Sequence[Any]) -> Together | None:
+        """Stacked, where no step draws random numbers."""
+        fit = strategies[0].config.mode == "eval" and can_stack([strategy.forecaster for strategy in strategies])
+        return StackedDescent(strategies) if fit else None
 
     def learning(self) -> list[nn.Parameter]:
         """All weights, or the head's."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Planned,
         Strategy,
         StrategyConfig,
+        Together,
         register_strategy,
     )
     from bench.data.download import fetch
@@ -68,6 +69,7 @@ __all__ = [
     "Strategy",
     "StrategyConfig",
     "Task",
+    "Together",
     "UndefinedError",
     "WorkerLostError",
     "fetch",
@@ -105,6 +107,7 @@ _NAMES = {
         "Planned",
         "Strategy",
         "StrategyConfig",
+        "Together",
         "register_strategy",
     ),
     "bench.data.download": ("fetch",),

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, NonNegativeFloat, PositiveFloat, PositiveI
 from torch import Tensor, nn
 
 from bench.adaptation.fused_optimizer import fused_optimizer
+from bench.adaptation.stack import Stack
 from bench.contracts.config import Search
 from bench.contracts.strategy import StrategyConfig
 
@@ -108,22 +109,26 @@ class OnlineOptimizer:
     def _step(self, loss_of: Callable[[], Tensor]) -> None:
         loss = loss_of()
         size = float(loss.detach())
-        if self.taken and not size <= SUSPECT * self._usual:
-            self._return_if(lambda: self._did_better(size, loss_of))
+        if self.suspects(size):
+            self.return_if(lambda: self.did_better(size, loss_of))
             loss = loss_of()
             size = float(loss.detach())
         if not math.isfinite(size):
             return
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if self.config.online_clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.config.online_clip)
-        self._note(size)
+        self.prepare(size)
         self.optimizer.step()
         self.taken += 1
 
-    def _note(self, size: float) -> None:
-        """Follow the usual loss, and copy the weights from time to time where they are good."""
+    def suspects(self, size: float) -> bool:
+        """Whether a loss is not finite, or far beyond the usual."""
+        return bool(self.taken) and not size <= SUSPECT * self._usual
+
+    def prepare(self, size: float) -> None:
+        """Before a step: clip its gradient, follow the usual loss, and now and then copy weights that are good."""
+        if self.config.online_clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.config.online_clip)
         if not self.taken:
             self._usual = size
         self._usual += USUAL_RATE * (min(size, 2 * self._usual) - self._usual)
@@ -134,25 +139,26 @@ class OnlineOptimizer:
         """A forecast; of the last good weights, which are restored, where only these make one that is finite."""
         forecast = forecast_of()
         if self.taken and not forecast.isfinite().all():
-            self._return_if(lambda: bool(forecast_of().isfinite().all()))
+            self.return_if(lambda: bool(forecast_of().isfinite().all()))
             return forecast_of()
         return forecast
 
-    def _did_better(self, size: float, loss_of: Callable[[], Tensor]) -> bool:
+    def did_better(self, size: float, loss_of: Callable[[], Tensor]) -> bool:
         """Whether the weights now in place have a far smaller loss."""
         with torch.no_grad():
             good = float(loss_of())
         return math.isfinite(good) and not size <= SUSPECT * good
 
-    def _return_if(self, are_better: Callable[[], bool]) -> None:
-        """Go back to the last good weights if they are found to be better."""
+    def return_if(self, are_better: Callable[[], bool]) -> bool:
+        """Go back to the last good weights if they are found to be better, and say whether."""
         present = [p.detach().clone() for p in self.parameters]
         self.put(self._good)
         if are_better():
             self.start_afresh()
             self.returns += 1
-        else:
-            self.put(present)
+            return True
+        self.put(present)
+        return False
 
     def _keep(self) -> None:
         self._good, self._kept_at = [p.detach().clone() for p in self.parameters], self.taken
@@ -168,7 +174,76 @@ class OnlineOptimizer:
         self.optimizer = optimizer_of(self.parameters, self.config)
 
 
-def optimizer_of(parameters: list[nn.Parameter], config: Any) -> torch.optim.Optimizer:
+class StackedOptimizer:
+    """Steps of M stacked models, each as its own `OnlineOptimizer` takes it, guards included.
+
+    Args:
+        stack: The models' weights; those that learn require a gradient.
+        members: The optimiser of each model, whose counts and copies of good weights go on.
+    """
+
+    def __init__(self, stack: Stack, members: Sequence[OnlineOptimizer]) -> None:
+        self.members = list(members)
+        self._leaves = [weight for weight in stack.weights.values() if weight.requires_grad]
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for member in self.members:
+            rates = member.config.online_lr, member.config.weight_decay
+            groups.setdefault(rates, []).extend(member.parameters)
+        self._optimizer = optimizer_of(
+            [{"params": own, "lr": lr, "weight_decay": decay} for (lr, decay), own in groups.items()],
+            self.members[0].config,
+        )
+
+    def learn(self, losses_of: Callable[[], Tensor]) -> None:
+        """Take the configured number of steps.
+
+        Args:
+            losses_of: Computes the loss of each model with the present weights: ``(M,)`` with a graph.
+        """
+        if self.members[0].learns:
+            for _ in range(self.members[0].config.steps):
+                self._step(losses_of)
+
+    def _step(self, losses_of: Callable[[], Tensor]) -> None:
+        losses = losses_of()
+        sizes = losses.tolist()
+        if suspects := [i for i, member in enumerate(self.members) if member.suspects(sizes[i])]:
+            for i in suspects:
+                self._check(i, lambda member, i=i: member.did_better(sizes[i], lambda: losses_of()[i]))  # type: ignore[misc]
+            losses = losses_of()
+            sizes = losses.tolist()
+        # a gradient that is not contiguous gives wrong steps in torch's fused kernels
+        slopes = [slope.contiguous() for slope in torch.autograd.grad(losses.sum(), self._leaves)]
+        stepping = [math.isfinite(size) for size in sizes]
+        for member, own, steps in zip(self.members, zip(*slopes, strict=True), stepping, strict=True):
+            for parameter, slope in zip(member.parameters, own, strict=True):
+                parameter.grad = slope if steps else None
+        for member, size, steps in zip(self.members, sizes, stepping, strict=True):
+            if steps:
+                member.prepare(size)
+        self._optimizer.step()
+        for member, steps in zip(self.members, stepping, strict=True):
+            member.taken += steps
+
+    def sound(self, forecasts_of: Callable[[], Tensor]) -> Tensor:
+        """Forecasts ``(M, ...)``; those of each model as by `OnlineOptimizer.sound`."""
+        forecasts = forecasts_of()
+        if forecasts.isfinite().all():
+            return forecasts
+        for i, fit in enumerate(forecasts.isfinite().flatten(1).all(dim=1).tolist()):
+            if self.members[i].taken and not fit:
+                self._check(i, lambda _, i=i: bool(forecasts_of()[i].isfinite().all()))  # type: ignore[misc]
+        return forecasts_of()
+
+    def _check(self, i: int, are_better: Callable[[OnlineOptimizer], bool]) -> None:
+        """Go back to one model's last good weights if they are found to be better."""
+        member = self.members[i]
+        if member.return_if(lambda: are_better(member)):
+            for parameter in member.parameters:
+                self._optimizer.state.pop(parameter, None)
+
+
+def optimizer_of(parameters: list[nn.Parameter] | list[dict[str, Any]], config: Any) -> torch.optim.Optimizer:
     """A new optimiser with the options of an `OnlineConfig`."""
     return fused_optimizer(config.optimizer, parameters, lr=config.online_lr, weight_decay=config.weight_decay)
 
@@ -178,3 +253,11 @@ def mean_square(forecast: Tensor, truth: Tensor, known: Tensor | None = None) ->
     if known is None:
         return nn.functional.mse_loss(forecast, truth)
     return ((forecast - truth).square() * known[..., None]).sum() / (known.sum() * truth.shape[-1])
+
+
+def mean_squares(forecasts: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
+    """`mean_square` of the forecasts ``(M, B, H, C_out)`` of each model, ``(M,)``."""
+    squares = (forecasts - truth).square()
+    if known is None:
+        return squares.flatten(1).mean(dim=1)
+    return (squares * known[..., None]).flatten(1).sum(dim=1) / (known.sum() * truth.shape[-1])

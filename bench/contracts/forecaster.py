@@ -144,6 +144,11 @@ class Forecaster(Protocol):
     changes, its checkpoints and runs are new ones.
     ``reads_exogenous = False`` says that it leaves inputs alone which are no targets, where the targets are inputs too.
 
+    ``forward_stacked(weights, windows)`` is the ability ``stacked``: forecasts ``(M, B, H, C_out)`` of windows
+    ``(B, L, C_in)`` by M models like this one, with ``weights``, each ``(M, ...)``, by the names of
+    ``named_parameters()``, in place of its own. Strategies that serve several runs in one pass need it. Subclasses do
+    not inherit it. An instance whose options it does not cover says so by a property ``stacks`` that is False.
+
     ``head_modules`` and ``backbone_modules`` divide its weights for strategies that train one of the two: names of
     submodules or parameters, as in ``named_parameters()``. The head is what turns features into the forecast; a linear
     model is all head. Together they hold every weight that is trained, each once. Having them is an ability, ``head``
@@ -209,11 +214,13 @@ def check_task(cls: type[Any], config: Any, task: Task, device: str) -> None:
 def abilities(cls: type[Any]) -> frozenset[str]:
     """What strategies may ask of a forecaster.
 
-    These are ``gradients`` of a module, its ``head`` and its ``backbone`` if it names them, and what it ``provides``.
+    These are ``gradients`` of a module, its ``head`` and its ``backbone`` if it names them, ``stacked`` if it has
+    ``forward_stacked`` of its own, and what it ``provides``.
     """
     gradients = hasattr(cls, "parameters") and not fits_itself(cls)
+    own = {"gradients": gradients, "stacked": "forward_stacked" in vars(cls)}
     parts = (part for part in PARTS if getattr(cls, f"{part}_modules", ()))
-    return frozenset({"gradients"} if gradients else ()).union(parts, getattr(cls, "provides", ()))
+    return frozenset(name for name, has in own.items() if has).union(parts, getattr(cls, "provides", ()))
 
 
 def parameters_of(forecaster: Any, part: Part) -> dict[str, Parameter]:

@@ -23,8 +23,8 @@ device disturbed diverged entry experiment failed fingerprint first_predict_ms f
 harness_us horizon label_every label_rate label_seed labels labels_from_rows lead lookback origin parameters
 peak_memory_mb predict_flops predict_p50_ms predict_p95_ms predict_p99_ms protocol protocol_label rank ratio reason
 run_id scenario seconds seed seeds service_s setup_s skipped source sources started state_bytes status strategy
-strategy_config stream_s_per_1000 stride threads time timed_alone trace_us trainable updated val_mse version warm_start
-windows windows_per_s
+strategy_config stream_s_per_1000 stride threads time timed_alone together trace_us trainable updated val_mse version
+warm_start windows windows_per_s
 """
 RESERVED = frozenset(_COLUMNS.split())
 """Names of other columns of the tables that metrics stand in."""

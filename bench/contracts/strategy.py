@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts.config import Config
-from bench.contracts.forecaster import Pairs
+from bench.contracts.forecaster import Pairs, abilities
 from bench.contracts.protocol import Protocol
 from bench.contracts.registry import Registry, not_a, not_a_config
 
@@ -153,6 +153,31 @@ class Planned:
     options: Any = None
 
 
+class Together:
+    """Serves the streams of M strategies in one pass, each as it would be served alone; see `Strategy.together`.
+
+    It is handed what a strategy is: copies of released rows, its own to write to. Afterwards each strategy's ``trace``
+    answers as it would have.
+    """
+
+    def observe(self, rows: Tensor) -> None:
+        """Rows ``(n, C_in)`` that became visible since the last block; called where strategies have an ``observe``."""
+
+    def adapt(self, feedback: Feedback) -> None:
+        """Learn from newly matured pairs; called where strategies have an ``adapt``."""
+
+    def predict(self, windows: Tensor) -> Tensor | NDArray[np.floating[Any]]:
+        """Forecast one block.
+
+        Args:
+            windows: ``(K, L, C_in)``.
+
+        Returns:
+            ``(M, K, H, C_out)``, scaled, in the order of the strategies. One that is not finite stops its own only.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no predict(self, windows)")
+
+
 class Strategy:
     """Serves forecasts over a stream; subclass it and write ``predict``.
 
@@ -272,6 +297,21 @@ class Strategy:
         """
         raise NotImplementedError(f"{cls.__name__} has make_parts and no train_parts")
 
+    @classmethod
+    def together(cls, strategies: Sequence[Any]) -> Together | None:
+        """What serves several strategies of this class in one pass, where a class has it; None for one by one.
+
+        Subclasses do not inherit it. Runs are served together that differ only in their seeds and in options that are
+        numbers with a fraction (rates, weights), of 0 or not. Each must get the forecasts that it would get alone, but
+        for rounding. Nothing may be drawn from torch's generator meanwhile; each strategy has its ``rng``. An error
+        serves all of them one by one.
+
+        Args:
+            strategies: At least two, set up, before the first block; with the same protocol and data.
+        """
+        del strategies
+        return None
+
     def observe(self, rows: Tensor) -> None:
         """Rows that became visible since the last block.
 
@@ -314,6 +354,12 @@ class Strategy:
 def has_parts(cls: type[Strategy]) -> bool:
     """Whether a strategy may have networks of its own to be trained before service."""
     return cls.make_parts.__func__ is not Strategy.make_parts.__func__  # type: ignore[attr-defined]
+
+
+def serves_together(cls: type[Strategy], forecaster: type[Any] | None) -> bool:
+    """Whether runs of a strategy, with a forecaster where it adapts one, may be served in one pass."""
+    can = "together" in vars(cls) and not cls.takes_issued
+    return can and (forecaster is None or "stacked" in abilities(forecaster))
 
 
 def has_own(strategy: Strategy, method: str) -> bool:

@@ -22,6 +22,10 @@ ERRORS = ("mse", "mae", "mse_original", "mae_original")
 ROUNDING = 1e-6
 """Relative difference of an origin's error that a repetition on a CPU may have."""
 
+TOGETHER = 1e-3
+"""Difference of an origin's error, relative to the mean, where the run was served together with others: the same sums,
+in another order, move the weights that rounding decides."""
+
 ELSEWHERE = 0.1
 """Relative difference of the mean error on an accelerator, or if the run was made elsewhere."""
 
@@ -40,11 +44,11 @@ def judge(run: RunSpec, place: RunPaths, errors: pd.DataFrame, again: Callable[[
     record, made = store.read(run.run_id), store.read_frame(run.run_id, ORIGINS)
     if record is None or made is None:
         return None
-    is_here = _is_here(record, run)
-    if first_difference(errors, made, exact=is_here) is None:
+    is_here, apart = _is_here(record, run), TOGETHER if record.together else 0.0
+    if first_difference(errors, made, exact=is_here, apart=apart) is None:
         return Replay(verdict="same", origins=len(errors))
     control = again()
-    differs = first_difference(control, made, exact=is_here)
+    differs = first_difference(control, made, exact=is_here, apart=apart)
     on_cpu = resolve_device(run.device).type == "cpu"
     origin = first_difference(errors, control, exact=on_cpu)
     if origin is not None and (differs is None or first_difference(control, again(), exact=on_cpu) is None):
@@ -63,16 +67,17 @@ def judge(run: RunSpec, place: RunPaths, errors: pd.DataFrame, again: Callable[[
     )
 
 
-def first_difference(errors: pd.DataFrame, made: pd.DataFrame, *, exact: bool) -> int | None:
+def first_difference(errors: pd.DataFrame, made: pd.DataFrame, *, exact: bool, apart: float = 0.0) -> int | None:
     """First origin whose error differs in two ``origins.parquet``; None if all agree.
 
-    Without ``exact``, only the means must agree, roughly.
+    Without ``exact``, only the means must agree, roughly. With it, errors may be ``apart``, in units of the mean.
     """
     one, other = (frame[list(ERRORS)].to_numpy()[: len(errors)] for frame in (errors, made))
     allowed = ROUNDING if exact else ELSEWHERE
     if not exact and np.allclose(one.mean(axis=0), other.mean(axis=0), rtol=allowed, atol=0, equal_nan=True):
         return None
-    same = np.isclose(one, other, rtol=allowed, atol=0, equal_nan=True).all(axis=1)
+    floor = apart * other.mean(axis=0) if len(other) else 0.0
+    same = np.isclose(one, other, rtol=allowed, atol=floor, equal_nan=True).all(axis=1)
     return None if same.all() else int(errors["origin"].iloc[int(same.argmin())])
 
 

@@ -229,8 +229,7 @@ def _serve(
     run: RunSpec, stage: PreparedSeries, device: torch.device, checkpoints: Path, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     given = pretrained_for(run, stage, device, checkpoints)
-    curve, validation = (getattr(given.forecaster, name, None) for name in ("curve", "validation"))
-    trained, ended = {TRAINING: curve.frame()} if curve else {}, {"status": "ok", "validation": validation}
+    ended, trained = ended_well(given)
     stream, setup_s = make_stream(run, stage, device, given)
     val_mse = warm_up(stream, progress if run.rows == "validation" else untold)  # otherwise it is not shown
     if run.rows == "validation":
@@ -238,6 +237,12 @@ def _serve(
     served = serve_stream(stream, progress, metrics=metrics_for(stage))
     timing = served.timing(setup_s=setup_s)
     return ended | {"errors": served.sums.errors(val_mse), "timing": timing}, served.frames() | trained
+
+
+def ended_well(given: Pretrained) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fields of the record of a run that ended well, and the frame of its training."""
+    curve, validation = (getattr(given.forecaster, name, None) for name in ("curve", "validation"))
+    return {"status": "ok", "validation": validation}, {TRAINING: curve.frame()} if curve else {}
 
 
 def _truth_record(series: DriftSeries) -> TruthRecord | None:

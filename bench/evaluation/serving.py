@@ -65,9 +65,16 @@ class Served:
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """The run's frames by file name."""
-        frames = {ORIGINS: origins_frame(self.stream.stage, self.sums), FORECASTS: self.sample.frame()}
-        trace = self.trace.frame(self.stream.stage.series.time)
-        return frames if trace is None else frames | {TRACE: trace}
+        return frames_of(self.stream.stage, self.sums, self.sample, self.trace)
+
+
+def frames_of(
+    stage: PreparedSeries, sums: ErrorSums, sample: ForecastSample, sampler: TraceSampler
+) -> dict[str, pd.DataFrame]:
+    """Frames of a served stream by file name."""
+    frames = {ORIGINS: origins_frame(stage, sums), FORECASTS: sample.frame()}
+    trace = sampler.frame(stage.series.time)
+    return frames if trace is None else frames | {TRACE: trace}
 
 
 def warm_up(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.contracts.strategy import Feedback, History, PartialLabels, Strategy, has_own
+from bench.contracts.strategy import Feedback, History, PartialLabels, Strategy, Together, has_own
 from bench.evaluation.isolation import end_fork, process_id
 from bench.evaluation.profiling.clocks import Stopwatch, stopwatch
 
@@ -150,7 +150,10 @@ class Stream:
     """One strategy in service.
 
     Attributes:
+        strategy: Its class and attributes say what it is handed.
         device: Where windows are sent.
+        server: What is called, if it is not the strategy.
+        models: Forecasts that the server makes of each window; 0 is one, without an axis of its own.
         adapt_watch: Times ``observe`` and ``adapt`` of each block.
         predict_watch: Times ``predict`` of each block.
         finite: Whether a forecast that is not finite is an error.
@@ -160,11 +163,14 @@ class Stream:
     strategy: Strategy
     device: torch.device
     finite: bool = True
+    server: Together | None = None
+    models: int = 0
     adapt_watch: Stopwatch = field(init=False)
     predict_watch: Stopwatch = field(init=False)
 
     def __post_init__(self) -> None:
         self._seen = self._first = self._next_pair = self.stage.first_origin
+        self._server: Any = self.server or self.strategy
         self._observes, self._adapts = (has_own(self.strategy, name) for name in ("observe", "adapt"))
         self._takes_issued = self._adapts and getattr(self.strategy, "takes_issued", False)
         self._takes_partial = self.stage.protocol.labels == "partial" and getattr(self.strategy, "takes_partial", False)
@@ -198,7 +204,8 @@ class Stream:
         """Serve every origin from ``start`` on whose truth ends by ``end``, and return the number of blocks.
 
         Args:
-            score: Called outside of timing with origins ``(n,)`` and forecasts ``(n, H, C_out)``, in order, in bulk.
+            score: Called outside of timing with origins ``(n,)`` and forecasts ``(n, H, C_out)``, in order, in bulk;
+                with several ``models``, ``(n, M, H, C_out)``.
             on_block: Called outside of timing with each block's first origin.
             limit: Stop after this many blocks; 0 means never.
             watches: Entered around adapting and around predicting, instead of the stream's own.
@@ -214,7 +221,7 @@ class Stream:
                 end_fork(process)
                 waiting.append((origins, forecasts))
                 self._block_sizes.append(len(origins))
-                served, count = served + 1, count + forecasts.size
+                served, count = served + 1, count + forecasts.size // max(1, self.models)
                 if count >= SCORED_TOGETHER:
                     self._flush(waiting, score)
                     count = 0
@@ -232,14 +239,16 @@ class Stream:
         windows = self.stage.windows_at(origins, self.stage.protocol.stride)
         with adapting:
             if rows is not None:
-                self.strategy.observe(rows.to(self.device))
+                self._server.observe(rows.to(self.device))
             if feedback is not None:
-                self.strategy.adapt(feedback if is_here else feedback.to(self.device))
+                self._server.adapt(feedback if is_here else feedback.to(self.device))
             del rows, feedback  # finalizers that a strategy attached to them are timed
         with predicting:
-            forecast = plain_array(self.strategy.predict(windows.to(self.device)))
+            forecast = plain_array(self._server.predict(windows.to(self.device)))
             del windows
         self._check(forecast, origins)
+        if self.models:
+            forecast = forecast.swapaxes(0, 1)
         if self._takes_issued:
             self._issued.update(zip(origins.tolist(), forecast, strict=True))
         return forecast
@@ -289,9 +298,12 @@ class Stream:
         return PartialLabels(stage.windows_at(origins), torch.from_numpy(y), torch.from_numpy(known), origins)
 
     def _check(self, forecast: Singles, origins: NDArray[np.int64]) -> None:
-        expected = (len(origins), self.stage.protocol.horizon, self.stage.targets.shape[1])
+        expected: tuple[int, ...] = (len(origins), self.stage.protocol.horizon, self.stage.targets.shape[1])
+        axes = "(K, H, C_out)"
+        if self.models:
+            expected, axes = (self.models, *expected), "(M, K, H, C_out)"
         if forecast.shape != expected:
-            raise StreamError(f"predict returned shape {forecast.shape}, expected (K, H, C_out) = {expected}")
+            raise StreamError(f"predict returned shape {forecast.shape}, expected {axes} = {expected}")
 
     def _flush(self, waiting: list[tuple[NDArray[np.int64], Singles]], score: Score) -> None:
         """Score what waits, up to a forecast that is not finite."""
@@ -299,12 +311,17 @@ class Stream:
             return
         origins, forecasts = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
         waiting.clear()
-        fit = np.isfinite(forecasts).all(axis=(1, 2)) if self.finite else np.ones(len(origins), dtype=bool)
-        good = len(fit) if fit.all() else int(fit.argmin())
+        good = finite_until(forecasts) if self.finite else len(origins)
         if good:
             score(origins[:good], forecasts[:good])
-        if good < len(fit):
+        if good < len(origins):
             raise StreamError(f"diverged: the forecast at origin {origins[good]:,} is not finite")
+
+
+def finite_until(forecasts: Singles) -> int:
+    """How many of ``(n, H, C_out)`` forecasts come before the first that is not finite."""
+    lost = np.flatnonzero(~np.isfinite(forecasts).all(axis=(1, 2)))
+    return int(lost[0]) if len(lost) else len(forecasts)
 
 
 def plain_array(forecast: Any) -> Singles:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Literal
 
+from bench.contracts.forecaster import FORECASTERS
 from bench.contracts.metric import METRICS
-from bench.evaluation.run_spec import RunSpec, run_keys
+from bench.contracts.strategy import STRATEGIES, serves_together
+from bench.evaluation.run_spec import RunSpec, forecaster_config, run_keys, strategy_config
 from bench.execution.changes import what_changed
 from bench.execution.eta import Kind, is_heavy, kind_of
 from bench.execution.shard import WHOLE, Shard
 from bench.results.condition import Condition
 from bench.results.record import FIELDS, Record
 from bench.results.store import Store
+
+MOST_TOGETHER = 16
+"""Most runs that are served in one pass: with more, their weights no longer fit into a core's cache."""
 
 Redo = Literal["only-missing", "keep-failed", "unmeasured", "always"]
 """What is done again: what failed; not even that; what failed or lacks the value of a metric; or everything."""
@@ -101,14 +107,40 @@ def _lacks_metric(record: Record | None) -> bool:
 
 
 def _in_order(runs: list[RunSpec]) -> list[RunSpec]:
+    """Those of a group follow one another, in the place of its first."""
     seen: set[Kind] = set()
+    groups: dict[Hashable, list[RunSpec]] = {}
+    for run in runs:
+        groups.setdefault(_served_with(run) or run.run_id, []).append(run)
 
-    def place(run: RunSpec) -> int:
-        kind = kind_of(run)
+    def place(group: list[RunSpec]) -> int:
+        kind = kind_of(group[0])
         if is_heavy(kind):
             return 1
         is_first = kind not in seen
         seen.add(kind)
         return 0 if is_first else 2
 
-    return sorted(runs, key=place)
+    return [run for group in sorted(groups.values(), key=place) for run in group]
+
+
+def grouped(runs: Iterable[RunSpec], most: int) -> Iterator[tuple[RunSpec, ...]]:
+    """Runs that follow one another and may be served in one pass, at most so many; others alone."""
+    for group, same in groupby(runs, _served_with):
+        while chunk := tuple(islice(same, min(most, MOST_TOGETHER) if group else 1)):
+            yield chunk
+
+
+def _served_with(run: RunSpec) -> str:
+    """What runs have in common that may be served in one pass; empty where a run is served alone.
+
+    They differ in the seed, in the training of the forecaster, and in options of the strategy that are numbers with a
+    fraction; whether one is 0 or not decides what is computed.
+    """
+    other = FORECASTERS[run.forecaster.name].cls if run.forecaster else None
+    if run.skip or not serves_together(STRATEGIES[run.strategy.name].cls, other):
+        return ""
+    own = {name: bool(v) if isinstance(v, float) else v for name, v in vars(strategy_config(run.strategy)).items()}
+    model = forecaster_config(run.forecaster).model_dump(exclude={"training"}) if run.forecaster else None
+    where = [run.experiment, run.dataset.name, run.dataset.options, run.protocol.model_dump(), run.device, run.threads]
+    return repr([run.strategy.name, own, run.forecaster and run.forecaster.name, model, where, run.rows])

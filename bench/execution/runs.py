@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ from bench.evaluation.pretraining import checkpoint_file
 from bench.evaluation.run import checkpoints_of, load_series
 from bench.evaluation.run_spec import RunSpec
 from bench.execution.eta import Kind, RuntimeEstimator, about, kind_of, kinds_of
-from bench.execution.plan import Plan
+from bench.execution.plan import Plan, grouped
 from bench.execution.progress import ProgressDisplay
 from bench.execution.sharing import Claims, Sharing
-from bench.execution.worker import Ended, Work, record_failure, run_one, train_shared
+from bench.execution.worker import Ended, Work, record_failure, run_group, train_shared
 from bench.results.disk import WORK
 from bench.results.plain import remove
 from bench.results.record import left_behind
@@ -69,10 +70,21 @@ class Runs:
             yield ended
 
     def _ended(self, runs: Iterator[RunSpec]) -> Iterator[Ended]:
-        for ended in self.pool(partial(run_one, work=self.work), runs, self.work.timeout):
-            if isinstance(ended, FailedJob):
-                ended = record_failure(ended.job, self.work, ended.reason, ended.traceback)
-            yield ended
+        share = math.ceil(len(self.ahead.missing) / self.pool.workers)
+        return self._groups_ended(grouped(runs, share))
+
+    def _groups_ended(self, groups: Iterator[tuple[RunSpec, ...]]) -> Iterator[Ended]:
+        """Groups in the pool; one that is lost, as it took too long or its worker died, is done again one by one."""
+        lost: list[RunSpec] = []
+        for ended in self.pool(partial(run_group, work=self.work), groups, self.work.timeout):
+            if not isinstance(ended, FailedJob):
+                yield from ended
+            elif len(ended.job) > 1:
+                lost += ended.job
+            else:
+                yield record_failure(ended.job[0], self.work, ended.reason, ended.traceback)
+        if lost:
+            yield from self._groups_ended((run,) for run in lost)
 
     def _lock_of(self, run: RunSpec) -> Path:
         if not self.work.is_in_place:  # nothing is claimed in a folder that would have to be made again

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from bench.contracts.discovery import load_plugins, raised_at
-from bench.contracts.errors import ENDS_SESSION, words_of
+from bench.contracts.errors import ENDS_SESSION, traceback_of, words_of
 from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.isolation import isolated
 from bench.evaluation.profiling.allocator import keep_freed_memory
@@ -20,10 +22,14 @@ from bench.evaluation.profiling.leftovers import swept
 from bench.evaluation.run import RunPaths, describe, execute, load_series, pretrained_for
 from bench.evaluation.run_spec import RunSpec, run_id
 from bench.evaluation.stream import PreparedSeries
+from bench.evaluation.together import execute_together
 from bench.execution.progress import ProgressFile
 from bench.execution.run_log import logged
 from bench.results.record import Record
 from bench.results.store import FORECASTS, ORIGINS, TRACE, TRAINING, Store
+
+Made = tuple[Record, dict[str, Any]]
+"""A run's record, and its frames by file name."""
 
 OTHERWISE = (
     "this would be another run here than where the session is: a plug-in's file or the dataset differs. "
@@ -91,19 +97,53 @@ class Ended:
 
 def run_one(run: RunSpec, work: Work) -> Ended:
     """One run, whose record is on disk when this returns."""
+    return run_group((run,), work)[0]
+
+
+def run_group(runs: Sequence[RunSpec], work: Work) -> list[Ended]:
+    """Runs of one group, whose records are on disk when this returns: in one pass where that can be, or one by one."""
     prepare(work)
+    settled = {run.run_id: ended for run in runs if (ended := _settled(run, work))}
+    left = [run for run in runs if run.run_id not in settled]
+    made = _served_together(left, work) if len(left) > 1 else {}
+    return [settled.get(run.run_id) or _carried_out(run, work, made.get(run.run_id)) for run in runs]
+
+
+def _settled(run: RunSpec, work: Work) -> Ended | None:
+    """How a run ended that is not to be carried out."""
     if not work.replace and (found := Store(work.place.results).condition(run.run_id)).is_done:
         return Ended(run, found.state, elsewhere=True)
     if work.own_process and run_id(run, load_series(run)) != run.run_id:
         return record_failure(run, work, OTHERWISE)
-    if not work.replace and (made := _under_other_labels(run, work)):
-        return made
+    return None if work.replace else _under_other_labels(run, work)
+
+
+def _served_together(runs: Sequence[RunSpec], work: Work) -> dict[str, Made]:
+    """What came of runs in one pass, by id; nothing of those that have to be carried out alone."""
+    first = runs[0]
+    progress_file = ProgressFile(work.progress_folder, first.run_id, f"{first.label}, and {len(runs) - 1} more")
+    with logged(work.log(first), own_process=work.own_process):
+        try:
+            return execute_together(runs, work.place, progress_file)
+        except ENDS_SESSION:
+            raise
+        except BaseException as error:  # a plug-in may raise anything; each run alone then says what
+            print(f"Not served together:\n{traceback_of(error)}", file=sys.stderr)  # noqa: T201 - into the run's own log
+            return {}
+        finally:
+            progress_file.erase()
+
+
+def _carried_out(run: RunSpec, work: Work, made: Made | None) -> Ended:
+    """A run, served by now or alone, written down."""
     progress_file = ProgressFile(work.progress_folder, run.run_id, run.label)
-    progress_file(0, 1, lambda: float("nan"))
-    with logged(work.log(run), own_process=work.own_process):
-        record, frames = execute(run, work.place, progress_file)
-        if record.traceback:
-            print(record.placeless.traceback, file=sys.stderr)  # noqa: T201 - into the run's own log
+    if made is None:
+        progress_file(0, 1, lambda: float("nan"))
+        with logged(work.log(run), own_process=work.own_process):
+            made = execute(run, work.place, progress_file)
+            if made[0].traceback:
+                print(made[0].placeless.traceback, file=sys.stderr)  # noqa: T201 - into the run's own log
+    record, frames = made
     if not work.is_in_place:
         return Ended(run, "failed", MOVED)
     try:

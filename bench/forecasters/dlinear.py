@@ -5,6 +5,7 @@ Source: Zeng and others, "Are transformers effective for time series forecasting
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -49,6 +50,13 @@ class WindowMap(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """``(B, L, C_in)`` to ``(B, H, C_out)``."""
         return in_columns(self.layer(in_rows(windows, self.task)), self.task)
+
+    def stacked(self, weight: Tensor, bias: Tensor, windows: Tensor) -> Tensor:
+        """``(M, B, H, C_out)`` of the same windows by M maps that all channels share, ``(M, O, F)`` and ``(M, O)``."""
+        rows = in_rows(windows, self.task)
+        made = torch.addmm(bias.flatten(), rows.flatten(0, 1), weight.flatten(0, 1).T)
+        made = made.view(*rows.shape[:2], *bias.shape).movedim(2, 0)
+        return in_columns(made.flatten(0, 1), self.task).unflatten(0, made.shape[:2])  # type: ignore[no-any-return]
 
 
 def moving_average(windows: Tensor, kernel: int) -> Tensor:
@@ -116,6 +124,21 @@ class DLinear(nn.Module):
         trend = moving_average(windows, self.kernel)
         return self.trend(trend) + self.seasonal(windows - trend)  # type: ignore[no-any-return]
 
+    @property
+    def stacks(self) -> bool:
+        """Whether `forward_stacked` covers the options: weights that all channels share."""
+        return isinstance(self.trend.layer, nn.Linear)
+
+    def forward_stacked(self, weights: Mapping[str, Tensor], windows: Tensor) -> Tensor:
+        """``(M, B, H, C_out)`` by M models; see `bench.Forecaster`."""
+        trend = moving_average(windows, self.kernel)
+        parts = ("trend", self.trend, trend), ("seasonal", self.seasonal, windows - trend)
+        one, other = (
+            part.stacked(weights[f"{name}.layer.weight"], weights[f"{name}.layer.bias"], rows)
+            for name, part, rows in parts
+        )
+        return one + other
+
 
 @register_forecaster("nlinear")
 class NLinear(nn.Module):
@@ -137,3 +160,14 @@ class NLinear(nn.Module):
         """``(B, L, C_in)`` to ``(B, H, C_out)``."""
         rows = windows - windows[:, -1:] if self.task.target_index else windows
         return self.map(rows) + last_values(windows, self.task)  # type: ignore[no-any-return]
+
+    @property
+    def stacks(self) -> bool:
+        """Whether `forward_stacked` covers the options: weights that all channels share."""
+        return isinstance(self.map.layer, nn.Linear)
+
+    def forward_stacked(self, weights: Mapping[str, Tensor], windows: Tensor) -> Tensor:
+        """``(M, B, H, C_out)`` by M models; see `bench.Forecaster`."""
+        rows = windows - windows[:, -1:] if self.task.target_index else windows
+        made = self.map.stacked(weights["map.layer.weight"], weights["map.layer.bias"], rows)
+        return made + last_values(windows, self.task)

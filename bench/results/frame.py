@@ -36,9 +36,10 @@ def load_results(results: Path | str = "results") -> pd.DataFrame:
         NaN where a run has no value), ``val_mse, windows_per_s, predict_p50_ms, predict_p95_ms, predict_p99_ms,
         adapt_p50_ms, adapt_p95_ms, adapt_p99_ms, first_predict_ms, setup_s, peak_memory_mb, state_bytes, parameters,
         trainable, updated, predict_flops, adapt_flops, harness_us, trace_us, timed_alone, disturbed, service_s,
-        seconds, device, threads, strategy_config, labels_from_rows, audit``. Timings are those of the timing pass where
-        the run has one (``timed_alone``), otherwise of the run itself, and ``disturbed`` where other processes took its
-        cores; ``service_s`` is predict and adapt over the whole stream, as measured in the run itself.
+        seconds, together, device, threads, strategy_config, labels_from_rows, audit``. Timings are those of the timing
+        pass where the run has one (``timed_alone``), otherwise of the run itself, and ``disturbed`` where other
+        processes took its cores; ``service_s`` is predict and adapt over the whole stream, as measured in the run
+        itself. ``together``: runs that were served in the same pass; with more than one, costs are the timing pass's.
         ``labels_from_rows``: the strategy had labels, from rows, that its protocol brings later or never, and is not
         ranked. ``audit`` says whether this version of strategy and forecaster went through the leak canary, and whether
         its own run, served again, speaks against it: ``passed``, ``failed`` or ``unaudited``.
@@ -231,6 +232,7 @@ def _row(record: Record, alone: Timing | None, metrics: Mapping[str, MetricColum
         "disturbed": timing.is_disturbed if timing else False,
         "service_s": (own.predict.total_ms + own.adapt.total_ms) / 1000 if own else nan,
         "seconds": record.seconds,
+        "together": len(record.together) + 1,
         "device": timing.device if timing else str(record.environment.get("device", "")),
         "threads": timing.threads if timing else record.environment.get("threads", 1),
         "strategy_config": json.dumps(record.strategy.given, sort_keys=True),

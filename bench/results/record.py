@@ -304,7 +304,9 @@ class Record(Part):
     # scaled MSE over the validation rows of a run that served no others; those of a stream have it in errors
     val_mse: float | None = None
     timing: Timing | None = None  # of the accuracy run itself (the machine may have been shared)
-    seconds: float = 0.0  # wall time of the whole run, pre-training of its own included
+    # wall time of the whole run, pre-training of its own included; a share of it where runs were served together
+    seconds: float = 0.0
+    together: list[str] = []  # ids of the other runs that were served in the same pass
     environment: dict[str, Any] = {}  # versions, device, threads, git state, time of day
 
     @property

@@ -43,6 +43,7 @@ def test_engines_give_the_same_bits(engine: str, tiny: Path, bench: Bench, write
         strategies='["rls", "frozen", "persistence"]',
         forecasters='["dlinear"]',
         seeds="[0, 1]",
+        workers="2",  # of which each has a share of the runs that are served together
         timing_blocks="0",
     )
     bench("run", tiny, "--plugins", path, "--engine", "inline", "--results", "serial")

@@ -529,9 +529,9 @@ PROMISED = """
 MORE = """
     experiment run_id group label_every label_rate label_seed delay labels warm_start timed_alone service_s seconds
     threads strategy_config predict_p99_ms adapt_p99_ms first_predict_ms setup_s state_bytes parameters trainable
-    updated predict_flops adapt_flops harness_us trace_us disturbed labels_from_rows audit mase rmsse
+    updated predict_flops adapt_flops harness_us trace_us disturbed labels_from_rows audit mase rmsse together
 """
-WHOLE = "lookback horizon stride block seed windows label_every threads"
+WHOLE = "lookback horizon stride block seed windows label_every threads together"
 TEXT = "experiment run_id group strategy forecaster dataset protocol status reason device strategy_config audit"
 NUMBERS = PROMISED.split("windows ")[1].removesuffix("device\n").split()
 

@@ -47,9 +47,9 @@ def stage_fixture() -> PreparedSeries:
     return PreparedSeries.of(series, Protocol(lookback=L, horizon=H, stride=1, warm_start=False))
 
 
-def untrained(name: str, stage: PreparedSeries, **options: Any) -> Any:
+def untrained(name: str, stage: PreparedSeries, seed: int = 0, **options: Any) -> Any:
     config = build(FORECASTERS[name].cls.Config, options, name)
-    return Recipe(name, config, task_of(stage), 0).build(CPU)
+    return Recipe(name, config, task_of(stage), seed).build(CPU)
 
 
 def served(name: str, stage: PreparedSeries, forecaster: Any, steps: int, **options: Any) -> NDArray[np.float64]:

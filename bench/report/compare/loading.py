@@ -159,7 +159,9 @@ def _more(record: Record, store: Store, is_file: bool) -> dict[str, Any]:
     name = alone.device_name if alone else str(record.environment.get("device_name", ""))
     cell = key_of_record(record.with_dataset("", {}) if is_file else record)
     more = {"cell": cell, "file": record.dataset.fingerprint if is_file else "", "device_name": name}
-    return details(record) | more | {"stretch": stretch_of(record, record.errors.windows if record.errors else 1)}
+    return (
+        details(record, alone) | more | {"stretch": stretch_of(record, record.errors.windows if record.errors else 1)}
+    )
 
 
 def _same_names(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

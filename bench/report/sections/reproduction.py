@@ -19,7 +19,7 @@ def provenance(results: Results) -> list[Block]:
     environments = [record.environment for record in results.records.values() if record.environment]
     commands = [Code(command) for command in _distinct(environments, "command")]
     lines = [*_machine(environments), *_packages(environments), *_code(environments), *_when(results, environments)]
-    lines += _training(results)
+    lines += [*_together(results), *_training(results)]
     return [Heading("How to reproduce"), *commands, *bullets(lines), *_datasets(results)]
 
 
@@ -72,6 +72,17 @@ def _when(results: Results, environments: Sequence[dict[str, Any]]) -> list[str]
         span = escape(started[0]) if len(started) == 1 else f"{escape(started[0])} to {escape(started[-1])}"
         lines.append(f"Runs started: {span}")
     return lines
+
+
+def _together(results: Results) -> list[str]:
+    """How many runs shared a pass over the stream with others."""
+    sizes = [len(record.together) + 1 for record in results.records.values() if record.together]
+    if not sizes:
+        return []
+    return [
+        f"Served together: {len(sizes):,} of {len(results.records):,} runs, up to {max(sizes)} in one pass over the "
+        "stream, which differ in seed or rates; their cost is that of the timing pass, each alone"
+    ]
 
 
 def _training(results: Results) -> list[str]:

@@ -16,7 +16,7 @@ from bench.contracts.errors import BenchError
 from bench.report.view.loaded import Lost, Results
 from bench.results.audit import audits_beside
 from bench.results.frame import MetricColumn, tidy, titled
-from bench.results.record import Record
+from bench.results.record import Record, Timing
 from bench.results.run_key import called, named_in
 from bench.results.store import Store
 from bench.results.trials import Served, read_served
@@ -45,7 +45,7 @@ def read_results(
     audits = audits_beside(folder, records, timings)
     runs = tidy(records, timings, audits, metrics)
     runs = runs.set_index("run_id").loc[list(records)].reset_index()  # the experiment's own order
-    more = pd.DataFrame([details(records[run_id]) for run_id in runs["run_id"]])
+    more = pd.DataFrame([details(records[run_id], timings.get(run_id)) for run_id in runs["run_id"]])
     runs = _with_tuned(pd.concat([runs, more], axis=1), read_served(folder))
     current = latest(runs)
     kept = {run_id: records[run_id] for run_id in current["run_id"]}
@@ -111,9 +111,9 @@ def _with_tuned(runs: pd.DataFrame, served: dict[str, Served]) -> pd.DataFrame:
     return pd.concat([runs[others], tuned.assign(**texts)], ignore_index=True)
 
 
-def details(record: Record) -> dict[str, Any]:
-    """What `bench.load_results` leaves out and the report needs."""
-    forecaster, timing = record.forecaster, record.timing
+def details(record: Record, alone: Timing | None = None) -> dict[str, Any]:
+    """What `bench.load_results` leaves out and the report needs; of a run served together, the timing pass's cost."""
+    forecaster, timing = record.forecaster, alone if record.together else record.timing
     seconds = (timing.predict.total_ms + timing.adapt.total_ms) / 1000 if timing else float("nan")
     return {
         "dataset_options": json.dumps(record.dataset.given, sort_keys=True),
