@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import Forecasters, Plugins, Results
+from bench.cli.options import AsJson, Forecasters, Plugins, Results
 from bench.contracts.errors import ENDS_SESSION, BenchError, traceback_of, words_of
 from bench.execution.console import err, load_all, out
 
@@ -34,38 +35,66 @@ def check(
     timeout: Annotated[
         float | None, typer.Option(min=0, help="Seconds after which a check is given up, on each forecaster.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check that a plug-in keeps its contract: no leak, deterministic, right shapes. A strategy's audit is kept."""
     from bench.contracts.engine import ENGINES
 
     paths = tuple(path.resolve() for path in plugins or ())
     load_all(plugins or ())
+    told = list[dict[str, Any]]()
     with ENGINES[engine].cls().pool(1, 1) as pool:
         for kind in kinds_of(name):
-            asked = Asked(paths, results, pool, timeout, tuple(forecaster or ()), quick and kind == "strategy")
+            asked = Asked(paths, results, pool, timeout, tuple(forecaster or ()), quick and kind == "strategy", as_json)
             verdict = check_plugin(name, kind, asked)
             if verdict.mistake is not None:
                 raise verdict.mistake
+            if as_json:
+                told.append(_in_words(name, kind, verdict, quick=asked.quick))
+            else:
+                _say(name, kind, verdict, quick=asked.quick)
             if verdict.found:
-                err.say(f"{kind} {name!r} FAILED: {verdict.found}")
-                _explain(name, verdict.found)
-                raise typer.Exit(1)
-            for line in verdict.lines:
-                out.say(f"  ok  {line}")
-            out.say(f"{kind} {name!r} passes{' the quick check' if asked.quick else ''}")
-            if asked.quick:
+                break
+            if asked.quick and not as_json:
                 _say_what_is_left(name, plugins or ())
+    if as_json:
+        out.print(json.dumps(told, indent=2))
+    if verdict.found:
+        raise typer.Exit(1)
 
 
-def _explain(name: str, found: str) -> None:
+def _say(name: str, kind: str, verdict: Verdict, *, quick: bool) -> None:
+    if verdict.found:
+        err.say(f"{kind} {name!r} FAILED: {verdict.found}")
+        for title, said in _explained(name, verdict.found).items():
+            err.say(f"{title}: {said}")
+        return
+    for line in verdict.lines:
+        out.say(f"  ok  {line}")
+    out.say(f"{kind} {name!r} passes{' the quick check' if quick else ''}")
+
+
+def _in_words(name: str, kind: str, verdict: Verdict, *, quick: bool) -> dict[str, Any]:
+    why = _explained(name, verdict.found) if verdict.found else {}
+    found = {"found": verdict.found, **{title.lower().replace(" ", "_"): said for title, said in why.items()}}
+    passed = {
+        "name": name,
+        "kind": kind,
+        "passes": not verdict.found,
+        "quick": quick,
+        "passed": [*verdict.said, *verdict.lines],
+    }
+    return passed | (found if verdict.found else {})
+
+
+def _explained(name: str, found: str) -> dict[str, str]:
     from bench.testing.explanations import Explanation, explanation
 
     said = explanation(found) or Explanation(
         "It did not come to its end, so nothing more is known of it, and a run with it may fail alike.",
         f"Mend what the line above names. bench check {name} --engine inline runs in this process, for a debugger.",
     )
-    err.say(f"Why it matters: {said.why}")
-    err.say(f"What to do: {said.what_to_do}")
+    return {"Why it matters": said.why, "What to do": said.what_to_do}
 
 
 def _say_what_is_left(name: str, plugins: Sequence[Path]) -> None:
@@ -86,6 +115,7 @@ class Asked:
         timeout: Seconds after which a check is given up.
         forecasters: Chosen ones, for a strategy; empty for all that will do.
         quick: Whether a strategy is checked on one forecaster, in part, and its audit is not kept.
+        quiet: Whether nothing is said of what is passed.
     """
 
     plugins: tuple[Path, ...]
@@ -94,6 +124,7 @@ class Asked:
     timeout: float | None = None
     forecasters: tuple[str, ...] = ()
     quick: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,11 +134,13 @@ class Verdict:
     Attributes:
         found: Where it breaks its contract; empty where it passes.
         mistake: What keeps it from being checked.
+        said: What was passed and is said already, where ``lines`` are not.
     """
 
     lines: tuple[str, ...] = ()
     found: str = ""
     mistake: BenchError | OSError | None = None
+    said: tuple[str, ...] = ()
 
 
 def kinds_of(name: str) -> list[str]:
@@ -138,7 +171,7 @@ def check_plugin(name: str, kind: str, asked: Asked) -> Verdict:
     from bench.contracts.engine import FailedJob
 
     if kind == "strategy":
-        return _verdict_on(_audits(name, asked))
+        return _verdict_on(_audits(name, asked), quiet=asked.quiet)
     with err.status(f"checking {name}"):
         (made,) = asked.pool(partial(_checked, kind=kind, plugins=asked.plugins), [name], asked.timeout)
     return Verdict(found=made.reason) if isinstance(made, FailedJob) else made
@@ -175,15 +208,18 @@ def _audits(name: str, asked: Asked) -> Iterator[Audit]:
         yield audit
 
 
-def _verdict_on(audits: Iterator[Audit]) -> Verdict:
+def _verdict_on(audits: Iterator[Audit], *, quiet: bool) -> Verdict:
     """What the audits of a strategy say, up to the first that it does not pass; what is passed is said at once."""
+    said = list[str]()
     for audit in audits:
         if audit.status != "passed":
             on = f" (On forecaster {audit.forecaster!r}.)" if audit.forecaster else ""
-            return Verdict(found=f"{audit.reason}{on}")
+            return Verdict(found=f"{audit.reason}{on}", said=tuple(said))
         for line in audit.checks:
-            out.say(f"  ok  {audit.forecaster}: {line}" if audit.forecaster else f"  ok  {line}")
-    return Verdict()
+            said.append(f"{audit.forecaster}: {line}" if audit.forecaster else line)
+            if not quiet:
+                out.say(f"  ok  {said[-1]}")
+    return Verdict(said=tuple(said))
 
 
 def _checked(name: str, kind: str, plugins: tuple[Path, ...]) -> Verdict:

@@ -20,6 +20,7 @@ from bench.cli.new import new
 from bench.cli.options import (
     Address,
     Always,
+    AsJson,
     Datasets,
     Device,
     Engine,
@@ -98,6 +99,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the matrix and what is there; run nothing.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run an experiment and write its report; what was done before is not done again."""
     from bench.execution.dry_run import preview
@@ -109,6 +111,8 @@ def run(
     from bench.execution.shard import WHOLE, Shard
     from bench.report import write_report
 
+    if as_json and not dry_run:
+        raise BenchError("--json is for --dry-run. What a run left is read by bench leaderboard --json.")
     share = Shard.parse(shard) if shard else WHOLE
     ready = prepare(
         load_experiment(experiment),
@@ -129,7 +133,7 @@ def run(
     redo: Redo = "unmeasured" if rescore and not always else _redo(always, retry_failed)
     options = SessionOptions(redo, retrain, retime, ready.is_filtered, share)
     if dry_run:
-        preview(chosen, results, options)
+        preview(chosen, results, options, as_json=as_json)
         return
     with kept_when_stopped(err):
         command = shlex.join(["bench", *sys.argv[1:]])

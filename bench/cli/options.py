@@ -37,6 +37,7 @@ ExperimentName = Annotated[str, typer.Argument(help="A TOML file, or the name of
 Datasets = Annotated[list[str] | None, typer.Option(help="On these only; may be repeated.")]
 Forecasters = Annotated[list[str] | None, typer.Option("--forecaster", help="On these only; may be repeated.")]
 Seeds = Annotated[list[int] | None, typer.Option(help="With these seeds only; may be repeated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
 Trials = Annotated[
     int | None, typer.Option(min=1, help="Trials of each strategy, spread over what its options declare.")
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from bench.cli.options import Plugins, Reports, Results
+from bench.cli.options import AsJson, Plugins, Reports, Results
 from bench.execution.console import err, out, say_left_alone
 from bench.results.benchmark_files import THROUGHPUT
 
@@ -62,6 +64,7 @@ def compare(
     worse: Annotated[float, typer.Option(min=0, help="More error counts beyond this share.")] = 0.01,
     slower: Annotated[float, typer.Option(min=0, help="More time counts beyond this share.")] = 0.25,
     all_: Annotated[bool, typer.Option("--all", help="Show what did not change, too.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what got worse or slower from A to B; exit status 1 if anything did, or newly failed."""
     from bench.analysis.compare import Bounds, is_worse
@@ -71,7 +74,10 @@ def compare(
 
     say_left_alone(*(Path(place) for place in (a, b)))
     found = compare_places(a, b, Bounds(worse, slower))
-    out.print(render(comparison(found, everything=all_)).rstrip())
+    if as_json:
+        out.print(_json(changes=found.changes, unreadable=found.unreadable))
+    else:
+        out.print(render(comparison(found, everything=all_)).rstrip())
     if is_worse(found.changes):
         raise typer.Exit(1)
 
@@ -82,6 +88,7 @@ def leaderboard(
         typer.Argument(metavar="RESULTS...", help="Folders of results, of one experiment or several each."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write every number to this file.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Several experiments' or machines' results in one table, as Markdown."""
     from bench.report.pooled.loading import read_pooled
@@ -91,7 +98,22 @@ def leaderboard(
 
     say_left_alone(*map(Path, results or ["results"]))
     found = read_pooled(results or ["results"])
-    out.print(render(pooled_leaderboard(found)).rstrip())
+    if as_json:
+        out.print(_json(entries=found.board, overall=found.overall, sources=list(map(asdict, found.sources))))
+    else:
+        out.print(render(pooled_leaderboard(found)).rstrip())
     if csv is not None:
         csv.parent.mkdir(parents=True, exist_ok=True)
         write_frame(found.board, csv)
+
+
+def _json(**parts: Any) -> str:
+    """Frames as lists of rows, in which what is not a number is null."""
+    import pandas as pd
+
+    def plain(part: Any) -> Any:
+        if not isinstance(part, pd.DataFrame):
+            return part
+        return json.loads(part.to_json(orient="records", double_precision=15, date_format="iso"))
+
+    return json.dumps({name: plain(part) for name, part in parts.items()}, indent=2)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from bench.execution.console import err, out, print_table
 from bench.execution.earlier import find_earlier
@@ -20,8 +23,8 @@ from bench.results.store import CHECKPOINTS, Store
 COLUMNS = ("strategy", "forecaster", "dataset", "protocol", "runs", "kept", "to do", "of these", "time")
 
 
-def preview(experiment: Experiment, results: Path, options: SessionOptions) -> None:
-    """Print what `run_experiment` would do.
+def preview(experiment: Experiment, results: Path, options: SessionOptions, *, as_json: bool = False) -> None:
+    """Print what `run_experiment` would do, as a table or as JSON.
 
     Raises:
         BenchError: The experiment cannot be run as given, or its folder is a link, say.
@@ -34,9 +37,13 @@ def preview(experiment: Experiment, results: Path, options: SessionOptions) -> N
         ahead = replace(ahead, missing=[run for run in ahead.missing if run.run_id not in kept])
     training = needed_checkpoints(ahead.missing, results / CHECKPOINTS, there=options.trains_again)
     estimator = RuntimeEstimator.of(store)
-    print_table(experiment.name, COLUMNS, lines(matrix(ahead), estimator))
+    workers = workers_expected(experiment)
     print_notes(ahead.runs, err, only_unread=True)
-    out.say(summary(ahead, len(training), estimator, workers_expected(experiment)))
+    if as_json:
+        out.print(json.dumps(in_numbers(ahead, len(training), estimator, workers), indent=2))
+        return
+    print_table(experiment.name, COLUMNS, lines(matrix(ahead), estimator))
+    out.say(summary(ahead, len(training), estimator, workers))
 
 
 @dataclass
@@ -75,6 +82,34 @@ def lines(rows: dict[Kind, Row], estimator: RuntimeEstimator) -> list[tuple[str,
         time = "cannot be: " + row.skip if row.skip else about(missing * estimator.expect(kind)) if missing else ""
         found.append((*kind, str(row.runs), str(row.runs - missing), str(missing), states, time))
     return found
+
+
+def in_numbers(ahead: Plan, training: int, estimator: RuntimeEstimator, workers: int) -> dict[str, Any]:
+    """The matrix and its sums; ``seconds`` are None where no former run says how long one takes."""
+    rows = [
+        {
+            **dict(zip(COLUMNS[:4], kind, strict=True)),
+            "runs": row.runs,
+            "to_do": row.missing.total(),
+            "found": dict(row.missing),
+            "cannot_be": row.skip,
+            "seconds": _known(row.missing.total() * estimator.expect(kind)),
+        }
+        for kind, row in matrix(ahead).items()
+    ]
+    kinds = kinds_of(run for run in ahead.missing if not run.skip)
+    return {
+        "runs": len(ahead.runs),
+        "to_do": len(ahead.missing),
+        "to_train": training,
+        "workers": workers,
+        "seconds": _known(estimator.left(kinds, workers)) if kinds else 0.0,
+        "rows": rows,
+    }
+
+
+def _known(seconds: float | None) -> float | None:
+    return seconds if seconds is not None and math.isfinite(seconds) else None
 
 
 def summary(ahead: Plan, training: int, estimator: RuntimeEstimator, workers: int) -> str:
