@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Together,
         register_strategy,
     )
+    from bench.contracts.tracker import FinishedRun, Tracker, TrackerConfig, register_tracker
     from bench.data.download import fetch
     from bench.execution.experiment import Experiment, load_experiment
     from bench.execution.run import run
@@ -50,6 +51,7 @@ __all__ = [
     "ExperimentResults",
     "FailedJob",
     "Feedback",
+    "FinishedRun",
     "Floats",
     "Forecaster",
     "ForecasterConfig",
@@ -70,6 +72,8 @@ __all__ = [
     "StrategyConfig",
     "Task",
     "Together",
+    "Tracker",
+    "TrackerConfig",
     "UndefinedError",
     "WorkerLostError",
     "fetch",
@@ -85,6 +89,7 @@ __all__ = [
     "register_metric",
     "register_section",
     "register_strategy",
+    "register_tracker",
     "run",
     "wrap",
 ]
@@ -99,6 +104,7 @@ _NAMES = {
     "bench.contracts.metric": ("ErrorMeans", "Metric", "MetricContext", "Scored", "UndefinedError", "register_metric"),
     "bench.contracts.protocol": ("Protocol",),
     "bench.contracts.section": ("register_section",),
+    "bench.contracts.tracker": ("FinishedRun", "Tracker", "TrackerConfig", "register_tracker"),
     "bench.contracts.series": ("DriftEvent", "DriftSeries", "Floats", "Split"),
     "bench.contracts.strategy": (
         "Feedback",

@@ -41,7 +41,7 @@ def test_every_page_made_from_code_has_one_place(reference: Any) -> None:
 
 
 def test_every_option_and_every_field_of_a_record_is_explained(reference: Any) -> None:
-    plug_ins = [*reference.STRATEGIES, *reference.FORECASTERS, *reference.ENGINES, *DATASETS]
+    plug_ins = [*reference.STRATEGIES, *reference.FORECASTERS, *reference.ENGINES, *reference.TRACKERS, *DATASETS]
     models = [entry.cls.Config for entry in plug_ins]
     models += [reference.Experiment, reference.Protocol, reference.TrainingConfig, reference.TuneOptions]
     missing = {

@@ -15,7 +15,13 @@ import typer
 from bench.contracts.errors import BenchError
 from bench.execution.console import load_all, out, print_table
 
-EXTRAS = {"drift": ("ruptures",), "datasets": ("river", "statsmodels"), "detectors": ("river",), "ray": ("ray",)}
+EXTRAS = {
+    "drift": ("ruptures",),
+    "datasets": ("river", "statsmodels"),
+    "detectors": ("river",),
+    "ray": ("ray",),
+    "trackers": ("mlflow", "tensorboard", "wandb"),
+}
 """Extras of this distribution, and the modules that each brings."""
 
 VARIABLES = ("BENCH_DATA_DIR", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "RAY_ADDRESS", "NO_COLOR")

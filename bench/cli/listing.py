@@ -19,7 +19,7 @@ from bench.execution.console import load_all, out, print_table
 
 Rows = list[dict[str, Any]]
 HEADERS = {"summary": "what it is"}
-FROM_PLUGINS = ("strategies", "forecasters", "datasets", "metrics", "engines")
+FROM_PLUGINS = ("strategies", "forecasters", "datasets", "metrics", "engines", "trackers")
 
 
 def list_all(
@@ -29,7 +29,7 @@ def list_all(
     plugins: Plugins = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON: a list for each kind.")] = False,
 ) -> None:
-    """Strategies, forecasters, datasets, metrics, engines, sections of reports, presets and experiments."""
+    """Strategies, forecasters, datasets, metrics, engines, trackers, presets and experiments."""
     from bench.contracts.registry import unknown
 
     kinds = _kinds()
@@ -119,6 +119,7 @@ def _kinds() -> dict[str, Callable[[], Rows]]:
     from bench.contracts.forecaster import FORECASTERS, abilities
     from bench.contracts.metric import METRICS
     from bench.contracts.strategy import STRATEGIES
+    from bench.contracts.tracker import TRACKERS
 
     return {
         "strategies": lambda: _rows(STRATEGIES, lambda cls: {"group": cls.group, "needs": sorted(cls.needs)}),
@@ -126,6 +127,7 @@ def _kinds() -> dict[str, Callable[[], Rows]]:
         "datasets": lambda: _rows(DATASETS, lambda _: {}),
         "metrics": lambda: _rows(METRICS, lambda cls: {"better": cls.better}),
         "engines": lambda: _rows(ENGINES, lambda cls: {"needs": cls.package}),
+        "trackers": lambda: _rows(TRACKERS, lambda cls: {"needs": cls.package}),
         "presets": _presets,
         "experiments": _experiments,
     }

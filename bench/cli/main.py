@@ -34,6 +34,7 @@ from bench.cli.options import (
     Seeds,
     Threads,
     Timeout,
+    Trackers,
     Trials,
     Workers,
 )
@@ -80,6 +81,7 @@ def run(
     device: Device = None,
     threads: Threads = None,
     timeout: Timeout = None,
+    tracker: Trackers = None,
     results: Results = Path("results"),
     reports: Reports = Path("reports"),
     always: Always = False,
@@ -128,6 +130,7 @@ def run(
         device=device,
         threads=threads,
         timeout=timeout,
+        trackers=tracker,
     )
     chosen = ready.experiment
     redo: Redo = "unmeasured" if rescore and not always else _redo(always, retry_failed)

@@ -30,6 +30,10 @@ Address = Annotated[
 Retry = Annotated[
     bool, typer.Option("--retry-failed/--keep-failed", help="Whether runs that failed before are done again.")
 ]
+Trackers = Annotated[
+    list[str] | None,
+    typer.Option("--tracker", help="Told of each run: mlflow, tensorboard, wandb, or a plug-in's; may be repeated."),
+]
 Reports = Annotated[Path, typer.Option("--reports", file_okay=False, help="Folder of reports.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads for each run.")]

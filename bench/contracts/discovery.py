@@ -22,11 +22,14 @@ from bench.contracts.registry import Registry
 from bench.contracts.section import SECTIONS
 from bench.contracts.series import DriftSeries
 from bench.contracts.strategy import STRATEGIES
+from bench.contracts.tracker import TRACKERS
 
 PACKAGE = Path(__file__).resolve().parents[1]
 KINDS = ("adapters", "datasets")
 PLUGIN_POINTS = "bench.plugins"  # group of entry points by which other distributions bring plug-ins
-_REGISTERS = re.compile(rb"\bregister_(strategy|forecaster|dataset|metric|engine|section)\b|\bbench\b(?s:.*)\bwrap\(")
+_REGISTERS = re.compile(
+    rb"\bregister_(strategy|forecaster|dataset|metric|engine|section|tracker)\b|\bbench\b(?s:.*)\bwrap\("
+)
 _SECTION = re.compile(rb"\bregister_section\b")
 FORECASTERS_HERE = (
     "linear",
@@ -39,12 +42,16 @@ FORECASTERS_HERE = (
     "tcn",
     "titans.forecaster",
 )
-BUILT_IN = (*(f"bench.forecasters.{name}" for name in FORECASTERS_HERE), "bench.execution.engines")
+BUILT_IN = (
+    *(f"bench.forecasters.{name}" for name in FORECASTERS_HERE),
+    "bench.execution.engines",
+    "bench.execution.trackers",
+)
 """Modules that register, beside the folders of plug-ins."""
 
 LISTED: tuple[Registry[Any], ...] = (STRATEGIES, FORECASTERS, DATASETS)  # of what an experiment lists
 
-REGISTRIES: tuple[Registry[Any], ...] = (*LISTED, METRICS, ENGINES, SECTIONS)
+REGISTRIES: tuple[Registry[Any], ...] = (*LISTED, METRICS, ENGINES, SECTIONS, TRACKERS)
 
 
 def home() -> Path:

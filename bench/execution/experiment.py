@@ -67,6 +67,7 @@ class Experiment(Config, metaclass=_Checked):
         training: The recipe's settings where they differ from the forecaster's own.
         timeout: Seconds after which a run is given up, and its worker ended; None lets it run on.
         timing_blocks: Blocks that the timing pass measures; 0 leaves it out.
+        trackers: Names of trackers that are told of each run, or tables with a name and options.
         tune: What ``bench tune`` tries; ``bench run`` leaves it alone.
         plugins: Files, packages or folders of plug-ins that the lists above name; in a file, relative to it. What they
             register runs where it is listed; what comes by ``--plugins`` joins the lists.
@@ -98,6 +99,7 @@ class Experiment(Config, metaclass=_Checked):
     training: dict[str, Any] = Field({})
     timeout: float | None = Field(None, gt=0, le=LONGEST_WAIT)
     timing_blocks: int = Field(50, ge=0)
+    trackers: list[str | dict[str, Any]] = Field([])
     tune: TuneOptions = TuneOptions()
     plugins: list[str] = Field([])
 

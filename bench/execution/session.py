@@ -25,6 +25,7 @@ from bench.execution.resources import device_of, engine_of, pool_of
 from bench.execution.runs import Runs
 from bench.execution.sharing import Sharing
 from bench.execution.timing import time_each
+from bench.execution.trackers.tracking import Tracking
 from bench.execution.worker import Work, number_of
 from bench.results.audit import AUDITS
 from bench.results.benchmark_files import THROUGHPUT
@@ -141,6 +142,7 @@ def run_all(
         pool: Of the experiment's `pool_of`; its workers have ended when this returns.
         cells: What the manifest says of each run id; by default what the run is, apart from versions.
     """
+    tracking = Tracking(experiment.trackers, experiment.name, place.results, console.say)
     store = Store(place.results)
     _require_plain(place, console)
     make_folder(place.results, place.root)
@@ -160,6 +162,7 @@ def run_all(
     try:
         with (
             ProgressDisplay(place.results / PROGRESS, console) as display,
+            closing(tracking),
             closing(pool),
             Sharing(place.root, display.say) as sharing,
         ):
@@ -175,6 +178,8 @@ def run_all(
             with closing(Runs(ahead, work, display, sharing, pool).ended()) as ends:
                 for ended in ends:
                     (elsewhere if ended.elsewhere else done)[ended.status] += 1
+                    if not ended.elsewhere:
+                        tracking.log(store.read(ended.run.run_id), ended.run.label)
                     well |= {ended.run.run_id} if ended.status == "ok" else set()
             served = [run for run in ahead.runs if run.run_id in well]
             again = options.redo == "always"

@@ -24,6 +24,7 @@ from bench.contracts.engine import ENGINES
 from bench.contracts.forecaster import FORECASTERS, TrainingConfig, abilities
 from bench.contracts.protocol import PRESETS, Protocol, ProtocolSpec
 from bench.contracts.strategy import GROUPS, STRATEGIES
+from bench.contracts.tracker import TRACKERS
 from bench.execution.experiment import Experiment
 from bench.execution.tune.options import TuneOptions
 from bench.results.record import Record
@@ -92,8 +93,9 @@ def experiments_page() -> str:
         "What [`bench tune`](../tuning.md) tries.",
         options_table(TuneOptions),
     ]
-    for entry in ENGINES:
-        parts += [f"## {entry.name}", f"Options of the engine. {entry.summary}", options_table(entry.cls.Config)]
+    plug_ins: list[Any] = [*ENGINES, *TRACKERS]
+    for entry in plug_ins:
+        parts += [f"## {entry.name}", f"Options of this {entry.kind}. {entry.summary}", options_table(entry.cls.Config)]
     return "\n\n".join(parts)
 
 
