@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DOCS := $(VENV)/.docs-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench smoke report example test check throughput torture mutations outcomes lint types verify calibrate-statistics docs clean
+.PHONY: help setup bench smoke report example test check throughput gpu-check torture mutations outcomes lint types verify calibrate-statistics docs clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ throughput: $(READY)  ## the benchmarks: ratios measured on this machine, kept i
 	mkdir -p results/throughput
 	$(BIN)/python -m pytest tests/throughput -q -s --benchmark-enable --benchmark-only \
 	  --benchmark-json=results/throughput/$$(date -u +%Y-%m-%dT%H-%M-%SZ).json
+
+gpu-check: $(READY)  ## on a machine with an accelerator: canary, engines, timing pass, throughput, in 8 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.gpu_check
 
 torture: $(READY)  ## 100 kills at random moments: nothing may be lost (KILLS=, SEED=)
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.torture $(or $(KILLS),100) $(or $(SEED),0)
