@@ -83,10 +83,6 @@ def load_errors(results: Path | str = "results", runs: Iterable[str] | None = No
 
     Raises:
         BenchError: There are no results, none of these runs, no errors of them, or a file cannot be read.
-
-    Example:
-        >>> errors = load_errors("reports/example/results")  # doctest: +SKIP
-        >>> errors.pivot_table(index="time", columns="strategy", values="mse")  # doctest: +SKIP
     """
     return _load_frames(results, runs, ORIGINS, "errors at each origin")
 
