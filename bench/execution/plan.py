@@ -19,7 +19,7 @@ from bench.results.record import FIELDS, Record
 from bench.results.store import Store
 
 MOST_TOGETHER = 16
-"""Most runs that are served in one pass: with more, their weights no longer fit into a core's cache."""
+"""Most runs that are served in one pass; what is stopped in the middle loses so many."""
 
 Redo = Literal["only-missing", "keep-failed", "unmeasured", "always"]
 """What is done again: what failed; not even that; what failed or lacks the value of a metric; or everything."""
