@@ -18,7 +18,7 @@ from bench.contracts.errors import BenchError
 from bench.results.audit import AUDITS, subject_of
 from bench.results.disk import CHANGE_POINTS, replace_whole
 from bench.results.plain import JSON_BYTES, is_file, is_folder, make_folder, read_file
-from bench.results.store import ORIGINS, TRAINING, TRIALS, Store, experiments_in
+from bench.results.store import CHOSEN, ORIGINS, TRAINING, TRIALS, Store, experiments_in
 from bench.results.trials import SERVED
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def publish(experiment: Path, folder: Path) -> Published:
             raise BenchError(f"No readable results in {experiment}. Run an experiment first (bench run).")
         if is_folder(experiment / TRIALS):
             _copy(Store(experiment / TRIALS), Store(copy / TRIALS), with_errors=False)
-        for name in (TRIALS + "/" + SERVED, *_names(experiment / CHANGE_POINTS)):
+        chosen = [f"{TRIALS}/{name}" for name in _names(experiment / TRIALS / CHOSEN)]
+        for name in (f"{TRIALS}/{SERVED}", *chosen, *_names(experiment / CHANGE_POINTS)):
             _copy_file(experiment, copy, name)
         for name in _audits_of(records, experiment.parent):
             _copy_file(experiment.parent, Path(work), name)
