@@ -66,3 +66,9 @@ def test_a_flat_target_is_left_out() -> None:
     values = noise()
     values[:, 1] = 7
     assert np.isfinite(described(values)["trend"])
+
+
+def test_a_wave_without_noise_is_described_without_a_warning() -> None:
+    found = described(np.sin(2 * np.pi * np.arange(ROWS) / SEASON)[:, None])
+    assert found["season"] == pytest.approx(1, abs=0.01)
+    assert np.isfinite(described(np.arange(ROWS, dtype=float)[:, None], None)["shift"])

@@ -95,8 +95,11 @@ def _is_stationary(level: NDArray[np.float64]) -> float:
 
     lags = min(int(12 * (len(level) / 100) ** 0.25), len(level) // 4)  # Schwert's rule
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of what it returns; the second value stays the p-value
-        return float(adfuller(level, maxlag=lags, autolag=None)[1] < LEVEL)
+        warnings.simplefilter("ignore")  # of what it returns (the second value stays the p-value), of singular lags
+        try:
+            return float(adfuller(level, maxlag=lags, autolag=None)[1] < LEVEL)
+        except (ValueError, np.linalg.LinAlgError):
+            return float("nan")
 
 
 def _correlation(values: NDArray[np.float64]) -> float:
