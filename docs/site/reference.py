@@ -107,8 +107,13 @@ def strategies_page() -> str:
         parts += [f"## Group {group}"] if entries else []
         for entry in entries:
             needs = f"Needs of a forecaster: {', '.join(sorted(entry.cls.needs))}." if entry.cls.needs else ""
-            parts += [f"### {entry.name}", paragraphs(entry.cls), needs, options_table(entry.cls.Config)]
+            parts += described(entry, "###", needs)
     return "\n\n".join(parts)
+
+
+def described(entry: Any, mark: str, said: str) -> list[str]:
+    """A plug-in: its name as a heading, its docstring, a sentence, its options."""
+    return [f"{mark} {entry.name}", paragraphs(entry.cls), said, options_table(entry.cls.Config)]
 
 
 def forecasters_page() -> str:
@@ -119,7 +124,7 @@ def forecasters_page() -> str:
     ]
     for entry in FORECASTERS:
         offers = f"Offers: {', '.join(sorted(abilities(entry.cls)))}."
-        parts += [f"## {entry.name}", paragraphs(entry.cls), offers, options_table(entry.cls.Config)]
+        parts += described(entry, "##", offers)
     return "\n\n".join(parts)
 
 

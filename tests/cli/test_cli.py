@@ -275,7 +275,7 @@ def test_data(bench: Bench, write: Write, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
     assert "realistic-drift" in bench("data", "list").out
     assert "realistic-drift: needs no file" in bench("data", "fetch", "realistic-drift").out
-    assert "co2: comes with adaptbench[datasets]" in bench("data", "fetch", "co2").out
+    assert "brent-oil: comes with adaptbench[datasets]" in bench("data", "fetch", "brent-oil").out
     described = bench("data", "describe", "realistic-drift").out
     for words in ("5,000", "rows 0 to 3,500", "rows 3,500 to 4,000", "pattern 3 to 4", "64, 1, none", "fingerprint"):
         assert words in described

@@ -536,7 +536,7 @@ def test_more_trials_keep_those_before_and_another_seed_has_others(
 def test_every_built_in_strategy_has_as_many_trials(forecaster: str) -> None:
     experiment = {"name": "e", "datasets": ["abrupt-mean"], "forecasters": [forecaster], "training": {"steps": 5}}
     pairs = pairs_of(Experiment(**experiment, strategies=[entry.name for entry in STRATEGIES]))
-    sizes = {pair[0].name: len(design(pair, TuneOptions(trials=12), {"steps": 5})) for pair in pairs}
+    sizes = {pair[0].name: len(design(pair, TuneOptions(trials=12), {"training": {"steps": 5}})) for pair in pairs}
     assert {name for name, size in sizes.items() if not size} == {"persistence", "seasonal-naive"}
     assert set(sizes.values()) == {0, 12}
 
@@ -555,6 +555,16 @@ def test_what_the_experiment_sets_is_not_searched(equal: Path, monkeypatch: pyte
     assert on_ridge.points == {}
     (dlinear, _, _) = plan(load_experiment(str(equal)), "cpu")
     assert {key for point in dlinear.points.values() for key in point.values} == {"dlinear.training.weight_decay"}
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_default_that_the_experiment_repeats_is_not_searched(equal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = "training = { lr = 2e-3, weight_decay = 1e-4 }"
+    found = searches(
+        equal, monkeypatch, strategies='["frozen", "ogd"]', forecasters=f'[{{ name = "dlinear", {both} }}]'
+    )
+    assert found["frozen"].points == {}
+    assert {key for point in found["ogd"].points.values() for key in point.values} == {"online_lr"}
 
 
 def test_tuned_and_as_it_was(equal: Path, bench: Bench) -> None:

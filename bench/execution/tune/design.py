@@ -16,7 +16,6 @@ from bench.contracts.errors import BenchError
 from bench.contracts.forecaster import FORECASTERS, fits_itself
 from bench.contracts.strategy import STRATEGIES
 from bench.evaluation.run_spec import Pair, forecaster_config, strategy_config
-from bench.execution.experiment import stated_options
 from bench.execution.tune.grid import Axis, Point, point_of
 from bench.execution.tune.options import TuneOptions
 
@@ -27,16 +26,16 @@ SPARE = 8
 """Points for each trial: two of them may come to the same options, and options may not go together."""
 
 
-def design(pair: Pair, options: TuneOptions, training: Mapping[str, Any]) -> list[Point]:
+def design(pair: Pair, options: TuneOptions, given: Mapping[str, Any]) -> list[Point]:
     """The trials of a pair, the first of them as the experiment has it; none where nothing is to be searched.
 
     Options that the experiment sets stay. A forecaster's come first in the design: in trial i all strategies that set
     none of them adapt the same one.
 
     Args:
-        training: The experiment's training settings.
+        given: What the experiment says of the forecaster's options, see `given_options`.
     """
-    space = [*_space(pair, training)]
+    space = [*_space(pair, given)]
     if not space:
         return []
     if len(space) > WIDTH:
@@ -55,14 +54,13 @@ def design(pair: Pair, options: TuneOptions, training: Mapping[str, Any]) -> lis
     return list(found.values())
 
 
-def _space(pair: Pair, training: Mapping[str, Any]) -> Iterator[tuple[Axis, Search]]:
+def _space(pair: Pair, given: Mapping[str, Any]) -> Iterator[tuple[Axis, Search]]:
     """What is to be searched, the forecaster's options first."""
     strategy, forecaster = pair
     if forecaster is not None:
-        cls, own = FORECASTERS[forecaster.name].cls, stated_options(forecaster, dict(training))
+        cls = FORECASTERS[forecaster.name].cls
         for path, search in searches(cls.Config).items():
             is_trained = path[0] == "training"
-            given = own | {"training": {**training, **own.get("training", {})}}
             if not _is_set(given, path) and not (is_trained and fits_itself(cls)):
                 yield Axis(forecaster.name, path), search
     for path, search in searches(STRATEGIES[strategy.name].cls.Config).items():

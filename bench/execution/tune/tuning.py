@@ -15,7 +15,16 @@ from bench.contracts.naming import Called, titles
 from bench.evaluation.run import RunPaths
 from bench.evaluation.run_spec import Choice, Pair, RunSpec, with_titles
 from bench.execution.console import Screen, err
-from bench.execution.experiment import Experiment, expand, pairs_of, protocols_of, runs_on, stated_options, unique
+from bench.execution.experiment import (
+    Experiment,
+    expand,
+    given_options,
+    pairs_of,
+    protocols_of,
+    runs_on,
+    stated_options,
+    unique,
+)
 from bench.execution.plan import WHAT_IS_MISSING, SessionOptions
 from bench.execution.resources import device_of, pool_of
 from bench.execution.session import Outcome, print_notes, run_all
@@ -191,7 +200,9 @@ def plan(experiment: Experiment, device: str) -> list[Search]:
         raise BenchError("tuning chooses on the validation rows, which protocol.warm_start = false leaves out")
     pairs, tune = pairs_of(experiment), experiment.tune
     axes = axes_of(tune.grid, _plugins(experiment))
-    points = [points_of(pair, axes) if tune.grid else design(pair, tune, experiment.training) for pair in pairs]
+    points = [
+        points_of(pair, axes) if tune.grid else design(pair, tune, given_options(experiment, pair[1])) for pair in pairs
+    ]
     datasets = _titled_datasets(experiment)
     searches = [
         _search(experiment, value, title, pair, tried, device)
